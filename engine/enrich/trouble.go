@@ -1,0 +1,50 @@
+package enrich
+
+import "errors"
+
+// Trouble is an error of a [Lookup] or [Sink] in the words of the person who has to mend it. It becomes an
+// error event in Wazuh.
+type Trouble struct {
+	// Code names the kind of trouble; it is a promise to the rules that test misp.error.
+	Code Code
+	// Err says what happened.
+	Err error
+	// Remedy says what to do about it; one sentence without a full stop, empty if there is nothing to say.
+	Remedy string
+}
+
+// A Code names a kind of trouble in misp.error.
+type Code string
+
+// The codes, and whether a later try can succeed without anybody doing anything.
+const (
+	CodeUnavailable  Code = "misp_unavailable"    // no connection, time-out, 5xx, maintenance: later
+	CodeRateLimited  Code = "misp_rate_limited"   // 429: later
+	CodeUnauthorized Code = "misp_unauthorized"   // 401 or 403: somebody must mend the key or its role
+	CodeRejected     Code = "misp_rejected"       // another 4xx: somebody must mend the URL or the question
+	CodeBadAnswer    Code = "misp_bad_answer"     // an answer that is not MISP's: HTML, broken or too long
+	CodeTLS          Code = "misp_tls"            // certificate not trusted, expired or for another name
+	CodeQueue        Code = "wazuh_queue"         // Wazuh's queue socket is absent, full or refuses
+	CodeMapping      Code = "mapping_fault"       // a mapping file was left out, or an expression failed
+	CodeFeed         Code = "feed_unreadable"     // the feed directory cannot be read
+	CodeConfig       Code = "configuration_fault" // the configuration cannot be used
+)
+
+// Error returns what happened and what to do.
+func (t *Trouble) Error() string {
+	if t.Remedy == "" {
+		return t.Err.Error()
+	}
+	return t.Err.Error() + "; " + t.Remedy
+}
+
+// Unwrap returns what happened.
+func (t *Trouble) Unwrap() error { return t.Err }
+
+// codeOf returns the code of err, or of the given kind if it is none of ours.
+func codeOf(err error, otherwise Code) Code {
+	if t, ok := errors.AsType[*Trouble](err); ok {
+		return t.Code
+	}
+	return otherwise
+}

@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+)
+
+// MaxValue is the longest value, in bytes, that is kept. MISP stores up to 65,535; nothing that is worth asking
+// for comes near, and a mapping can always pick a part.
+const MaxValue = 4096
+
+// Reasons why a candidate is dropped. They are fixed values because a candidate is dropped on almost every
+// alert and nobody reads why but an author who asks.
+var (
+	errPlaceholder = errors.New("a placeholder for no value")
+	errTooLong     = fmt.Errorf("longer than %d bytes", MaxValue)
+	errNoForm      = errors.New("has the form of no indicator that auto knows")
+	errNotIP       = errors.New("not an IP address")
+	errNotGlobal   = errors.New("not a globally routable unicast address")
+	errNotHost     = errors.New("not a domain or host name")
+	errOneLabel    = errors.New("a single label, not a domain or host name")
+	errHostIsIP    = errors.New("an IP address, not a domain or host name")
+	errReverse     = errors.New("a reverse look-up name")
+	errNotURL      = errors.New("not a URL with scheme and host")
+	errNotEmail    = errors.New("not an e-mail address")
+	errNotHex      = errors.New("not hexadecimal")
+	errHashLength  = errors.New("hexadecimal, but not of the length of this hash")
+	errHashOfNone  = errors.New("the hash of nothing (empty file, or all zeros)")
+	errNotCVE      = errors.New("not a CVE id")
+	errNotMAC      = errors.New("not a MAC address")
+	errNotAS       = errors.New("not an AS number")
+	errControl     = errors.New("holds control characters")
+)
+
+// placeholders are what log sources write for no value, in lower case.
+var placeholders = map[string]bool{
+	"": true, "-": true, "n/a": true, "null": true, "(null)": true, "none": true, "sanitized": true,
+}
+
+// emptyHashes are the sums of no bytes at all, which every empty file has.
+var emptyHashes = map[string]bool{
+	"d41d8cd98f00b204e9800998ecf8427e":                                 true,
+	"da39a3ee5e6b4b0d3255bfef95601890afd80709":                         true,
+	"d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f":         true,
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": true,
+	"38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da274edebfe76f65fbd51ad2f14898b95b": true,
+	"cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e": true,
+}
+
+// Normal brings raw to the one form in which values of type t are compared: hashes in lower case, addresses
+// without port, zone and IPv4 mapping, names without trailing dot and in ASCII, URLs with scheme and host in
+// lower case, e-mail addresses without display name, defanged forms refanged. The error says why a value does
+// not fit; it is the same for values from alerts and from MISP.
+func (t Type) Normal(raw string) (string, error) {
+	s := strings.TrimSpace(raw)
+	if isPlaceholder(s) {
+		return "", errPlaceholder
+	}
+	if len(s) > MaxValue {
+		return "", errTooLong
+	}
+	if n, ok := hashLengths[t]; ok {
+		return normalHash(s, n)
+	}
+	switch t.Family() {
+	case familyIP:
+		a, err := parseIP(refang(s))
+		if err != nil {
+			return "", err
+		}
+		return a.String(), nil
+	case familyHost:
+		return normalHost(refang(s))
+	case familyURL:
+		return normalURL(refang(s))
+	case familyEmail:
+		return normalEmail(refang(s))
+	case familyCVE:
+		return normalCVE(s)
+	case familyFilename, "regkey", "named pipe":
+		return normalText(unescapePath(s))
+	case "mac-address":
+		return normalMAC(s)
+	case "AS":
+		return normalAS(s)
+	}
+	return normalText(s)
+}
+
+// decide finds the type of a value from its form; see [Auto].
+func decide(raw string) (Type, string, error) {
+	s := strings.TrimSpace(raw)
+	if isPlaceholder(s) {
+		return "", "", errPlaceholder
+	}
+	if len(s) > MaxValue {
+		return "", "", errTooLong
+	}
+	s = refang(s)
+	if a, err := parseIP(s); err == nil {
+		return "ip-dst", a.String(), nil
+	}
+	if t, ok := autoHashes[len(s)]; ok {
+		if h, err := normalHash(s, len(s)); err == nil || errors.Is(err, errHashOfNone) {
+			return t, h, err
+		}
+	}
+	if strings.Contains(s, "://") {
+		u, err := normalURL(s)
+		return "url", u, err
+	}
+	if strings.Contains(s, "@") {
+		e, err := normalEmail(s)
+		return "email", e, err
+	}
+	if c, err := normalCVE(s); err == nil {
+		return "vulnerability", c, nil
+	}
+	host, err := normalHost(s)
+	if err != nil || !underPublicSuffix(host) {
+		return "", "", errNoForm
+	}
+	if registrable, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil && registrable == host {
+		return "domain", host, nil
+	}
+	return "hostname", host, nil
+}
+
+func isPlaceholder(s string) bool {
+	return len(s) <= len("sanitized") && placeholders[strings.ToLower(s)]
+}
+
+func normalHash(s string, digits int) (string, error) {
+	zeros := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '0':
+		case '1' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+			zeros = false
+		default:
+			return "", errNotHex
+		}
+	}
+	if len(s) != digits {
+		return "", errHashLength
+	}
+	h := strings.ToLower(s)
+	if zeros || emptyHashes[h] {
+		return "", errHashOfNone
+	}
+	return h, nil
+}
+
+// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) and in brackets.
+func parseIP(s string) (netip.Addr, error) {
+	if s == "" || len(s) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%]:65535")+64 {
+		return netip.Addr{}, errNotIP
+	}
+	if c := s[0]; c != '[' && c != ':' && hexDigit(c) < 0 {
+		return netip.Addr{}, errNotIP
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		if p, perr := netip.ParseAddrPort(s); perr == nil {
+			a, err = p.Addr(), nil
+		} else if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+			a, err = netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		}
+	}
+	if err != nil {
+		return netip.Addr{}, errNotIP
+	}
+	return a.WithZone("").Unmap(), nil
+}
+
+func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
+
+// normalHost checks a name as resolvers and logs use them: letters, digits, hyphens and underscores, at least
+// two labels, the last one not a number.
+func normalHost(s string) (string, error) {
+	s = strings.TrimSuffix(s, ".")
+	if _, err := parseIP(s); err == nil {
+		return "", errHostIsIP
+	}
+	ascii := true
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			ascii = false
+			break
+		}
+	}
+	if !ascii {
+		puny, err := idna.Lookup.ToASCII(s)
+		if err != nil {
+			return "", errNotHost
+		}
+		s = strings.TrimSuffix(puny, ".")
+	}
+	if len(s) > 253 {
+		return "", errNotHost
+	}
+	s = strings.ToLower(s)
+	labels, start := 1, 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] != '.' {
+			if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return "", errNotHost
+			}
+			continue
+		}
+		label := s[start:i]
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return "", errNotHost
+		}
+		if i < len(s) {
+			labels++
+			start = i + 1
+		}
+	}
+	if labels < 2 {
+		return "", errOneLabel
+	}
+	if last := s[start:]; strings.Trim(last, "0123456789") == "" || strings.Contains(last, "_") {
+		return "", errNotHost
+	}
+	return s, nil
+}
+
+// underPublicSuffix reports whether the name ends in a suffix that the public suffix list knows, so that
+// file.exe or java.util.List is not taken for a name. The reserved .example counts too: it is what
+// documentation and test indicators use.
+func underPublicSuffix(host string) bool {
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	if !icann && !strings.Contains(suffix, ".") {
+		return suffix == "example" && host != suffix
+	}
+	return host != suffix
+}
+
+func normalURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return "", errNotURL
+	}
+	host := u.Hostname()
+	if a, err := parseIP(host); err == nil {
+		host = a.String()
+		if a.Is6() {
+			host = "[" + host + "]"
+		}
+	} else if name, err := normalHost(host); err == nil {
+		host = name
+	} else if errors.Is(err, errOneLabel) {
+		host = strings.ToLower(host)
+	} else {
+		return "", errNotURL
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	_, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return "", errNotURL
+	}
+	tail := ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 && rest[i:] != "/" {
+		tail = rest[i:]
+	}
+	user := ""
+	if u.User != nil {
+		user = u.User.String() + "@"
+	}
+	return normalText(u.Scheme + "://" + user + host + tail)
+}
+
+func normalEmail(s string) (string, error) {
+	if i := strings.LastIndexByte(s, '<'); i >= 0 && strings.HasSuffix(s, ">") {
+		s = s[i+1 : len(s)-1]
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || local == "" || len(local) > 64 || strings.ContainsAny(local, " \t\"<>()[],;:\\") {
+		return "", errNotEmail
+	}
+	host, err := normalHost(domain)
+	if err != nil {
+		return "", errNotEmail
+	}
+	return normalText(strings.ToLower(local) + "@" + host)
+}
+
+var cve = regexp.MustCompile(`^(?i:cve)-[0-9]{4}-[0-9]{4,19}$`)
+
+func normalCVE(s string) (string, error) {
+	if len(s) < len("CVE-1999-0001") || (s[0] != 'C' && s[0] != 'c') || !cve.MatchString(s) {
+		return "", errNotCVE
+	}
+	return strings.ToUpper(s), nil
+}
+
+func normalMAC(s string) (string, error) {
+	hex := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.ToLower(s))
+	if len(hex) != 12 || strings.Trim(hex, "0123456789abcdef") != "" {
+		return "", errNotMAC
+	}
+	parts := make([]string, 0, 6)
+	for i := 0; i < len(hex); i += 2 {
+		parts = append(parts, hex[i:i+2])
+	}
+	return strings.Join(parts, ":"), nil
+}
+
+func normalAS(s string) (string, error) {
+	digits := strings.TrimPrefix(strings.ToUpper(s), "AS")
+	if digits == "" || len(digits) > 10 || strings.Trim(digits, "0123456789") != "" {
+		return "", errNotAS
+	}
+	return "AS" + digits, nil
+}
+
+func normalText(s string) (string, error) {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return "", errControl
+		}
+	}
+	if isPlaceholder(s) {
+		return "", errPlaceholder
+	}
+	return s, nil
+}
+
+// refang undoes what people do to keep an indicator from being clicked on: hxxp, [.], (.), [dot], [:], [@].
+func refang(s string) string {
+	if len(s) > 4 && (s[0]|0x20) == 'h' && strings.EqualFold(s[1:3], "xx") && (s[3]|0x20) == 'p' {
+		s = "http" + s[4:]
+	}
+	if strings.ContainsAny(s, "[({") {
+		s = fangs.Replace(s)
+	}
+	return s
+}
+
+var fangs = strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", ".", "(dot)", ".", "[:]", ":", "[://]", "://",
+	"[@]", "@", "[at]", "@")
+
+var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&")
+
+// unescapePath undoes what Wazuh leaves in Windows event data (contract wazuh.md, d): XML entities, and
+// backslashes doubled throughout. A path in which any run of backslashes has an odd length was not doubled:
+// the two that a UNC path starts with are its own.
+func unescapePath(s string) string {
+	if strings.Contains(s, "&") {
+		s = xmlEntities.Replace(s)
+	}
+	run, runs := 0, 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && s[i] == '\\' {
+			run++
+			continue
+		}
+		if run%2 == 1 {
+			return s
+		}
+		if run > 0 {
+			runs++
+		}
+		run = 0
+	}
+	if runs == 0 {
+		return s
+	}
+	return strings.ReplaceAll(s, `\\`, `\`)
+}
