@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+)
+
+// maxExprNodes bounds the size of an expression; a long one is a list of values that belongs into a regex.
+const maxExprNodes = 2000
+
+// mapping is a mapping ready to run. Immutable.
+type mapping struct {
+	id, description, source string
+	file                    string
+	line                    int
+	match                   *program
+	needs                   needs
+	picks                   []pick
+	context                 []contextField
+	filter                  *Filter
+}
+
+// pick is one pick of a mapping, ready to run. Immutable.
+type pick struct {
+	path  string
+	split string
+	regex *regexp.Regexp
+	group int // the submatch of regex that is the value
+	typ   Type
+	keep  *program // nil: keepByDefault
+}
+
+// contextField is a value of the alert that goes into the enrichment, under a short key.
+type contextField struct{ key, path string }
+
+// program is a compiled boolean expression.
+type program struct {
+	code *vm.Program
+	uses uses
+}
+
+// uses says which names an expression reads that cost something to provide.
+type uses uint8
+
+const (
+	usesRule uses = 1 << iota
+	usesAgent
+	usesDecoder
+	usesLocation
+)
+
+// compile checks and compiles what a file declares. The mappings are of use only if no fault was added.
+func (r *reader) compile(f declaredFile) []*mapping {
+	if f.version.node != nil && f.version.value != "1" {
+		r.fault(f.version.node, "write version: 1", "version %q is not supported", f.version.value)
+	}
+	compiled := make([]*mapping, 0, len(f.mappings))
+	first := map[string]int{}
+	for _, d := range f.mappings {
+		m := r.compileMapping(d)
+		m.source = f.source.value
+		if line := first[m.id]; line > 0 && m.id != "" {
+			r.fault(d.id.node, "give each mapping an id of its own", "id %q is already taken in line %d", m.id, line)
+		} else if d.id.node != nil {
+			first[m.id] = d.id.node.Line
+		}
+		compiled = append(compiled, m)
+	}
+	return compiled
+}
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (r *reader) compileMapping(d declaredMapping) *mapping {
+	m := &mapping{
+		id: d.id.value, description: strings.TrimSpace(d.description.value), file: r.file, filter: d.lookup,
+	}
+	if d.at != nil {
+		m.line = d.at.Line
+	}
+	if d.id.node != nil && !idForm.MatchString(d.id.value) {
+		r.fault(d.id.node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.id.value)
+	}
+	if d.match.node != nil {
+		var tree ast.Node
+		m.match, tree = r.compileExpr(d.match, "match", matchNames)
+		if tree != nil {
+			m.needs = needsOf(tree)
+		}
+	}
+	for _, p := range d.picks {
+		m.picks = append(m.picks, r.compilePick(p))
+	}
+	paths := make([]string, 0, len(d.context))
+	for _, c := range d.context {
+		r.checkPath(c, "a context path")
+		paths = append(paths, c.value)
+	}
+	for i, key := range contextKeys(paths) {
+		m.context = append(m.context, contextField{key, paths[i]})
+	}
+	return m
+}
+
+func (r *reader) compilePick(d declaredPick) pick {
+	p := pick{path: d.path.value, split: d.split.value, typ: Type(d.typ.value)}
+	if d.path.node != nil {
+		r.checkPath(d.path, "path")
+	}
+	if d.typ.node != nil && !p.typ.Pickable() {
+		remedy := ""
+		if _, composite := composites[p.typ]; composite {
+			remedy = "pick each half with its own type"
+		} else {
+			words := make([]string, 0, len(families)+1)
+			for _, t := range Types() {
+				words = append(words, string(t))
+			}
+			remedy = didYouMean(d.typ.value, words)
+		}
+		r.fault(d.typ.node, remedy, "type %q is not a MISP attribute type that can be picked", d.typ.value)
+	}
+	if d.split.node != nil && d.split.value == "" {
+		r.fault(d.split.node, "name a separator or leave the key out", "split is empty")
+	}
+	if d.regex.node != nil {
+		p.regex, p.group = r.compileRegex(d.regex)
+	}
+	if d.keep.node != nil {
+		p.keep, _ = r.compileExpr(d.keep, "keep", keepNames)
+	}
+	return p
+}
+
+func (r *reader) compileRegex(s scalar) (*regexp.Regexp, int) {
+	if s.value == "" {
+		r.fault(s.node, "leave the key out to take the whole value", "regex is empty")
+		return nil, 0
+	}
+	re, err := regexp.Compile(s.value)
+	if err != nil {
+		r.fault(s.node, "write RE2 syntax", "regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return nil, 0
+	}
+	if i := re.SubexpIndex("value"); i > 0 {
+		return re, i
+	}
+	return re, min(1, re.NumSubexp())
+}
+
+// checkPath refuses gjson paths that can never lead to a value.
+func (r *reader) checkPath(s scalar, what string) {
+	if remedy := pathFault(s.value); s.node != nil && remedy != "" {
+		r.fault(s.node, remedy, "%s %q can never lead to a value", what, s.value)
+	}
+}
+
+// pathFault returns what to do about a gjson path that can never lead to a value, or "".
+func pathFault(path string) string {
+	switch {
+	case strings.TrimSpace(path) == "":
+		return "name a field of the alert, like data.srcip"
+	case strings.TrimSpace(path) != path:
+		return "remove the blanks around it"
+	case strings.HasPrefix(path, "$"):
+		return "this is JSONPath; write a gjson path, like data.srcip"
+	case strings.HasPrefix(path, ".") || strings.HasSuffix(path, "."):
+		return "remove the dot at its end"
+	case strings.Contains(path, "..") && !strings.HasPrefix(path, ".."):
+		return "remove one of the two dots"
+	case strings.Contains(path, "[") && !strings.ContainsAny(path, "#{|@"):
+		return "write array indexes as .0 and all items as .#"
+	}
+	return ""
+}
+
+// compileExpr compiles a boolean expression. Both results are nil after a fault.
+func (r *reader) compileExpr(s scalar, what string, names map[string]any) (*program, ast.Node) {
+	if strings.TrimSpace(s.value) == "" {
+		r.fault(s.node, "", "%s is empty", what)
+		return nil, nil
+	}
+	tree, err := parser.Parse(s.value)
+	if err == nil {
+		options := append([]expr.Option{
+			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
+		}, functionOptions...)
+		code, cerr := expr.Compile(s.value, options...)
+		if cerr == nil {
+			check := &literals{r: r, s: s, what: what}
+			ast.Walk(&tree.Node, check)
+			return &program{code, check.uses}, tree.Node
+		}
+		err = cerr
+	}
+	e, ok := errors.AsType[*file.Error](err)
+	if !ok {
+		r.fault(s.node, "", "%s: %s", what, firstLine(err.Error()))
+		return nil, nil
+	}
+	message, remedy := e.Message, ""
+	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
+		remedy = didYouMean(name, exprWords(names))
+	}
+	if strings.HasPrefix(message, "expected bool") {
+		message, remedy = what+" must be true or false, "+message, `compare the value with something, like field("data.srcip") != ""`
+		r.fault(s.node, remedy, "%s", message)
+		return nil, nil
+	}
+	r.faultAt(placeIn(r.lines, s.node, e.From), remedy, "%s: %s", what, message)
+	return nil, nil
+}
+
+func exprWords(names map[string]any) []string {
+	words := slices.Collect(maps.Keys(names))
+	for _, f := range functions {
+		words = append(words, f.name)
+	}
+	words = append(words, builtin.Names...)
+	slices.Sort(words)
+	return words
+}
+
+// literals checks the constants of an expression that can be known to be wrong, and notes which names it uses.
+type literals struct {
+	r    *reader
+	s    scalar
+	what string
+	uses uses
+}
+
+// Visit implements ast.Visitor.
+func (l *literals) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.IdentifierNode:
+		switch n.Value {
+		case "rule":
+			l.uses |= usesRule
+		case "agent":
+			l.uses |= usesAgent
+		case "decoder":
+			l.uses |= usesDecoder
+		case "location":
+			l.uses |= usesLocation
+		}
+	case *ast.CallNode:
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if !ok {
+			return
+		}
+		for i, arg := range n.Arguments {
+			text, ok := arg.(*ast.StringNode)
+			if !ok {
+				continue
+			}
+			switch {
+			case callee.Value == "field" || callee.Value == "has":
+				if remedy := pathFault(text.Value); remedy != "" {
+					l.fault(text, remedy, "path %q can never lead to a value", text.Value)
+				}
+			case callee.Value == "in_network" && i > 0:
+				if _, err := parsePrefix(text.Value); err != nil {
+					l.fault(text, "", "%v", err)
+				}
+			}
+		}
+	}
+}
+
+func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
+	at := placeIn(l.r.lines, l.s.node, n.Location().From)
+	l.r.faultAt(at, remedy, l.what+": "+format, args...)
+}
+
+// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with
+// as many of the names before it as are needed to tell two of them apart.
+func contextKeys(paths []string) []string {
+	keys := make([]string, len(paths))
+	for names := 1; ; names++ {
+		count := map[string]int{}
+		for i, p := range paths {
+			keys[i] = contextKey(p, names)
+			count[keys[i]]++
+		}
+		unique := true
+		for i := range keys {
+			unique = unique && count[keys[i]] == 1
+		}
+		if unique || names > 20 {
+			return keys
+		}
+	}
+}
+
+func contextKey(path string, names int) string {
+	parts := strings.FieldsFunc(path, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != ' '
+	})
+	parts = parts[max(0, len(parts)-names):]
+	return strings.ReplaceAll(strings.Join(parts, "_"), " ", "_")
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// A Fault is something wrong in a mapping file, at a place that an editor can jump to.
+type Fault struct {
+	// File is the name of the source as it was given to [Load].
+	File string
+	// Line and Column count from 1; columns count characters. 0 if the fault has no place.
+	Line, Column int
+	// Message says what is wrong and names the value; lower case, no full stop.
+	Message string
+	// Remedy says what to write instead; empty if that is plain from the message.
+	Remedy string
+	// Text is the line of the file that the fault is in, empty if it has none.
+	Text string
+}
+
+// Error returns "file:line:col: message; remedy".
+func (f Fault) Error() string {
+	s := f.File
+	if f.Line > 0 {
+		s = fmt.Sprintf("%s:%d:%d", s, f.Line, f.Column)
+	}
+	s += ": " + f.Message
+	if f.Remedy != "" {
+		s += "; " + f.Remedy
+	}
+	return s
+}
+
+// Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "".
+func (f Fault) Snippet() string {
+	if f.Text == "" || f.Column < 1 {
+		return ""
+	}
+	var pad strings.Builder
+	column := 1
+	for _, r := range f.Text {
+		if column == f.Column {
+			break
+		}
+		if r == '\t' {
+			pad.WriteByte('\t')
+		} else {
+			pad.WriteByte(' ')
+		}
+		column++
+	}
+	return fmt.Sprintf("  | %s\n  | %s^\n", f.Text, pad.String())
+}
+
+// Faults is the error of [Load]: every fault found, in the order of the files and of the lines in them.
+type Faults []Fault
+
+// Error returns one fault a line.
+func (fs Faults) Error() string {
+	lines := make([]string, len(fs))
+	for i, f := range fs {
+		lines[i] = f.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sortFaults orders the faults of one file by place.
+func sortFaults(fs Faults) {
+	slices.SortStableFunc(fs, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// Nearest returns the word that s was most likely meant to be, or "" if none is near.
+func Nearest(s string, words []string) string {
+	best, distance := "", max(1, len(s)/3)+1
+	for _, w := range words {
+		if d := levenshtein.ComputeDistance(strings.ToLower(s), strings.ToLower(w)); d < distance {
+			best, distance = w, d
+		}
+	}
+	return best
+}
+
+// didYouMean turns the nearest word into a remedy, or lists the words if none is near and they are few.
+func didYouMean(s string, words []string) string {
+	if w := Nearest(s, words); w != "" {
+		return fmt.Sprintf("did you mean %q?", w)
+	}
+	if len(words) <= 12 {
+		return "use one of: " + strings.Join(words, ", ")
+	}
+	return ""
+}

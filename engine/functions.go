@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/expr-lang/expr"
+)
+
+// The names that a match expression sees. Values are samples that give the types; names.go of a run fills in
+// the alert's own.
+var matchNames = map[string]any{
+	"groups":   []string(nil),
+	"rule":     ruleNames{},
+	"agent":    agentNames{},
+	"decoder":  decoderNames{},
+	"location": "",
+	"field":    func(string) string { return "" },
+	"has":      func(string) bool { return false },
+}
+
+// keepNames are the names that a keep expression sees on top of those of match.
+var keepNames = func() map[string]any {
+	m := map[string]any{"value": "", "type": ""}
+	for k, v := range matchNames {
+		m[k] = v
+	}
+	return m
+}()
+
+type ruleNames struct {
+	ID          string   `expr:"id"`
+	Level       int      `expr:"level"`
+	Description string   `expr:"description"`
+	Groups      []string `expr:"groups"`
+}
+
+type agentNames struct {
+	ID   string `expr:"id"`
+	Name string `expr:"name"`
+	IP   string `expr:"ip"`
+}
+
+type decoderNames struct {
+	Name   string `expr:"name"`
+	Parent string `expr:"parent"`
+}
+
+// A function is one of the pure functions that expressions may call besides those of expr-lang.
+type function struct {
+	name string
+	call func(params ...any) (any, error)
+	typ  any
+	doc  string
+}
+
+var functions = []function{
+	{
+		name: "is_ip", typ: new(func(string) bool), doc: "the value is an IP address, with or without port",
+		call: ofOne(func(s string) bool { _, err := parseIP(s); return err == nil }),
+	},
+	{
+		name: "is_public_ip", typ: new(func(string) bool), doc: "the value is a globally routable unicast address",
+		call: ofOne(func(s string) bool { a, err := parseIP(s); return err == nil && isPublic(a) }),
+	},
+	{
+		name: "is_domain", typ: new(func(string) bool), doc: "the value is a domain or host name of two labels or more",
+		call: ofOne(func(s string) bool { _, err := normalHost(s); return err == nil }),
+	},
+	{
+		name: "is_url", typ: new(func(string) bool), doc: "the value is a URL with scheme and host",
+		call: ofOne(func(s string) bool { _, err := normalURL(s); return err == nil }),
+	},
+	{
+		name: "is_hash", typ: new(func(string) bool), doc: "the value is hexadecimal of the length of MD5, SHA-1 or SHA-2",
+		call: ofOne(func(s string) bool {
+			_, err := normalHash(s, len(s))
+			return autoHashes[len(s)] != "" && (err == nil || errors.Is(err, errHashOfNone))
+		}),
+	},
+	{
+		name: "in_network", typ: new(func(string, ...string) bool), doc: "the address is in one of the networks",
+		call: inNetwork,
+	},
+	{
+		name: "under_domain", typ: new(func(string, ...string) bool), doc: "the name is one of the domains or below it",
+		call: underDomain,
+	},
+}
+
+func ofOne(is func(string) bool) func(...any) (any, error) {
+	return func(params ...any) (any, error) {
+		s, ok := params[0].(string)
+		return ok && is(strings.TrimSpace(s)), nil
+	}
+}
+
+func inNetwork(params ...any) (any, error) {
+	value, rest, err := textArgs(params)
+	if err != nil {
+		return nil, err
+	}
+	a, err := parseIP(strings.TrimSpace(value))
+	for _, s := range rest {
+		p, perr := parsePrefix(s)
+		if perr != nil {
+			return nil, perr
+		}
+		if err == nil && p.Contains(a) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// parsePrefix accepts a network, and an address for the network of that address alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked(), nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.Prefix{}, fmt.Errorf("%q is not a network like 10.0.0.0/8", s)
+}
+
+func underDomain(params ...any) (any, error) {
+	value, rest, err := textArgs(params)
+	if err != nil {
+		return nil, err
+	}
+	name := hostKey(value)
+	for _, s := range rest {
+		domain := hostKey(s)
+		if under, ok := strings.CutSuffix(name, domain); ok && domain != "" && (under == "" || under[len(under)-1] == '.') {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func hostKey(s string) string {
+	if h, err := normalHost(strings.TrimSpace(s)); err == nil {
+		return h
+	}
+	return strings.ToLower(strings.Trim(strings.TrimSpace(s), "."))
+}
+
+func textArgs(params []any) (string, []string, error) {
+	texts := make([]string, 0, len(params))
+	for _, p := range params {
+		switch p := p.(type) {
+		case string:
+			texts = append(texts, p)
+		case []string:
+			texts = append(texts, p...)
+		default:
+			return "", nil, fmt.Errorf("%v is not a text", p)
+		}
+	}
+	if len(texts) == 0 {
+		return "", nil, errors.New("no value given")
+	}
+	return texts[0], texts[1:], nil
+}
+
+// functionOptions registers the functions with the expression compiler.
+var functionOptions = func() []expr.Option {
+	opts := make([]expr.Option, 0, len(functions))
+	for _, f := range functions {
+		opts = append(opts, expr.Function(f.name, f.call, f.typ))
+	}
+	return opts
+}()

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use.
+type Engine struct {
+	mappings []*mapping
+	byID     map[string]*mapping
+	index    index
+	runs     sync.Pool
+}
+
+// A Mapping describes a loaded mapping to people.
+type Mapping struct {
+	ID          string
+	Description string
+	Product     string // the file's "source" key
+	File        string
+	Line        int
+}
+
+// Load checks and compiles mapping files. If any has a fault, the error is [Faults] with all that were found in
+// all files, and the engine holds the mappings of the other files: one broken file never silences the rest.
+// The engine is never nil.
+func Load(sources ...Source) (*Engine, error) {
+	var faults Faults
+	e := &Engine{byID: map[string]*mapping{}}
+	for _, src := range sources {
+		r := newReader(src)
+		mappings := r.compile(r.declare(src.Data))
+		for _, m := range mappings {
+			if other, taken := e.byID[m.id]; taken && m.id != "" {
+				r.faultAt(place{m.line, 1}, "give each mapping an id of its own",
+					"id %q is already taken in %s:%d", m.id, other.file, other.line)
+			}
+		}
+		if len(r.faults) > 0 {
+			sortFaults(r.faults)
+			faults = append(faults, r.faults...)
+			continue
+		}
+		for _, m := range mappings {
+			e.mappings = append(e.mappings, m)
+			e.byID[m.id] = m
+		}
+	}
+	e.index = newIndex(e.mappings)
+	e.runs.New = func() any { return newRun(e) }
+	if len(faults) > 0 {
+		return e, faults
+	}
+	return e, nil
+}
+
+// ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
+// (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults.
+func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
+	var sources []Source
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".") && name != "." {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() || !IsMappingFile(name) {
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		sources = append(sources, Source{Name: path.Join(prefix, name), Data: data})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read mapping files: %w", err)
+	}
+	return sources, nil
+}
+
+// IsMappingFile reports whether a file of this name holds mappings: *.yaml or *.yml, and not *_test.yaml.
+func IsMappingFile(name string) bool {
+	stem, ok := strings.CutSuffix(name, ".yaml")
+	if !ok {
+		stem, ok = strings.CutSuffix(name, ".yml")
+	}
+	return ok && !strings.HasSuffix(stem, "_test")
+}
+
+// Mappings lists what is loaded, in the order of the files.
+func (e *Engine) Mappings() []Mapping {
+	list := make([]Mapping, 0, len(e.mappings))
+	for _, m := range e.mappings {
+		list = append(list, Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line})
+	}
+	return slices.Clip(list)
+}

@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+	"github.com/tidwall/gjson"
+)
+
+const (
+	// MaxObservables is how many observables are taken from one alert. The real ones have a few dozen at most.
+	MaxObservables = 1000
+	// maxCandidates is how many candidates one pick may yield.
+	maxCandidates = 5000
+	// maxNesting is how deep arrays in arrays are followed.
+	maxNesting = 4
+	// exprMemory bounds what one evaluation of an expression may hold, in values.
+	exprMemory = 100_000
+)
+
+// Pick returns the observables of an alert, each once, in the order of the mappings and their picks.
+//
+// It takes any bytes, never panics, does no I/O and is safe for concurrent use. An error reports expressions
+// that failed on this alert, or that there were more than [MaxObservables]; the observables are still good.
+func (e *Engine) Pick(alert []byte) ([]Observable, error) {
+	r := e.runs.Get().(*run)
+	defer e.runs.Put(r)
+	return r.pick(alert)
+}
+
+// Context returns the values that a mapping wants to show beside its matches, by short key. Values that the
+// alert does not have are left out. The result is nil for an unknown mapping or if there is nothing.
+func (e *Engine) Context(mapping string, alert []byte) map[string]string {
+	m := e.byID[mapping]
+	if m == nil {
+		return nil
+	}
+	var values map[string]string
+	for _, c := range m.context {
+		v := gjson.GetBytes(alert, c.path)
+		s := v.String()
+		if v.IsArray() {
+			items := []string{}
+			for _, item := range v.Array() {
+				items = append(items, item.String())
+			}
+			s = strings.Join(items, ", ")
+		}
+		if isPlaceholder(strings.TrimSpace(s)) {
+			continue
+		}
+		if values == nil {
+			values = map[string]string{}
+		}
+		values[c.key] = s
+	}
+	return values
+}
+
+// A run is the working memory of one Pick; a pool keeps them.
+type run struct {
+	engine     *Engine
+	alert      string // a view of the caller's bytes, only valid during pick
+	groups     []string
+	candidates []int32
+	names      map[string]any // what expressions see
+	provided   uses           // which of the costly names are those of this alert
+	vm         vm.VM
+	found      []Observable
+	errs       []error
+}
+
+func newRun(e *Engine) *run {
+	r := &run{engine: e, names: map[string]any{}}
+	r.names["field"] = func(path string) string { return gjson.Get(r.alert, path).String() }
+	r.names["has"] = func(path string) bool {
+		v := gjson.Get(r.alert, path)
+		return v.Exists() && v.Type != gjson.Null
+	}
+	r.vm.MemoryBudget = exprMemory
+	return r
+}
+
+func (r *run) pick(alert []byte) ([]Observable, error) {
+	// A string that shares the caller's memory spares a copy of every alert. Nothing that outlives this call
+	// may point into it: add clones what it keeps.
+	r.alert = unsafe.String(unsafe.SliceData(alert), len(alert)) //nolint:gosec // see above
+	defer r.release()
+	r.readGroups()
+	r.candidates = r.engine.index.candidates(r.groups, r.decoder, r.candidates[:0])
+	if len(r.candidates) == 0 {
+		return nil, nil
+	}
+	r.names["groups"] = r.groups
+	for _, i := range r.candidates {
+		m := r.engine.mappings[i]
+		ok, err := r.eval(m.match)
+		if err != nil {
+			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+		}
+		if !ok {
+			continue
+		}
+		for p := range m.picks {
+			r.pickOne(m, &m.picks[p])
+		}
+	}
+	return r.found, errors.Join(r.errs...)
+}
+
+// release drops everything that points into the alert, or that now belongs to the caller.
+func (r *run) release() {
+	r.alert = ""
+	clear(r.groups)
+	r.groups = r.groups[:0]
+	r.found, r.errs = nil, nil
+	r.provided = 0
+	for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
+		delete(r.names, name)
+	}
+	clear(r.vm.Stack[:cap(r.vm.Stack)])
+}
+
+// readGroups reads rule.groups. Blanks around a group are taken off: Wazuh splits its lists on commas and keeps
+// what is around them.
+func (r *run) readGroups() {
+	v := gjson.Get(r.alert, "rule.groups")
+	if v.Type == gjson.String {
+		for g := range strings.SplitSeq(v.Str, ",") {
+			r.addGroup(g)
+		}
+		return
+	}
+	v.ForEach(func(_, g gjson.Result) bool {
+		if g.Type == gjson.String {
+			r.addGroup(g.Str)
+		}
+		return len(r.groups) < maxCandidates
+	})
+}
+
+func (r *run) addGroup(g string) {
+	if g = strings.TrimSpace(g); g != "" {
+		r.groups = append(r.groups, g)
+	}
+}
+
+func (r *run) decoder() string { return gjson.Get(r.alert, "decoder.name").String() }
+
+// eval runs a boolean expression over the alert.
+func (r *run) eval(p *program) (bool, error) {
+	if missing := p.uses &^ r.provided; missing != 0 {
+		r.provide(missing)
+	}
+	out, err := r.vm.Run(p.code, r.names)
+	if err != nil {
+		r.vm = vm.VM{MemoryBudget: exprMemory}
+		if e, ok := errors.AsType[*file.Error](err); ok {
+			return false, fmt.Errorf("%s (character %d of the expression)", e.Message, e.From+1)
+		}
+		return false, err
+	}
+	ok, _ := out.(bool)
+	return ok, nil
+}
+
+// provide fills in the names that cost something, the first time that an expression asks for them.
+func (r *run) provide(u uses) {
+	if u&usesRule != 0 {
+		rule := ruleNames{Groups: r.groups}
+		rule.ID = gjson.Get(r.alert, "rule.id").String()
+		rule.Level = int(gjson.Get(r.alert, "rule.level").Int())
+		rule.Description = gjson.Get(r.alert, "rule.description").String()
+		r.names["rule"] = rule
+	}
+	if u&usesAgent != 0 {
+		r.names["agent"] = agentNames{
+			ID:   gjson.Get(r.alert, "agent.id").String(),
+			Name: gjson.Get(r.alert, "agent.name").String(),
+			IP:   gjson.Get(r.alert, "agent.ip").String(),
+		}
+	}
+	if u&usesDecoder != 0 {
+		r.names["decoder"] = decoderNames{
+			Name:   r.decoder(),
+			Parent: gjson.Get(r.alert, "decoder.parent").String(),
+		}
+	}
+	if u&usesLocation != 0 {
+		r.names["location"] = gjson.Get(r.alert, "location").String()
+	}
+	r.provided |= u
+}
+
+// pickOne takes every value of one pick.
+func (r *run) pickOne(m *mapping, p *pick) {
+	count := 0
+	p.candidates(gjson.Get(r.alert, p.path), func(candidate string) bool {
+		t, value, err := p.resolve(candidate)
+		if err == nil {
+			err = r.keep(p, t, value)
+		}
+		if err == nil {
+			err = r.add(m, p, t, value)
+		}
+		if fatal, ok := errors.AsType[evalError](err); ok {
+			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
+			return false
+		}
+		count++
+		return count < maxCandidates
+	})
+}
+
+// candidates calls yield with each candidate at v: the items of arrays, split and matched as the pick says.
+func (p *pick) candidates(v gjson.Result, yield func(string) bool) {
+	p.walk(v, 0, yield)
+}
+
+func (p *pick) walk(v gjson.Result, depth int, yield func(string) bool) bool {
+	switch {
+	case !v.Exists() || v.Type == gjson.Null || v.IsObject():
+		return true
+	case v.IsArray():
+		if depth >= maxNesting {
+			return true
+		}
+		more := true
+		v.ForEach(func(_, item gjson.Result) bool {
+			more = p.walk(item, depth+1, yield)
+			return more
+		})
+		return more
+	}
+	text := v.Raw
+	if v.Type == gjson.String {
+		text = v.Str
+	}
+	if p.split == "" {
+		return p.extract(text, yield)
+	}
+	for part := range strings.SplitSeq(text, p.split) {
+		if !p.extract(part, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pick) extract(text string, yield func(string) bool) bool {
+	if p.regex == nil {
+		return yield(text)
+	}
+	for _, at := range p.regex.FindAllStringSubmatchIndex(text, maxCandidates) {
+		if start, end := at[2*p.group], at[2*p.group+1]; start >= 0 && !yield(text[start:end]) {
+			return false
+		}
+	}
+	return true
+}
+
+// resolve gives a candidate its type and normal form, or says why it has none.
+func (p *pick) resolve(candidate string) (Type, string, error) {
+	if p.typ == Auto {
+		return decide(candidate)
+	}
+	value, err := p.typ.Normal(candidate)
+	return p.typ, value, err
+}
+
+// An evalError ends a pick: its keep expression failed, or there are too many values.
+type evalError struct{ err error }
+
+func (e evalError) Error() string { return e.err.Error() }
+
+var errNotKept = errors.New("keep is false")
+
+func (r *run) keep(p *pick, t Type, value string) error {
+	if p.keep == nil {
+		return keepByDefault(t, value)
+	}
+	r.names["value"], r.names["type"] = value, string(t)
+	ok, err := r.eval(p.keep)
+	if err != nil {
+		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path), err)}
+	}
+	if !ok {
+		return errNotKept
+	}
+	return nil
+}
+
+// add notes a value, once for all places it is found at. It clones what it keeps: value may point into the
+// alert.
+func (r *run) add(m *mapping, p *pick, t Type, value string) error {
+	family := t.Family()
+	for i := range r.found {
+		o := &r.found[i]
+		if o.Filter == m.filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
+			for _, have := range o.Picks {
+				if have.Mapping == m.id && have.Path == p.path {
+					return nil
+				}
+			}
+			o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path, Type: t})
+			return nil
+		}
+	}
+	if len(r.found) >= MaxObservables {
+		return evalError{fmt.Errorf("more than %d values in one alert, the rest is left out", MaxObservables)}
+	}
+	r.found = append(r.found, Observable{
+		Type: t, Value: strings.Clone(value), Filter: m.filter,
+		Picks: []Pick{{Mapping: m.id, Path: p.path, Type: t}},
+	})
+	return nil
+}
