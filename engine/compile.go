@@ -13,6 +13,8 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
+
+	"custom-misp/engine/yamlfile"
 )
 
 // maxExprNodes bounds the size of an expression; a long one is a list of values that belongs into a regex.
@@ -60,19 +62,19 @@ const (
 )
 
 // compile checks and compiles what a file declares. The mappings are of use only if no fault was added.
-func (r *reader) compile(f declaredFile) []*mapping {
-	if f.version.node != nil && f.version.value != "1" {
-		r.fault(f.version.node, "write version: 1", "version %q is not supported", f.version.value)
+func (r reader) compile(f declaredFile) []*mapping {
+	if f.version.Node != nil && f.version.Value != "1" {
+		r.Fault(f.version.Node, "write version: 1", "version %q is not supported", f.version.Value)
 	}
 	compiled := make([]*mapping, 0, len(f.mappings))
 	first := map[string]int{}
 	for _, d := range f.mappings {
 		m := r.compileMapping(d)
-		m.source = f.source.value
+		m.source = f.source.Value
 		if line := first[m.id]; line > 0 && m.id != "" {
-			r.fault(d.id.node, "give each mapping an id of its own", "id %q is already taken in line %d", m.id, line)
-		} else if d.id.node != nil {
-			first[m.id] = d.id.node.Line
+			r.Fault(d.id.Node, "give each mapping an id of its own", "id %q is already taken in line %d", m.id, line)
+		} else if d.id.Node != nil {
+			first[m.id] = d.id.Node.Line
 		}
 		compiled = append(compiled, m)
 	}
@@ -81,17 +83,17 @@ func (r *reader) compile(f declaredFile) []*mapping {
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-func (r *reader) compileMapping(d declaredMapping) *mapping {
+func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
-		id: d.id.value, description: strings.TrimSpace(d.description.value), file: r.file, filter: d.lookup,
+		id: d.id.Value, description: strings.TrimSpace(d.description.Value), file: r.file, filter: d.lookup,
 	}
 	if d.at != nil {
 		m.line = d.at.Line
 	}
-	if d.id.node != nil && !idForm.MatchString(d.id.value) {
-		r.fault(d.id.node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.id.value)
+	if d.id.Node != nil && !idForm.MatchString(d.id.Value) {
+		r.Fault(d.id.Node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.id.Value)
 	}
-	if d.match.node != nil {
+	if d.match.Node != nil {
 		var tree ast.Node
 		m.match, tree = r.compileExpr(d.match, "match", matchNames)
 		if tree != nil {
@@ -104,7 +106,7 @@ func (r *reader) compileMapping(d declaredMapping) *mapping {
 	paths := make([]string, 0, len(d.context))
 	for _, c := range d.context {
 		r.checkPath(c, "a context path")
-		paths = append(paths, c.value)
+		paths = append(paths, c.Value)
 	}
 	for i, key := range contextKeys(paths) {
 		m.context = append(m.context, contextField{key, paths[i]})
@@ -112,12 +114,12 @@ func (r *reader) compileMapping(d declaredMapping) *mapping {
 	return m
 }
 
-func (r *reader) compilePick(d declaredPick) pick {
-	p := pick{path: d.path.value, split: d.split.value, typ: Type(d.typ.value)}
-	if d.path.node != nil {
+func (r reader) compilePick(d declaredPick) pick {
+	p := pick{path: d.path.Value, split: d.split.Value, typ: Type(d.typ.Value)}
+	if d.path.Node != nil {
 		r.checkPath(d.path, "path")
 	}
-	if d.typ.node != nil && !p.typ.Pickable() {
+	if d.typ.Node != nil && !p.typ.Pickable() {
 		remedy := ""
 		if _, composite := composites[p.typ]; composite {
 			remedy = "pick each half with its own type"
@@ -126,30 +128,30 @@ func (r *reader) compilePick(d declaredPick) pick {
 			for _, t := range Types() {
 				words = append(words, string(t))
 			}
-			remedy = didYouMean(d.typ.value, words)
+			remedy = yamlfile.DidYouMean(d.typ.Value, words)
 		}
-		r.fault(d.typ.node, remedy, "type %q is not a MISP attribute type that can be picked", d.typ.value)
+		r.Fault(d.typ.Node, remedy, "type %q is not a MISP attribute type that can be picked", d.typ.Value)
 	}
-	if d.split.node != nil && d.split.value == "" {
-		r.fault(d.split.node, "name a separator or leave the key out", "split is empty")
+	if d.split.Node != nil && d.split.Value == "" {
+		r.Fault(d.split.Node, "name a separator or leave the key out", "split is empty")
 	}
-	if d.regex.node != nil {
+	if d.regex.Node != nil {
 		p.regex, p.group = r.compileRegex(d.regex)
 	}
-	if d.keep.node != nil {
+	if d.keep.Node != nil {
 		p.keep, _ = r.compileExpr(d.keep, "keep", keepNames)
 	}
 	return p
 }
 
-func (r *reader) compileRegex(s scalar) (*regexp.Regexp, int) {
-	if s.value == "" {
-		r.fault(s.node, "leave the key out to take the whole value", "regex is empty")
+func (r reader) compileRegex(s yamlfile.Scalar) (*regexp.Regexp, int) {
+	if s.Value == "" {
+		r.Fault(s.Node, "leave the key out to take the whole value", "regex is empty")
 		return nil, 0
 	}
-	re, err := regexp.Compile(s.value)
+	re, err := regexp.Compile(s.Value)
 	if err != nil {
-		r.fault(s.node, "write RE2 syntax", "regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		r.Fault(s.Node, "write RE2 syntax", "regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		return nil, 0
 	}
 	if i := re.SubexpIndex("value"); i > 0 {
@@ -159,9 +161,9 @@ func (r *reader) compileRegex(s scalar) (*regexp.Regexp, int) {
 }
 
 // checkPath refuses gjson paths that can never lead to a value.
-func (r *reader) checkPath(s scalar, what string) {
-	if remedy := pathFault(s.value); s.node != nil && remedy != "" {
-		r.fault(s.node, remedy, "%s %q can never lead to a value", what, s.value)
+func (r reader) checkPath(s yamlfile.Scalar, what string) {
+	if remedy := pathFault(s.Value); s.Node != nil && remedy != "" {
+		r.Fault(s.Node, remedy, "%s %q can never lead to a value", what, s.Value)
 	}
 }
 
@@ -185,17 +187,17 @@ func pathFault(path string) string {
 }
 
 // compileExpr compiles a boolean expression. Both results are nil after a fault.
-func (r *reader) compileExpr(s scalar, what string, names map[string]any) (*program, ast.Node) {
-	if strings.TrimSpace(s.value) == "" {
-		r.fault(s.node, "", "%s is empty", what)
+func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any) (*program, ast.Node) {
+	if strings.TrimSpace(s.Value) == "" {
+		r.Fault(s.Node, "", "%s is empty", what)
 		return nil, nil
 	}
-	tree, err := parser.Parse(s.value)
+	tree, err := parser.Parse(s.Value)
 	if err == nil {
 		options := append([]expr.Option{
 			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
 		}, functionOptions...)
-		code, cerr := expr.Compile(s.value, options...)
+		code, cerr := expr.Compile(s.Value, options...)
 		if cerr == nil {
 			check := &literals{r: r, s: s, what: what}
 			ast.Walk(&tree.Node, check)
@@ -205,19 +207,19 @@ func (r *reader) compileExpr(s scalar, what string, names map[string]any) (*prog
 	}
 	e, ok := errors.AsType[*file.Error](err)
 	if !ok {
-		r.fault(s.node, "", "%s: %s", what, firstLine(err.Error()))
+		remedy := ""
+		if strings.HasPrefix(err.Error(), "expected bool") {
+			remedy = `compare the value with something, like field("data.srcip") != ""`
+		}
+		r.Fault(s.Node, remedy, "%s must be true or false: %v", what, err)
 		return nil, nil
 	}
-	message, remedy := e.Message, ""
+	message, _, _ := strings.Cut(e.Message, "\n")
+	remedy := ""
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
-		remedy = didYouMean(name, exprWords(names))
+		remedy = yamlfile.DidYouMean(name, exprWords(names))
 	}
-	if strings.HasPrefix(message, "expected bool") {
-		message, remedy = what+" must be true or false, "+message, `compare the value with something, like field("data.srcip") != ""`
-		r.fault(s.node, remedy, "%s", message)
-		return nil, nil
-	}
-	r.faultAt(placeIn(r.lines, s.node, e.From), remedy, "%s: %s", what, message)
+	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
 	return nil, nil
 }
 
@@ -233,8 +235,8 @@ func exprWords(names map[string]any) []string {
 
 // literals checks the constants of an expression that can be known to be wrong, and notes which names it uses.
 type literals struct {
-	r    *reader
-	s    scalar
+	r    reader
+	s    yamlfile.Scalar
 	what string
 	uses uses
 }
@@ -278,8 +280,7 @@ func (l *literals) Visit(n *ast.Node) {
 }
 
 func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
-	at := placeIn(l.r.lines, l.s.node, n.Location().From)
-	l.r.faultAt(at, remedy, l.what+": "+format, args...)
+	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
 }
 
 // contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"custom-misp/engine/yamlfile"
 )
 
 // An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use.
@@ -26,24 +28,23 @@ type Mapping struct {
 	Line        int
 }
 
-// Load checks and compiles mapping files. If any has a fault, the error is [Faults] with all that were found in
+// Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were found in
 // all files, and the engine holds the mappings of the other files: one broken file never silences the rest.
 // The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
-	var faults Faults
+	var faults yamlfile.Faults
 	e := &Engine{byID: map[string]*mapping{}}
 	for _, src := range sources {
-		r := newReader(src)
-		mappings := r.compile(r.declare(src.Data))
+		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name}
+		mappings := r.compile(r.declare())
 		for _, m := range mappings {
 			if other, taken := e.byID[m.id]; taken && m.id != "" {
-				r.faultAt(place{m.line, 1}, "give each mapping an id of its own",
+				r.FaultAtLine(m.line, "give each mapping an id of its own",
 					"id %q is already taken in %s:%d", m.id, other.file, other.line)
 			}
 		}
-		if len(r.faults) > 0 {
-			sortFaults(r.faults)
-			faults = append(faults, r.faults...)
+		if found := r.Faults(); len(found) > 0 {
+			faults = append(faults, found...)
 			continue
 		}
 		for _, m := range mappings {

@@ -1,17 +1,15 @@
-package engine
+package yamlfile
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
 )
 
-// A Fault is something wrong in a mapping file, at a place that an editor can jump to.
+// A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
 type Fault struct {
-	// File is the name of the source as it was given to [Load].
+	// File is the name of the source as it was given to the reader.
 	File string
 	// Line and Column count from 1; columns count characters. 0 if the fault has no place.
 	Line, Column int
@@ -57,7 +55,7 @@ func (f Fault) Snippet() string {
 	return fmt.Sprintf("  | %s\n  | %s^\n", f.Text, pad.String())
 }
 
-// Faults is the error of [Load]: every fault found, in the order of the files and of the lines in them.
+// Faults is an error of every fault found, in the order of the files and of the lines in them.
 type Faults []Fault
 
 // Error returns one fault a line.
@@ -69,16 +67,9 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sortFaults orders the faults of one file by place.
-func sortFaults(fs Faults) {
-	slices.SortStableFunc(fs, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
-}
-
 // Nearest returns the word that s was most likely meant to be, or "" if none is near.
 func Nearest(s string, words []string) string {
-	best, distance := "", max(1, len(s)/3)+1
+	best, distance := "", (len(s)+2)/3+1
 	for _, w := range words {
 		if d := levenshtein.ComputeDistance(strings.ToLower(s), strings.ToLower(w)); d < distance {
 			best, distance = w, d
@@ -87,8 +78,8 @@ func Nearest(s string, words []string) string {
 	return best
 }
 
-// didYouMean turns the nearest word into a remedy, or lists the words if none is near and they are few.
-func didYouMean(s string, words []string) string {
+// DidYouMean turns the nearest word into a remedy, or lists the words if none is near and they are few.
+func DidYouMean(s string, words []string) string {
 	if w := Nearest(s, words); w != "" {
 		return fmt.Sprintf("did you mean %q?", w)
 	}

@@ -1,0 +1,261 @@
+// Package mappingtest is what authors of mappings run: tests that stand beside the mappings, in YAML.
+//
+// A test file is a list of cases. Each names an alert, may change some of its fields, and says what must be
+// picked from it, completely: a pick that is not expected fails the case as much as one that is missing.
+package mappingtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
+	"go.yaml.in/yaml/v4"
+
+	"custom-misp/engine"
+	"custom-misp/engine/yamlfile"
+)
+
+// A Case is one test, ready to run.
+type Case struct {
+	Name  string
+	File  string // of the test
+	Line  int    // where it begins
+	Alert []byte // JSON, with the case's own changes made
+	Want  []Pick // sorted
+}
+
+// A Pick is one value that a mapping picks.
+type Pick struct {
+	Mapping string
+	Type    engine.Type
+	Value   string
+}
+
+// String returns the pick in one line.
+func (p Pick) String() string { return fmt.Sprintf("%s %s %s", p.Mapping, p.Type, p.Value) }
+
+func comparePicks(a, b Pick) int {
+	return cmp.Or(cmp.Compare(a.Mapping, b.Mapping), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
+}
+
+// Load reads a test file. Alerts that a case names are read with readFile, by their path from the test file on.
+// The error is [yamlfile.Faults]; the cases without a fault are good.
+func Load(src engine.Source, readFile func(name string) ([]byte, error)) ([]Case, error) {
+	l := loader{yamlfile.NewReader(src.Name, src.Data), src.Name, readFile}
+	var cases []Case
+	if top := l.Document(); top != nil {
+		l.List(top, "a test file", func(n *yaml.Node) {
+			if c, ok := l.testCase(n); ok {
+				cases = append(cases, c)
+			}
+		})
+	}
+	if faults := l.Faults(); len(faults) > 0 {
+		return cases, faults
+	}
+	return cases, nil
+}
+
+type loader struct {
+	*yamlfile.Reader
+	file     string
+	readFile func(string) ([]byte, error)
+}
+
+func (l loader) testCase(n *yaml.Node) (Case, bool) {
+	before := len(l.Faults())
+	var name yamlfile.Scalar
+	var alert, set *yaml.Node
+	c := Case{File: l.file, Line: n.Line}
+	l.Object(n, "a test", map[string]yamlfile.Field{
+		"name":  l.Text("name", &name),
+		"alert": func(n *yaml.Node) { alert = l.Resolve(n) },
+		"set":   func(n *yaml.Node) { set = l.Resolve(n) },
+		"picks": func(n *yaml.Node) {
+			if n = l.Resolve(n); n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+				return // picks: [] says that nothing is picked
+			}
+			l.List(n, "picks", func(n *yaml.Node) { c.Want = append(c.Want, l.pick(n)) })
+		},
+	}, "name", "alert", "picks")
+	c.Name = name.Value
+	slices.SortFunc(c.Want, comparePicks)
+	if alert != nil {
+		c.Alert = l.alert(alert)
+	}
+	if set != nil && c.Alert != nil {
+		c.Alert = l.set(c.Alert, set)
+	}
+	return c, len(l.Faults()) == before
+}
+
+func (l loader) pick(n *yaml.Node) Pick {
+	var mapping, typ, value yamlfile.Scalar
+	l.Object(n, "an expected pick", map[string]yamlfile.Field{
+		"mapping": l.Text("mapping", &mapping),
+		"type":    l.Text("type", &typ),
+		"value":   l.Text("value", &value),
+	}, "mapping", "type", "value")
+	return Pick{mapping.Value, engine.Type(typ.Value), value.Value}
+}
+
+// alert returns the alert of a case: written out in YAML, or in a file.
+func (l loader) alert(n *yaml.Node) []byte {
+	if n.Kind == yaml.MappingNode {
+		data, err := json.Marshal(plain(n, 0))
+		if err != nil {
+			l.Fault(n, "", "alert: %v", err)
+		}
+		return data
+	}
+	if n.Kind != yaml.ScalarNode || n.Value == "" {
+		l.Fault(n, "name a file, or write the alert out", "alert must be a file or an alert, not %s", yamlfile.KindOf(n))
+		return nil
+	}
+	if strings.HasPrefix(strings.TrimSpace(n.Value), "{") {
+		if !gjson.Valid(n.Value) {
+			l.Fault(n, "", "alert is not valid JSON")
+			return nil
+		}
+		return []byte(n.Value)
+	}
+	data, err := l.readFile(path.Join(path.Dir(l.file), n.Value))
+	if err != nil {
+		l.Fault(n, "give its path from the test file on", "alert: %v", err)
+		return nil
+	}
+	if !gjson.ValidBytes(data) {
+		l.Fault(n, "put one alert into the file", "alert: %s is not valid JSON", n.Value)
+		return nil
+	}
+	return data
+}
+
+// plain turns a YAML node into what encoding/json writes. Texts stay texts: "2026-10-05" is no date here.
+func plain(n *yaml.Node, depth int) any {
+	if depth > 100 {
+		return nil
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		return plain(n.Alias, depth+1)
+	case yaml.MappingNode:
+		m := make(map[string]any, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = plain(n.Content[i+1], depth+1)
+		}
+		return m
+	case yaml.SequenceNode:
+		list := make([]any, 0, len(n.Content))
+		for _, c := range n.Content {
+			list = append(list, plain(c, depth+1))
+		}
+		return list
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return nil
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true")
+	case "!!int", "!!float":
+		if json.Valid([]byte(n.Value)) {
+			return json.Number(n.Value)
+		}
+	}
+	return n.Value
+}
+
+// set makes the changes of a case: {gjson path: value}; a value of null takes the field away.
+func (l loader) set(alert []byte, n *yaml.Node) []byte {
+	if n.Kind != yaml.MappingNode {
+		l.Fault(n, "write {path: value}", "set must be a set of keys and values, not %s", yamlfile.KindOf(n))
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		var err error
+		if v := plain(value, 0); v == nil {
+			alert, err = sjson.DeleteBytes(alert, key.Value)
+		} else {
+			alert, err = sjson.SetBytes(alert, key.Value, v)
+		}
+		if err != nil {
+			l.Fault(key, "write a plain path, like data.srcip", "set %s: %v", key.Value, err)
+			return nil
+		}
+	}
+	return alert
+}
+
+// A Result is the outcome of a case.
+type Result struct {
+	Case       Case
+	Missing    []Pick // expected and not picked
+	Unexpected []Pick // picked and not expected
+	Err        error  // an expression failed
+}
+
+// OK reports whether the case passed.
+func (r Result) OK() bool { return r.Err == nil && len(r.Missing) == 0 && len(r.Unexpected) == 0 }
+
+// Run runs one case.
+func Run(e *engine.Engine, c Case) Result {
+	observables, err := e.Pick(c.Alert)
+	var got []Pick
+	for _, o := range observables {
+		for _, p := range o.Picks {
+			got = append(got, Pick{p.Mapping, p.Type, o.Value})
+		}
+	}
+	slices.SortFunc(got, comparePicks)
+	got = slices.Compact(got)
+	want := slices.Compact(slices.Clone(c.Want))
+	return Result{Case: c, Missing: without(want, got), Unexpected: without(got, want), Err: err}
+}
+
+// without returns the picks of a that are not in b.
+func without(a, b []Pick) []Pick {
+	return slices.DeleteFunc(slices.Clone(a), func(p Pick) bool { return slices.Contains(b, p) })
+}
+
+// IsTestFile reports whether a file of this name holds tests: *_test.yaml or *_test.yml.
+func IsTestFile(name string) bool {
+	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
+}
+
+// String describes a failure in several lines, or says that the case passed.
+func (r Result) String() string {
+	if r.OK() {
+		return "ok: " + r.Case.Name
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d: %s\n", r.Case.File, r.Case.Line, r.Case.Name)
+	for _, p := range r.Missing {
+		fmt.Fprintf(&b, "  - not picked: %s\n", p)
+	}
+	for _, p := range r.Unexpected {
+		fmt.Fprintf(&b, "  + not expected: %s\n", p)
+	}
+	if r.Err != nil {
+		for _, err := range unjoin(r.Err) {
+			fmt.Fprintf(&b, "  ! %v\n", err)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func unjoin(err error) []error {
+	if j, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
