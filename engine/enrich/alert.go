@@ -1,0 +1,118 @@
+package enrich
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+)
+
+const (
+	// MaxAlert is the longest alert that is read, in bytes. Wazuh itself hands over at most 65,535.
+	MaxAlert = 1 << 20
+	// maxDepth is how deep an alert may be nested; Wazuh's own JSON parser stops at 1,000.
+	maxDepth = 1000
+)
+
+// An Alert is a Wazuh alert that is known to be one JSON object of reasonable size and depth.
+type Alert struct {
+	// JSON is the alert as it was read, without blanks around it.
+	JSON []byte
+	// Source is what an enrichment says of the alert that it belongs to.
+	Source Source
+	// Agent is the agent that the alert came from.
+	Agent Agent
+}
+
+// A Source tells an analyst which alert an enrichment belongs to, so that it need not be searched for. It is
+// written into the event as it is.
+type Source struct {
+	AlertID         string            `json:"alert_id,omitempty"`
+	Timestamp       string            `json:"timestamp,omitempty"` // as Wazuh wrote it
+	RuleID          string            `json:"rule_id,omitempty"`
+	RuleLevel       string            `json:"rule_level,omitempty"`
+	RuleDescription string            `json:"rule_description,omitempty"`
+	Location        string            `json:"location,omitempty"`
+	Context         map[string]string `json:"context,omitempty"` // what the mapping wants to show
+}
+
+// An Agent is a Wazuh agent; ID is "000" or empty for the manager itself.
+type Agent struct {
+	ID, Name, IP string
+}
+
+// ParseAlert checks that data is an alert: one JSON object, at most [MaxAlert] bytes, nested at most 1,000 deep,
+// with a rule. Blanks, a newline and a byte order mark around it do not matter. It keeps data.
+func ParseAlert(data []byte) (Alert, error) {
+	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	switch {
+	case len(data) == 0:
+		return Alert{}, errors.New("empty, not an alert")
+	case len(data) > MaxAlert:
+		return Alert{}, fmt.Errorf("%d bytes, longer than an alert can be (%d)", len(data), MaxAlert)
+	case bytes.HasPrefix(data, []byte("alertdate=")):
+		return Alert{}, errors.New("in Wazuh's old text format; add <alert_format>json</alert_format> to the <integration> block")
+	}
+	if depth := nesting(data); depth > maxDepth {
+		return Alert{}, fmt.Errorf("nested more than %d deep, not an alert", maxDepth)
+	}
+	if err := checkJSON(data); err != nil {
+		return Alert{}, err
+	}
+	if data[0] != '{' {
+		return Alert{}, errors.New("JSON, but not an object, so not an alert")
+	}
+	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip")
+	rule := v[0]
+	if !rule.IsObject() {
+		return Alert{}, errors.New("a JSON object without a rule, not an alert")
+	}
+	return Alert{
+		JSON: data,
+		Source: Source{
+			AlertID: v[1].String(), Timestamp: v[2].String(), Location: v[3].String(),
+			RuleID: rule.Get("id").String(), RuleLevel: rule.Get("level").String(),
+			RuleDescription: rule.Get("description").String(),
+		},
+		Agent: Agent{ID: v[4].String(), Name: v[5].String(), IP: v[6].String()},
+	}, nil
+}
+
+// checkJSON returns nil for valid JSON; gjson tells that fastest, encoding/json tells best what is wrong.
+func checkJSON(data []byte) error {
+	if gjson.ValidBytes(data) {
+		return nil
+	}
+	var v json.RawMessage
+	err := json.Unmarshal(data, &v)
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		if e.Offset >= int64(len(data)) {
+			return fmt.Errorf("not valid JSON: it ends after %d bytes in the middle of something", len(data))
+		}
+		return fmt.Errorf("not valid JSON at byte %d: %w", e.Offset, e)
+	}
+	return errors.New("not valid JSON")
+}
+
+// nesting returns how deep objects and arrays are nested, without following them: validators recurse.
+func nesting(data []byte) int {
+	depth, deepest := 0, 0
+	inString := false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}

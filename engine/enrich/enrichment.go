@@ -1,0 +1,311 @@
+package enrich
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"custom-misp/engine"
+)
+
+// MaxEvent is the longest event that is ever made, in bytes. Wazuh's queue takes 65,535 together with the
+// header that names the agent, and silently cuts what is longer.
+const MaxEvent = 60_000
+
+// An Enrichment is one event for Wazuh: what MISP knows of one observable, or what went wrong.
+type Enrichment struct {
+	// Agent is whose alert the event belongs to; Wazuh reports the event under its name.
+	Agent Agent
+	// Body stands under "misp" in the event.
+	Body Body
+}
+
+// A Body is a promise to the rules of users: names stay, every scalar is a text (Wazuh's rules see no other
+// type as it was sent), and a field without a value is absent.
+type Body struct {
+	// The four fields that integrations of the first generation sent, of the strongest attribute.
+	EventID  string `json:"event_id,omitempty"`
+	Category string `json:"category,omitempty"`
+	Value    string `json:"value,omitempty"`
+	Type     string `json:"type,omitempty"`
+
+	// More of the strongest attribute.
+	UUID         string     `json:"uuid,omitempty"`
+	ToIDs        string     `json:"to_ids,omitempty"` // "true" or "false"
+	Comment      string     `json:"comment,omitempty"`
+	Timestamp    string     `json:"timestamp,omitempty"` // of its last change, RFC 3339, UTC
+	FirstSeen    string     `json:"first_seen,omitempty"`
+	LastSeen     string     `json:"last_seen,omitempty"`
+	Event        *EventBody `json:"event,omitempty"`
+	Tags         []string   `json:"tags,omitempty"`
+	TLP          string     `json:"tlp,omitempty"` // the strictest of its tlp: tags, without the prefix
+	MitreID      []string   `json:"mitre_id,omitempty"`
+	Warninglists []string   `json:"warninglists,omitempty"`
+	Link         string     `json:"link,omitempty"` // to the MISP event, for a browser
+
+	// All attributes that matched.
+	MatchCount string   `json:"match_count,omitempty"`
+	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
+
+	Observable *ObservableBody `json:"observable,omitempty"`
+	Source     *Source         `json:"source,omitempty"`
+	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened
+
+	// Instead of the above but the source: trouble.
+	Error       Code   `json:"error,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+// An EventBody describes the MISP event that the strongest attribute belongs to.
+type EventBody struct {
+	UUID        string `json:"uuid,omitempty"`
+	Info        string `json:"info,omitempty"`
+	Org         string `json:"org,omitempty"`
+	ThreatLevel string `json:"threat_level,omitempty"` // high, medium, low or undefined
+	Analysis    string `json:"analysis,omitempty"`     // initial, ongoing or complete
+	Date        string `json:"date,omitempty"`
+	Published   string `json:"published,omitempty"` // "true" or "false"
+}
+
+// An ObservableBody says which value of the alert matched, and who picked it where.
+type ObservableBody struct {
+	Type    string   `json:"type,omitempty"`
+	Value   string   `json:"value,omitempty"`
+	Mapping string   `json:"mapping,omitempty"`
+	Path    string   `json:"path,omitempty"`
+	Also    []string `json:"also,omitempty"` // "mapping path" of every further pick
+}
+
+// JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes: long fields are shortened until it
+// fits. The strings are valid UTF-8 whatever came in.
+func (e Enrichment) JSON() ([]byte, error) {
+	b := e.Body
+	b.clean()
+	for _, longest := range []int{0, 4000, 1000, 250, 60} {
+		if longest > 0 {
+			b = b.shortened(longest, longest/5)
+		}
+		data, err := encode(b)
+		if err != nil {
+			return nil, err
+		}
+		if len(data) <= MaxEvent {
+			return data, nil
+		}
+	}
+	return nil, fmt.Errorf("enrichment of %q does not fit into %d bytes", b.Value, MaxEvent)
+}
+
+func encode(b Body) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(struct {
+		Integration string `json:"integration"`
+		MISP        Body   `json:"misp"`
+	}{"misp", b})
+	if err != nil {
+		return nil, fmt.Errorf("encode enrichment: %w", err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// texts returns every text of b that comes from outside and may be long.
+func (b *Body) texts() []*string {
+	t := []*string{
+		&b.EventID, &b.Category, &b.Value, &b.Type, &b.UUID, &b.Comment, &b.FirstSeen, &b.LastSeen, &b.TLP, &b.Link,
+		&b.Description,
+	}
+	if b.Event != nil {
+		t = append(t, &b.Event.UUID, &b.Event.Info, &b.Event.Org, &b.Event.Date)
+	}
+	if b.Observable != nil {
+		t = append(t, &b.Observable.Value, &b.Observable.Path)
+	}
+	if s := b.Source; s != nil {
+		t = append(t, &s.AlertID, &s.Timestamp, &s.RuleID, &s.RuleDescription, &s.Location)
+	}
+	for _, list := range b.lists() {
+		for i := range *list {
+			t = append(t, &(*list)[i])
+		}
+	}
+	return t
+}
+
+func (b *Body) lists() []*[]string {
+	l := []*[]string{&b.Tags, &b.MitreID, &b.Warninglists, &b.EventIDs}
+	if b.Observable != nil {
+		l = append(l, &b.Observable.Also)
+	}
+	return l
+}
+
+// own gives b copies of all that it shares with others, so that it can be changed.
+func (b *Body) own() {
+	if b.Event != nil {
+		b.Event = new(*b.Event)
+	}
+	if b.Observable != nil {
+		b.Observable = new(*b.Observable)
+	}
+	if b.Source != nil {
+		b.Source = new(*b.Source)
+		values := make(map[string]string, len(b.Source.Context))
+		for k, v := range b.Source.Context {
+			values[k] = v
+		}
+		b.Source.Context = values
+	}
+	for _, list := range b.lists() {
+		*list = slices.Clone(*list)
+	}
+}
+
+// clean takes out NUL characters, at which Wazuh would end the text.
+func (b *Body) clean() {
+	b.own()
+	for _, t := range b.texts() {
+		*t = strings.ReplaceAll(*t, "\x00", "")
+	}
+	if b.Source != nil {
+		for k, v := range b.Source.Context {
+			b.Source.Context[k] = strings.ReplaceAll(v, "\x00", "")
+		}
+	}
+}
+
+// shortened returns b with every text cut to longest bytes and every list to most items.
+func (b Body) shortened(longest, most int) Body {
+	b.own()
+	b.Truncated = "true"
+	for _, list := range b.lists() {
+		if len(*list) > most {
+			*list = (*list)[:most]
+		}
+	}
+	for _, t := range b.texts() {
+		*t = cut(*t, longest)
+	}
+	if b.Source != nil {
+		for k, v := range b.Source.Context {
+			b.Source.Context[k] = cut(v, longest)
+		}
+	}
+	return b
+}
+
+// cut shortens s to at most n bytes, between characters, and marks that it did.
+func cut(s string, n int) string {
+	const mark = "…"
+	if len(s) <= n {
+		return s
+	}
+	end := n - len(mark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + mark
+}
+
+// enrichments makes one event for each observable that matched, in the order of the observables.
+func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches []Match) []Enrichment {
+	type key struct {
+		engine.Indicator
+		filter *engine.Filter
+	}
+	byObservable := map[key][]Attribute{}
+	for _, m := range matches {
+		k := key{m.Observable.Indicator(), m.Observable.Filter}
+		byObservable[k] = append(byObservable[k], m.Attribute)
+	}
+	var events []Enrichment
+	for _, o := range observables {
+		if attributes := byObservable[key{o.Indicator(), o.Filter}]; len(attributes) > 0 {
+			events = append(events, p.enrichment(a, o, attributes))
+		}
+	}
+	return events
+}
+
+func (p *Pipeline) enrichment(a Alert, o engine.Observable, attributes []Attribute) Enrichment {
+	slices.SortStableFunc(attributes, compareStrength)
+	lead := attributes[0]
+	b := Body{
+		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: string(lead.Type),
+		UUID: lead.UUID, ToIDs: strconv.FormatBool(lead.ToIDs), Comment: lead.Comment,
+		FirstSeen: lead.FirstSeen, LastSeen: lead.LastSeen,
+		Event: &EventBody{
+			UUID: lead.Event.UUID, Info: lead.Event.Info, Org: lead.Event.Org,
+			ThreatLevel: lead.Event.ThreatLevel.String(), Analysis: lead.Event.Analysis.String(),
+			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
+		},
+		Tags: lead.Tags, TLP: tlp(lead.Tags), MitreID: mitreIDs(lead.Tags), Warninglists: lead.Warninglists,
+		MatchCount: strconv.Itoa(len(attributes)),
+		Observable: &ObservableBody{
+			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
+		},
+		Source: new(a.Source),
+	}
+	if !lead.Timestamp.IsZero() {
+		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)
+	}
+	if p.Link != "" && lead.Event.ID != "" {
+		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
+	}
+	for _, at := range attributes {
+		if !slices.Contains(b.EventIDs, at.Event.ID) {
+			b.EventIDs = append(b.EventIDs, at.Event.ID)
+		}
+	}
+	b.Source.Context = map[string]string{}
+	for i, pick := range o.Picks {
+		if i > 0 {
+			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
+		}
+		for k, v := range p.Engine.Context(pick.Mapping, a.JSON) {
+			if _, have := b.Source.Context[k]; !have {
+				b.Source.Context[k] = v
+			}
+		}
+	}
+	return Enrichment{Agent: a.Agent, Body: b}
+}
+
+// troubleEvent is what Wazuh is told when an alert could not be looked up.
+func troubleEvent(a Alert, err error) Enrichment {
+	return Enrichment{Agent: a.Agent, Body: Body{
+		Error: codeOf(err, CodeUnavailable), Description: err.Error(), Source: new(a.Source),
+	}}
+}
+
+// tlps are the Traffic Light Protocol labels, strictest first; white is the name of clear in version 1.
+var tlps = []string{"red", "amber+strict", "amber", "green", "clear", "white"}
+
+func tlp(tags []string) string {
+	for _, label := range tlps {
+		if slices.ContainsFunc(tags, func(t string) bool { return strings.EqualFold(t, "tlp:"+label) }) {
+			return label
+		}
+	}
+	return ""
+}
+
+// technique finds the ATT&CK id in a galaxy tag: misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001".
+var technique = regexp.MustCompile(`^misp-galaxy:mitre-.*\b(T[0-9]{4}(?:\.[0-9]{3})?)"$`)
+
+func mitreIDs(tags []string) []string {
+	var ids []string
+	for _, t := range tags {
+		if m := technique.FindStringSubmatch(t); m != nil && !slices.Contains(ids, m[1]) {
+			ids = append(ids, m[1])
+		}
+	}
+	return ids
+}

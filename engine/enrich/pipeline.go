@@ -1,0 +1,60 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"custom-misp/engine"
+)
+
+// A Sink takes finished events.
+type Sink interface {
+	// Send hands over one event. An error means that it was not taken.
+	Send(ctx context.Context, e Enrichment) error
+}
+
+// A Pipeline is the way of an alert: pick, look up, enrich, send. It is safe for concurrent use if its parts
+// are.
+type Pipeline struct {
+	Engine *engine.Engine
+	Lookup Lookup
+	Sink   Sink
+	// Link is the address of MISP for a browser, put before /events/view/ID; empty for no links.
+	Link string
+}
+
+// An Outcome says what became of an alert.
+type Outcome struct {
+	Observables []engine.Observable // that were picked
+	Sent        int                 // enrichments that the sink took
+	// Warning reports mappings that failed on this alert; the others did their work.
+	Warning error
+}
+
+// Process takes one alert all the way. If the look-up fails, one event says so, and the error is returned; it
+// is a [Trouble] if the reason is known.
+func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
+	var out Outcome
+	out.Observables, out.Warning = p.Engine.Pick(a.JSON)
+	if len(out.Observables) == 0 {
+		return out, nil
+	}
+	matches, err := p.Lookup.Lookup(ctx, out.Observables)
+	if err != nil {
+		// The time for the look-up may be used up; telling of it costs next to nothing.
+		if serr := p.Sink.Send(context.WithoutCancel(ctx), troubleEvent(a, err)); serr != nil {
+			err = errors.Join(err, serr)
+		}
+		return out, fmt.Errorf("look up %d values: %w", len(out.Observables), err)
+	}
+	var errs []error
+	for _, e := range p.enrichments(a, out.Observables, matches) {
+		if err := p.Sink.Send(ctx, e); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out.Sent++
+	}
+	return out, errors.Join(errs...)
+}
