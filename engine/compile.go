@@ -219,6 +219,9 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
 		remedy = yamlfile.DidYouMean(name, exprWords(names))
 	}
+	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
+		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
+	}
 	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
 	return nil, nil
 }
@@ -284,23 +287,26 @@ func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
 }
 
 // contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with
-// as many of the names before it as are needed to tell two of them apart.
+// as many of the names before it as are needed to tell it from another.
 func contextKeys(paths []string) []string {
 	keys := make([]string, len(paths))
-	for names := 1; ; names++ {
+	names := make([]int, len(paths))
+	for round := 1; round <= 20; round++ {
 		count := map[string]int{}
 		for i, p := range paths {
-			keys[i] = contextKey(p, names)
+			keys[i] = contextKey(p, names[i]+1)
 			count[keys[i]]++
 		}
-		unique := true
-		for i := range keys {
-			unique = unique && count[keys[i]] == 1
+		if len(count) == len(paths) {
+			break
 		}
-		if unique || names > 20 {
-			return keys
+		for i := range keys {
+			if count[keys[i]] > 1 {
+				names[i]++
+			}
 		}
 	}
+	return keys
 }
 
 func contextKey(path string, names int) string {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/hbollon/go-edlib"
 )
 
 // A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
@@ -67,11 +67,12 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Nearest returns the word that s was most likely meant to be, or "" if none is near.
+// Nearest returns the word that s was most likely meant to be, or "" if none is near: the one with the fewest
+// letters changed, left out, added or swapped with the next.
 func Nearest(s string, words []string) string {
 	best, distance := "", (len(s)+2)/3+1
 	for _, w := range words {
-		if d := levenshtein.ComputeDistance(strings.ToLower(s), strings.ToLower(w)); d < distance {
+		if d := edlib.OSADamerauLevenshteinDistance(strings.ToLower(s), strings.ToLower(w)); d < distance {
 			best, distance = w, d
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -36,9 +37,12 @@ type Reader struct {
 	faults Faults
 }
 
+// lineBreaks are what YAML takes for the end of a line.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
 // NewReader returns a reader of a file that has been read already; name is what faults call it.
 func NewReader(name string, data []byte) *Reader {
-	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	lines := strings.Split(lineBreaks.Replace(string(data)), "\n")
 	return &Reader{file: name, data: data, lines: lines}
 }
 
@@ -98,31 +102,38 @@ func (r *Reader) Document() *yaml.Node {
 // syntax notes an error of the YAML parser. The parser tells where it stopped, which for something that was
 // never closed is the end of the file: then the place where that was opened helps more.
 func (r *Reader) syntax(err error) {
+	if strings.Contains(err.Error(), "no documents in stream") {
+		r.Fault(nil, "", "the file holds nothing but comments")
+		return
+	}
 	e, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
 		r.Fault(nil, "", "not YAML: %s", firstLine(err.Error()))
 		return
 	}
-	p := place{e.Mark.Line, e.Mark.Column}
 	last := len(r.lines)
 	for last > 1 && strings.TrimSpace(r.lines[last-1]) == "" {
 		last--
 	}
-	if e.ContextMark.Line > 0 && p.line > last {
-		p = place{e.ContextMark.Line, e.ContextMark.Column}
+	p, remedy := place{e.Mark.Line, e.Mark.Column}, ""
+	if p.line > last {
+		remedy = "something is not closed"
+		if p = (place{e.ContextMark.Line, e.ContextMark.Column}); p.line > last || p.line < 1 {
+			line := r.lines[last-1]
+			p = place{last, utf8.RuneCountInString(strings.TrimRight(line, " \t"))}
+		}
 	}
 	if p.line < 1 {
 		p = place{1, 1}
 	}
-	msg := e.Message
+	message := firstLine(e.Message)
 	if e.ContextMsg != "" {
-		msg = e.ContextMsg + ": " + msg
+		message = firstLine(e.ContextMsg) + ": " + message
 	}
-	remedy := ""
-	if strings.Contains(msg, "tab") {
-		remedy = "indent with spaces"
+	if line := r.lines[min(p.line, len(r.lines))-1]; strings.HasPrefix(strings.TrimLeft(line, " "), "\t") {
+		remedy = "indent with spaces, not tabs"
 	}
-	r.faultAt(p, remedy, "not YAML: %s", firstLine(msg))
+	r.faultAt(p, remedy, "not YAML: %s", message)
 }
 
 func firstLine(s string) string {

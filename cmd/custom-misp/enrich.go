@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh"
+)
+
+// enrichFlags are the flags of the verb enrich.
+type enrichFlags struct {
+	dryRun   bool
+	output   string
+	mappings []string
+	paths    map[string]*string // option key → value of its flag
+}
+
+func newEnrich(s streams, g *globalFlags) *cobra.Command {
+	f := enrichFlags{paths: map[string]*string{}}
+	cmd := &cobra.Command{
+		Use:   "enrich [flags] FILE...|-",
+		Short: "Enrich alerts from files or standard input and print the events",
+		Long: `Enrich alerts and print the events that would be sent to Wazuh; nothing is sent.
+
+A FILE holds one alert, or one alert a line like Wazuh's alerts.json; gzip is recognised. With --feed the
+values are looked up in a directory in MISP feed format, otherwise in the configured MISP.`,
+		Example: `  custom-misp enrich --feed testdata/feed testdata/alerts/*.json
+  custom-misp enrich --url https://misp.example.org --key-file ~/misp.key alert.json
+  custom-misp enrich --dry-run --output json /var/ossec/logs/alerts/alerts.json
+  zcat old-alerts.json.gz | custom-misp enrich --dry-run -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return wrongUsef("no alert file named; name files, or - for standard input")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given, err := f.given(cmd)
+			if err != nil {
+				return err
+			}
+			return enrichFiles(cmd.Context(), s, *g, f, given, args)
+		},
+	}
+	flag := func(name, key, help string) {
+		f.paths[key] = cmd.Flags().String(name, "", help)
+	}
+	flag("feed", "feed.dir", "directory in MISP feed format to look up in")
+	flag("url", "misp.url", "address of MISP")
+	flag("key-file", "misp.key_file", "file with the authentication key")
+	flag("ca-file", "misp.ca_file", "certificates (PEM) to trust instead of the system's")
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "ask nobody; print what would be asked")
+	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	outputFlag(cmd, &f.output, "", "table", "json")
+	cmd.Flags().Lookup("output").Usage = "form of the results: table or json, one line each (default json; table with --dry-run)"
+	return cmd
+}
+
+// given returns the values of the flags that were set, by option key. Paths on a command line count from where
+// the user is.
+func (f enrichFlags) given(cmd *cobra.Command) (map[string]any, error) {
+	values := map[string]any{}
+	for key, v := range f.paths {
+		if *v == "" {
+			continue
+		}
+		o, _ := findOption(key)
+		parsed, err := o.parse([]string{*v})
+		if err != nil {
+			return nil, wrongUsef("%s: %w", key, err)
+		}
+		values[key] = parsed
+		if o.kind == kindPath {
+			abs, err := filepath.Abs(*v)
+			if err != nil {
+				return nil, wrongUse{err}
+			}
+			values[key] = abs
+		}
+	}
+	if _, asked := values["misp.url"]; asked && values["feed.dir"] == nil {
+		values["feed.dir"] = ""
+	} else if asked {
+		return nil, wrongUsef("--feed and --url exclude each other")
+	}
+	return values, nil
+}
+
+func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, given map[string]any, files []string) error {
+	s, err := loadSettings(g, nil, given)
+	if err != nil {
+		return err
+	}
+	sources, err := mappingSources(s, f.mappings)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Load(sources...)
+	if err != nil {
+		printFaults(st.err, err)
+		return errSilent
+	}
+	if f.output == "" {
+		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun]
+	}
+	var each func(enrich.Alert) error
+	var finish func() error
+	if f.dryRun {
+		each, finish = dryRun(e, st, f.output)
+	} else {
+		lookup, err := newLookup(s, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		sink := newPrinter(st.out, f.output)
+		p := &enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url")}
+		each, finish = lookUp(ctx, p, s, st), sink.finish
+	}
+	failed := false
+	for _, name := range files {
+		err := eachAlert(name, st.in, func(where string, a enrich.Alert, err error) error {
+			if err == nil {
+				err = each(a)
+			}
+			if err != nil {
+				failed = true
+				fmt.Fprintf(st.err, "%s: %v\n", where, err)
+			}
+			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
+				return errSilent // the next alert would only meet the same trouble
+			}
+			return nil
+		})
+		if err != nil {
+			_ = finish()
+			return err
+		}
+	}
+	if err := finish(); err != nil {
+		return err
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
+}
+
+// lookUp returns what is done with each alert when MISP is asked.
+func lookUp(ctx context.Context, p *enrich.Pipeline, s *settings, st streams) func(enrich.Alert) error {
+	return func(a enrich.Alert) error {
+		if wazuh.IsEnrichment(a.JSON) {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
+		defer cancel()
+		out, err := p.Process(ctx, a)
+		if out.Warning != nil {
+			fmt.Fprintln(st.err, out.Warning)
+		}
+		return err
+	}
+}
+
+// observableLine is one observable in the output of a dry run.
+type observableLine struct {
+	Type    engine.Type `json:"type"`
+	Value   string      `json:"value"`
+	Mapping string      `json:"mapping"`
+	Path    string      `json:"path"`
+	Also    []alsoLine  `json:"also,omitempty"`
+}
+
+// alsoLine is a further place at which the same value was picked.
+type alsoLine struct {
+	Type    engine.Type `json:"type"`
+	Mapping string      `json:"mapping"`
+	Path    string      `json:"path"`
+}
+
+// dryRun returns what is done with each alert when nobody is asked, and what is done at the end.
+func dryRun(e *engine.Engine, st streams, output string) (func(enrich.Alert) error, func() error) {
+	table := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
+	if output == "table" {
+		fmt.Fprintln(table, "ALERT\tRULE\tTYPE\tVALUE\tMAPPING\tPATH")
+	}
+	enc := json.NewEncoder(st.out)
+	enc.SetEscapeHTML(false)
+	each := func(a enrich.Alert) error {
+		var observables []engine.Observable
+		var warning error
+		if !wazuh.IsEnrichment(a.JSON) {
+			observables, warning = e.Pick(a.JSON)
+		}
+		if warning != nil {
+			fmt.Fprintln(st.err, warning)
+		}
+		if output == "table" {
+			for _, o := range observables {
+				for _, p := range o.Picks {
+					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Source.AlertID, a.Source.RuleID, p.Type,
+						cleanCell(o.Value), p.Mapping, p.Path)
+				}
+			}
+			return nil
+		}
+		line := struct {
+			AlertID     string           `json:"alert_id"`
+			RuleID      string           `json:"rule_id"`
+			Observables []observableLine `json:"observables"`
+		}{a.Source.AlertID, a.Source.RuleID, []observableLine{}}
+		for _, o := range observables {
+			l := observableLine{Type: o.Type, Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path}
+			for _, p := range o.Picks[1:] {
+				l.Also = append(l.Also, alsoLine{p.Type, p.Mapping, p.Path})
+			}
+			line.Observables = append(line.Observables, l)
+		}
+		return enc.Encode(line)
+	}
+	return each, table.Flush
+}
+
+// cleanCell keeps a value from an alert from breaking the table or the terminal.
+func cleanCell(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// printer is a sink that prints events instead of sending them.
+type printer struct {
+	out   io.Writer
+	table *tabwriter.Writer // nil: one JSON event a line
+}
+
+func newPrinter(out io.Writer, output string) *printer {
+	p := &printer{out: out}
+	if output == "table" {
+		p.table = tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(p.table, "ALERT\tRULE\tTYPE\tVALUE\tMISP EVENT\tTHREAT\tTO_IDS\tINFO")
+	}
+	return p
+}
+
+// Send implements enrich.Sink.
+func (p *printer) Send(_ context.Context, e enrich.Enrichment) error {
+	if p.table == nil {
+		event, err := e.JSON()
+		if err != nil {
+			return err
+		}
+		_, err = p.out.Write(append(bytes.TrimSpace(event), '\n'))
+		return err
+	}
+	b := e.Body
+	if b.Error != "" {
+		return nil // told on standard error already
+	}
+	_, err := fmt.Fprintf(p.table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Source.AlertID, b.Source.RuleID, b.Observable.Type,
+		cleanCell(b.Observable.Value), cleanCell(b.EventID), b.Event.ThreatLevel, b.ToIDs, cleanCell(b.Event.Info))
+	return err
+}
+
+func (p *printer) finish() error {
+	if p.table == nil {
+		return nil
+	}
+	return p.table.Flush()
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine/yamlfile"
+)
+
+// newRoot returns the command line of people. What integratord calls never reaches it; see isCall.
+func newRoot(s streams) *cobra.Command {
+	var g globalFlags
+	root := &cobra.Command{
+		Use:   "custom-misp",
+		Short: "Put MISP intelligence into Wazuh alerts",
+		Long: `custom-misp looks up the values of Wazuh alerts in MISP and sends what it finds back into Wazuh.
+
+Wazuh's integratord starts it as: custom-misp ALERT_FILE [API_KEY] [HOOK_URL] ...
+The verbs below are for people.`,
+		Example: `  custom-misp enrich --dry-run /var/ossec/logs/alerts/alerts.json
+  custom-misp lint /var/ossec/etc/custom-misp/mappings`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			if near := yamlfile.Nearest(args[0], verbs()); near != "" {
+				return wrongUsef("%q is neither a verb nor an alert file; did you mean %q?", args[0], near)
+			}
+			return wrongUsef("%q is neither a verb nor an alert file; see custom-misp --help", args[0])
+		},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return wrongUsef("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&g.home, "home", "", "Wazuh's directory (default: the one that the program's own integrations/ is in, else /var/ossec)")
+	root.PersistentFlags().StringVar(&g.config, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
+	root.AddCommand(
+		newEnrich(s, &g),
+		newLint(s, &g),
+		newTest(s, &g),
+		newConfig(s, &g),
+		newVersion(s),
+	)
+	return root
+}
+
+// outputFlag adds --output to a verb and checks its value.
+func outputFlag(cmd *cobra.Command, to *string, def string, formats ...string) {
+	cmd.Flags().StringVarP(to, "output", "o", def, "form of the results: "+strings.Join(formats, " or "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	check := func(*cobra.Command, []string) error {
+		if *to != "" && !slices.Contains(formats, *to) {
+			return wrongUsef("--output %q is unknown; use %s", *to, strings.Join(formats, " or "))
+		}
+		return nil
+	}
+	cmd.PreRunE = check
+}
+
+// printFaults writes each fault with its line and a marker under the place.
+func printFaults(w io.Writer, err error) int {
+	faults, ok := errors.AsType[yamlfile.Faults](err)
+	if !ok {
+		fmt.Fprintln(w, "custom-misp:", err)
+		return 1
+	}
+	for _, f := range faults {
+		fmt.Fprintln(w, f.Error())
+		fmt.Fprint(w, f.Snippet())
+	}
+	return len(faults)
+}

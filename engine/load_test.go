@@ -1,0 +1,123 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+)
+
+func TestLoadFaults(t *testing.T) {
+	const rest = "\n    pick: [{path: data.x, type: ip-dst}]\n"
+	head := "version: 1\nmappings:\n  - id: a\n    match: "
+	tests := []struct{ name, yaml, want string }{
+		{"empty", "", `m.yaml:1:1: the file is empty`},
+		{"comments only", "# nothing\n", `m.yaml:1:1: the file holds nothing but comments`},
+		{"a list", "- a\n", `m.yaml:1:1: a mapping file must be a set of keys and values, not a list`},
+		{"no version", "mappings: []\n", "m.yaml:1:1: a mapping file lacks the key \"version\"\nm.yaml:1:11: mappings is empty"},
+		{"other version", "version: 2\n" + strings.TrimPrefix(head, "version: 1\n") + "'true'" + rest, `m.yaml:1:10: version "2" is not supported; write version: 1`},
+		{"unknown key", "version: 1\nmapings: []\n", `m.yaml:2:1: unknown key "mapings" in a mapping file; did you mean "mappings"?`},
+		{"repeated key", "version: 1\nversion: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:2:1: key "version" stands here a second time, first in line 1; keep one of them`},
+		{"no value", "version:\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:1:1: key "version" has no value; give it a value or leave the key out`},
+		{"tab", "version: 1\nmappings:\n\t- id: a\n", `m.yaml:3:1: not YAML: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs`},
+		{"open bracket", "version: 1\nmappings: [\n", `m.yaml:2:11: not YAML: while parsing a flow node: did not find expected node content; something is not closed`},
+		{"id", strings.Replace(head, "id: a", "id: a b", 1) + "'true'" + rest, `m.yaml:3:9: id "a b" is not a usable name; use letters, digits, and . _ - between them, 100 at most`},
+		{"id twice", head + "'true'" + rest + "  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:6:10: id "a" is already taken in line 3; give each mapping an id of its own`},
+		{"expression, plain", head + "'\"a\" in group'" + rest, `m.yaml:4:20: match: unknown name group; did you mean "groups"?`},
+		{"expression, folded", head + ">-\n      \"a\" in groups and\n      (feild(\"x\") == \"1\")" + rest, `m.yaml:6:8: match: unknown name feild; did you mean "field"?`},
+		{"expression, double-quoted", head + `"\"a\" in groups and fild(\"x\") == \"1\""` + rest, `m.yaml:4:33: match: unknown name fild; did you mean "field"?`},
+		{"expression, single-quoted with quotes", head + `'field(''x'') == 1'` + rest, `m.yaml:4:26: match: invalid operation: == (mismatched types string and int)`},
+		{"expression, over two plain lines", head + "\"a\"\n      in grups" + rest, `m.yaml:5:7: not YAML: while parsing a block mapping: did not find expected key`},
+		{"expression, literal block, after an é", head + "|\n      'é' in groups and\n      x" + rest, `m.yaml:6:7: match: unknown name x`},
+		{"expression, syntax", head + "'\"a\" in groups and'" + rest, `m.yaml:4:29: match: unexpected token EOF`},
+		{"expression, cut by a comment", head + "any(groups, # == \"a\")" + rest, `m.yaml:4:22: match: unexpected token EOF; if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-`},
+		{"expression, not boolean", head + "field(\"x\")" + rest, `m.yaml:4:12: match must be true or false: expected bool, but got string; compare the value with something, like field("data.srcip") != ""`},
+		{"expression, empty", head + "''" + rest, `m.yaml:4:12: match is empty`},
+		{"expression, wrong network", head + `in_network(agent.ip, "10.0.0/8")` + rest, `m.yaml:4:33: match: "10.0.0/8" is not a network like 10.0.0.0/8`},
+		{"expression, wrong path", head + `has("$.data.x")` + rest, `m.yaml:4:16: match: path "$.data.x" can never lead to a value; this is JSONPath; write a gjson path, like data.srcip`},
+		{"no pick", head + "'true'\n", `m.yaml:3:5: a mapping lacks the key "pick"`},
+		{"pick is no list", head + "'true'\n    pick: {path: x, type: md5}\n", `m.yaml:5:11: pick must be a list, not a set of keys and values; begin each item with a hyphen`},
+		{"pick without type", head + "'true'\n    pick:\n      - path: x\n", `m.yaml:6:9: a pick lacks the key "type"`},
+		{"misspelt key is not missed too", head + "'true'\n    pick:\n      - {pth: x, type: md5}\n", `m.yaml:6:10: unknown key "pth" in a pick; did you mean "path"?`},
+		{"type", head + "'true'\n    pick:\n      - {path: x, type: sha265}\n", `m.yaml:6:25: type "sha265" is not a MISP attribute type that can be picked; did you mean "sha256"?`},
+		{"composite type", head + "'true'\n    pick:\n      - {path: x, type: 'ip-dst|port'}\n", `m.yaml:6:25: type "ip-dst|port" is not a MISP attribute type that can be picked; pick each half with its own type`},
+		{"regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: '(?=a)'}\n", "m.yaml:6:37: regex: invalid or unsupported Perl syntax: `(?=`; write RE2 syntax"},
+		{"empty regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: ''}\n", `m.yaml:6:37: regex is empty; leave the key out to take the whole value`},
+		{"empty split", head + "'true'\n    pick:\n      - {path: x, type: md5, split: ''}\n", `m.yaml:6:37: split is empty; name a separator or leave the key out`},
+		{"keep", head + "'true'\n    pick:\n      - {path: x, type: md5, keep: 'valu != \"\"'}\n", `m.yaml:6:37: keep: unknown name valu; did you mean "value"?`},
+		{"value is for keep only", head + "value != \"\"" + rest, `m.yaml:4:12: match: unknown name value; did you mean "values"?`},
+		{"path", head + "'true'\n    pick:\n      - {path: 'data.x[0]', type: md5}\n", `m.yaml:6:16: path "data.x[0]" can never lead to a value; write array indexes as .0 and all items as .#`},
+		{"context path", head + "'true'\n    context: [data.]" + rest, `m.yaml:5:15: a context path "data." can never lead to a value; remove the dot at its end`},
+		{"lookup", head + "'true'\n    lookup: {to_ids: maybe, tgas: [a]}" + rest, "m.yaml:5:22: to_ids must be true or false, not \"maybe\"; write true or false\nm.yaml:5:29: unknown key \"tgas\" in lookup; did you mean \"tags\"?"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := engine.Load(engine.Source{Name: "m.yaml", Data: []byte(tt.yaml)})
+			got := "no error"
+			if err != nil {
+				got = err.Error()
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadKeepsTheOtherFiles(t *testing.T) {
+	good := "version: 1\nmappings:\n  - {id: %s, match: 'true', pick: [{path: x, type: md5}]}\n"
+	e, err := engine.Load(
+		engine.Source{Name: "a.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "a"))},
+		engine.Source{Name: "broken.yaml", Data: []byte("version: 1\n")},
+		engine.Source{Name: "twice.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "a"))},
+		engine.Source{Name: "b.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "b"))},
+	)
+	want := "broken.yaml:1:1: a mapping file lacks the key \"mappings\"\n" +
+		"twice.yaml:3:1: id \"a\" is already taken in a.yaml:3; give each mapping an id of its own"
+	if err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+	var ids []string
+	for _, m := range e.Mappings() {
+		ids = append(ids, m.ID)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, ids); diff != "" {
+		t.Errorf("mappings (-want +got):\n%s", diff)
+	}
+}
+
+func TestAliases(t *testing.T) {
+	e := load(t, `
+version: 1
+mappings:
+  - id: a
+    match: "true"
+    pick: &picks
+      - {path: data.x, type: ip-dst}
+  - id: b
+    match: "true"
+    pick: *picks
+`)
+	o, err := e.Pick([]byte(`{"data":{"x":"192.31.196.1"}}`))
+	if err != nil || len(o) != 1 || len(o[0].Picks) != 2 {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestReadFS(t *testing.T) {
+	fsys := fstest.MapFS{
+		"b.yml": {Data: []byte("b")}, "a.yaml": {Data: []byte("a")}, "a_test.yaml": {}, ".hidden.yaml": {},
+		".git/c.yaml": {}, "sub/d.yaml": {Data: []byte("d")}, "README.md": {},
+	}
+	got, err := engine.ReadFS(fsys, "etc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []engine.Source{{Name: "etc/a.yaml", Data: []byte("a")}, {Name: "etc/b.yml", Data: []byte("b")}, {Name: "etc/sub/d.yaml", Data: []byte("d")}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+}

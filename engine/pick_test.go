@@ -1,0 +1,268 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+)
+
+func load(t testing.TB, yaml string) *engine.Engine {
+	t.Helper()
+	e, err := engine.Load(engine.Source{Name: "test.yaml", Data: []byte(yaml)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// picks returns "type value" of every observable.
+func picks(t testing.TB, e *engine.Engine, alert string) []string {
+	t.Helper()
+	observables, err := e.Pick([]byte(alert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{}
+	for _, o := range observables {
+		got = append(got, string(o.Type)+" "+o.Value)
+	}
+	return got
+}
+
+// one returns a mapping file with one mapping that always matches and has one pick.
+func one(pick string) string {
+	return "version: 1\nmappings:\n  - id: one\n    match: 'true'\n    pick:\n      - {" + pick + "}\n"
+}
+
+func TestPickCandidates(t *testing.T) {
+	tests := []struct {
+		name, pick, alert string
+		want              []string
+	}{
+		{"text", `path: data.x, type: ip-dst`, `{"data":{"x":"192.31.196.1"}}`, []string{"ip-dst 192.31.196.1"}},
+		{"absent", `path: data.x, type: ip-dst`, `{"data":{}}`, []string{}},
+		{"null", `path: data.x, type: user-agent`, `{"data":{"x":null}}`, []string{}},
+		{"object", `path: data.x, type: user-agent`, `{"data":{"x":{"y":"z"}}}`, []string{}},
+		{"number", `path: data.x, type: port`, `{"data":{"x":8443}}`, []string{"port 8443"}},
+		{"array", `path: data.x, type: ip-dst`, `{"data":{"x":["192.31.196.1","-",["192.31.196.2"],{"y":"192.31.196.3"}]}}`, []string{"ip-dst 192.31.196.1", "ip-dst 192.31.196.2"}},
+		{"array of objects", `path: data.x.#.ip, type: ip-dst`, `{"data":{"x":[{"ip":"192.31.196.1"},{"ip":"192.31.196.2"}]}}`, []string{"ip-dst 192.31.196.1", "ip-dst 192.31.196.2"}},
+		{"key with a dot", `path: 'data.id\.orig_h', type: ip-dst`, `{"data":{"id.orig_h":"192.31.196.1"}}`, []string{"ip-dst 192.31.196.1"}},
+		{"split", `path: data.x, split: ";", type: auto`, `{"data":{"x":"192.31.196.1;; bad.example ;"}}`, []string{"ip-dst 192.31.196.1", "domain bad.example"}},
+		{"regex, first group", `path: data.x, regex: "a=(\\S+)", type: user-agent`, `{"data":{"x":"a=1 b=2 a=3"}}`, []string{"user-agent 1", "user-agent 3"}},
+		{"regex, whole match", `path: data.x, regex: "[0-9.]+", type: ip-dst`, `{"data":{"x":"from 192.31.196.1 to 192.31.196.2"}}`, []string{"ip-dst 192.31.196.1", "ip-dst 192.31.196.2"}},
+		{"regex, named group", `path: data.x, regex: "(a|b)=(?P<value>\\S+)", type: user-agent`, `{"data":{"x":"a=1 b=2"}}`, []string{"user-agent 1", "user-agent 2"}},
+		{"regex, group not taking part", `path: data.x, regex: "a(?:=(\\d+))?", type: port`, `{"data":{"x":"a a=1"}}`, []string{"port 1"}},
+		{"internal address", `path: data.x, type: ip-dst`, `{"data":{"x":["10.1.2.3","127.0.0.1","169.254.1.1","100.64.0.1","224.0.0.1","255.255.255.255","0.0.0.0","192.168.1.1","172.31.0.1","192.0.2.1","198.18.0.1","::1","fe80::1","fd00::1","ff02::1","2001:db8::1","::"]}}`, []string{}},
+		{"internal address, kept", `path: data.x, type: ip-dst, keep: "true"`, `{"data":{"x":"10.1.2.3"}}`, []string{"ip-dst 10.1.2.3"}},
+		{"reverse name", `path: data.x, type: hostname`, `{"data":{"x":"1.0.0.10.in-addr.arpa"}}`, []string{}},
+		{"keep by value", `path: data.x, type: hostname, keep: 'not under_domain(value, "corp.example")'`, `{"data":{"x":["a.corp.example","corp.example","xcorp.example"]}}`, []string{"hostname xcorp.example"}},
+		{"keep by type", `path: data.x, type: auto, keep: 'type == "md5"'`, `{"data":{"x":["192.31.196.1","0123456789abcdef0123456789abcdef"]}}`, []string{"md5 0123456789abcdef0123456789abcdef"}},
+		{"keep by another field", `path: data.x, type: auto, keep: 'field("data.dir") == "out"'`, `{"data":{"x":"192.31.196.1","dir":"in"}}`, []string{}},
+		{"auto", `path: data.x, type: auto`, `{"data":{"x":["CVE-2026-1234","x@bad.example","hxxp://bad.example/a","svchost.exe","com.example.MyService","1.2.3","v1.2.3-beta","System.Net.Http","deep.bad.example","bad.co.uk","index.html","2620:4f:8000::bad"]}}`,
+			[]string{"vulnerability CVE-2026-1234", "email x@bad.example", "url http://bad.example/a", "hostname deep.bad.example", "domain bad.co.uk", "ip-dst 2620:4f:8000::bad"}},
+		{"same value twice", `path: data.x, type: ip-dst`, `{"data":{"x":["192.31.196.1","192.31.196.1:80"]}}`, []string{"ip-dst 192.31.196.1"}},
+		{"invalid UTF-8", `path: data.x, type: user-agent`, "{\"data\":{\"x\":\"a\xffb\"}}", []string{"user-agent a\xffb"}},
+		{"escapes", `path: data.x, type: user-agent`, `{"data":{"x":"a\"b\u00e9"}}`, []string{"user-agent a\"bé"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, picks(t, load(t, one(tt.pick)), tt.alert)); diff != "" {
+				t.Errorf("picks (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMatch(t *testing.T) {
+	const alert = `{"rule":{"id":"61603","level":5,"description":"d","groups":["windows"," WEF","sysmon "]},` +
+		`"agent":{"id":"004","name":"ws","ip":"10.1.1.1"},"decoder":{"name":"json","parent":"p"},"location":"EventChannel",` +
+		`"data":{"x":"192.31.196.1","n":22,"e":"","z":null,"o":{"k":"v"}}}`
+	for expr, want := range map[string]bool{
+		`"sysmon" in groups`:                                                     true,
+		`"WEF" in groups`:                                                        true,
+		`"wef" in groups`:                                                        false,
+		`"sysmon" in rule.groups`:                                                true,
+		`any(groups, # startsWith "sys")`:                                        true,
+		`all(["windows", "sysmon"], # in groups)`:                                true,
+		`rule.id == "61603" and rule.level >= 5`:                                 true,
+		`rule.description == "d"`:                                                true,
+		`agent.id == "004" and agent.name == "ws"`:                               true,
+		`in_network(agent.ip, "192.168.0.0/16", "10.0.0.0/8")`:                   true,
+		`in_network(agent.ip, "10.1.1.1")`:                                       true,
+		`in_network("no address", "10.0.0.0/8")`:                                 false,
+		`decoder.name == "json" and decoder.parent == "p"`:                       true,
+		`location == "EventChannel"`:                                             true,
+		`field("data.n") == "22"`:                                                true,
+		`field("data.missing") == ""`:                                            true,
+		`has("data.e")`:                                                          true,
+		`has("data.z")`:                                                          false,
+		`has("data.missing")`:                                                    false,
+		`has("data.o.k") and field("data.o.k") == "v"`:                           true,
+		`field("data.x") matches "^192"`:                                         true,
+		`is_ip(field("data.x")) and is_public_ip(field("data.x"))`:               true,
+		`is_public_ip("10.0.0.1")`:                                               false,
+		`is_domain("a.example") and not is_domain("a")`:                          true,
+		`is_url("http://a.example/") and not is_url("a.example")`:                true,
+		`is_hash("d41d8cd98f00b204e9800998ecf8427e") and not is_hash("d41d8cd")`: true,
+		`under_domain("a.b.example.", "B.example")`:                              true,
+		`under_domain("ab.example", "b.example")`:                                false,
+		`let g = groups; "sysmon" in g`:                                          true,
+	} {
+		y := "version: 1\nmappings:\n  - id: m\n    match: >-\n      " + expr + "\n    pick:\n      - {path: data.x, type: ip-dst}\n"
+		if got := len(picks(t, load(t, y), alert)) == 1; got != want {
+			t.Errorf("%s is %t, want %t", expr, got, want)
+		}
+	}
+}
+
+func TestObservableRemembersItsPicks(t *testing.T) {
+	e := load(t, `
+version: 1
+mappings:
+  - id: a
+    match: "true"
+    pick:
+      - {path: data.x, type: ip-src}
+      - {path: data.y, type: ip-dst}
+  - id: b
+    match: "true"
+    pick:
+      - {path: data.x, type: ip-dst}
+  - id: c
+    match: "true"
+    lookup: {to_ids: true, tags: ["tlp:*"]}
+    pick:
+      - {path: data.x, type: ip-dst}
+`)
+	got, err := e.Pick([]byte(`{"data":{"x":"192.31.196.1","y":"192.31.196.1"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	want := []engine.Observable{
+		{Type: "ip-src", Value: "192.31.196.1", Picks: []engine.Pick{
+			{Mapping: "a", Path: "data.x", Type: "ip-src"},
+			{Mapping: "a", Path: "data.y", Type: "ip-dst"},
+			{Mapping: "b", Path: "data.x", Type: "ip-dst"},
+		}},
+		{Type: "ip-dst", Value: "192.31.196.1", Picks: []engine.Pick{{Mapping: "c", Path: "data.x", Type: "ip-dst"}},
+			Filter: &engine.Filter{ToIDs: &yes, Tags: []string{"tlp:*"}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("observables (-want +got):\n%s", diff)
+	}
+}
+
+// TestPickKeepsNothingOfTheAlert writes over the caller's bytes after Pick, as a reader of a stream does.
+func TestPickKeepsNothingOfTheAlert(t *testing.T) {
+	e := load(t, one(`path: data.x, type: user-agent`))
+	alert := []byte(`{"data":{"x":"Mozilla"}}`)
+	got, err := e.Pick(alert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range alert {
+		alert[i] = '#'
+	}
+	if got[0].Value != "Mozilla" {
+		t.Errorf("value became %q", got[0].Value)
+	}
+}
+
+func TestPickReportsFailingExpressions(t *testing.T) {
+	e := load(t, `
+version: 1
+mappings:
+  - id: broken-match
+    match: int(field("data.n")) > 3
+    pick: [{path: data.x, type: ip-dst}]
+  - id: broken-keep
+    match: "true"
+    pick: [{path: data.x, type: ip-dst, keep: 'in_network(value, field("data.n"))'}]
+  - id: hungry
+    match: 'len(map(1..1000000, # * 2)) > 0'
+    pick: [{path: data.x, type: ip-dst}]
+  - id: sound
+    match: "true"
+    pick: [{path: data.x, type: ip-dst}]
+`)
+	got, err := e.Pick([]byte(`{"data":{"x":"192.31.196.1","n":"three"}}`))
+	if len(got) != 1 || got[0].Picks[0].Mapping != "sound" {
+		t.Errorf("the sound mapping picked %v", got)
+	}
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`test.yaml:4: mapping "broken-match": match: `,
+		`test.yaml:7: mapping "broken-keep": pick "data.x": keep: "three" is not a network`,
+		`test.yaml:10: mapping "hungry": match: memory budget exceeded`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+}
+
+func TestPickBounds(t *testing.T) {
+	e := load(t, one(`path: data.x, type: port`))
+	var values []string
+	for i := range engine.MaxObservables + 10 {
+		values = append(values, fmt.Sprint(i+1))
+	}
+	got, err := e.Pick([]byte(`{"data":{"x":[` + strings.Join(values, ",") + `]}}`))
+	if len(got) != engine.MaxObservables || err == nil {
+		t.Errorf("%d observables, error %v", len(got), err)
+	}
+}
+
+func TestPickConcurrently(t *testing.T) {
+	e := load(t, one(`path: data.x, type: user-agent`))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			want := []string{fmt.Sprintf("user-agent agent-%d", i)}
+			for range 200 {
+				o, err := e.Pick(fmt.Appendf(nil, `{"data":{"x":"agent-%d"}}`, i))
+				if err != nil || len(o) != 1 || string(o[0].Type)+" "+o[0].Value != want[0] {
+					t.Errorf("got %v, %v; want %v", o, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestContext(t *testing.T) {
+	e := load(t, `
+version: 1
+mappings:
+  - id: m
+    match: "true"
+    pick: [{path: data.x, type: ip-dst}]
+    context: [data.user, data.source.image, data.target.image, data.list, data.none, data.dash]
+`)
+	got := e.Context("m", []byte(`{"data":{"user":"u","source":{"image":"a"},"target":{"image":"b"},"list":["x",2],"dash":"-"}}`))
+	want := map[string]string{"user": "u", "source_image": "a", "target_image": "b", "list": "x, 2"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("context (-want +got):\n%s", diff)
+	}
+	if got := e.Context("unknown", []byte(`{}`)); got != nil {
+		t.Errorf("unknown mapping has context %v", got)
+	}
+}
+
+func TestMappings(t *testing.T) {
+	e := load(t, "version: 1\nsource: ACME\n"+strings.TrimPrefix(one(`path: data.x, type: port`), "version: 1\n"))
+	want := []engine.Mapping{{ID: "one", Product: "ACME", File: "test.yaml", Line: 4}}
+	if got := e.Mappings(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
