@@ -19,6 +19,8 @@ const (
 	maxCandidates = 5000
 	// maxNesting is how deep arrays in arrays are followed.
 	maxNesting = 4
+	// maxSeen is how many values of an alert are remembered by their path.
+	maxSeen = 64
 	// exprMemory bounds what one evaluation of an expression may hold, in values.
 	exprMemory = 100_000
 )
@@ -66,6 +68,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 type run struct {
 	engine     *Engine
 	alert      string // a view of the caller's bytes, only valid during pick
+	seen       []seenValue
 	groups     []string
 	candidates []int32
 	names      map[string]any // what expressions see
@@ -75,11 +78,17 @@ type run struct {
 	errs       []error
 }
 
+// A seenValue is a value of the alert that was asked for once: mappings for one product name the same paths.
+type seenValue struct {
+	path  string
+	value gjson.Result
+}
+
 func newRun(e *Engine) *run {
 	r := &run{engine: e, names: map[string]any{}}
-	r.names["field"] = func(path string) string { return gjson.Get(r.alert, path).String() }
+	r.names["field"] = func(path string) string { return r.get(path).String() }
 	r.names["has"] = func(path string) bool {
-		v := gjson.Get(r.alert, path)
+		v := r.get(path)
 		return v.Exists() && v.Type != gjson.Null
 	}
 	r.vm.MemoryBudget = exprMemory
@@ -116,6 +125,8 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 // release drops everything that points into the alert, or that now belongs to the caller.
 func (r *run) release() {
 	r.alert = ""
+	clear(r.seen)
+	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
 	r.found, r.errs = nil, nil
@@ -126,10 +137,24 @@ func (r *run) release() {
 	clear(r.vm.Stack[:cap(r.vm.Stack)])
 }
 
+// get returns the value at a gjson path of the alert.
+func (r *run) get(path string) gjson.Result {
+	for i := range r.seen {
+		if r.seen[i].path == path {
+			return r.seen[i].value
+		}
+	}
+	v := gjson.Get(r.alert, path)
+	if len(r.seen) < maxSeen {
+		r.seen = append(r.seen, seenValue{path, v})
+	}
+	return v
+}
+
 // readGroups reads rule.groups. Blanks around a group are taken off: Wazuh splits its lists on commas and keeps
 // what is around them.
 func (r *run) readGroups() {
-	v := gjson.Get(r.alert, "rule.groups")
+	v := r.get("rule.groups")
 	if v.Type == gjson.String {
 		for g := range strings.SplitSeq(v.Str, ",") {
 			r.addGroup(g)
@@ -150,7 +175,7 @@ func (r *run) addGroup(g string) {
 	}
 }
 
-func (r *run) decoder() string { return gjson.Get(r.alert, "decoder.name").String() }
+func (r *run) decoder() string { return r.get("decoder.name").String() }
 
 // eval runs a boolean expression over the alert.
 func (r *run) eval(p *program) (bool, error) {
@@ -173,26 +198,26 @@ func (r *run) eval(p *program) (bool, error) {
 func (r *run) provide(u uses) {
 	if u&usesRule != 0 {
 		rule := ruleNames{Groups: r.groups}
-		rule.ID = gjson.Get(r.alert, "rule.id").String()
-		rule.Level = int(gjson.Get(r.alert, "rule.level").Int())
-		rule.Description = gjson.Get(r.alert, "rule.description").String()
+		rule.ID = r.get("rule.id").String()
+		rule.Level = int(r.get("rule.level").Int())
+		rule.Description = r.get("rule.description").String()
 		r.names["rule"] = rule
 	}
 	if u&usesAgent != 0 {
 		r.names["agent"] = agentNames{
-			ID:   gjson.Get(r.alert, "agent.id").String(),
-			Name: gjson.Get(r.alert, "agent.name").String(),
-			IP:   gjson.Get(r.alert, "agent.ip").String(),
+			ID:   r.get("agent.id").String(),
+			Name: r.get("agent.name").String(),
+			IP:   r.get("agent.ip").String(),
 		}
 	}
 	if u&usesDecoder != 0 {
 		r.names["decoder"] = decoderNames{
 			Name:   r.decoder(),
-			Parent: gjson.Get(r.alert, "decoder.parent").String(),
+			Parent: r.get("decoder.parent").String(),
 		}
 	}
 	if u&usesLocation != 0 {
-		r.names["location"] = gjson.Get(r.alert, "location").String()
+		r.names["location"] = r.get("location").String()
 	}
 	r.provided |= u
 }
@@ -200,7 +225,7 @@ func (r *run) provide(u uses) {
 // pickOne takes every value of one pick.
 func (r *run) pickOne(m *mapping, p *pick) {
 	count := 0
-	p.candidates(gjson.Get(r.alert, p.path), func(candidate string) bool {
+	p.candidates(r.get(p.path), func(candidate string) bool {
 		t, value, err := p.resolve(candidate)
 		if err == nil {
 			err = r.keep(p, t, value)
