@@ -1,0 +1,331 @@
+package enrich_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+const mappingYAML = `
+version: 1
+mappings:
+  - id: conn
+    match: has("data.dst")
+    pick:
+      - {path: data.dst, type: ip-dst}
+      - {path: data.other, type: ip-src}
+    context: [data.user, data.image]
+  - id: name
+    match: has("data.host")
+    lookup: {to_ids: true}
+    pick: [{path: data.host, type: hostname}]
+`
+
+const alertJSON = `{"timestamp":"2026-10-05T08:10:01.120+0000","rule":{"level":3,"id":"61605","description":"Network connection","groups":["sysmon"]},` +
+	`"agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"},"id":"1791187801.40960","location":"EventChannel",` +
+	`"data":{"dst":"192.31.196.66","other":"192.31.196.66","host":"Gate.bad.example","user":"CORP\\a","image":"C:\\a.exe"}}`
+
+// list is a Lookup that answers with what it was given, for the observables that it is asked about.
+type list []enrich.Attribute
+
+func (l list) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var matches []enrich.Match
+	for _, a := range l {
+		for _, i := range engine.Indicators(a.Type, a.Value) {
+			for _, o := range observables {
+				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), a) {
+					matches = append(matches, enrich.Match{Observable: o, Attribute: a})
+				}
+			}
+		}
+	}
+	return matches, nil
+}
+
+// failing is a Lookup that cannot answer.
+type failing struct{ err error }
+
+func (f failing) Lookup(context.Context, []engine.Observable) ([]enrich.Match, error) {
+	return nil, f.err
+}
+
+// collected is a Sink that keeps what it is sent, as JSON.
+type collected struct {
+	events []string
+	agents []enrich.Agent
+	err    error
+}
+
+func (c *collected) Send(ctx context.Context, e enrich.Enrichment) error {
+	if c.err != nil {
+		return c.err
+	}
+	data, err := e.JSON()
+	if err != nil {
+		return err
+	}
+	c.events, c.agents = append(c.events, string(data)), append(c.agents, e.Agent)
+	return ctx.Err()
+}
+
+func process(t *testing.T, lookup enrich.Lookup, sink enrich.Sink) (enrich.Outcome, error) {
+	t.Helper()
+	e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte(mappingYAML)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := enrich.ParseAlert([]byte(alertJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: "https://misp.example.org/"}
+	return p.Process(context.Background(), a)
+}
+
+func TestProcess(t *testing.T) {
+	at := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+	strong := enrich.Attribute{
+		ID: "7", UUID: "u7", Type: "ip-dst|port", Category: "Network activity", Value: "192.31.196.66|443", Comment: "c2",
+		ToIDs: true, Timestamp: at, FirstSeen: "2026-08-30T00:00:00+00:00",
+		Tags: []string{"tlp:green", "TLP:AMBER", `misp-galaxy:mitre-attack-pattern="Web Protocols - T1071.001"`, `misp-galaxy:mitre-attack-pattern="Web Protocols - T1071.001"`, `misp-galaxy:threat-actor="T1000"`},
+		Event: enrich.Event{
+			ID: "31", UUID: "e31", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 1, Analysis: 3, Date: "2026-08-30", Published: true,
+		},
+	}
+	weaker := func(id string, change func(*enrich.Attribute)) enrich.Attribute {
+		a := strong
+		a.UUID, a.Event.ID = "u"+id, id
+		change(&a)
+		return a
+	}
+	sink := &collected{}
+	out, err := process(t, list{
+		weaker("25", func(a *enrich.Attribute) { a.ToIDs = false; a.Timestamp = at.Add(time.Hour) }),
+		weaker("26", func(a *enrich.Attribute) { a.Event.ThreatLevel = 2; a.Timestamp = at.Add(time.Hour) }),
+		weaker("27", func(a *enrich.Attribute) { a.Timestamp = at.Add(-time.Hour) }),
+		strong,
+		weaker("31", func(a *enrich.Attribute) { a.Timestamp = at.Add(-time.Minute) }),
+		{UUID: "x", Type: "hostname", Value: "gate.bad.example", Event: enrich.Event{ID: "40"}}, // not to_ids: its mapping wants it
+	}, sink)
+	if err != nil || out.Sent != 1 || len(out.Observables) != 2 {
+		t.Fatalf("outcome %+v, error %v", out, err)
+	}
+	var got any
+	if err := json.Unmarshal([]byte(sink.events[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	var want any
+	if err := json.Unmarshal([]byte(`{"integration":"misp","misp":{
+		"event_id":"31","category":"Network activity","value":"192.31.196.66|443","type":"ip-dst|port",
+		"uuid":"u7","to_ids":"true","comment":"c2","timestamp":"2026-09-01T12:00:00Z","first_seen":"2026-08-30T00:00:00+00:00",
+		"event":{"uuid":"e31","info":"Campaign","org":"EXAMPLE-CERT","threat_level":"high","analysis":"complete","date":"2026-08-30","published":"true"},
+		"tags":["tlp:green","TLP:AMBER","misp-galaxy:mitre-attack-pattern=\"Web Protocols - T1071.001\"","misp-galaxy:mitre-attack-pattern=\"Web Protocols - T1071.001\"","misp-galaxy:threat-actor=\"T1000\""],
+		"tlp":"amber","mitre_id":["T1071.001"],"link":"https://misp.example.org/events/view/31",
+		"match_count":"5","event_ids":["31","27","26","25"],
+		"observable":{"type":"ip-dst","value":"192.31.196.66","mapping":"conn","path":"data.dst","also":["conn data.other"]},
+		"source":{"alert_id":"1791187801.40960","timestamp":"2026-10-05T08:10:01.120+0000","rule_id":"61605","rule_level":"3",
+			"rule_description":"Network connection","location":"EventChannel","context":{"user":"CORP\\a","image":"C:\\a.exe"}}}}`), &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]enrich.Agent{{ID: "004", Name: "ws-07", IP: "10.20.4.7"}}, sink.agents); diff != "" {
+		t.Errorf("agents (-want +got):\n%s", diff)
+	}
+}
+
+// TestEventScalarsAreTexts holds the promise that rules depend on: Wazuh turns numbers and booleans into other
+// texts than were sent.
+func TestEventScalarsAreTexts(t *testing.T) {
+	sink := &collected{}
+	if _, err := process(t, list{{Type: "ip-dst", Value: "192.31.196.66", Event: enrich.Event{ID: "1"}}}, sink); err != nil {
+		t.Fatal(err)
+	}
+	var event map[string]any
+	if err := json.Unmarshal([]byte(sink.events[0]), &event); err != nil {
+		t.Fatal(err)
+	}
+	if len(event) != 2 || event["integration"] != "misp" {
+		t.Errorf("top level is %v", event)
+	}
+	var check func(path string, v any)
+	check = func(path string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, v := range v {
+				if strings.Contains(k, ".") {
+					t.Errorf("key %q holds a dot", path+k)
+				}
+				check(path+k+".", v)
+			}
+		case []any:
+			for _, v := range v {
+				if _, ok := v.(string); !ok {
+					t.Errorf("%s holds %T", path, v)
+				}
+			}
+		case string:
+			if v == "" {
+				t.Errorf("%s is empty", path)
+			}
+		default:
+			t.Errorf("%s is %T", path, v)
+		}
+	}
+	check("", event)
+}
+
+func TestProcessTellsOfTrouble(t *testing.T) {
+	sink := &collected{}
+	trouble := &enrich.Trouble{Code: enrich.CodeUnauthorized, Err: errors.New("misp.example.org says 403"), Remedy: "check the key"}
+	out, err := process(t, failing{fmt.Errorf("wrapped: %w", trouble)}, sink)
+	if !errors.Is(err, trouble) || out.Sent != 0 {
+		t.Fatalf("outcome %+v, error %v", out, err)
+	}
+	want := `{"integration":"misp","misp":{"source":{"alert_id":"1791187801.40960","timestamp":"2026-10-05T08:10:01.120+0000",` +
+		`"rule_id":"61605","rule_level":"3","rule_description":"Network connection","location":"EventChannel"},` +
+		`"error":"misp_unauthorized","description":"wrapped: misp.example.org says 403; check the key"}}`
+	if diff := cmp.Diff([]string{want}, sink.events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestProcessReportsWhatWasNotSent(t *testing.T) {
+	down := errors.New("queue is down")
+	out, err := process(t, list{{Type: "ip-dst", Value: "192.31.196.66"}}, &collected{err: down})
+	if !errors.Is(err, down) || out.Sent != 0 {
+		t.Errorf("outcome %+v, error %v", out, err)
+	}
+}
+
+func TestEventFits(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("é\"\x00<", n) }
+	many := make([]string, 5000)
+	for i := range many {
+		many[i] = fmt.Sprintf("tag-%d-%s", i, long(3))
+	}
+	context := map[string]string{}
+	for i := range 100 {
+		context[fmt.Sprint("key", i)] = long(1000)
+	}
+	for name, body := range map[string]enrich.Body{
+		"long comment":  {Value: "v", Comment: long(100_000)},
+		"many tags":     {Value: "v", Tags: many},
+		"large context": {Value: "v", Source: &enrich.Source{Context: context}},
+		"all of it": {
+			Value: long(5000), Comment: long(9000), Tags: many, EventIDs: many, Event: &enrich.EventBody{Info: long(50_000)},
+			Source: &enrich.Source{Context: context, RuleDescription: long(9000)}, Observable: &enrich.ObservableBody{Value: long(5000), Also: many},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tags := len(body.Tags)
+			data, err := enrich.Enrichment{Body: body}.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(data) > enrich.MaxEvent || !json.Valid(data) || !utf8.Valid(data) {
+				t.Errorf("%d bytes, valid %t", len(data), json.Valid(data))
+			}
+			if !strings.Contains(string(data), `"truncated":"true"`) {
+				t.Error("the event does not say that it was shortened")
+			}
+			if strings.Contains(string(data), `\u0000`) {
+				t.Error("the event holds a NUL")
+			}
+			if len(body.Tags) != tags || body.Truncated != "" {
+				t.Error("JSON changed the enrichment itself")
+			}
+		})
+	}
+	data, err := enrich.Enrichment{Body: enrich.Body{Comment: long(10)}}.JSON()
+	if err != nil || strings.Contains(string(data), "truncated") {
+		t.Errorf("a short event was shortened: %s, %v", data, err)
+	}
+}
+
+func TestAccepts(t *testing.T) {
+	yes, no := true, false
+	a := enrich.Attribute{ToIDs: false, Tags: []string{"tlp:amber", "Type:OSINT"}, Warninglists: []string{"resolvers"}}
+	for name, tt := range map[string]struct {
+		f    engine.Filter
+		want bool
+	}{
+		"nothing asked":         {engine.Filter{}, true},
+		"to_ids":                {engine.Filter{ToIDs: &yes}, false},
+		"to_ids false":          {engine.Filter{ToIDs: &no}, true},
+		"warninglists":          {engine.Filter{Warninglists: &yes}, false},
+		"tag":                   {engine.Filter{Tags: []string{"x", "type:osint"}}, true},
+		"tag with any rest":     {engine.Filter{Tags: []string{"TLP:*"}}, true},
+		"other tag":             {engine.Filter{Tags: []string{"tlp:am"}}, false},
+		"excluded tag":          {engine.Filter{ExcludeTags: []string{"tlp:*"}}, false},
+		"other tag excluded":    {engine.Filter{ExcludeTags: []string{"tlp:red"}}, true},
+		"mapping over the site": {*ptr((&engine.Filter{ToIDs: &no}).Over(engine.Filter{ToIDs: &yes, Tags: []string{"tlp:amber"}})), true},
+	} {
+		if got := enrich.Accepts(tt.f, a); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestParseAlert(t *testing.T) {
+	deep := func(n int) string { return `{"rule":{},"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }
+	for name, tt := range map[string]struct{ in, want string }{
+		"good":                 {alertJSON, ""},
+		"with newline":         {alertJSON + "\n", ""},
+		"with byte order mark": {"\xef\xbb\xbf" + alertJSON, ""},
+		"empty":                {"", "empty, not an alert"},
+		"blank":                {" \n", "empty, not an alert"},
+		"truncated":            {alertJSON[:50], "not valid JSON: it ends after 50 bytes in the middle of something"},
+		"not JSON":             {"Oct  5 08:10:00 ws-07 sshd", "not valid JSON at byte 1: invalid character 'O' looking for beginning of value"},
+		"text format":          {"alertdate='2026'\nalertlocation='x'", "in Wazuh's old text format; add <alert_format>json</alert_format> to the <integration> block"},
+		"array":                {"[1]", "JSON, but not an object, so not an alert"},
+		"no rule":              {`{"a":1}`, "a JSON object without a rule, not an alert"},
+		"two alerts":           {alertJSON + alertJSON, fmt.Sprintf("not valid JSON at byte %d: invalid character '{' after top-level value", len(alertJSON)+1)},
+		"too long":             {`{"rule":{},"x":"` + strings.Repeat("x", enrich.MaxAlert) + `"}`, fmt.Sprintf("%d bytes, longer than an alert can be (%d)", enrich.MaxAlert+18, enrich.MaxAlert)},
+		"deep":                 {deep(900), ""},
+		"too deep":             {deep(300_000), "nested more than 1000 deep, not an alert"},
+		"too deep, unclosed":   {strings.Repeat("[", 500_000), "nested more than 1000 deep, not an alert"},
+		"brackets in a string": {`{"rule":{},"x":"` + strings.Repeat("[", 5000) + `\"` + `"}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := enrich.ParseAlert([]byte(tt.in))
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("error %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzParseAlert takes any bytes for an alert, and makes an event of what it says.
+func FuzzParseAlert(f *testing.F) {
+	for _, s := range []string{alertJSON, "", "{", `{"rule":{"level":1e400}}`, `{"rule":{},"agent":[],"id":{"a":"\ud800"}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := enrich.ParseAlert(data)
+		if err != nil {
+			return
+		}
+		event, err := enrich.Enrichment{Agent: a.Agent, Body: enrich.Body{Source: &a.Source}}.JSON()
+		if err != nil || !json.Valid(event) || len(event) > enrich.MaxEvent {
+			t.Errorf("event %.100s, %v", event, err)
+		}
+	})
+}

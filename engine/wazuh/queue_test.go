@@ -1,0 +1,138 @@
+package wazuh_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh"
+)
+
+// listen opens a socket like analysisd's in a directory short enough for the address of a unix socket.
+func listen(t *testing.T) (*net.UnixConn, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "queue")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn, path
+}
+
+func receive(t *testing.T, conn *net.UnixConn) string {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1<<17)
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+func TestQueueHeader(t *testing.T) {
+	const body = `:{"integration":"misp","misp":{"value":"v"}}`
+	tests := []struct {
+		name  string
+		agent enrich.Agent
+		plain bool
+		want  string
+	}{
+		{"manager", enrich.Agent{ID: "000", Name: "wazuh-manager"}, false, "1:misp"},
+		{"no agent", enrich.Agent{}, false, "1:misp"},
+		{"id of a log shipper", enrich.Agent{ID: "3e201657-df9c-4c0d", Name: "shipper"}, false, "1:misp"},
+		{"agent", enrich.Agent{ID: "004", Name: "ws-07", IP: "10.20.4.7"}, false, "1:[004] (ws-07) 10.20.4.7->misp"},
+		{"agent without address", enrich.Agent{ID: "004", Name: "ws-07"}, false, "1:[004] (ws-07) any->misp"},
+		{"agent without name", enrich.Agent{ID: "004"}, false, "1:[004] (004) any->misp"},
+		{"IPv6", enrich.Agent{ID: "004", Name: "ws-07", IP: "fe80::1"}, false, "1:[004] (ws-07) fe80|:|:1->misp"},
+		{"IPv6 before 4.4", enrich.Agent{ID: "004", Name: "ws-07", IP: "fe80::1"}, true, "1:[004] (ws-07) any->misp"},
+		{"bar and colon in the name", enrich.Agent{ID: "004", Name: "p|ipe:colon", IP: "any"}, false, "1:[004] (p||ipe|:colon) any->misp"},
+		{"colon in the name before 4.4", enrich.Agent{ID: "004", Name: "a:b"}, true, "1:[004] (a_b) any->misp"},
+		{"name that would end the header", enrich.Agent{ID: "004", Name: "a (b) > c\n"}, false, "1:[004] (a (b_ _ c_) any->misp"},
+		{"overlong name", enrich.Agent{ID: "004", Name: strings.Repeat("é", 100)}, false, "1:[004] (" + strings.Repeat("é", 64) + ") any->misp"},
+	}
+	conn, path := listen(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			q := wazuh.Queue{Path: path, PlainHeader: tt.plain}
+			e := enrich.Enrichment{Agent: tt.agent, Body: enrich.Body{Value: "v"}}
+			if err := q.Send(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+			if got := receive(t, conn); got != tt.want+body {
+				t.Errorf("sent %q, want %q", got, tt.want+body)
+			}
+		})
+	}
+}
+
+// TestQueueLongest sends the longest event with the longest header: analysisd reads 65,535 bytes.
+func TestQueueLongest(t *testing.T) {
+	conn, path := listen(t)
+	e := enrich.Enrichment{
+		Agent: enrich.Agent{ID: "004", Name: strings.Repeat(":", 500), IP: strings.Repeat(":", 500)},
+		Body:  enrich.Body{Comment: strings.Repeat("x", 200_000), Value: "v"},
+	}
+	q := wazuh.Queue{Path: path}
+	if err := q.Send(context.Background(), e); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(receive(t, conn)); n > 65_535 {
+		t.Errorf("datagram of %d bytes", n)
+	}
+}
+
+func TestQueueTrouble(t *testing.T) {
+	dir := t.TempDir()
+	gone := filepath.Join(dir, "gone")
+	stale, stalePath := listen(t)
+	if err := stale.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(stalePath, nil, 0o600) // a file where the socket was
+	for name, path := range map[string]string{"absent": gone, "refused": stalePath} {
+		t.Run(name, func(t *testing.T) {
+			q := wazuh.Queue{Path: path}
+			err := q.Send(context.Background(), enrich.Enrichment{Body: enrich.Body{Value: "v"}})
+			trouble, ok := errors.AsType[*enrich.Trouble](err)
+			if !ok || trouble.Code != enrich.CodeQueue {
+				t.Fatalf("error is %v", err)
+			}
+			if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "is wazuh-analysisd running?") {
+				t.Errorf("error %q names neither place nor remedy", err)
+			}
+		})
+	}
+}
+
+// TestQueueFull fills the queue of a reader that never reads: Send has to give up at its deadline.
+func TestQueueFull(t *testing.T) {
+	_, path := listen(t)
+	q := wazuh.Queue{Path: path, Timeout: 50 * time.Millisecond}
+	e := enrich.Enrichment{Body: enrich.Body{Comment: strings.Repeat("x", 50_000)}}
+	for range 10_000 {
+		err := q.Send(context.Background(), e)
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(err.Error(), "the queue stayed full") {
+			t.Errorf("error is %v", err)
+		}
+		return
+	}
+	t.Error("the queue never became full")
+}
