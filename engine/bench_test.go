@@ -48,7 +48,10 @@ func BenchmarkPick(b *testing.B) {
 		e     *engine.Engine
 		alert []byte
 	}{
-		{"match", small, match}, {"nomatch", small, nomatch}, {"match100x", large, match}, {"nomatch100x", large, nomatch},
+		{"match", small, match},
+		{"nomatch", small, nomatch},
+		{"match100x", large, match},
+		{"nomatch100x", large, nomatch},
 		{"large", small, long},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

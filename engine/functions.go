@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 
@@ -24,9 +25,7 @@ var matchNames = map[string]any{
 // keepNames are the names that a keep expression sees on top of those of match.
 var keepNames = func() map[string]any {
 	m := map[string]any{"value": "", "type": ""}
-	for k, v := range matchNames {
-		m[k] = v
-	}
+	maps.Copy(m, matchNames)
 	return m
 }()
 

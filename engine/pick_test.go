@@ -64,8 +64,10 @@ func TestPickCandidates(t *testing.T) {
 		{"keep by value", `path: data.x, type: hostname, keep: 'not under_domain(value, "corp.example")'`, `{"data":{"x":["a.corp.example","corp.example","xcorp.example"]}}`, []string{"hostname xcorp.example"}},
 		{"keep by type", `path: data.x, type: auto, keep: 'type == "md5"'`, `{"data":{"x":["192.31.196.1","0123456789abcdef0123456789abcdef"]}}`, []string{"md5 0123456789abcdef0123456789abcdef"}},
 		{"keep by another field", `path: data.x, type: auto, keep: 'field("data.dir") == "out"'`, `{"data":{"x":"192.31.196.1","dir":"in"}}`, []string{}},
-		{"auto", `path: data.x, type: auto`, `{"data":{"x":["CVE-2026-1234","x@bad.example","hxxp://bad.example/a","svchost.exe","com.example.MyService","1.2.3","v1.2.3-beta","System.Net.Http","deep.bad.example","bad.co.uk","index.html","2620:4f:8000::bad"]}}`,
-			[]string{"vulnerability CVE-2026-1234", "email x@bad.example", "url http://bad.example/a", "hostname deep.bad.example", "domain bad.co.uk", "ip-dst 2620:4f:8000::bad"}},
+		{
+			"auto", `path: data.x, type: auto`, `{"data":{"x":["CVE-2026-1234","x@bad.example","hxxp://bad.example/a","svchost.exe","com.example.MyService","1.2.3","v1.2.3-beta","System.Net.Http","deep.bad.example","bad.co.uk","index.html","2620:4f:8000::bad"]}}`,
+			[]string{"vulnerability CVE-2026-1234", "email x@bad.example", "url http://bad.example/a", "hostname deep.bad.example", "domain bad.co.uk", "ip-dst 2620:4f:8000::bad"},
+		},
 		{"same value twice", `path: data.x, type: ip-dst`, `{"data":{"x":["192.31.196.1","192.31.196.1:80"]}}`, []string{"ip-dst 192.31.196.1"}},
 		{"invalid UTF-8", `path: data.x, type: user-agent`, "{\"data\":{\"x\":\"a\xffb\"}}", []string{"user-agent a\xffb"}},
 		{"escapes", `path: data.x, type: user-agent`, `{"data":{"x":"a\"b\u00e9"}}`, []string{"user-agent a\"bé"}},
@@ -151,8 +153,10 @@ mappings:
 			{Mapping: "a", Path: "data.y", Type: "ip-dst"},
 			{Mapping: "b", Path: "data.x", Type: "ip-dst"},
 		}},
-		{Type: "ip-dst", Value: "192.31.196.1", Picks: []engine.Pick{{Mapping: "c", Path: "data.x", Type: "ip-dst"}},
-			Filter: &engine.Filter{ToIDs: &yes, Tags: []string{"tlp:*"}}},
+		{
+			Type: "ip-dst", Value: "192.31.196.1", Picks: []engine.Pick{{Mapping: "c", Path: "data.x", Type: "ip-dst"}},
+			Filter: &engine.Filter{ToIDs: &yes, Tags: []string{"tlp:*"}},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("observables (-want +got):\n%s", diff)

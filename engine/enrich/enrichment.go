@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -157,11 +158,7 @@ func (b *Body) own() {
 	}
 	if b.Source != nil {
 		b.Source = new(*b.Source)
-		values := make(map[string]string, len(b.Source.Context))
-		for k, v := range b.Source.Context {
-			values[k] = v
-		}
-		b.Source.Context = values
+		b.Source.Context = maps.Clone(b.Source.Context)
 	}
 	for _, list := range b.lists() {
 		*list = slices.Clone(*list)

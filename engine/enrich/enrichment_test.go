@@ -270,15 +270,13 @@ func TestAccepts(t *testing.T) {
 		"other tag":             {engine.Filter{Tags: []string{"tlp:am"}}, false},
 		"excluded tag":          {engine.Filter{ExcludeTags: []string{"tlp:*"}}, false},
 		"other tag excluded":    {engine.Filter{ExcludeTags: []string{"tlp:red"}}, true},
-		"mapping over the site": {*ptr((&engine.Filter{ToIDs: &no}).Over(engine.Filter{ToIDs: &yes, Tags: []string{"tlp:amber"}})), true},
+		"mapping over the site": {(&engine.Filter{ToIDs: &no}).Over(engine.Filter{ToIDs: &yes, Tags: []string{"tlp:amber"}}), true},
 	} {
 		if got := enrich.Accepts(tt.f, a); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestParseAlert(t *testing.T) {
 	deep := func(n int) string { return `{"rule":{},"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }

@@ -135,7 +135,7 @@ func (w *walker) escape() (rune, bool) {
 		if d < 0 {
 			return 0, false
 		}
-		code = code<<4 | rune(d)
+		code = code<<4 | rune(d) //nolint:gosec // a digit
 	}
 	return code, true
 }
