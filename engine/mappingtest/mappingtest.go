@@ -179,6 +179,10 @@ func (l loader) set(alert []byte, n *yaml.Node) []byte {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		if key.Value == "" {
+			l.Fault(key, "write a plain path, like data.srcip", "set has an empty path")
+			return nil
+		}
 		var err error
 		if v := plain(value, 0); v == nil {
 			alert, err = sjson.DeleteBytes(alert, key.Value)

@@ -1,0 +1,107 @@
+package mappingtest_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+	"custom-misp/engine/mappingtest"
+)
+
+const mapping = `
+version: 1
+mappings:
+  - id: m
+    match: field("data.kind") == "net"
+    pick:
+      - {path: data.ip, type: ip-dst}
+      - {path: data.list, type: hostname}
+  - id: fails
+    match: has("data.bad") and int(field("data.bad")) == 0
+    pick: [{path: data.ip, type: ip-src}]
+`
+
+func readFile(name string) ([]byte, error) {
+	switch name {
+	case "tests/a.json":
+		return []byte(`{"data":{"kind":"net","ip":"192.31.196.1","bad":"0"}}`), nil
+	case "tests/broken.json":
+		return []byte(`{`), nil
+	}
+	return nil, errors.New("no such file")
+}
+
+func TestRun(t *testing.T) {
+	e, err := engine.Load(engine.Source{Name: "m.yaml", Data: []byte(mapping)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := mappingtest.Load(engine.Source{Name: "tests/m_test.yaml", Data: []byte(`
+- name: from a file, with changes
+  alert: a.json
+  set: {data.list: [a.example, b.example], data.ip: null, data.bad: null}
+  picks:
+    - {mapping: m, type: hostname, value: b.example}
+    - {mapping: m, type: hostname, value: a.example}
+- name: written out
+  alert: {data: {kind: net, ip: 192.31.196.1, n: 1, date: 2026-10-05}}
+  picks: [{mapping: m, type: ip-dst, value: 192.31.196.1}]
+- name: JSON
+  alert: '{"data":{"kind":"other","ip":"192.31.196.1"}}'
+  picks: []
+- name: too little and too much
+  alert: a.json
+  set: {data.bad: null}
+  picks: [{mapping: m, type: ip-src, value: 192.31.196.1}]
+- name: an expression fails
+  alert: a.json
+  set: {data.bad: x}
+  picks: [{mapping: m, type: ip-dst, value: 192.31.196.1}]
+`)}, readFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]string, 0, len(cases))
+	for _, c := range cases {
+		got = append(got, mappingtest.Run(e, c).String())
+	}
+	want := []string{
+		"ok: from a file, with changes",
+		"ok: written out",
+		"ok: JSON",
+		"tests/m_test.yaml:14: too little and too much\n  - not picked: m ip-src 192.31.196.1\n  + not expected: m ip-dst 192.31.196.1",
+		"tests/m_test.yaml:18: an expression fails\n  ! m.yaml:9: mapping \"fails\": match: ",
+	}
+	if len(got) == len(want) {
+		got[4] = got[4][:min(len(got[4]), len(want[4]))] // what follows is expr-lang's own text
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadFaults(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"":          "t.yaml:1:1: the file is empty",
+		"name: a\n": "t.yaml:1:1: a test file must be a list, not a set of keys and values; begin each item with a hyphen",
+		"- name: a\n": "t.yaml:1:3: a test lacks the key \"alert\"\n" +
+			"t.yaml:1:3: a test lacks the key \"picks\"",
+		"- {name: a, alert: gone.json, picks: []}\n":                          `t.yaml:1:20: alert: no such file; give its path from the test file on`,
+		"- {name: a, alert: tests/broken.json, picks: []}\n":                  `t.yaml:1:20: alert: tests/broken.json is not valid JSON; put one alert into the file`,
+		"- {name: a, alert: [1], picks: []}\n":                                `t.yaml:1:20: alert must be a file or an alert, not a list; name a file, or write the alert out`,
+		"- {name: a, alert: '{', picks: []}\n":                                `t.yaml:1:20: alert is not valid JSON`,
+		"- {name: a, alert: {}, picks: [], sets: {}}\n":                       `t.yaml:1:35: unknown key "sets" in a test; did you mean "set"?`,
+		"- {name: a, alert: {}, picks: [{mapping: m, typ: x, value: v}]}\n":   `t.yaml:1:45: unknown key "typ" in an expected pick; did you mean "type"?`,
+		"- {name: a, alert: {a: 1}, picks: [], set: {'': 1}}\n":               `t.yaml:1:45: set has an empty path; write a plain path, like data.srcip`,
+		"- {name: a, alert: {}, picks: {}}\n":                                 `t.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
+		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t.yaml:2:3: a test lacks the key "picks"`,
+	} {
+		_, err := mappingtest.Load(engine.Source{Name: "t.yaml", Data: []byte(yaml)}, readFile)
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q gives %v, want %s", yaml, err, want)
+		}
+	}
+}
