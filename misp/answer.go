@@ -1,0 +1,200 @@
+package misp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// The shapes of an answer, as far as they are needed. MISP writes ids and numbers as texts, but not everywhere
+// and not in every version.
+type (
+	wireAnswer struct {
+		Response *struct {
+			Attribute *[]wireAttribute `json:"Attribute"`
+		} `json:"response"`
+	}
+	wireAttribute struct {
+		ID        loose         `json:"id"`
+		EventID   loose         `json:"event_id"`
+		UUID      loose         `json:"uuid"`
+		Type      loose         `json:"type"`
+		Category  loose         `json:"category"`
+		Value     loose         `json:"value"`
+		Comment   loose         `json:"comment"`
+		ToIDs     looseFlag     `json:"to_ids"`
+		Deleted   looseFlag     `json:"deleted"`
+		Timestamp loose         `json:"timestamp"`
+		FirstSeen loose         `json:"first_seen"`
+		LastSeen  loose         `json:"last_seen"`
+		Event     wireEvent     `json:"Event"`
+		Tag       []wireTag     `json:"Tag"`
+		Warnings  []wireWarning `json:"warnings"`
+	}
+	wireEvent struct {
+		ID            loose     `json:"id"`
+		UUID          loose     `json:"uuid"`
+		Info          loose     `json:"info"`
+		Date          loose     `json:"date"`
+		ThreatLevelID loose     `json:"threat_level_id"`
+		Analysis      loose     `json:"analysis"`
+		Published     looseFlag `json:"published"`
+		Orgc          struct {
+			Name loose `json:"name"`
+		} `json:"Orgc"`
+		Tag []wireTag `json:"Tag"`
+	}
+	wireTag struct {
+		Name loose `json:"name"`
+	}
+	wireWarning struct {
+		Name loose `json:"warninglist_name"`
+	}
+)
+
+// loose is a text that may be written as a number or be null.
+type loose string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *loose) UnmarshalJSON(data []byte) error {
+	switch {
+	case len(data) > 0 && data[0] == '"':
+		var s string
+		if err := json.Unmarshal(data, &s); err != nil {
+			return err
+		}
+		*l = loose(s)
+	case bytes.Equal(data, []byte("null")):
+		*l = ""
+	case len(data) > 0 && (data[0] == '{' || data[0] == '['):
+		return fmt.Errorf("%.20s where a text should be", data)
+	default:
+		*l = loose(data)
+	}
+	return nil
+}
+
+// looseFlag is a boolean that may be written as 1, "1" or "true", or be null.
+type looseFlag bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *looseFlag) UnmarshalJSON(data []byte) error {
+	var l loose
+	if err := l.UnmarshalJSON(data); err != nil {
+		return err
+	}
+	*f = looseFlag(l == "1" || strings.EqualFold(string(l), "true"))
+	return nil
+}
+
+// decodeAnswer returns the attributes of an answer. A miss is an empty list; anything without that list is no
+// answer to a search.
+func decodeAnswer(data []byte) ([]wireAttribute, error) {
+	var a wireAnswer
+	if err := json.Unmarshal(data, &a); err != nil {
+		return nil, err
+	}
+	if a.Response == nil || a.Response.Attribute == nil {
+		return nil, errNoResult
+	}
+	return *a.Response.Attribute, nil
+}
+
+// attribute brings what came over the wire into the form that the pipeline works on.
+func (w wireAttribute) attribute() enrich.Attribute {
+	a := enrich.Attribute{
+		ID: string(w.ID), UUID: string(w.UUID), Type: engine.Type(w.Type), Category: string(w.Category),
+		Value: string(w.Value), Comment: string(w.Comment), ToIDs: bool(w.ToIDs),
+		Timestamp: epoch(w.Timestamp), FirstSeen: string(w.FirstSeen), LastSeen: string(w.LastSeen),
+		Event: enrich.Event{
+			ID: string(w.Event.ID), UUID: string(w.Event.UUID), Info: string(w.Event.Info), Org: string(w.Event.Orgc.Name),
+			ThreatLevel: enrich.ThreatLevel(number(w.Event.ThreatLevelID)),
+			Date:        string(w.Event.Date), Published: bool(w.Event.Published),
+		},
+	}
+	if w.Event.Analysis != "" {
+		a.Event.Analysis = enrich.Analysis(number(w.Event.Analysis) + 1)
+	}
+	if a.Event.ID == "" {
+		a.Event.ID = string(w.EventID)
+	}
+	for _, t := range slices.Concat(w.Tag, w.Event.Tag) {
+		if name := string(t.Name); name != "" && !slices.Contains(a.Tags, name) {
+			a.Tags = append(a.Tags, name)
+		}
+	}
+	for _, l := range w.Warnings {
+		if name := string(l.Name); name != "" && !slices.Contains(a.Warninglists, name) {
+			a.Warninglists = append(a.Warninglists, name)
+		}
+	}
+	return a
+}
+
+func number(l loose) int {
+	n, err := strconv.Atoi(string(l))
+	if err != nil || n < 0 || n > 1000 {
+		return 0
+	}
+	return n
+}
+
+// epoch reads a time in seconds since 1970; zero if it is none.
+func epoch(l loose) time.Time {
+	seconds, err := strconv.ParseInt(string(l), 10, 64)
+	if err != nil || seconds <= 0 || seconds > 1<<40 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+// DecodeEvent reads an event as MISP exports it and as feeds hold it, {"Event": {…}}, and returns its live
+// attributes, those of its objects among them. Each carries what it needs of the event, the event's tags too. An
+// event without an id is known by its UUID, and one that does not say otherwise counts as published.
+func DecodeEvent(data []byte) ([]enrich.Attribute, error) {
+	var file struct {
+		Event *struct {
+			wireEvent
+			Published *looseFlag      `json:"published"`
+			Attribute []wireAttribute `json:"Attribute"`
+			Object    []struct {
+				Deleted   looseFlag       `json:"deleted"`
+				Attribute []wireAttribute `json:"Attribute"`
+			} `json:"Object"`
+		} `json:"Event"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	if file.Event == nil {
+		return nil, errors.New("no object Event in it")
+	}
+	event := file.Event.wireEvent
+	event.Published = file.Event.Published == nil || *file.Event.Published
+	if event.ID == "" {
+		event.ID = event.UUID
+	}
+	wire := file.Event.Attribute
+	for _, o := range file.Event.Object {
+		if !o.Deleted {
+			wire = append(wire, o.Attribute...)
+		}
+	}
+	attributes := make([]enrich.Attribute, 0, len(wire))
+	for _, w := range wire {
+		if w.Deleted {
+			continue
+		}
+		w.Event = event
+		attributes = append(attributes, w.attribute())
+	}
+	return attributes, nil
+}

@@ -1,0 +1,112 @@
+// Package feed looks values up in a directory in MISP feed format: what PyMISP's feed generator writes, and what
+// many providers publish. It serves sites without a MISP server, tests, and a first look at the program.
+//
+// manifest.json names the events by UUID; UUID.json holds each with its attributes, those of its objects too.
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp"
+)
+
+// maxFile is the longest file that is read, in bytes.
+const maxFile = 256 << 20
+
+// Feed holds the indicators of a directory in memory. It is immutable, implements [enrich.Lookup] and is safe
+// for concurrent use.
+type Feed struct {
+	byIndicator map[engine.Indicator][]enrich.Attribute
+	filter      engine.Filter
+}
+
+// Open reads a whole feed. filter is what matches are filtered by where a mapping says nothing else. Errors are
+// [enrich.Trouble] and name the file.
+func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
+	f := &Feed{byIndicator: map[engine.Indicator][]enrich.Attribute{}, filter: filter}
+	data, err := read(fsys, "manifest.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, trouble("manifest.json", errors.New("not there"), "is this a directory in MISP feed format?")
+	}
+	if err != nil {
+		return nil, trouble("manifest.json", err, "")
+	}
+	var manifest map[string]json.RawMessage
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return nil, trouble("manifest.json", err, "download the feed again")
+	}
+	names := make([]string, 0, len(manifest))
+	for uuid := range manifest {
+		if strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json") {
+			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), "")
+		}
+		names = append(names, uuid+".json")
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		data, err := read(fsys, name)
+		if err != nil {
+			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), "download the feed again")
+		}
+		attributes, err := misp.DecodeEvent(data)
+		if err != nil {
+			return nil, trouble(name, err, "download the feed again")
+		}
+		f.add(attributes)
+	}
+	return f, nil
+}
+
+func (f *Feed) add(attributes []enrich.Attribute) {
+	for _, a := range attributes {
+		for _, i := range engine.Indicators(a.Type, a.Value) {
+			f.byIndicator[i] = append(f.byIndicator[i], a)
+		}
+	}
+}
+
+func read(fsys fs.FS, name string) ([]byte, error) {
+	file, err := fsys.Open(name)
+	if err != nil {
+		if p, ok := errors.AsType[*fs.PathError](err); ok {
+			err = p.Err
+		}
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("longer than %d bytes", maxFile)
+	}
+	return data, err
+}
+
+func trouble(name string, err error, remedy string) error {
+	return &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("%s: %w", name, err), Remedy: remedy}
+}
+
+// Len returns how many different indicators the feed holds.
+func (f *Feed) Len() int { return len(f.byIndicator) }
+
+// Lookup implements [enrich.Lookup]. It never fails.
+func (f *Feed) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var matches []enrich.Match
+	for _, o := range observables {
+		filter := o.Filter.Over(f.filter)
+		for _, a := range f.byIndicator[o.Indicator()] {
+			if enrich.Accepts(filter, a) {
+				matches = append(matches, enrich.Match{Observable: o, Attribute: a})
+			}
+		}
+	}
+	return matches, nil
+}
