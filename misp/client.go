@@ -180,8 +180,13 @@ func permanent(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
+	return noTLS(err)
+}
+
+// noTLS reports whether the other side does not speak TLS, or speaks it where plain HTTP was asked for.
+func noTLS(err error) bool {
 	var record tls.RecordHeaderError
-	return errors.As(err, &record)
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)
 }
 
 // backoff waits as long as MISP asked for, else from a tenth of a second on, doubling, half of it by chance, so

@@ -76,8 +76,7 @@ func (c *Client) connectionTrouble(err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return c.trouble(enrich.CodeUnavailable, "cannot be found: "+dns.Error(), "is the name in misp.url right, and DNS working?")
 	}
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if noTLS(err) {
 		return c.trouble(enrich.CodeTLS, "does not speak TLS at this port", "does misp.url have to begin with http:// or name another port?")
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {

@@ -1,0 +1,528 @@
+package misp_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp"
+	"custom-misp/misp/misptest"
+)
+
+const (
+	hash  = "0f0e0d0c0b0a09080706050403020100aabbccddeeff00112233445566778899"
+	hash2 = "1f0e0d0c0b0a09080706050403020100aabbccddeeff00112233445566778899"
+)
+
+// feed is a small MISP: one event with an attribute of each kind that matters.
+func feed() fstest.MapFS {
+	attribute := func(typ, value string, toIDs bool, tags ...string) map[string]any {
+		tag := []any{}
+		for _, name := range tags {
+			tag = append(tag, map[string]any{"name": name})
+		}
+		return map[string]any{
+			"uuid": "uuid of " + value, "type": typ, "category": "c", "value": value, "to_ids": toIDs, "comment": "",
+			"timestamp": "1790000000", "first_seen": nil, "last_seen": nil, "Tag": tag,
+		}
+	}
+	data, err := json.Marshal(map[string]any{"Event": map[string]any{
+		"uuid": "e1", "info": "Campaign", "date": "2026-09-01", "threat_level_id": "2", "analysis": "0", "published": true,
+		"Orgc": map[string]any{"name": "EXAMPLE-CERT"}, "Tag": []any{map[string]any{"name": "tlp:amber"}},
+		"Attribute": []any{
+			attribute("sha256", hash, true, "own"),
+			attribute("filename|sha256", "other.bin|"+strings.ToUpper(hash), false),
+			attribute("filename|sha256", "a.doc|"+hash2, true),
+			attribute("ip-dst|port", "192.31.196.24|8443", true),
+			attribute("domain|ip", "dip.bad.example|192.31.196.25", true),
+			attribute("ip-src", "2620:4f:8000::bad", true),
+			attribute("domain", "evil-domain.example", true),
+			attribute("hostname", "évil-host.example", true),
+			attribute("filename", "8443", true),
+			attribute("url", "http://bad.example/", true),
+			attribute("comment", "192.31.196.24", true),
+			attribute("user-agent", "100%", true),
+		},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return fstest.MapFS{"e1.json": {Data: data}}
+}
+
+func client(t *testing.T, change func(*misp.Config), url string) *misp.Client {
+	t.Helper()
+	c := misp.Config{URL: url, Key: misptest.Key, Timeout: 2 * time.Second}
+	if change != nil {
+		change(&c)
+	}
+	m, err := misp.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func observable(typ engine.Type, value string) engine.Observable {
+	return engine.Observable{Type: typ, Value: value, Picks: []engine.Pick{{Mapping: "m", Path: "p", Type: typ}}}
+}
+
+// found returns "observable <- attribute" for each match, sorted.
+func found(matches []enrich.Match) []string {
+	out := []string{}
+	for _, m := range matches {
+		out = append(out, m.Observable.Value+" <- "+string(m.Attribute.Type)+" "+m.Attribute.Value)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestLookup(t *testing.T) {
+	server := misptest.New(t, feed())
+	tests := []struct {
+		name  string
+		asked []engine.Observable
+		want  []string
+	}{
+		{"hit, also as half of a composite", []engine.Observable{observable("sha256", hash)}, []string{
+			hash + " <- filename|sha256 other.bin|" + strings.ToUpper(hash), hash + " <- sha256 " + hash,
+		}},
+		{"miss", []engine.Observable{observable("sha256", strings.Repeat("1", 64))}, []string{}},
+		{"address with a port in MISP", []engine.Observable{observable("ip-dst", "192.31.196.24")}, []string{"192.31.196.24 <- ip-dst|port 192.31.196.24|8443"}},
+		{"address of a domain", []engine.Observable{observable("ip-dst", "192.31.196.25")}, []string{"192.31.196.25 <- domain|ip dip.bad.example|192.31.196.25"}},
+		{"domain with an address", []engine.Observable{observable("hostname", "dip.bad.example")}, []string{"dip.bad.example <- domain|ip dip.bad.example|192.31.196.25"}},
+		{"ip-src for ip-dst", []engine.Observable{observable("ip-dst", "2620:4f:8000::bad")}, []string{"2620:4f:8000::bad <- ip-src 2620:4f:8000::bad"}},
+		{"domain for hostname", []engine.Observable{observable("hostname", "evil-domain.example")}, []string{"evil-domain.example <- domain evil-domain.example"}},
+		{"loosely collated answers are dropped", []engine.Observable{observable("hostname", "evil-host.example")}, []string{}},
+		{"the name of a file|hash pair is no hit", []engine.Observable{observable("filename", "a.doc")}, []string{}},
+		{"a port is no file name", []engine.Observable{observable("port", "8443")}, []string{}},
+		{"URL with and without slash", []engine.Observable{observable("url", "http://bad.example")}, []string{"http://bad.example <- url http://bad.example/"}},
+		{"wildcards are not asked for", []engine.Observable{observable("user-agent", "100%"), observable("user-agent", "%")}, []string{}},
+		{"several at once", []engine.Observable{observable("ip-dst", "192.31.196.25"), observable("hostname", "dip.bad.example"), observable("sha256", hash2)}, []string{
+			hash2 + " <- filename|sha256 a.doc|" + hash2,
+			"192.31.196.25 <- domain|ip dip.bad.example|192.31.196.25", "dip.bad.example <- domain|ip dip.bad.example|192.31.196.25",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := len(server.Requests())
+			got, err := client(t, nil, server.URL).Lookup(context.Background(), tt.asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(tt.want)
+			if diff := cmp.Diff(tt.want, found(got)); diff != "" {
+				t.Errorf("matches (-want +got):\n%s", diff)
+			}
+			if n := len(server.Requests()) - before; n > 1 {
+				t.Errorf("%d questions for one alert", n)
+			}
+		})
+	}
+}
+
+func TestLookupReadsTheAttribute(t *testing.T) {
+	server := misptest.New(t, feed())
+	got, err := client(t, nil, server.URL+"/").Lookup(context.Background(), []engine.Observable{observable("ip-dst", "2620:4f:8000::bad")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Attribute: enrich.Attribute{
+		ID: "6", UUID: "uuid of 2620:4f:8000::bad", Type: "ip-src", Category: "c", Value: "2620:4f:8000::bad", ToIDs: true,
+		Timestamp: time.Unix(1790000000, 0).UTC(), Tags: []string{"tlp:amber"},
+		Event: enrich.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true},
+	}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("matches (-want +got):\n%s", diff)
+	}
+}
+
+func TestQuestion(t *testing.T) {
+	server := misptest.New(t, feed())
+	yes, no := true, false
+	ask := func(config *bool, observables ...engine.Observable) []misptest.Request {
+		before := len(server.Requests())
+		c := client(t, func(c *misp.Config) { c.Filter.ToIDs, c.UserAgent = config, "custom-misp/test" }, server.URL)
+		if _, err := c.Lookup(context.Background(), observables); err != nil {
+			t.Fatal(err)
+		}
+		return server.Requests()[before:]
+	}
+	requests := ask(nil, observable("ip-dst", "192.31.196.24"), observable("ip-src", "192.31.196.24"), observable("md5", "!||&&"))
+	want := map[string]any{
+		"returnFormat": "json", "limit": 5000.0, "page": 1.0, "order": "Attribute.id asc",
+		"includeContext": true, "includeEventTags": true, "includeWarninglistHits": true,
+		"value": map[string]any{"OR": []any{"!||&&", "192.31.196.24"}},
+		"type":  []any{"domain|ip", "filename|md5", "ip-dst", "ip-dst|port", "ip-src", "ip-src|port", "malware-sample", "md5"},
+	}
+	if diff := cmp.Diff(want, requests[0].Body); diff != "" {
+		t.Errorf("question (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{
+		"Content-Type": "application/json", "Accept": "application/json", "Authorization": misptest.Key, "User-Agent": "custom-misp/test",
+	} {
+		if got := requests[0].Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+
+	relaxed := observable("ip-dst", "192.31.196.25")
+	relaxed.Filter = &engine.Filter{ToIDs: &no}
+	strict := observable("ip-dst", "192.31.196.24")
+	strict.Filter = &engine.Filter{ToIDs: &yes}
+	for name, tt := range map[string]struct {
+		config *bool
+		asked  []engine.Observable
+		want   any
+	}{
+		"all want to_ids":            {&yes, []engine.Observable{observable("ip-dst", "192.31.196.24")}, 1.0},
+		"the mapping wants to_ids":   {nil, []engine.Observable{strict}, 1.0},
+		"one does not want to_ids":   {&yes, []engine.Observable{strict, relaxed}, nil},
+		"nobody says whether to_ids": {nil, []engine.Observable{observable("ip-dst", "192.31.196.24")}, nil},
+	} {
+		if got := ask(tt.config, tt.asked...)[0].Body["to_ids"]; got != tt.want {
+			t.Errorf("%s: to_ids is %v, want %v", name, got, tt.want)
+		}
+	}
+	if n := len(ask(nil, observable("user-agent", "%"), observable("url", "http://bad.example/%"))); n != 0 {
+		t.Errorf("%d questions when there is nothing to ask: an empty list would return the whole database", n)
+	}
+	if n := len(ask(nil)); n != 0 {
+		t.Errorf("%d questions for no observables", n)
+	}
+}
+
+// TestLookupFilters checks that filters are applied by ourselves, whatever the server returns.
+func TestLookupFilters(t *testing.T) {
+	server := misptest.New(t, feed())
+	yes := true
+	for name, tt := range map[string]struct {
+		filter engine.Filter
+		want   int
+	}{
+		"none":          {engine.Filter{}, 2},
+		"to_ids":        {engine.Filter{ToIDs: &yes}, 1},
+		"tag":           {engine.Filter{Tags: []string{"OWN"}}, 1},
+		"tag of event":  {engine.Filter{Tags: []string{"tlp:*"}}, 2},
+		"excluded":      {engine.Filter{ExcludeTags: []string{"own"}}, 1},
+		"excluded both": {engine.Filter{ExcludeTags: []string{"tlp:amber"}}, 0},
+	} {
+		got, err := client(t, func(c *misp.Config) { c.Filter = tt.filter }, server.URL).Lookup(context.Background(), []engine.Observable{observable("sha256", hash)})
+		if err != nil || len(got) != tt.want {
+			t.Errorf("%s: %d matches, %v; want %d", name, len(got), err, tt.want)
+		}
+	}
+}
+
+// TestWholeDatabase answers with everything, as MISP does to some questions: only what was asked for is a match.
+func TestWholeDatabase(t *testing.T) {
+	server := misptest.New(t, feed())
+	server.Fault(func(w http.ResponseWriter, _ *http.Request) { server.AnswerEverything(w) })
+	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("hostname", "evil-domain.example")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"evil-domain.example <- domain evil-domain.example"}, found(got)); diff != "" {
+		t.Errorf("matches (-want +got):\n%s", diff)
+	}
+}
+
+// TestPaging asks for so many values that the answer comes in pages.
+func TestPaging(t *testing.T) {
+	pages := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pages++
+		var q struct{ Limit, Page int }
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		n := q.Limit
+		if q.Page == 3 {
+			n = 7
+		}
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprintf(`{"id":"%d-%d","type":"ip-dst","value":"192.31.196.1","uuid":"%d-%d"}`, q.Page, i, q.Page, i)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"response":{"Attribute":[%s]}}`, strings.Join(list, ","))
+	}))
+	defer server.Close()
+	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.1")})
+	if err != nil || len(got) != 10_007 || pages != 3 {
+		t.Errorf("%d matches in %d pages, %v", len(got), pages, err)
+	}
+}
+
+func TestBatches(t *testing.T) {
+	server := misptest.New(t, feed())
+	var many []engine.Observable
+	for i := range 1200 {
+		many = append(many, observable("ip-dst", fmt.Sprintf("192.175.%d.%d", i/250, i%250)))
+	}
+	if _, err := client(t, nil, server.URL).Lookup(context.Background(), many); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(server.Requests()); n != 3 {
+		t.Errorf("%d questions", n)
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	text := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	message := func(status int, m string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { misptest.Message(w, status, m) }
+	}
+	tests := []struct {
+		name  string
+		fault http.HandlerFunc
+		code  enrich.Code
+		says  string
+		tries int32
+	}{
+		{"403", message(403, "Authentication failed.\nPlease make sure."), enrich.CodeUnauthorized, "answered 403: Authentication failed. Please make sure; check the key", 1},
+		{"403 repeating the key", message(403, "bad key "+misptest.Key), enrich.CodeUnauthorized, "bad key ***", 1},
+		{"401", text(401, "text/html", "<html>"), enrich.CodeUnauthorized, "answered 401; check the key", 1},
+		{"302 in maintenance", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/users/login", http.StatusFound)
+		}, enrich.CodeUnavailable, "answered 302 and sent us elsewhere; is MISP in maintenance", 1},
+		{"400", message(400, "x"), enrich.CodeRejected, "answered 400: x", 1},
+		{"404", message(404, "Not Found"), enrich.CodeRejected, "is misp.url the base address", 1},
+		{"405", message(405, "x"), enrich.CodeRejected, "rate limit of 0", 1},
+		{"429", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Rate-Limit-Reset", "900")
+			misptest.Message(w, 429, "Rate limit exceeded.")
+		}, enrich.CodeRateLimited, "it ends in 15m0s", 1},
+		{"500", message(500, "An Internal Error Has Occurred."), enrich.CodeUnavailable, "answered 500: An Internal Error Has Occurred; see MISP's own logs", 3},
+		{"502", text(502, "text/html", "<html>"), enrich.CodeUnavailable, "answered 502", 3},
+		{"503", text(503, "text/html", "<html>"), enrich.CodeUnavailable, "answered 503", 3},
+		{"504", text(504, "text/html", "<html>"), enrich.CodeUnavailable, "answered 504", 3},
+		{"HTML with 200", text(200, "text/html; charset=UTF-8", "<html>login</html>"), enrich.CodeBadAnswer, "answered with text/html instead of JSON", 1},
+		{"no type", text(200, "", `{"response":{"Attribute":[]}}`), enrich.CodeBadAnswer, "instead of JSON", 1},
+		{"empty", text(200, "application/json", ""), enrich.CodeBadAnswer, "not a search result", 1},
+		{"other JSON", text(200, "application/json", `{"response":[]}`), enrich.CodeBadAnswer, "not a search result", 1},
+		{"no list", text(200, "application/json", `{"response":{"Attribute":null}}`), enrich.CodeBadAnswer, "no list response.Attribute", 1},
+		{"truncated JSON", text(200, "application/json", `{"response":{"Attribute":[{"id":"1"`), enrich.CodeBadAnswer, "unexpected end of JSON", 1},
+		{"too long", text(200, "application/json", `{"response":{"Attribute":[]}}`+strings.Repeat(" ", 5000)), enrich.CodeBadAnswer, "more than 4096 bytes", 1},
+		{"answer breaks off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte(`{"response":`))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, enrich.CodeUnavailable, "the answer broke off", 3},
+		{"connection reset", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, enrich.CodeUnavailable, "cannot be reached: EOF", 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var tries atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tries.Add(1)
+				tt.fault(w, r)
+			}))
+			defer server.Close()
+			c := client(t, func(c *misp.Config) { c.Retries, c.MaxAnswer = 2, 4096 }, server.URL)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			_, err := c.Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
+			expectTrouble(t, err, tt.code, tt.says)
+			if n := tries.Load(); n != tt.tries {
+				t.Errorf("%d tries, want %d", n, tt.tries)
+			}
+		})
+	}
+}
+
+func expectTrouble(t *testing.T, err error, code enrich.Code, says string) {
+	t.Helper()
+	trouble, ok := errors.AsType[*enrich.Trouble](err)
+	if !ok {
+		t.Fatalf("error is %v, not a Trouble", err)
+	}
+	if trouble.Code != code || !strings.Contains(err.Error(), says) {
+		t.Errorf("trouble %s %q, want %s and %q", trouble.Code, err, code, says)
+	}
+	if strings.Contains(err.Error(), misptest.Key) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q holds the key or several lines", err)
+	}
+}
+
+func TestTroubleOfConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer slow.Close()
+	defer close(release)
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for name, tt := range map[string]struct {
+		url  string
+		code enrich.Code
+		says string
+	}{
+		"refused":      {"http://" + closed, enrich.CodeUnavailable, "connection refused; is MISP running"},
+		"no such name": {"http://misp.invalid", enrich.CodeUnavailable, "misp.invalid"},
+		"slow":         {slow.URL, enrich.CodeUnavailable, "did not answer in time"},
+		"unknown CA":   {secure.URL, enrich.CodeTLS, "name the certificate of its authority with misp.ca_file"},
+		"no TLS":       {strings.Replace(plain.URL, "http:", "https:", 1), enrich.CodeTLS, "does not speak TLS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, func(c *misp.Config) { c.Retries, c.Timeout = 1, 300*time.Millisecond }, tt.url)
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			_, err := c.Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
+			expectTrouble(t, err, tt.code, tt.says)
+		})
+	}
+}
+
+func TestOwnCA(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"response":{"Attribute":[]}}`))
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	asked := []engine.Observable{observable("ip-dst", "192.31.196.24")}
+	if _, err := client(t, func(c *misp.Config) { c.CA = ca }, server.URL).Lookup(context.Background(), asked); err != nil {
+		t.Errorf("with its CA: %v", err)
+	}
+	wrongName := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	_, err := client(t, func(c *misp.Config) { c.CA = ca }, wrongName).Lookup(context.Background(), asked)
+	if err != nil {
+		expectTrouble(t, err, enrich.CodeTLS, "use the name in the certificate")
+	} else {
+		t.Error("a certificate for another name was accepted")
+	}
+	if _, err := client(t, func(c *misp.Config) { c.InsecureSkipVerify = true }, wrongName).Lookup(context.Background(), asked); err != nil {
+		t.Errorf("unchecked: %v", err)
+	}
+}
+
+// TestRetrySucceeds fails twice and then answers.
+func TestRetrySucceeds(t *testing.T) {
+	server := misptest.New(t, feed())
+	var tries atomic.Int32
+	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
+		if tries.Add(1) == 2 {
+			server.Fault(nil)
+		}
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	got, err := client(t, func(c *misp.Config) { c.Retries = 2 }, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	if err != nil || len(got) != 1 || tries.Load() != 2 {
+		t.Errorf("%d matches after %d failures, %v", len(got), tries.Load(), err)
+	}
+}
+
+// TestGivesUpBeforeTheDeadline is told to wait longer than there is time: the reason is returned at once, not a
+// time-out later.
+func TestGivesUpBeforeTheDeadline(t *testing.T) {
+	server := misptest.New(t, feed())
+	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "60")
+		misptest.Message(w, http.StatusServiceUnavailable, "upgrading")
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	start := time.Now()
+	_, err := client(t, func(c *misp.Config) { c.Retries = 5 }, server.URL).Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	expectTrouble(t, err, enrich.CodeUnavailable, "answered 503: upgrading")
+	if waited := time.Since(start); waited > 10*time.Second {
+		t.Errorf("waited %s", waited)
+	}
+	if n := len(server.Requests()); n != 1 {
+		t.Errorf("%d tries", n)
+	}
+}
+
+// TestRedirectKeepsTheKey is sent to another host: nothing may arrive there.
+func TestRedirectKeepsTheKey(t *testing.T) {
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	_, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	expectTrouble(t, err, enrich.CodeUnavailable, "answered 307")
+	if asked.Load() != 0 {
+		t.Error("the redirect was followed")
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		config misp.Config
+		says   string
+	}{
+		"no address":    {misp.Config{Key: "k"}, `"" is not the address of a MISP`},
+		"no scheme":     {misp.Config{URL: "misp.example.org", Key: "k"}, "is not the address of a MISP"},
+		"other scheme":  {misp.Config{URL: "ftp://misp.example.org", Key: "k"}, "is not the address of a MISP"},
+		"user":          {misp.Config{URL: "https://u:p@misp.example.org", Key: "k"}, "host and path alone"},
+		"query":         {misp.Config{URL: "https://misp.example.org?a=b", Key: "k"}, "host and path alone"},
+		"no key":        {misp.Config{URL: "https://misp.example.org"}, "the key for MISP is empty"},
+		"key of lines":  {misp.Config{URL: "https://misp.example.org", Key: "se\ncret"}, "characters that no key has"},
+		"CA is no PEM":  {misp.Config{URL: "https://misp.example.org", Key: "k", CA: []byte("x")}, "no certificate in PEM form"},
+		"password leak": {misp.Config{URL: "https://u:hunter2@misp.example.org", Key: "k"}, "xxxxx"},
+	} {
+		_, err := misp.New(tt.config)
+		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "cret") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %q", name, err, tt.says)
+		}
+	}
+}
+
+// TestBundledFeedOverMISP asks the test server for what the bundled feed holds.
+func TestBundledFeedOverMISP(t *testing.T) {
+	server := misptest.New(t, os.DirFS("../testdata/feed"))
+	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.66")})
+	if err != nil || len(got) != 1 || got[0].Attribute.Event.Org != "EXAMPLE-CERT" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
