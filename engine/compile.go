@@ -24,7 +24,7 @@ const maxExprNodes = 2000
 type mapping struct {
 	id, description, source string
 	file                    string
-	line                    int
+	line, column            int // of the id
 	match                   *program
 	needs                   needs
 	picks                   []pick
@@ -87,8 +87,8 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
 		id: d.id.Value, description: strings.TrimSpace(d.description.Value), file: r.file, filter: d.lookup,
 	}
-	if d.at != nil {
-		m.line = d.at.Line
+	if d.id.Given() {
+		m.line, m.column = d.id.Node.Line, d.id.Node.Column
 	}
 	if d.id.Node != nil && !idForm.MatchString(d.id.Value) {
 		r.Fault(d.id.Node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.id.Value)

@@ -23,7 +23,6 @@ type (
 		mappings []declaredMapping
 	}
 	declaredMapping struct {
-		at          *yaml.Node
 		id          yamlfile.Scalar
 		description yamlfile.Scalar
 		match       yamlfile.Scalar
@@ -32,7 +31,6 @@ type (
 		lookup      *Filter
 	}
 	declaredPick struct {
-		at    *yaml.Node
 		path  yamlfile.Scalar
 		split yamlfile.Scalar
 		regex yamlfile.Scalar
@@ -65,7 +63,7 @@ func (r reader) declare() declaredFile {
 }
 
 func (r reader) declareMapping(n *yaml.Node) declaredMapping {
-	m := declaredMapping{at: r.Resolve(n)}
+	var m declaredMapping
 	r.Object(n, "a mapping", map[string]yamlfile.Field{
 		"id":          r.Text("id", &m.id),
 		"description": r.Text("description", &m.description),
@@ -80,7 +78,7 @@ func (r reader) declareMapping(n *yaml.Node) declaredMapping {
 }
 
 func (r reader) declarePick(n *yaml.Node) declaredPick {
-	p := declaredPick{at: r.Resolve(n)}
+	var p declaredPick
 	r.Object(n, "a pick", map[string]yamlfile.Field{
 		"path":  r.Text("path", &p.path),
 		"split": r.Text("split", &p.split),

@@ -39,7 +39,7 @@ func Load(sources ...Source) (*Engine, error) {
 		mappings := r.compile(r.declare())
 		for _, m := range mappings {
 			if other, taken := e.byID[m.id]; taken && m.id != "" {
-				r.FaultAtLine(m.line, "give each mapping an id of its own",
+				r.FaultAt(m.line, m.column, "give each mapping an id of its own",
 					"id %q is already taken in %s:%d", m.id, other.file, other.line)
 			}
 		}

@@ -76,7 +76,7 @@ func TestLoadKeepsTheOtherFiles(t *testing.T) {
 		engine.Source{Name: "b.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "b"))},
 	)
 	want := "broken.yaml:1:1: a mapping file lacks the key \"mappings\"\n" +
-		"twice.yaml:3:1: id \"a\" is already taken in a.yaml:3; give each mapping an id of its own"
+		"twice.yaml:3:10: id \"a\" is already taken in a.yaml:3; give each mapping an id of its own"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}

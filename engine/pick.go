@@ -59,7 +59,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 		if values == nil {
 			values = map[string]string{}
 		}
-		values[c.key] = s
+		values[c.key] = unescapePath(s)
 	}
 	return values
 }

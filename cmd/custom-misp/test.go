@@ -110,9 +110,11 @@ func testSources(s *settings, tests []string) ([]engine.Source, error) {
 			return nil, err
 		}
 		for _, src := range found {
-			local[path.Base(src.Name)] = true
+			if path.Dir(src.Name) == filepath.ToSlash(dir) { // not those further down
+				local[path.Base(src.Name)] = true
+				sources = append(sources, src)
+			}
 		}
-		sources = append(sources, found...)
 	}
 	builtin, err := mappingSources(s, nil)
 	if err != nil {

@@ -71,12 +71,24 @@ func (fs Faults) Error() string {
 // letters changed, left out, added or swapped with the next.
 func Nearest(s string, words []string) string {
 	best, distance := "", (len(s)+2)/3+1
+	s = strings.ToLower(s)
 	for _, w := range words {
-		if d := edlib.OSADamerauLevenshteinDistance(strings.ToLower(s), strings.ToLower(w)); d < distance {
+		d := edlib.OSADamerauLevenshteinDistance(s, strings.ToLower(w))
+		if d < distance || d == distance && best != "" && sharedPrefix(s, w) > sharedPrefix(s, best) {
 			best, distance = w, d
 		}
 	}
 	return best
+}
+
+// sharedPrefix returns how many bytes a, in lower case, and b have in common at the start.
+func sharedPrefix(a, b string) int {
+	b = strings.ToLower(b)
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // DidYouMean turns the nearest word into a remedy, or lists the words if none is near and they are few.

@@ -68,9 +68,9 @@ func (r *Reader) FaultIn(s Scalar, offset int, remedy, format string, args ...an
 	r.faultAt(placeIn(r.lines, s.Node, offset), remedy, format, args...)
 }
 
-// FaultAtLine notes a fault at the start of a line.
-func (r *Reader) FaultAtLine(line int, remedy, format string, args ...any) {
-	r.faultAt(place{line, 1}, remedy, format, args...)
+// FaultAt notes a fault at a line and column.
+func (r *Reader) FaultAt(line, column int, remedy, format string, args ...any) {
+	r.faultAt(place{line, column}, remedy, format, args...)
 }
 
 func (r *Reader) faultAt(p place, remedy, format string, args ...any) {
