@@ -2,7 +2,6 @@ package enrich
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"custom-misp/engine"
@@ -44,17 +43,17 @@ func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	if err != nil {
 		// The time for the look-up may be used up; telling of it costs next to nothing.
 		if serr := p.Sink.Send(context.WithoutCancel(ctx), troubleEvent(a, err)); serr != nil {
-			err = errors.Join(err, serr)
+			return out, fmt.Errorf("look up %d values: %w; nor could Wazuh be told: %w", len(out.Observables), err, serr)
 		}
 		return out, fmt.Errorf("look up %d values: %w", len(out.Observables), err)
 	}
-	var errs []error
-	for _, e := range p.enrichments(a, out.Observables, matches) {
+	events := p.enrichments(a, out.Observables, matches)
+	for _, e := range events {
 		if err := p.Sink.Send(ctx, e); err != nil {
-			errs = append(errs, err)
-			continue
+			// The next would wait for the same full or absent queue.
+			return out, fmt.Errorf("%d of %d enrichments not sent: %w", len(events)-out.Sent, len(events), err)
 		}
 		out.Sent++
 	}
-	return out, errors.Join(errs...)
+	return out, nil
 }

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/misp/misptest"
+)
+
+// A manager is a directory laid out like Wazuh's, with the built binary in integrations/ and a socket where
+// analysisd has its queue.
+type manager struct {
+	home  string
+	queue *net.UnixConn
+	misp  *misptest.Server
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	for _, dir := range []string{"integrations", "queue/sockets", "etc", "logs", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(home, "integrations", "custom-misp"), ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	m := &manager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
+	m.listen(t)
+	return m
+}
+
+func (m *manager) listen(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(m.home, "queue/sockets/queue")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.queue = conn
+	t.Cleanup(func() { _ = conn.Close() })
+}
+
+// alert writes an alert file as integratord does.
+func (m *manager) alert(t *testing.T, content []byte) string {
+	t.Helper()
+	path := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.alert")
+	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // as integratord does
+		t.Fatal(err)
+	}
+	return path
+}
+
+// call starts the binary as integratord does: relative path, its directory, another name, a session of its own,
+// nothing on standard input, one pipe for both outputs.
+func (m *manager) call(t *testing.T, args ...string) (output string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(m.home, "integrations", "custom-misp"))
+	cmd.Path = "integrations/custom-misp"
+	cmd.Args = append([]string{"integrations"}, args...)
+	cmd.Dir = m.home
+	cmd.Env = []string{"PATH=/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out.String(), exit.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), 0
+}
+
+// received returns what the queue was sent, header and event.
+func (m *manager) received(t *testing.T) (headers []string, events []map[string]any) {
+	t.Helper()
+	buf := make([]byte, 1<<17)
+	for {
+		// Datagrams to a unix socket are there before the sender goes on.
+		if err := m.queue.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := m.queue.Read(buf)
+		if err != nil {
+			return headers, events
+		}
+		header, body, ok := strings.Cut(string(buf[:n]), ":{")
+		var event struct {
+			Integration string
+			MISP        map[string]any
+		}
+		if err := json.Unmarshal([]byte("{"+body), &event); !ok || err != nil || event.Integration != "misp" {
+			t.Fatalf("datagram %q: %v", buf[:n], err)
+		}
+		headers, events = append(headers, header), append(events, event.MISP)
+	}
+}
+
+func bundled(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("../../testdata/alerts", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestIntegratord takes the bundled alert of every event type the whole way, called as every version of
+// integratord calls.
+func TestIntegratord(t *testing.T) {
+	m := newManager(t)
+	versions := map[string]func(alert string) []string{
+		"4.0": func(a string) []string { return []string{a, misptest.Key, m.misp.URL, " > /dev/null 2>&1"} },
+		"4.7": func(a string) []string { return []string{a, misptest.Key, m.misp.URL, "", "", "> /dev/null 2>&1"} },
+		"4.14": func(a string) []string {
+			return []string{a, misptest.Key, m.misp.URL, "", "", "10", "3", "> /dev/null 2>&1"}
+		},
+	}
+	const windows, lab, linux = "1:[004] (WS-FINANCE-07) 10.20.4.7->misp", "1:[005] (WS-LAB-02) fd00|:20|:4|:|:2->misp", "1:[011] (web-01) 10.20.9.11->misp"
+	tests := []struct {
+		alert, header string
+		want          []string // "observable type: attribute type, path"
+	}{
+		{"sysmon-windows-1-process", windows, []string{"sha256: sha256, data.win.eventdata.hashes", "sha1: sha1, data.win.eventdata.hashes", "imphash: imphash, data.win.eventdata.hashes"}},
+		{"sysmon-windows-1-detection", windows, []string{"sha256: filename|sha256, data.win.eventdata.hashes"}},
+		{"sysmon-windows-1-custom-rule", windows, []string{"sha256: sha256, data.win.eventdata.hashes"}},
+		{"sysmon-windows-1-clean", "", nil},
+		{"sysmon-windows-3-network", windows, []string{"ip-dst: domain|ip, data.win.eventdata.destinationIp", "hostname: hostname, data.win.eventdata.destinationHostname"}},
+		{"sysmon-windows-3-network-ipv6", lab, []string{"ip-dst: ip-dst, data.win.eventdata.destinationIp"}},
+		{"sysmon-windows-3-network-no-flag", windows, []string{"ip-dst: domain|ip, data.win.eventdata.destinationIp"}},
+		{"sysmon-windows-3-internal", "", nil},
+		{"sysmon-windows-6-driver", windows, []string{"sha256: sha256, data.win.eventdata.hashes"}},
+		{"sysmon-windows-7-image-load", windows, []string{"md5: md5, data.win.eventdata.hashes"}},
+		{"sysmon-windows-15-stream", windows, []string{"sha256: sha256, data.win.eventdata.hash"}},
+		{"sysmon-windows-22-dns", windows, []string{
+			"hostname: hostname, data.win.eventdata.queryName", "hostname: hostname, data.win.eventdata.queryResults",
+			"ip-dst: domain|ip, data.win.eventdata.queryResults", "ip-dst: ip-dst, data.win.eventdata.queryResults",
+		}},
+		{"sysmon-windows-22-dns-reverse", "", nil},
+		{"sysmon-windows-23-delete", windows, []string{"sha256: sha256, data.win.eventdata.hashes", "sha1: sha1, data.win.eventdata.hashes"}},
+		{"sysmon-windows-24-clipboard", windows, []string{"sha256: sha256, data.win.eventdata.hashes"}},
+		{"sysmon-windows-25-tampering", "", nil},
+		{"sysmon-windows-26-delete-detected", windows, []string{"md5: md5, data.win.eventdata.hashes"}},
+		{"sysmon-windows-syslog", windows, []string{"sha1: sha1, data.sysmon.hash"}},
+		{"sysmon-linux-1-process", linux, []string{"sha256: sha256, data.eventdata.hashes", "md5: md5, data.eventdata.hashes"}},
+		{"sysmon-linux-1-no-hashes", "", nil},
+		{"sysmon-linux-3-network", linux, []string{"ip-dst: ip-dst|port, data.eventdata.DestinationIp"}},
+		{"sysmon-linux-3-network-lower", linux, []string{"ip-dst: ip-dst|port, data.eventdata.destinationIp"}},
+		{"sysmon-linux-3-network-json", linux, []string{"ip-dst: ip-dst|port, data.Event.EventData.Data.DestinationIp"}},
+		{"sysmon-linux-11-create-json", linux, []string{"sha256: sha256, data.Event.EventData.Data.Hashes"}},
+		{"sysmon-linux-23-delete", linux, []string{"md5: md5, data.eventdata.hashes"}},
+		{"fim-added", linux, []string{"sha256: sha256, syscheck.sha256_after"}},
+		{"fim-modified", linux, []string{"md5: md5, syscheck.md5_after"}},
+		{"fim-deleted", linux, []string{"sha256: sha256, syscheck.sha256_after", "md5: md5, syscheck.md5_after"}},
+		{"fim-registry-value", windows, []string{"sha256: sha256, syscheck.sha256_after"}},
+		{"fim-registry-key", "", nil},
+		{"fim-custom-rule", linux, []string{"sha256: sha256, syscheck.sha256_after"}},
+		{"fim-empty-file", "", nil},
+		{"sshd-failed", "", nil},
+		{"misp-enrichment", "", nil},
+		{"windows-security-log-cleared", "", nil},
+	}
+	for version, args := range versions {
+		for _, tt := range tests {
+			t.Run(version+"/"+tt.alert, func(t *testing.T) {
+				data := bundled(t, tt.alert)
+				if version == "4.0" {
+					data = bytes.TrimSuffix(data, []byte("\n")) // before 4.6 the file ended without
+				}
+				asked := len(m.misp.Requests())
+				out, code := m.call(t, args(m.alert(t, data))...)
+				if code != 0 || out != "" {
+					t.Errorf("exit code %d, output %q", code, out)
+				}
+				headers, events := m.received(t)
+				var got []string
+				for i, e := range events {
+					if headers[i] != tt.header {
+						t.Errorf("header %q, want %q", headers[i], tt.header)
+					}
+					o := e["observable"].(map[string]any)
+					got = append(got, fmt.Sprintf("%s: %s, %s", o["type"], e["type"], o["path"]))
+					source := e["source"].(map[string]any)
+					if !bytes.Contains(data, []byte(source["alert_id"].(string))) || e["event_id"] == "" || e["category"] == "" || e["value"] == "" {
+						t.Errorf("event lacks what it belongs to: %v", e)
+					}
+					if e["link"] != m.misp.URL+"/events/view/"+e["event_id"].(string) {
+						t.Errorf("link %v", e["link"])
+					}
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("enrichments (-want +got):\n%s", diff)
+				}
+				if n := len(m.misp.Requests()) - asked; n > 1 {
+					t.Errorf("%d questions to MISP for one alert", n)
+				}
+			})
+		}
+	}
+}
+
+// TestIntegratordSettings checks what comes from ossec.conf and its <options>, and that a file is not needed.
+func TestIntegratordSettings(t *testing.T) {
+	m := newManager(t)
+	alert := m.alert(t, bundled(t, "sysmon-windows-1-process"))
+	options := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.options")
+	call := func(t *testing.T, config, optionsText string, args ...string) (string, int, int) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp.yaml"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(options, []byte(optionsText+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, code := m.call(t, append([]string{alert}, args...)...)
+		_, events := m.received(t)
+		return out, code, len(events)
+	}
+	if err := os.WriteFile(filepath.Join(m.home, "etc/key"), []byte(misptest.Key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := "misp: {url: " + m.misp.URL + ", key_file: etc/key}\n"
+
+	if out, code, n := call(t, file, "", "", "", "", options, "10", "3"); code != 0 || n != 3 {
+		t.Errorf("from the file alone: %d events, exit %d, %s", n, code, out)
+	}
+	if out, code, n := call(t, file, `{"lookup": {"to_ids": true}}`, "", "", "", options, "10", "3"); code != 0 || n != 2 {
+		t.Errorf("<options> over the file: %d events, exit %d, %s", n, code, out)
+	}
+	if out, code, n := call(t, file, `{"lookup.exclude_tags": ["tlp:*"]}`, "", "", "", options, "10", "3"); code != 0 || n != 0 {
+		t.Errorf("<options> with dotted keys: %d events, exit %d, %s", n, code, out)
+	}
+	out, code, _ := call(t, file, `{"lookup": {"toids": true}}`, "", "", "", options, "10", "3")
+	if code != 2 || out != "custom-misp: <options>: unknown key \"lookup.toids\"; did you mean \"lookup.to_ids\"?\n" {
+		t.Errorf("unknown key in <options>: exit %d, %q", code, out)
+	}
+	out, code, _ = call(t, file, `{`, "", "", "", options, "10", "3")
+	if code != 2 || !strings.Contains(out, "<options> is not a JSON object") {
+		t.Errorf("broken <options>: exit %d, %q", code, out)
+	}
+	out, code, n := call(t, file, "", "wrong-key", "", "", "", "10", "0")
+	if code != 1 || n != 1 || !strings.Contains(out, "answered 403") || strings.Contains(out, "wrong-key") {
+		t.Errorf("api_key over the key file: %d events, exit %d, %q", n, code, out)
+	}
+	site := "version: 1\nmappings:\n  - {id: site, match: 'has(\"data.win\")', pick: [{path: data.win.eventdata.parentImage, type: filename}]}\n"
+	if err := os.MkdirAll(filepath.Join(m.home, "etc/custom-misp/mappings"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"site.yaml": site, "broken.yaml": "version: 1\n"} {
+		if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp/mappings", name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, code, n := call(t, file, "", "", "", "", ""); code != 0 || n != 3 {
+		t.Errorf("a broken mapping file beside: %d events, exit %d, %q", n, code, out)
+	}
+	asked := fmt.Sprint(m.misp.Requests()[len(m.misp.Requests())-1].Body["value"])
+	if !strings.Contains(asked, `C:\Program Files\Mail & News\mail.exe`) {
+		t.Errorf("the site's own mapping did not ask: %s", asked)
+	}
+	log, err := os.ReadFile(filepath.Join(m.home, "logs/integrations.log"))
+	if err != nil || !strings.Contains(string(log), "broken.yaml:1:1: a mapping file lacks the key") {
+		t.Errorf("the log does not tell of the broken file: %s, %v", log, err)
+	}
+	if strings.Contains(string(log), misptest.Key) || strings.Contains(string(log), "wrong-key") {
+		t.Error("the log holds a key")
+	}
+}
+
+// TestIntegratordTrouble checks what a call says and sends when something is wrong.
+func TestIntegratordTrouble(t *testing.T) {
+	m := newManager(t)
+	good := m.alert(t, bundled(t, "fim-added"))
+	bad := func(name string, content []byte) string {
+		path := filepath.Join(m.home, "tmp", name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	message := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { misptest.Message(w, status, "no") }
+	}
+	deep := bytes.Repeat([]byte(`{"rule":`), 400_000)
+	tests := []struct {
+		name, alert string
+		fault       http.HandlerFunc
+		code        int
+		says, event string
+	}{
+		{"no such file", filepath.Join(m.home, "tmp/gone.alert"), nil, 1, "no such file or directory", ""},
+		{"no file named", "", nil, 1, "integratord named no alert file", ""},
+		{"empty", bad("empty.alert", nil), nil, 1, "empty, not an alert", ""},
+		{"truncated", bad("cut.alert", bundled(t, "fim-added")[:200]), nil, 1, "it ends after 200 bytes in the middle of something", ""},
+		{"not JSON", bad("text.alert", []byte("hello")), nil, 1, "not valid JSON at byte 1", ""},
+		{"10 MB", bad("large.alert", bytes.Repeat([]byte("x"), 10<<20)), nil, 1, "longer than an alert can be (1048576 bytes)", ""},
+		{"deeply nested", bad("deep.alert", deep[:1<<20]), nil, 1, "nested more than 1000 deep", ""},
+		{"MISP refuses the key", good, message(403), 1, "answered 403: no; check the key", "misp_unauthorized"},
+		{"MISP is down", good, message(500), 1, "answered 500", "misp_unavailable"},
+		{"MISP answers HTML", good, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, 1, "instead of JSON", "misp_bad_answer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m.misp.Fault(tt.fault)
+			out, code := m.call(t, tt.alert, misptest.Key, m.misp.URL, "", "", "3", "1", "> /dev/null 2>&1")
+			if code != tt.code || !strings.Contains(out, tt.says) || strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "custom-misp: ") {
+				t.Errorf("exit code %d, output %q; want %d and %q in one line", code, out, tt.code, tt.says)
+			}
+			_, events := m.received(t)
+			var codes []string
+			for _, e := range events {
+				codes = append(codes, fmt.Sprint(e["error"]))
+			}
+			if want := slices.DeleteFunc([]string{tt.event}, func(s string) bool { return s == "" }); !slices.Equal(codes, want) {
+				t.Errorf("error events %v, want %v", codes, want)
+			}
+		})
+	}
+	m.misp.Fault(nil)
+	t.Run("no queue", func(t *testing.T) {
+		if err := m.queue.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(filepath.Join(m.home, "queue/sockets/queue"))
+		out, code := m.call(t, good, misptest.Key, m.misp.URL)
+		if code != 1 || strings.Count(out, "\n") != 1 || !strings.Contains(out, "queue/sockets/queue: no such file or directory; is wazuh-analysisd running?") {
+			t.Errorf("exit code %d, output %q", code, out)
+		}
+	})
+	t.Run("MISP hangs", func(t *testing.T) {
+		m.listen(t)
+		release := make(chan struct{})
+		defer close(release)
+		m.misp.Fault(func(http.ResponseWriter, *http.Request) { <-release })
+		start := time.Now()
+		out, code := m.call(t, good, misptest.Key, m.misp.URL, "", "", "1", "3")
+		if code != 1 || !strings.Contains(out, "did not answer in time") {
+			t.Errorf("exit code %d, output %q", code, out)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("a call with a time of 1 s took %s", took)
+		}
+		if _, events := m.received(t); len(events) != 1 || events[0]["error"] != "misp_unavailable" {
+			t.Errorf("events %v", events)
+		}
+	})
+}
