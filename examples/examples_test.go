@@ -571,3 +571,36 @@ func TestSysmonRules(t *testing.T) {
 		}
 	}
 }
+
+// TestReadme demands that README.md names every file that is here to be copied, and no other.
+func TestReadme(t *testing.T) {
+	readme := string(read(t, "README.md"))
+	table, _, _ := strings.Cut(readme, "## Steps")
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:ya?ml|xml|conf))`").FindAllStringSubmatch(table, -1) {
+		named[m[1]] = true
+		if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil && !strings.HasPrefix(m[1], "/") {
+			t.Error(err)
+		}
+	}
+	err := filepath.WalkDir(".", func(name string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !strings.HasSuffix(name, ".go") && name != "README.md" && !named[filepath.ToSlash(name)] {
+			t.Errorf("README.md does not say what %s is for", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	keys := regexp.MustCompile(`\{key: "([^"]+)"`).FindAllStringSubmatch(string(read(t, "../cmd/custom-misp/options.go")), -1)
+	for _, m := range regexp.MustCompile("`((?:misp|lookup|mappings|wazuh|log|feed)\\.[a-z_]+)(?:: [a-z]+)?`").FindAllStringSubmatch(readme, -1) {
+		if !slices.ContainsFunc(keys, func(k []string) bool { return k[1] == m[1] }) && !isEventField(m[1]) {
+			t.Errorf("README.md speaks of %s, which is no key of the configuration", m[1])
+		}
+	}
+}
+
+// isEventField reports whether a name is one of the four fields that every hit has, which look like keys.
+func isEventField(name string) bool {
+	return slices.Contains([]string{"misp.event_id", "misp.category", "misp.value", "misp.type"}, name)
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ type manager struct {
 	misp  *misptest.Server
 }
 
-func newManager(t *testing.T) *manager {
+func newManager(t testing.TB) *manager {
 	t.Helper()
 	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
 	if err != nil {
@@ -52,7 +51,7 @@ func newManager(t *testing.T) *manager {
 	return m
 }
 
-func (m *manager) listen(t *testing.T) {
+func (m *manager) listen(t testing.TB) {
 	t.Helper()
 	path := filepath.Join(m.home, "queue/sockets/queue")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -64,7 +63,7 @@ func (m *manager) listen(t *testing.T) {
 }
 
 // alert writes an alert file as integratord does.
-func (m *manager) alert(t *testing.T, content []byte) string {
+func (m *manager) alert(t testing.TB, content []byte) string {
 	t.Helper()
 	path := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.alert")
 	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // as integratord does
@@ -75,18 +74,9 @@ func (m *manager) alert(t *testing.T, content []byte) string {
 
 // call starts the binary as integratord does: relative path, its directory, another name, a session of its own,
 // nothing on standard input, one pipe for both outputs.
-func (m *manager) call(t *testing.T, args ...string) (output string, code int) {
+func (m *manager) call(t testing.TB, args ...string) (output string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(m.home, "integrations", "custom-misp"))
-	cmd.Path = "integrations/custom-misp"
-	cmd.Args = append([]string{"integrations"}, args...)
-	cmd.Dir = m.home
-	cmd.Env = []string{"PATH=/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd, out := m.command(args...)
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return out.String(), exit.ExitCode()
@@ -97,8 +87,16 @@ func (m *manager) call(t *testing.T, args ...string) (output string, code int) {
 	return out.String(), 0
 }
 
+func (m *manager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	var out bytes.Buffer
+	return &exec.Cmd{
+		Path: "integrations/custom-misp", Args: append([]string{"integrations"}, args...), Dir: m.home,
+		Env: []string{"PATH=/bin"}, Stdout: &out, Stderr: &out, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}, &out
+}
+
 // received returns what the queue was sent, header and event.
-func (m *manager) received(t *testing.T) (headers []string, events []map[string]any) {
+func (m *manager) received(t testing.TB) (headers []string, events []map[string]any) {
 	t.Helper()
 	buf := make([]byte, 1<<17)
 	for {
@@ -122,7 +120,7 @@ func (m *manager) received(t *testing.T) (headers []string, events []map[string]
 	}
 }
 
-func bundled(t *testing.T, name string) []byte {
+func bundled(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("../../testdata/alerts", name+".json"))
 	if err != nil {
@@ -370,4 +368,26 @@ func TestIntegratordTrouble(t *testing.T) {
 			t.Errorf("events %v", events)
 		}
 	})
+}
+
+// BenchmarkCall measures a whole call by integratord against a MISP on loopback: process, mappings, one question,
+// one event. maxrss is the most memory that a call had resident.
+func BenchmarkCall(b *testing.B) {
+	m := newManager(b)
+	alert := m.alert(b, bundled(b, "fim-added"))
+	var peak, cpu int64
+	for b.Loop() {
+		cmd, out := m.command(alert, misptest.Key, m.misp.URL, "", "", "10", "3", "> /dev/null 2>&1")
+		if err := cmd.Run(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+		usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		peak = max(peak, usage.Maxrss)
+		cpu += cmd.ProcessState.UserTime().Nanoseconds() + cmd.ProcessState.SystemTime().Nanoseconds()
+		if n, err := m.queue.Read(make([]byte, 1<<17)); err != nil || n == 0 {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(peak), "maxrss-KB")
+	b.ReportMetric(float64(cpu)/float64(b.N), "cpu-ns/op")
 }
