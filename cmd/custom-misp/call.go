@@ -20,11 +20,12 @@ import (
 func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writer) error {
 	call := wazuh.ParseCall(args)
 	s, err := loadSettings(g, &call, nil)
-	if err != nil {
-		return err
-	}
 	log, closeLog := openLog(s, stderr)
 	defer closeLog()
+	if err != nil {
+		log.Error("configuration cannot be used", "error", err.Error(), "alert_file", call.AlertFile)
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
 	defer cancel()
 	if err := enrichCall(ctx, s, call, log); err != nil {
@@ -100,10 +101,9 @@ func openLog(s *settings, stderr io.Writer) (*slog.Logger, func()) {
 	if err := level.UnmarshalText([]byte(s.text("log.level"))); err != nil {
 		level = slog.LevelInfo
 	}
-	var w io.Writer = io.Discard
-	closer := func() {}
+	w, closer := io.Discard, func() {}
 	if name := s.path("log.file"); name != "" {
-		f, err := os.OpenFile(filepath.Clean(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		f, err := os.OpenFile(filepath.Clean(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
 		if err != nil {
 			fmt.Fprintln(stderr, "custom-misp: log:", err)
 		} else {

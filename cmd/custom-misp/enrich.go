@@ -47,7 +47,7 @@ values are looked up in a directory in MISP feed format, otherwise in the config
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := f.given(cmd)
+			given, err := f.given()
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ values are looked up in a directory in MISP feed format, otherwise in the config
 
 // given returns the values of the flags that were set, by option key. Paths on a command line count from where
 // the user is.
-func (f enrichFlags) given(cmd *cobra.Command) (map[string]any, error) {
+func (f enrichFlags) given() (map[string]any, error) {
 	values := map[string]any{}
 	for key, v := range f.paths {
 		if *v == "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,8 +42,8 @@ var options = []option{
 	{key: "misp.ca_file", def: "", kind: kindPath, help: "certificates (PEM) to trust instead of the system's"},
 	{key: "misp.insecure_skip_verify", def: false, kind: kindFlag, help: "do not check MISP's certificate; for a laboratory only"},
 	{key: "misp.timeout", def: 5 * time.Second, kind: kindDuration, help: "for one try to reach MISP"},
-	{key: "misp.retries", def: 3, kind: kindCount, help: "further tries after the first, within the time of the call"},
-	{key: "timeout", def: 10 * time.Second, kind: kindDuration, help: "for a whole call by integratord"},
+	{key: "misp.retries", def: 3, kind: kindCount, help: "further tries after the first, within the time of the call; from Wazuh 4.8 on, <retries> (3) goes before it"},
+	{key: "timeout", def: 10 * time.Second, kind: kindDuration, help: "for a whole call by integratord; from Wazuh 4.8 on, <timeout> in ossec.conf (10) goes before it"},
 	{key: "feed.dir", def: "", kind: kindPath, help: "directory in MISP feed format to look up in, instead of asking MISP"},
 	{key: "lookup.to_ids", def: false, kind: kindFlag, help: "accept only attributes that are flagged to_ids"},
 	{key: "lookup.tags", def: []string{}, kind: kindTexts, help: "accept only attributes with one of these tags"},
@@ -124,12 +125,7 @@ func (o option) parse(values []string) (any, error) {
 		return v, nil
 	}
 	allowed := map[string][]string{"log.format": {"text", "json"}, "log.level": {"debug", "info", "warn", "error"}}[o.key]
-	for _, a := range allowed {
-		if a == v {
-			return v, nil
-		}
-	}
-	if allowed != nil {
+	if allowed != nil && !slices.Contains(allowed, v) {
 		return nil, fmt.Errorf("%q is none of %s", v, strings.Join(allowed, ", "))
 	}
 	return v, nil

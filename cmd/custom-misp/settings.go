@@ -33,7 +33,7 @@ type settings struct {
 }
 
 // loadSettings reads all layers. call is nil for a verb. flags holds the values that flags gave, by key. Every
-// error is a wrongUse.
+// error is a wrongUse; the settings then hold what was good before it, the defaults at least.
 func loadSettings(g globalFlags, call *wazuh.Call, flags map[string]any) (*settings, error) {
 	s := &settings{k: koanf.New("."), origin: map[string]string{}, home: findHome(g.home)}
 	defaults := map[string]any{}
@@ -41,23 +41,20 @@ func loadSettings(g globalFlags, call *wazuh.Call, flags map[string]any) (*setti
 		defaults[o.key] = o.def
 	}
 	if err := s.lay("default", defaults); err != nil {
-		return nil, err
+		return s, err
 	}
 	if err := s.layFile(g.config); err != nil {
-		return nil, wrongUse{err}
+		return s, wrongUse{err}
 	}
 	if err := s.layEnvironment(); err != nil {
-		return nil, wrongUse{err}
+		return s, wrongUse{err}
 	}
 	if call != nil {
 		if err := s.layCall(*call); err != nil {
-			return nil, wrongUse{err}
+			return s, wrongUse{err}
 		}
 	}
-	if err := s.lay("flag", flags); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.lay("flag", flags)
 }
 
 // findHome returns Wazuh's directory: as told, else the one whose integrations/ the program lies in.
@@ -108,7 +105,7 @@ func (s *settings) layFile(told string) error {
 	if faults := r.Faults(); len(faults) > 0 {
 		return faults
 	}
-	if _, holdsKey := values["misp.key"]; holdsKey {
+	if key := values["misp.key"]; key != nil && key != "" {
 		if err := refuseReadable(name); err != nil {
 			return err
 		}
@@ -286,8 +283,7 @@ func refuseReadable(name string) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	if st.Mode().Perm()&0o007 != 0 {
-		return fmt.Errorf("%s holds a key and is open to everybody (mode %04o); chown root:wazuh %s && chmod 0640 %s",
-			name, st.Mode().Perm(), name, name)
+		return fmt.Errorf("%s holds a key and is open to everybody (mode %04o); chmod o= %s", name, st.Mode().Perm(), name)
 	}
 	return nil
 }

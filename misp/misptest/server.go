@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -257,9 +258,7 @@ func texts(v any) []string {
 
 func (a attribute) render(q map[string]any) map[string]any {
 	out := map[string]any{}
-	for k, v := range a.fields {
-		out[k] = v
-	}
+	maps.Copy(out, a.fields)
 	event := map[string]any{"id": a.event["id"], "uuid": a.event["uuid"], "info": a.event["info"]}
 	if q["includeContext"] == true {
 		event = a.event
