@@ -63,18 +63,18 @@ const (
 
 // compile checks and compiles what a file declares. The mappings are of use only if no fault was added.
 func (r reader) compile(f declaredFile) []*mapping {
-	if f.version.Node != nil && f.version.Value != "1" {
-		r.Fault(f.version.Node, "write version: 1", "version %q is not supported", f.version.Value)
+	if f.Version.Node != nil && f.Version.Value != "1" {
+		r.Fault(f.Version.Node, "write version: 1", "version %q is not supported", f.Version.Value)
 	}
-	compiled := make([]*mapping, 0, len(f.mappings))
+	compiled := make([]*mapping, 0, len(f.Mappings))
 	first := map[string]int{}
-	for _, d := range f.mappings {
+	for _, d := range f.Mappings {
 		m := r.compileMapping(d)
-		m.source = f.source.Value
+		m.source = f.Source.Value
 		if line := first[m.id]; line > 0 && m.id != "" {
-			r.Fault(d.id.Node, "give each mapping an id of its own", "id %q is already taken in line %d", m.id, line)
-		} else if d.id.Node != nil {
-			first[m.id] = d.id.Node.Line
+			r.Fault(d.ID.Node, "give each mapping an id of its own", "id %q is already taken in line %d", m.id, line)
+		} else if d.ID.Node != nil {
+			first[m.id] = d.ID.Node.Line
 		}
 		compiled = append(compiled, m)
 	}
@@ -85,26 +85,26 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
-		id: d.id.Value, description: strings.TrimSpace(d.description.Value), file: r.file, filter: d.lookup,
+		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, filter: d.Lookup.filter(),
 	}
-	if d.id.Given() {
-		m.line, m.column = d.id.Node.Line, d.id.Node.Column
+	if d.ID.Given() {
+		m.line, m.column = d.ID.Node.Line, d.ID.Node.Column
 	}
-	if d.id.Node != nil && !idForm.MatchString(d.id.Value) {
-		r.Fault(d.id.Node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.id.Value)
+	if d.ID.Node != nil && !idForm.MatchString(d.ID.Value) {
+		r.Fault(d.ID.Node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.ID.Value)
 	}
-	if d.match.Node != nil {
+	if d.Match.Node != nil {
 		var tree ast.Node
-		m.match, tree = r.compileExpr(d.match, "match", matchNames)
+		m.match, tree = r.compileExpr(d.Match, "match", matchNames)
 		if tree != nil {
 			m.needs = needsOf(tree)
 		}
 	}
-	for _, p := range d.picks {
+	for _, p := range d.Pick {
 		m.picks = append(m.picks, r.compilePick(p))
 	}
-	paths := make([]string, 0, len(d.context))
-	for _, c := range d.context {
+	paths := make([]string, 0, len(d.Context))
+	for _, c := range d.Context {
 		r.checkPath(c, "a context path")
 		paths = append(paths, c.Value)
 	}
@@ -115,11 +115,11 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 }
 
 func (r reader) compilePick(d declaredPick) pick {
-	p := pick{path: d.path.Value, split: d.split.Value, typ: Type(d.typ.Value)}
-	if d.path.Node != nil {
-		r.checkPath(d.path, "path")
+	p := pick{path: d.Path.Value, split: d.Split.Value, typ: Type(d.Type.Value)}
+	if d.Path.Node != nil {
+		r.checkPath(d.Path, "path")
 	}
-	if d.typ.Node != nil && !p.typ.Pickable() {
+	if d.Type.Node != nil && !p.typ.Pickable() {
 		remedy := ""
 		if _, composite := composites[p.typ]; composite {
 			remedy = "pick each half with its own type"
@@ -128,18 +128,18 @@ func (r reader) compilePick(d declaredPick) pick {
 			for _, t := range Types() {
 				words = append(words, string(t))
 			}
-			remedy = yamlfile.DidYouMean(d.typ.Value, words)
+			remedy = yamlfile.DidYouMean(d.Type.Value, words)
 		}
-		r.Fault(d.typ.Node, remedy, "type %q is not a MISP attribute type that can be picked", d.typ.Value)
+		r.Fault(d.Type.Node, remedy, "type %q is not a MISP attribute type that can be picked", d.Type.Value)
 	}
-	if d.split.Node != nil && d.split.Value == "" {
-		r.Fault(d.split.Node, "name a separator or leave the key out", "split is empty")
+	if d.Split.Node != nil && d.Split.Value == "" {
+		r.Fault(d.Split.Node, "name a separator or leave the key out", "split is empty")
 	}
-	if d.regex.Node != nil {
-		p.regex, p.group = r.compileRegex(d.regex)
+	if d.Regex.Node != nil {
+		p.regex, p.group = r.compileRegex(d.Regex)
 	}
-	if d.keep.Node != nil {
-		p.keep, _ = r.compileExpr(d.keep, "keep", keepNames)
+	if d.Keep.Node != nil {
+		p.keep, _ = r.compileExpr(d.Keep, "keep", keepNames)
 	}
 	return p
 }

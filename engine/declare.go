@@ -15,29 +15,49 @@ type Source struct {
 }
 
 // The shapes of a mapping file as it is written, before anything in it is understood. They never leave this
-// package; README.md and mapping.schema.json describe them to authors.
+// package. Their tags are what the reader goes by, and what the schema and the reference are made from.
 type (
 	declaredFile struct {
-		version  yamlfile.Scalar
-		source   yamlfile.Scalar
-		mappings []declaredMapping
+		_        struct{}          `what:"a mapping file"`
+		Version  yamlfile.Scalar   `key:"version" need:"true" enum:"version" doc:"version of the mapping language; 1"`
+		Source   yamlfile.Scalar   `key:"source" doc:"the product that the mappings are for, for people"`
+		Mappings []declaredMapping `key:"mappings" need:"true" doc:"the mappings; all that match an alert apply"`
+		Tests    *yaml.Node        `key:"tests" doc:"tests of the mappings, as in a test file; run by custom-misp test"`
 	}
 	declaredMapping struct {
-		id          yamlfile.Scalar
-		description yamlfile.Scalar
-		match       yamlfile.Scalar
-		picks       []declaredPick
-		context     []yamlfile.Scalar
-		lookup      *Filter
+		_           struct{}          `what:"a mapping"`
+		ID          yamlfile.Scalar   `key:"id" need:"true" doc:"unique over all loaded files; letters, digits, and . _ - between them. Appears in every enrichment"`
+		Description yamlfile.Scalar   `key:"description" doc:"what is picked, for people"`
+		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. Name a group or decoder with and, and other alerts cost nothing"`
+		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
+		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst"`
+		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
 	}
 	declaredPick struct {
-		path  yamlfile.Scalar
-		split yamlfile.Scalar
-		regex yamlfile.Scalar
-		typ   yamlfile.Scalar
-		keep  yamlfile.Scalar
+		_     struct{}        `what:"a pick"`
+		Path  yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
+		Split yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
+		Regex yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Type  yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
+		Keep  yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public and reverse names are"`
+	}
+	declaredFilter struct {
+		_            struct{}          `what:"lookup"`
+		ToIDs        *bool             `key:"to_ids" doc:"accept only attributes that are flagged for detection"`
+		Tags         []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end stands for any rest"`
+		ExcludeTags  []yamlfile.Scalar `key:"exclude_tags" doc:"reject attributes with one of these tags"`
+		Warninglists *bool             `key:"warninglists" doc:"reject attributes that are on an enabled MISP warninglist"`
 	}
 )
+
+// FileShape describes mapping files: for the schema and the reference.
+func FileShape() yamlfile.Shape {
+	types := make([]string, 0, len(families)+1)
+	for _, t := range Types() {
+		types = append(types, string(t))
+	}
+	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{"version": {"1"}, "type": types}}
+}
 
 // A reader reads mapping files.
 type reader struct {
@@ -48,61 +68,23 @@ type reader struct {
 // declare reads a whole mapping file.
 func (r reader) declare() declaredFile {
 	var f declaredFile
-	top := r.Document()
-	if top == nil {
-		return f
+	if top := r.Document(); top != nil {
+		r.Decode(top, &f)
 	}
-	r.Object(top, "a mapping file", map[string]yamlfile.Field{
-		"version": r.Text("version", &f.version),
-		"source":  r.Text("source", &f.source),
-		"mappings": func(n *yaml.Node) {
-			r.List(n, "mappings", func(n *yaml.Node) { f.mappings = append(f.mappings, r.declareMapping(n)) })
-		},
-	}, "version", "mappings")
 	return f
 }
 
-func (r reader) declareMapping(n *yaml.Node) declaredMapping {
-	var m declaredMapping
-	r.Object(n, "a mapping", map[string]yamlfile.Field{
-		"id":          r.Text("id", &m.id),
-		"description": r.Text("description", &m.description),
-		"match":       r.Text("match", &m.match),
-		"pick": func(n *yaml.Node) {
-			r.List(n, "pick", func(n *yaml.Node) { m.picks = append(m.picks, r.declarePick(n)) })
-		},
-		"context": r.Texts("context", &m.context),
-		"lookup":  func(n *yaml.Node) { m.lookup = r.declareFilter(n) },
-	}, "id", "match", "pick")
-	return m
-}
-
-func (r reader) declarePick(n *yaml.Node) declaredPick {
-	var p declaredPick
-	r.Object(n, "a pick", map[string]yamlfile.Field{
-		"path":  r.Text("path", &p.path),
-		"split": r.Text("split", &p.split),
-		"regex": r.Text("regex", &p.regex),
-		"type":  r.Text("type", &p.typ),
-		"keep":  r.Text("keep", &p.keep),
-	}, "path", "type")
-	return p
-}
-
-func (r reader) declareFilter(n *yaml.Node) *Filter {
-	var f Filter
-	var tags, exclude []yamlfile.Scalar
-	r.Object(n, "lookup", map[string]yamlfile.Field{
-		"to_ids":       r.Flag("to_ids", &f.ToIDs),
-		"tags":         r.Texts("tags", &tags),
-		"exclude_tags": r.Texts("exclude_tags", &exclude),
-		"warninglists": r.Flag("warninglists", &f.Warninglists),
-	})
-	for _, s := range tags {
-		f.Tags = append(f.Tags, s.Value)
+// filter returns f as it is applied; nil for none.
+func (f *declaredFilter) filter() *Filter {
+	if f == nil {
+		return nil
 	}
-	for _, s := range exclude {
-		f.ExcludeTags = append(f.ExcludeTags, s.Value)
+	texts := func(list []yamlfile.Scalar) []string {
+		var out []string
+		for _, s := range list {
+			out = append(out, s.Value)
+		}
+		return out
 	}
-	return &f
+	return &Filter{ToIDs: f.ToIDs, Tags: texts(f.Tags), ExcludeTags: texts(f.ExcludeTags), Warninglists: f.Warninglists}
 }
