@@ -33,6 +33,9 @@ func TestIndexIsSound(t *testing.T) {
 			"rule":    map[string]any{"groups": groups, "level": rapid.IntRange(0, 3).Draw(t, "level")},
 			"decoder": map[string]any{"name": rapid.SampledFrom([]string{"", "a", "b", "json"}).Draw(t, "decoder")},
 			"data":    map[string]any{"x": rapid.SampledFrom([]string{"", "a", "1"}).Draw(t, "x")},
+			rapid.SampledFrom([]string{"fim", "other", "data2"}).Draw(t, "object"): rapid.SampledFrom([]any{
+				map[string]any{"x": "a"}, map[string]any{"x": ""}, map[string]any{"x": nil}, []any{map[string]any{"x": "b"}}, "a", nil, map[string]any{},
+			}).Draw(t, "fim"),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +44,7 @@ func TestIndexIsSound(t *testing.T) {
 		r := newRun(e)
 		r.alert = string(alert)
 		r.readGroups()
-		indexed := slices.Clone(e.index.candidates(r.groups, r.decoder, nil))
+		indexed := slices.Clone(e.index.candidates(r.groups, r.get, nil))
 		r.names["groups"] = r.groups
 		for i, m := range e.mappings {
 			matches, _ := r.eval(m.match) // what fails does not match
@@ -62,7 +65,7 @@ func genExpr(depth int) *rapid.Generator[string] {
 			return "[" + strings.Join(n, ", ") + "]"
 		}
 		if depth == 0 || rapid.IntRange(0, 2).Draw(t, "leaf") == 0 {
-			switch rapid.IntRange(0, 15).Draw(t, "kind") {
+			switch rapid.IntRange(0, 19).Draw(t, "kind") {
 			case 0, 1, 2:
 				return name() + " in groups"
 			case 3:
@@ -89,6 +92,14 @@ func genExpr(depth int) *rapid.Generator[string] {
 				return "field(\"data.x\") in groups"
 			case 14:
 				return "rule.level > 1"
+			case 15:
+				return rapid.SampledFrom([]string{`has("fim.x")`, `has("fim.#.x")`, `has("fim.0.x")`, `has("fi*.x")`, `has("data.x")`}).Draw(t, "has")
+			case 16:
+				return `field("fim.x") == ` + name()
+			case 17:
+				return `field("fim.x") in ` + list()
+			case 18:
+				return name() + ` == field("fim.#.x")`
 			default:
 				return "int(field(\"data.x\")) == 1" // fails on most alerts
 			}
@@ -126,6 +137,15 @@ func TestIndexKnowsWhatItCan(t *testing.T) {
 		`false`:                                                 "never",
 		`"a" in groups or field("x") == "1"`:                    "always",
 		`not ("a" in groups)`:                                   "always",
+		`has("syscheck.path")`:                                  "object:syscheck",
+		`has("data.path")`:                                      "always",
+		`has("syscheck")`:                                       "always",
+		`field("syscheck.event") == "added"`:                    "object:syscheck",
+		`field("syscheck.event") in ["added", "deleted"]`:       "object:syscheck object:syscheck",
+		`field("syscheck.event") in ["added", ""]`:              "always",
+		`field("syscheck.event") == ""`:                         "always",
+		`field("syscheck.event") != "added"`:                    "always",
+		`has("#.path")`:                                         "always",
 		`"a" in groups ? "b" in groups : "c" in groups`:         "b c",
 	} {
 		e, err := Load(Source{Name: "t", Data: fmt.Appendf(nil, "version: 1\nmappings:\n  - id: m\n    match: %q\n    pick: [{path: x, type: port}]\n", expr)})
@@ -136,8 +156,8 @@ func TestIndexKnowsWhatItCan(t *testing.T) {
 		var got []string
 		n := e.mappings[0].needs
 		for _, a := range n.anyOf {
-			if a.decoder {
-				a.name = "decoder:" + a.name
+			if a.kind != anchorGroup {
+				a.name = string(a.kind) + ":" + a.name
 			}
 			got = append(got, a.name)
 		}

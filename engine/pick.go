@@ -101,7 +101,7 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 	r.alert = unsafe.String(unsafe.SliceData(alert), len(alert)) //nolint:gosec // see above
 	defer r.release()
 	r.readGroups()
-	r.candidates = r.engine.index.candidates(r.groups, r.decoder, r.candidates[:0])
+	r.candidates = r.engine.index.candidates(r.groups, r.get, r.candidates[:0])
 	if len(r.candidates) == 0 {
 		return nil, nil
 	}
@@ -175,8 +175,6 @@ func (r *run) addGroup(g string) {
 	}
 }
 
-func (r *run) decoder() string { return r.get("decoder.name").String() }
-
 // eval runs a boolean expression over the alert.
 func (r *run) eval(p *program) (bool, error) {
 	if missing := p.uses &^ r.provided; missing != 0 {
@@ -212,7 +210,7 @@ func (r *run) provide(u uses) {
 	}
 	if u&usesDecoder != 0 {
 		r.names["decoder"] = decoderNames{
-			Name:   r.decoder(),
+			Name:   r.get("decoder.name").String(),
 			Parent: r.get("decoder.parent").String(),
 		}
 	}
