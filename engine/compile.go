@@ -40,6 +40,7 @@ type pick struct {
 	group int // the submatch of regex that is the value
 	typ   Type
 	keep  *program // nil: keepByDefault
+	line  int
 }
 
 // contextField is a value of the alert that goes into the enrichment, under a short key.
@@ -47,8 +48,9 @@ type contextField struct{ key, path string }
 
 // program is a compiled boolean expression.
 type program struct {
-	code *vm.Program
-	uses uses
+	source string
+	code   *vm.Program
+	uses   uses
 }
 
 // uses says which names an expression reads that cost something to provide.
@@ -98,6 +100,9 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 		m.match, tree = r.compileExpr(d.Match, "match", matchNames)
 		if tree != nil {
 			m.needs = needsOf(tree)
+			if r.lint {
+				r.warnOfMatch(d.Match, m, tree)
+			}
 		}
 	}
 	for _, p := range d.Pick {
@@ -117,6 +122,7 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 func (r reader) compilePick(d declaredPick) pick {
 	p := pick{path: d.Path.Value, split: d.Split.Value, typ: Type(d.Type.Value)}
 	if d.Path.Node != nil {
+		p.line = d.Path.Node.Line
 		r.checkPath(d.Path, "path")
 	}
 	if d.Type.Node != nil && !p.typ.Pickable() {
@@ -192,18 +198,10 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		r.Fault(s.Node, "", "%s is empty", what)
 		return nil, nil
 	}
-	tree, err := parser.Parse(s.Value)
+	p, tree, err := newProgram(s.Value, names)
 	if err == nil {
-		options := append([]expr.Option{
-			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
-		}, functionOptions...)
-		code, cerr := expr.Compile(s.Value, options...)
-		if cerr == nil {
-			check := &literals{r: r, s: s, what: what}
-			ast.Walk(&tree.Node, check)
-			return &program{code, check.uses}, tree.Node
-		}
-		err = cerr
+		ast.Walk(&tree, &literals{r: r, s: s, what: what})
+		return p, tree
 	}
 	e, ok := errors.AsType[*file.Error](err)
 	if !ok {
@@ -226,6 +224,42 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	return nil, nil
 }
 
+// newProgram compiles a boolean expression. Errors are expr-lang's.
+func newProgram(source string, names map[string]any) (*program, ast.Node, error) {
+	tree, err := parser.Parse(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	options := append([]expr.Option{
+		expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
+	}, functionOptions...)
+	code, err := expr.Compile(source, options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &program{source: strings.TrimSpace(source), code: code}
+	ast.Walk(&tree.Node, &p.uses)
+	return p, tree.Node, nil
+}
+
+// Visit implements ast.Visitor: it notes the names that cost something.
+func (u *uses) Visit(n *ast.Node) {
+	name, ok := (*n).(*ast.IdentifierNode)
+	if !ok {
+		return
+	}
+	switch name.Value {
+	case "rule":
+		*u |= usesRule
+	case "agent":
+		*u |= usesAgent
+	case "decoder":
+		*u |= usesDecoder
+	case "location":
+		*u |= usesLocation
+	}
+}
+
 func exprWords(names map[string]any) []string {
 	words := slices.Collect(maps.Keys(names))
 	for _, f := range functions {
@@ -236,47 +270,36 @@ func exprWords(names map[string]any) []string {
 	return words
 }
 
-// literals checks the constants of an expression that can be known to be wrong, and notes which names it uses.
+// literals checks the constants of an expression that can be known to be wrong.
 type literals struct {
 	r    reader
 	s    yamlfile.Scalar
 	what string
-	uses uses
 }
 
 // Visit implements ast.Visitor.
 func (l *literals) Visit(n *ast.Node) {
-	switch n := (*n).(type) {
-	case *ast.IdentifierNode:
-		switch n.Value {
-		case "rule":
-			l.uses |= usesRule
-		case "agent":
-			l.uses |= usesAgent
-		case "decoder":
-			l.uses |= usesDecoder
-		case "location":
-			l.uses |= usesLocation
-		}
-	case *ast.CallNode:
-		callee, ok := n.Callee.(*ast.IdentifierNode)
+	call, ok := (*n).(*ast.CallNode)
+	if !ok {
+		return
+	}
+	callee, ok := call.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return
+	}
+	for i, arg := range call.Arguments {
+		text, ok := arg.(*ast.StringNode)
 		if !ok {
-			return
+			continue
 		}
-		for i, arg := range n.Arguments {
-			text, ok := arg.(*ast.StringNode)
-			if !ok {
-				continue
+		switch {
+		case callee.Value == "field" || callee.Value == "has":
+			if remedy := pathFault(text.Value); remedy != "" {
+				l.fault(text, remedy, "path %q can never lead to a value", text.Value)
 			}
-			switch {
-			case callee.Value == "field" || callee.Value == "has":
-				if remedy := pathFault(text.Value); remedy != "" {
-					l.fault(text, remedy, "path %q can never lead to a value", text.Value)
-				}
-			case callee.Value == "in_network" && i > 0:
-				if _, err := parsePrefix(text.Value); err != nil {
-					l.fault(text, "", "%v", err)
-				}
+		case callee.Value == "in_network" && i > 0:
+			if _, err := parsePrefix(text.Value); err != nil {
+				l.fault(text, "", "%v", err)
 			}
 		}
 	}

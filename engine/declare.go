@@ -63,6 +63,7 @@ func FileShape() yamlfile.Shape {
 type reader struct {
 	*yamlfile.Reader
 	file string
+	lint bool // warn too
 }
 
 // declare reads a whole mapping file.

@@ -26,16 +26,35 @@ type Mapping struct {
 	Product     string // the file's "source" key
 	File        string
 	Line        int
+	Picks       []MappingPick
+}
+
+// A MappingPick describes a pick of a loaded mapping to people.
+type MappingPick struct {
+	Path string
+	Type Type
+	Line int
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were found in
 // all files, and the engine holds the mappings of the other files: one broken file never silences the rest.
 // The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
+	e, faults := load(sources, false)
+	if len(faults) > 0 {
+		return e, faults
+	}
+	return e, nil
+}
+
+// Lint is [Load] for authors: the faults include warnings of what works, but hardly as it was meant.
+func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, true) }
+
+func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
 	e := &Engine{byID: map[string]*mapping{}}
 	for _, src := range sources {
-		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name}
+		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name, lint}
 		mappings := r.compile(r.declare())
 		for _, m := range mappings {
 			if other, taken := e.byID[m.id]; taken && m.id != "" {
@@ -43,8 +62,11 @@ func Load(sources ...Source) (*Engine, error) {
 					"id %q is already taken in %s:%d", m.id, other.file, other.line)
 			}
 		}
-		if found := r.Faults(); len(found) > 0 {
-			faults = append(faults, found...)
+		if lint {
+			r.warnOfTwins(mappings, e.mappings)
+		}
+		faults = append(faults, r.Faults()...)
+		if r.Failed() {
 			continue
 		}
 		for _, m := range mappings {
@@ -54,10 +76,7 @@ func Load(sources ...Source) (*Engine, error) {
 	}
 	e.index = newIndex(e.mappings)
 	e.runs.New = func() any { return newRun(e) }
-	if len(faults) > 0 {
-		return e, faults
-	}
-	return e, nil
+	return e, faults
 }
 
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
@@ -103,7 +122,11 @@ func IsMappingFile(name string) bool {
 func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
-		list = append(list, Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line})
+		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line}
+		for _, p := range m.picks {
+			d.Picks = append(d.Picks, MappingPick{Path: p.path, Type: p.typ, Line: p.line})
+		}
+		list = append(list, d)
 	}
 	return slices.Clip(list)
 }

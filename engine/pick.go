@@ -116,7 +116,7 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 			continue
 		}
 		for p := range m.picks {
-			r.pickOne(m, &m.picks[p])
+			r.pickOne(m, &m.picks[p], nil)
 		}
 	}
 	return r.found, errors.Join(r.errs...)
@@ -220,8 +220,8 @@ func (r *run) provide(u uses) {
 	r.provided |= u
 }
 
-// pickOne takes every value of one pick.
-func (r *run) pickOne(m *mapping, p *pick) {
+// pickOne takes every value of one pick. note, if not nil, is told the fate of each candidate.
+func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
 	count := 0
 	p.candidates(r.get(p.path), func(candidate string) bool {
 		t, value, err := p.resolve(candidate)
@@ -230,6 +230,9 @@ func (r *run) pickOne(m *mapping, p *pick) {
 		}
 		if err == nil {
 			err = r.add(m, p, t, value)
+		}
+		if note != nil {
+			note(candidate, t, value, err)
 		}
 		if fatal, ok := errors.AsType[evalError](err); ok {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))

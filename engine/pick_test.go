@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -265,8 +264,8 @@ mappings:
 
 func TestMappings(t *testing.T) {
 	e := load(t, "version: 1\nsource: ACME\n"+strings.TrimPrefix(one(`path: data.x, type: port`), "version: 1\n"))
-	want := []engine.Mapping{{ID: "one", Product: "ACME", File: "test.yaml", Line: 4}}
-	if got := e.Mappings(); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	want := []engine.Mapping{{ID: "one", Product: "ACME", File: "test.yaml", Line: 4, Picks: []engine.MappingPick{{Path: "data.x", Type: "port", Line: 7}}}}
+	if diff := cmp.Diff(want, e.Mappings()); diff != "" {
+		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
 }

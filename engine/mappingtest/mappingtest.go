@@ -44,12 +44,39 @@ func comparePicks(a, b Pick) int {
 	return cmp.Or(cmp.Compare(a.Mapping, b.Mapping), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
 }
 
-// Load reads a test file. Alerts that a case names are read with readFile, by their path from the test file on.
-// The error is [yamlfile.Faults]; the cases without a fault are good.
+// The shapes of a test file as it is written. Their tags are what the reader goes by.
+type (
+	declaredCase struct {
+		_     struct{}        `what:"a test"`
+		Name  yamlfile.Scalar `key:"name" need:"true" doc:"what the test shows"`
+		Alert *yaml.Node      `key:"alert" need:"true" doc:"the alert: written out, as JSON text, or the name of a file with it, from the test file on"`
+		Set   *yaml.Node      `key:"set" doc:"changes to the alert, as {gjson path: value}; null takes a field away"`
+		Picks []declaredPick  `key:"picks" need:"true" empty:"ok" doc:"what is picked, completely; an empty list for nothing"`
+	}
+	declaredPick struct {
+		_       struct{}        `what:"an expected pick"`
+		Mapping yamlfile.Scalar `key:"mapping" need:"true" doc:"id of the mapping"`
+		Type    yamlfile.Scalar `key:"type" need:"true" doc:"MISP attribute type of the value"`
+		Value   yamlfile.Scalar `key:"value" need:"true" doc:"the value in its normal form"`
+	}
+)
+
+// FileShape describes test files: for the schema and the reference.
+func FileShape() yamlfile.Shape { return yamlfile.Shape{Top: []declaredCase{}} }
+
+// Load reads a test file, or the tests in a mapping file. Alerts that a case names are read with readFile, by
+// their path from the file on. The error is [yamlfile.Faults]; the cases without a fault are good.
 func Load(src engine.Source, readFile func(name string) ([]byte, error)) ([]Case, error) {
 	l := loader{yamlfile.NewReader(src.Name, src.Data), src.Name, readFile}
+	top := l.Document()
+	if top != nil && engine.IsMappingFile(src.Name) {
+		top = testsIn(top)
+		if top == nil {
+			return nil, nil
+		}
+	}
 	var cases []Case
-	if top := l.Document(); top != nil {
+	if top != nil {
 		l.List(top, "a test file", func(n *yaml.Node) {
 			if c, ok := l.testCase(n); ok {
 				cases = append(cases, c)
@@ -62,6 +89,16 @@ func Load(src engine.Source, readFile func(name string) ([]byte, error)) ([]Case
 	return cases, nil
 }
 
+// testsIn returns the value of the key tests of a mapping file, nil if there is none.
+func testsIn(top *yaml.Node) *yaml.Node {
+	for i := 0; top.Kind == yaml.MappingNode && i+1 < len(top.Content); i += 2 {
+		if top.Content[i].Value == "tests" {
+			return top.Content[i+1]
+		}
+	}
+	return nil
+}
+
 type loader struct {
 	*yamlfile.Reader
 	file     string
@@ -70,39 +107,20 @@ type loader struct {
 
 func (l loader) testCase(n *yaml.Node) (Case, bool) {
 	before := len(l.Faults())
-	var name yamlfile.Scalar
-	var alert, set *yaml.Node
-	c := Case{File: l.file, Line: n.Line}
-	l.Object(n, "a test", map[string]yamlfile.Field{
-		"name":  l.Text("name", &name),
-		"alert": func(n *yaml.Node) { alert = l.Resolve(n) },
-		"set":   func(n *yaml.Node) { set = l.Resolve(n) },
-		"picks": func(n *yaml.Node) {
-			if n = l.Resolve(n); n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-				return // picks: [] says that nothing is picked
-			}
-			l.List(n, "picks", func(n *yaml.Node) { c.Want = append(c.Want, l.pick(n)) })
-		},
-	}, "name", "alert", "picks")
-	c.Name = name.Value
-	slices.SortFunc(c.Want, comparePicks)
-	if alert != nil {
-		c.Alert = l.alert(alert)
+	var d declaredCase
+	l.Decode(n, &d)
+	c := Case{File: l.file, Line: n.Line, Name: d.Name.Value}
+	for _, p := range d.Picks {
+		c.Want = append(c.Want, Pick{p.Mapping.Value, engine.Type(p.Type.Value), p.Value.Value})
 	}
-	if set != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, set)
+	slices.SortFunc(c.Want, comparePicks)
+	if d.Alert != nil {
+		c.Alert = l.alert(d.Alert)
+	}
+	if d.Set != nil && c.Alert != nil {
+		c.Alert = l.set(c.Alert, d.Set)
 	}
 	return c, len(l.Faults()) == before
-}
-
-func (l loader) pick(n *yaml.Node) Pick {
-	var mapping, typ, value yamlfile.Scalar
-	l.Object(n, "an expected pick", map[string]yamlfile.Field{
-		"mapping": l.Text("mapping", &mapping),
-		"type":    l.Text("type", &typ),
-		"value":   l.Text("value", &value),
-	}, "mapping", "type", "value")
-	return Pick{mapping.Value, engine.Type(typ.Value), value.Value}
 }
 
 // alert returns the alert of a case: written out in YAML, or in a file.
@@ -200,9 +218,10 @@ func (l loader) set(alert []byte, n *yaml.Node) []byte {
 // A Result is the outcome of a case.
 type Result struct {
 	Case       Case
-	Missing    []Pick // expected and not picked
-	Unexpected []Pick // picked and not expected
-	Err        error  // an expression failed
+	Missing    []Pick             // expected and not picked
+	Unexpected []Pick             // picked and not expected
+	Err        error              // an expression failed
+	Trace      engine.Explanation // how it came to this
 }
 
 // OK reports whether the case passed.
@@ -220,7 +239,9 @@ func Run(e *engine.Engine, c Case) Result {
 	slices.SortFunc(got, comparePicks)
 	got = slices.Compact(got)
 	want := slices.Compact(slices.Clone(c.Want))
-	return Result{Case: c, Missing: without(want, got), Unexpected: without(got, want), Err: err}
+	return Result{
+		Case: c, Missing: without(want, got), Unexpected: without(got, want), Err: err, Trace: e.Explain(c.Alert),
+	}
 }
 
 // without returns the picks of a that are not in b.
@@ -228,12 +249,49 @@ func without(a, b []Pick) []Pick {
 	return slices.DeleteFunc(slices.Clone(a), func(p Pick) bool { return slices.Contains(b, p) })
 }
 
+// Unexercised returns what no case made use of, as warnings: picks that never picked a value. Mappings that never
+// picked any are named once.
+func Unexercised(e *engine.Engine, results []Result) yamlfile.Faults {
+	used := map[string]map[int]bool{}
+	for _, r := range results {
+		for _, m := range r.Trace.Mappings {
+			for i, p := range m.Picks {
+				if slices.ContainsFunc(p.Candidates, func(c engine.CandidateTrace) bool { return c.Dropped == "" }) {
+					if used[m.ID] == nil {
+						used[m.ID] = map[int]bool{}
+					}
+					used[m.ID][i] = true
+				}
+			}
+		}
+	}
+	var faults yamlfile.Faults
+	warn := func(file string, line int, format string, args ...any) {
+		faults = append(faults, yamlfile.Fault{
+			Warning: true, File: file, Line: line, Column: 1, Message: fmt.Sprintf(format, args...), Remedy: "add one that picks",
+		})
+	}
+	for _, m := range e.Mappings() {
+		if used[m.ID] == nil {
+			warn(m.File, m.Line, "no test exercises mapping %q", m.ID)
+			continue
+		}
+		for i, p := range m.Picks {
+			if !used[m.ID][i] {
+				warn(m.File, p.Line, "no test exercises the pick of %s from %s in mapping %q", p.Type, p.Path, m.ID)
+			}
+		}
+	}
+	return faults
+}
+
 // IsTestFile reports whether a file of this name holds tests: *_test.yaml or *_test.yml.
 func IsTestFile(name string) bool {
 	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
 }
 
-// String describes a failure in several lines, or says that the case passed.
+// String describes a failure in several lines, with the way of the alert through the mappings concerned, or says
+// that the case passed.
 func (r Result) String() string {
 	if r.OK() {
 		return "ok: " + r.Case.Name
@@ -250,6 +308,19 @@ func (r Result) String() string {
 		for _, err := range unjoin(r.Err) {
 			fmt.Fprintf(&b, "  ! %v\n", err)
 		}
+	}
+	concerned := map[string]bool{}
+	for _, p := range slices.Concat(r.Missing, r.Unexpected) {
+		concerned[p.Mapping] = true
+	}
+	for _, m := range r.Trace.Mappings {
+		if concerned[m.ID] {
+			writeMapping(&b, m, "    ", Plain)
+		}
+		delete(concerned, m.ID)
+	}
+	for id := range concerned {
+		fmt.Fprintf(&b, "    there is no mapping %q\n", id)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -72,7 +72,15 @@ func TestRun(t *testing.T) {
 		"ok: from a file, with changes",
 		"ok: written out",
 		"ok: JSON",
-		"tests/m_test.yaml:14: too little and too much\n  - not picked: m ip-src 192.31.196.1\n  + not expected: m ip-dst 192.31.196.1",
+		`tests/m_test.yaml:14: too little and too much
+  - not picked: m ip-src 192.31.196.1
+  + not expected: m ip-dst 192.31.196.1
+    m (m.yaml:4): matches
+      true  field("data.kind") == "net"
+            data.kind is "net"
+      pick data.ip as ip-dst:
+        picked  ip-dst 192.31.196.1
+      pick data.list as hostname: not in the alert`,
 		"tests/m_test.yaml:18: an expression fails\n  ! m.yaml:9: mapping \"fails\": match: ",
 	}
 	if len(got) == len(want) {
@@ -85,21 +93,21 @@ func TestRun(t *testing.T) {
 
 func TestLoadFaults(t *testing.T) {
 	for yaml, want := range map[string]string{
-		"":          "t.yaml:1:1: the file is empty",
-		"name: a\n": "t.yaml:1:1: a test file must be a list, not a set of keys and values; begin each item with a hyphen",
-		"- name: a\n": "t.yaml:1:3: a test lacks the key \"alert\"\n" +
-			"t.yaml:1:3: a test lacks the key \"picks\"",
-		"- {name: a, alert: gone.json, picks: []}\n":                          `t.yaml:1:20: alert: no such file; give its path from the test file on`,
-		"- {name: a, alert: tests/broken.json, picks: []}\n":                  `t.yaml:1:20: alert: tests/broken.json is not valid JSON; put one alert into the file`,
-		"- {name: a, alert: [1], picks: []}\n":                                `t.yaml:1:20: alert must be a file or an alert, not a list; name a file, or write the alert out`,
-		"- {name: a, alert: '{', picks: []}\n":                                `t.yaml:1:20: alert is not valid JSON`,
-		"- {name: a, alert: {}, picks: [], sets: {}}\n":                       `t.yaml:1:35: unknown key "sets" in a test; did you mean "set"?`,
-		"- {name: a, alert: {}, picks: [{mapping: m, typ: x, value: v}]}\n":   `t.yaml:1:45: unknown key "typ" in an expected pick; did you mean "type"?`,
-		"- {name: a, alert: {a: 1}, picks: [], set: {'': 1}}\n":               `t.yaml:1:45: set has an empty path; write a plain path, like data.srcip`,
-		"- {name: a, alert: {}, picks: {}}\n":                                 `t.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
-		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t.yaml:2:3: a test lacks the key "picks"`,
+		"":          "t_test.yaml:1:1: the file is empty",
+		"name: a\n": "t_test.yaml:1:1: a test file must be a list, not a set of keys and values; begin each item with a hyphen",
+		"- name: a\n": "t_test.yaml:1:3: a test lacks the key \"alert\"\n" +
+			"t_test.yaml:1:3: a test lacks the key \"picks\"",
+		"- {name: a, alert: gone.json, picks: []}\n":                          `t_test.yaml:1:20: alert: no such file; give its path from the test file on`,
+		"- {name: a, alert: tests/broken.json, picks: []}\n":                  `t_test.yaml:1:20: alert: tests/broken.json is not valid JSON; put one alert into the file`,
+		"- {name: a, alert: [1], picks: []}\n":                                `t_test.yaml:1:20: alert must be a file or an alert, not a list; name a file, or write the alert out`,
+		"- {name: a, alert: '{', picks: []}\n":                                `t_test.yaml:1:20: alert is not valid JSON`,
+		"- {name: a, alert: {}, picks: [], sets: {}}\n":                       `t_test.yaml:1:35: unknown key "sets" in a test; did you mean "set"?`,
+		"- {name: a, alert: {}, picks: [{mapping: m, typ: x, value: v}]}\n":   `t_test.yaml:1:45: unknown key "typ" in an expected pick; did you mean "type"?`,
+		"- {name: a, alert: {a: 1}, picks: [], set: {'': 1}}\n":               `t_test.yaml:1:45: set has an empty path; write a plain path, like data.srcip`,
+		"- {name: a, alert: {}, picks: {}}\n":                                 `t_test.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
+		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t_test.yaml:2:3: a test lacks the key "picks"`,
 	} {
-		_, err := mappingtest.Load(engine.Source{Name: "t.yaml", Data: []byte(yaml)}, readFile)
+		_, err := mappingtest.Load(engine.Source{Name: "t_test.yaml", Data: []byte(yaml)}, readFile)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q gives %v, want %s", yaml, err, want)
 		}

@@ -13,6 +13,7 @@ import (
 //	key:"name"    the key in the file
 //	need:"true"   a file without it has a fault
 //	doc:"…"       what it means, for the schema and the reference
+//	empty:"ok"    the list may be empty
 //	enum:"name"   the values it can have, named in [Shape.Enums]
 //
 // Fields are [Scalar], []Scalar, *bool, *yaml.Node (anything), structs of the same kind, pointers to and slices of
@@ -26,11 +27,23 @@ func (r *Reader) decode(n *yaml.Node, v reflect.Value) {
 	var required []string
 	for _, k := range keysOf(v.Type()) {
 		fields[k.name] = r.field(k.name, v.Field(k.index))
+		if k.mayBeEmpty {
+			fields[k.name] = unlessEmpty(r, fields[k.name])
+		}
 		if k.need {
 			required = append(required, k.name)
 		}
 	}
 	r.Object(n, whatIs(v.Type()), fields, required...)
+}
+
+// unlessEmpty reads a list with read, and nothing from one without items.
+func unlessEmpty(r *Reader, read Field) Field {
+	return func(n *yaml.Node) {
+		if list := r.Resolve(n); list.Kind != yaml.SequenceNode || len(list.Content) > 0 {
+			read(n)
+		}
+	}
 }
 
 func (r *Reader) field(name string, v reflect.Value) Field {
@@ -47,9 +60,6 @@ func (r *Reader) field(name string, v reflect.Value) Field {
 	switch v.Kind() {
 	case reflect.Slice:
 		return func(n *yaml.Node) {
-			if resolved := r.Resolve(n); resolved.Kind == yaml.SequenceNode {
-				v.Set(reflect.MakeSlice(v.Type(), 0, len(resolved.Content))) // given, if only as an empty list
-			}
 			r.List(n, name, func(n *yaml.Node) {
 				item := reflect.New(v.Type().Elem()).Elem()
 				r.decode(n, item)
@@ -67,11 +77,12 @@ func (r *Reader) field(name string, v reflect.Value) Field {
 
 // A key is what the tags of a field say.
 type key struct {
-	index     int
-	name, doc string
-	enum      string
-	need      bool
-	typ       reflect.Type
+	index      int
+	name, doc  string
+	enum       string
+	need       bool
+	mayBeEmpty bool
+	typ        reflect.Type
 }
 
 func keysOf(t reflect.Type) []key {
@@ -80,7 +91,8 @@ func keysOf(t reflect.Type) []key {
 		f := t.Field(i)
 		if name := f.Tag.Get("key"); name != "" {
 			keys = append(keys, key{
-				index: i, name: name, doc: f.Tag.Get("doc"), enum: f.Tag.Get("enum"), need: f.Tag.Get("need") == "true", typ: f.Type,
+				index: i, name: name, doc: f.Tag.Get("doc"), enum: f.Tag.Get("enum"), need: f.Tag.Get("need") == "true",
+				mayBeEmpty: f.Tag.Get("empty") == "ok", typ: f.Type,
 			})
 		}
 	}

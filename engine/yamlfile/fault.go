@@ -9,6 +9,8 @@ import (
 
 // A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
 type Fault struct {
+	// Warning is set if the file works all the same.
+	Warning bool
 	// File is the name of the source as it was given to the reader.
 	File string
 	// Line and Column count from 1; columns count characters. 0 if the fault has no place.
@@ -27,7 +29,11 @@ func (f Fault) Error() string {
 	if f.Line > 0 {
 		s = fmt.Sprintf("%s:%d:%d", s, f.Line, f.Column)
 	}
-	s += ": " + f.Message
+	s += ": "
+	if f.Warning {
+		s += "warning: "
+	}
+	s += f.Message
 	if f.Remedy != "" {
 		s += "; " + f.Remedy
 	}

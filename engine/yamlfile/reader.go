@@ -63,6 +63,20 @@ func (r *Reader) Fault(n *yaml.Node, remedy, format string, args ...any) {
 	r.faultAt(p, remedy, format, args...)
 }
 
+// Warn notes something at n that works, but hardly as it was meant.
+func (r *Reader) Warn(n *yaml.Node, remedy, format string, args ...any) {
+	r.Fault(n, remedy, format, args...)
+	r.LastIsWarning()
+}
+
+// LastIsWarning makes a warning of the fault noted last.
+func (r *Reader) LastIsWarning() { r.faults[len(r.faults)-1].Warning = true }
+
+// Failed reports whether there is a fault that is no warning.
+func (r *Reader) Failed() bool {
+	return slices.ContainsFunc(r.faults, func(f Fault) bool { return !f.Warning })
+}
+
 // FaultIn notes a fault at a character of a scalar, given by its offset in characters from 0.
 func (r *Reader) FaultIn(s Scalar, offset int, remedy, format string, args ...any) {
 	r.faultAt(placeIn(r.lines, s.Node, offset), remedy, format, args...)

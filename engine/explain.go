@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/tidwall/gjson"
+)
+
+// An Explanation is the way of one alert through the mappings, step by step, for people who wonder why a value
+// was picked or was not. Its JSON form is a promise to scripts: names stay.
+type Explanation struct {
+	Groups      []string       `json:"groups"`
+	Decoder     string         `json:"decoder"`
+	Mappings    []MappingTrace `json:"mappings"`    // in the order in which they are tried
+	Observables []Observable   `json:"observables"` // what Pick returns
+}
+
+// A MappingTrace says what one mapping made of the alert.
+type MappingTrace struct {
+	ID   string `json:"id"`
+	File string `json:"file"`
+	Line int    `json:"line"`
+	// Missing is set if the mapping was not considered: it needs one of these groups, decoders or objects, and
+	// the alert has none.
+	Missing []string `json:"missing,omitempty"`
+	// Conjuncts are the parts of match that are joined by and, if the mapping was considered.
+	Conjuncts []Conjunct `json:"conjuncts,omitempty"`
+	Matched   bool       `json:"matched"`
+	Error     string     `json:"error,omitempty"` // match failed on this alert
+	// Picks are all picks of the mapping, if it matched.
+	Picks []PickTrace `json:"picks,omitempty"`
+}
+
+// A Conjunct is one condition of a match, with its value and those of the fields in it.
+type Conjunct struct {
+	Expression string       `json:"expression"`
+	Value      bool         `json:"value"`
+	Error      string       `json:"error,omitempty"`
+	Fields     []FieldValue `json:"fields,omitempty"`
+}
+
+// A FieldValue is what field(path) is for the alert.
+type FieldValue struct {
+	Path  string `json:"path"`
+	Value string `json:"value"`
+}
+
+// A PickTrace says what one pick took.
+type PickTrace struct {
+	Path       string           `json:"path"`
+	Type       Type             `json:"type"`
+	Found      string           `json:"found"` // the JSON at the path; empty if there is none
+	Candidates []CandidateTrace `json:"candidates,omitempty"`
+}
+
+// A CandidateTrace is the fate of one candidate.
+type CandidateTrace struct {
+	Text    string `json:"text"`
+	Type    Type   `json:"type,omitempty"`    // given or decided
+	Value   string `json:"value,omitempty"`   // the normal form, if it has one
+	Dropped string `json:"dropped,omitempty"` // why it was not picked
+}
+
+// Explain does what [Engine.Pick] does and tells how. It costs much more, and is for people.
+func (e *Engine) Explain(alert []byte) Explanation {
+	r := e.runs.Get().(*run)
+	defer e.runs.Put(r)
+	defer r.release()
+	r.alert = string(alert)
+	r.readGroups()
+	r.names["groups"] = r.groups
+	x := Explanation{
+		Groups: append([]string{}, r.groups...), Decoder: r.get("decoder.name").String(),
+		Mappings: []MappingTrace{}, Observables: []Observable{},
+	}
+	r.candidates = e.index.candidates(r.groups, r.get, r.candidates[:0])
+	for i, m := range e.mappings {
+		t := MappingTrace{ID: m.id, File: m.file, Line: m.line}
+		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
+			r.explain(m, &t)
+		} else {
+			for _, a := range m.needs.anyOf {
+				if s := string(a.kind) + " " + a.name; !slices.Contains(t.Missing, s) {
+					t.Missing = append(t.Missing, s)
+				}
+			}
+		}
+		x.Mappings = append(x.Mappings, t)
+	}
+	x.Observables = append(x.Observables, r.found...)
+	return x
+}
+
+// explain fills in the trace of a mapping that was considered.
+func (r *run) explain(m *mapping, t *MappingTrace) {
+	for _, part := range conjuncts(m.match.source) {
+		t.Conjuncts = append(t.Conjuncts, r.conjunct(part))
+	}
+	ok, err := r.eval(m.match)
+	if err != nil {
+		t.Error = err.Error()
+	}
+	if t.Matched = ok; !ok {
+		return
+	}
+	for i := range m.picks {
+		p := &m.picks[i]
+		pt := PickTrace{Path: p.path, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path).Raw)}
+		r.pickOne(m, p, func(candidate string, typ Type, value string, err error) {
+			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
+			if err != nil {
+				c.Dropped = err.Error()
+			}
+			pt.Candidates = append(pt.Candidates, c)
+		})
+		t.Picks = append(t.Picks, pt)
+	}
+}
+
+// conjuncts splits an expression at the ands at its top.
+func conjuncts(source string) []string {
+	_, tree, err := newProgram(source, matchNames)
+	if err != nil {
+		return []string{source}
+	}
+	var parts []string
+	var split func(ast.Node)
+	split = func(n ast.Node) {
+		if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+			split(b.Left)
+			split(b.Right)
+			return
+		}
+		parts = append(parts, n.String())
+	}
+	split(tree)
+	return parts
+}
+
+func (r *run) conjunct(source string) Conjunct {
+	c := Conjunct{Expression: source}
+	p, tree, err := newProgram(source, matchNames)
+	if err != nil {
+		c.Error = err.Error()
+		return c
+	}
+	if c.Value, err = r.eval(p); err != nil {
+		c.Error = err.Error()
+	}
+	ast.Walk(&tree, visitor(func(n ast.Node) {
+		call, ok := n.(*ast.CallNode)
+		if !ok || len(call.Arguments) != 1 {
+			return
+		}
+		callee, isName := call.Callee.(*ast.IdentifierNode)
+		path, isText := call.Arguments[0].(*ast.StringNode)
+		if isName && isText && (callee.Value == "field" || callee.Value == "has") {
+			v := FieldValue{path.Value, fmt.Sprintf("%.200s", r.get(path.Value).String())}
+			if !slices.Contains(c.Fields, v) {
+				c.Fields = append(c.Fields, v)
+			}
+		}
+	}))
+	return c
+}
+
+// visitor is a function that sees every node of a syntax tree.
+type visitor func(ast.Node)
+
+// Visit implements ast.Visitor.
+func (v visitor) Visit(n *ast.Node) { v(*n) }
