@@ -47,44 +47,66 @@ type decoderNames struct {
 	Parent string `expr:"parent"`
 }
 
+// A Name is a name or function that expressions see, described for authors.
+type Name struct{ Name, Doc string }
+
+// Names lists the names and functions of the mapping language, besides expr-lang's own.
+func Names() []Name {
+	list := []Name{
+		{"groups", "rule.groups of the alert: a list of texts, blanks around them taken off"},
+		{"rule", "the rule: `rule.id`, `rule.level` (a number), `rule.description`, `rule.groups`"},
+		{"agent", "the agent: `agent.id`, `agent.name`, `agent.ip`"},
+		{"decoder", "the decoder: `decoder.name`, `decoder.parent`"},
+		{"location", "where the event came from"},
+		{"field(path)", "the text at a gjson path of the alert, empty if there is none"},
+		{"has(path)", "whether there is something at a gjson path, other than null"},
+		{"value, type", "in keep: the value in its normal form, and its type"},
+	}
+	for _, f := range functions {
+		list = append(list, Name{f.usage, f.doc})
+	}
+	return list
+}
+
 // A function is one of the pure functions that expressions may call besides those of expr-lang.
 type function struct {
-	name string
-	call func(params ...any) (any, error)
-	typ  any
-	doc  string
+	name  string
+	usage string
+	call  func(params ...any) (any, error)
+	typ   any
+	doc   string
 }
 
 var functions = []function{
 	{
-		name: "is_ip", typ: new(func(string) bool), doc: "the value is an IP address, with or without port",
+		name: "is_ip", usage: "is_ip(value)", typ: new(func(string) bool), doc: "the value is an IP address, with or without port",
 		call: ofOne(func(s string) bool { _, err := parseIP(s); return err == nil }),
 	},
 	{
-		name: "is_public_ip", typ: new(func(string) bool), doc: "the value is a globally routable unicast address",
+		name: "is_public_ip", usage: "is_public_ip(value)", typ: new(func(string) bool), doc: "the value is a globally routable unicast address",
 		call: ofOne(func(s string) bool { a, err := parseIP(s); return err == nil && isPublic(a) }),
 	},
 	{
-		name: "is_domain", typ: new(func(string) bool), doc: "the value is a domain or host name of two labels or more",
+		name: "is_domain", usage: "is_domain(value)", typ: new(func(string) bool), doc: "the value is a domain or host name of two labels or more",
 		call: ofOne(func(s string) bool { _, err := normalHost(s); return err == nil }),
 	},
 	{
-		name: "is_url", typ: new(func(string) bool), doc: "the value is a URL with scheme and host",
+		name: "is_url", usage: "is_url(value)", typ: new(func(string) bool), doc: "the value is a URL with scheme and host",
 		call: ofOne(func(s string) bool { _, err := normalURL(s); return err == nil }),
 	},
 	{
-		name: "is_hash", typ: new(func(string) bool), doc: "the value is hexadecimal of the length of MD5, SHA-1 or SHA-2",
+		name: "is_hash", usage: "is_hash(value)", typ: new(func(string) bool), doc: "the value is hexadecimal of the length of MD5, SHA-1 or SHA-2",
 		call: ofOne(func(s string) bool {
 			_, err := normalHash(s, len(s))
 			return autoHashes[len(s)] != "" && (err == nil || errors.Is(err, errHashOfNone))
 		}),
 	},
 	{
-		name: "in_network", typ: new(func(string, ...string) bool), doc: "the address is in one of the networks",
+		name: "in_network", usage: "in_network(value, \"10.0.0.0/8\", …)", typ: new(func(string, ...string) bool), doc: "the address is in one of the networks",
 		call: inNetwork,
 	},
 	{
-		name: "under_domain", typ: new(func(string, ...string) bool), doc: "the name is one of the domains or below it",
+		name: "under_domain", usage: "under_domain(value, \"corp.example\", …)", typ: new(func(string, ...string) bool), doc: "the name is one of the domains or below it",
 		call: underDomain,
 	},
 }

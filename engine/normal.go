@@ -378,3 +378,13 @@ func unescapePath(s string) string {
 	}
 	return strings.ReplaceAll(s, `\\`, `\`)
 }
+
+// Recognise says what a text looks like: the type and normal form that a pick of type auto without a keep gives
+// it, or false if such a pick drops it.
+func Recognise(text string) (Type, string, bool) {
+	t, value, err := decide(text)
+	if err == nil {
+		err = keepByDefault(t, value)
+	}
+	return t, value, err == nil
+}

@@ -19,7 +19,7 @@ import (
 type (
 	wireAnswer struct {
 		Response *struct {
-			Attribute *[]wireAttribute `json:"Attribute"`
+			Attribute []wireAttribute `json:"Attribute"` // nil if there is no such list
 		} `json:"response"`
 	}
 	wireAttribute struct {
@@ -60,7 +60,8 @@ type (
 	}
 )
 
-// loose is a text that may be written as a number or be null.
+// loose is a text that may be written as a number or be null. A list or an object is no text: PHP writes an empty
+// list for many kinds of nothing, and one odd field must not cost a whole answer.
 type loose string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -72,10 +73,8 @@ func (l *loose) UnmarshalJSON(data []byte) error {
 			return err
 		}
 		*l = loose(s)
-	case bytes.Equal(data, []byte("null")):
+	case bytes.Equal(data, []byte("null")), len(data) > 0 && (data[0] == '{' || data[0] == '['):
 		*l = ""
-	case len(data) > 0 && (data[0] == '{' || data[0] == '['):
-		return fmt.Errorf("%.20s where a text should be", data)
 	default:
 		*l = loose(data)
 	}
@@ -95,18 +94,32 @@ func (f *looseFlag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeAnswer returns the attributes of an answer. A miss is an empty list; anything without that list is no
-// answer to a search.
+// decodeAnswer returns the attributes of an answer. A miss is an empty list; anything without that list, or with
+// something else in it than attributes, is no answer to a search. A field of an unexpected kind within an
+// attribute counts as absent.
 func decodeAnswer(data []byte) ([]wireAttribute, error) {
 	var a wireAnswer
+	// Unmarshal goes on after a value of the wrong kind, and returns the error at the end.
 	if err := json.Unmarshal(data, &a); err != nil {
-		return nil, err
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
+			return nil, err
+		}
 	}
 	if a.Response == nil || a.Response.Attribute == nil {
 		return nil, errNoResult
 	}
-	return *a.Response.Attribute, nil
+	for _, w := range a.Response.Attribute {
+		if w.Type == "" {
+			return nil, errNoAttribute
+		}
+	}
+	return a.Response.Attribute, nil
 }
+
+var (
+	errNoResult    = errors.New("no list response.Attribute in it")
+	errNoAttribute = errors.New("something without a type among its attributes")
+)
 
 // attribute brings what came over the wire into the form that the pipeline works on.
 func (w wireAttribute) attribute() enrich.Attribute {
@@ -172,6 +185,9 @@ func DecodeEvent(data []byte) ([]enrich.Attribute, error) {
 		} `json:"Event"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Errorf("%s must not be of the kind %s", strings.TrimPrefix(wrong.Field, "."), wrong.Value)
+		}
 		return nil, err
 	}
 	if file.Event == nil {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -63,17 +64,18 @@ type Client struct {
 
 const (
 	firstWait = 100 * time.Millisecond // before the first retry, doubled for each further one
-	longWait  = 5 * time.Second
+	longWait  = 5 * time.Second        // the longest of these
+	patience  = time.Minute            // the longest wait that the server may ask for if the caller sets no deadline
 )
 
 // New checks the configuration. It does not talk to MISP. Errors never contain the key.
 func New(c Config) (*Client, error) {
 	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the address of a MISP, like https://misp.example.org", c.URL)
+	if err != nil || base.Hostname() == "" || !validPort(base.Port()) || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, fmt.Errorf("%q is not the address of a MISP, like https://misp.example.org", shownURL(c.URL, c.Key))
 	}
-	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("the address of MISP must be host and path alone, not %q", base.Redacted())
+	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
+		return nil, fmt.Errorf("the address of MISP must be host and path alone, without user, query and fragment: %q", shownURL(c.URL, c.Key))
 	}
 	if c.Key == "" || strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it anew from MISP")
@@ -117,6 +119,34 @@ func New(c Config) (*Client, error) {
 		search: base.JoinPath("attributes", "restSearch").String(), host: base.Host, key: c.Key,
 		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, filter: c.Filter, http: rc,
 	}, nil
+}
+
+// shownURL returns an address as an error may show it: without what stands before an @ and after ? or #, where
+// people put passwords and keys, and without the key wherever else it stands.
+func shownURL(address, key string) string {
+	if i := strings.IndexAny(address, "?#"); i >= 0 {
+		address = address[:i+1] + "…"
+	}
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		start := strings.Index(address[:i], "://")
+		address = address[:max(0, start)] + "://…" + address[i:]
+	}
+	return withoutKey(address, key)
+}
+
+func withoutKey(s, key string) string {
+	if key == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, key, "***")
+}
+
+func validPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // wholeAnswers reads an answer to its end before anybody sees its status, so that one that breaks off counts as
@@ -170,9 +200,13 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
+// timeFor reports whether there is time for a wait, and for a try after it.
 func timeFor(ctx context.Context, wait time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) > wait
+	if !ok {
+		return wait <= patience
+	}
+	return time.Until(deadline) > wait
 }
 
 // permanent reports whether a connection failed for a reason that a second try meets again.
@@ -180,13 +214,20 @@ func permanent(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
-	return noTLS(err)
+	return noTLS(err) || refusedTLS(err)
 }
 
 // noTLS reports whether the other side does not speak TLS, or speaks it where plain HTTP was asked for.
 func noTLS(err error) bool {
 	var record tls.RecordHeaderError
 	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)
+}
+
+// refusedTLS reports whether the other side ended the TLS handshake with an alert: over the version, the ciphers,
+// or a client certificate that it wants.
+func refusedTLS(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // backoff waits as long as MISP asked for, else from a tenth of a second on, doubling, half of it by chance, so

@@ -61,6 +61,7 @@ func feed() fstest.MapFS {
 			attribute("url", "http://bad.example/", true),
 			attribute("comment", "192.31.196.24", true),
 			attribute("user-agent", "100%", true),
+			attribute("AS", "64500", true),
 		},
 	}})
 	if err != nil {
@@ -116,6 +117,7 @@ func TestLookup(t *testing.T) {
 		{"the name of a file|hash pair is no hit", []engine.Observable{observable("filename", "a.doc")}, []string{}},
 		{"a port is no file name", []engine.Observable{observable("port", "8443")}, []string{}},
 		{"URL with and without slash", []engine.Observable{observable("url", "http://bad.example")}, []string{"http://bad.example <- url http://bad.example/"}},
+		{"an AS, which MISP stores without its letters", []engine.Observable{observable("AS", "AS64500")}, []string{"AS64500 <- AS 64500"}},
 		{"wildcards are not asked for", []engine.Observable{observable("user-agent", "100%"), observable("user-agent", "%")}, []string{}},
 		{"several at once", []engine.Observable{observable("ip-dst", "192.31.196.25"), observable("hostname", "dip.bad.example"), observable("sha256", hash2)}, []string{
 			hash2 + " <- filename|sha256 a.doc|" + hash2,
@@ -306,6 +308,8 @@ func TestTrouble(t *testing.T) {
 		tries int32
 	}{
 		{"403", message(403, "Authentication failed.\nPlease make sure."), enrich.CodeUnauthorized, "answered 403: Authentication failed. Please make sure; check the key", 1},
+		{"403 with control characters", message(403, "a\x1b[31mb\u2028c"), enrich.CodeUnauthorized, "answered 403: a [31mb c; check", 1},
+		{"403 that is too long", text(403, "text/html", strings.Repeat("x", 5000)), enrich.CodeUnauthorized, "answered 403; check the key", 1},
 		{"403 repeating the key", message(403, "bad key "+misptest.Key), enrich.CodeUnauthorized, "bad key ***", 1},
 		{"401", text(401, "text/html", "<html>"), enrich.CodeUnauthorized, "answered 401; check the key", 1},
 		{"302 in maintenance", func(w http.ResponseWriter, r *http.Request) {
@@ -327,6 +331,8 @@ func TestTrouble(t *testing.T) {
 		{"empty", text(200, "application/json", ""), enrich.CodeBadAnswer, "not a search result", 1},
 		{"other JSON", text(200, "application/json", `{"response":[]}`), enrich.CodeBadAnswer, "not a search result", 1},
 		{"no list", text(200, "application/json", `{"response":{"Attribute":null}}`), enrich.CodeBadAnswer, "no list response.Attribute", 1},
+		{"an object for the list", text(200, "application/json", `{"response":{"Attribute":{"1":{}}}}`), enrich.CodeBadAnswer, "no list response.Attribute", 1},
+		{"a list of errors", text(200, "application/json", `{"response":{"Attribute":["`+misptest.Key+`"]}}`), enrich.CodeBadAnswer, "something without a type among its attributes", 1},
 		{"truncated JSON", text(200, "application/json", `{"response":{"Attribute":[{"id":"1"`), enrich.CodeBadAnswer, "unexpected end of JSON", 1},
 		{"too long", text(200, "application/json", `{"response":{"Attribute":[]}}`+strings.Repeat(" ", 5000)), enrich.CodeBadAnswer, "more than 4096 bytes", 1},
 		{"answer breaks off", func(w http.ResponseWriter, _ *http.Request) {
@@ -509,7 +515,14 @@ func TestNewRefuses(t *testing.T) {
 		"no key":        {misp.Config{URL: "https://misp.example.org"}, "the key for MISP is empty"},
 		"key of lines":  {misp.Config{URL: "https://misp.example.org", Key: "se\ncret"}, "characters that no key has"},
 		"CA is no PEM":  {misp.Config{URL: "https://misp.example.org", Key: "k", CA: []byte("x")}, "no certificate in PEM form"},
-		"password leak": {misp.Config{URL: "https://u:hunter2@misp.example.org", Key: "k"}, "xxxxx"},
+		"password":      {misp.Config{URL: "https://u:hunter2@misp.example.org", Key: "k"}, `fragment: "https://…@misp.example.org"`},
+		"no scheme, pw": {misp.Config{URL: "u:hunter2@misp.example.org", Key: "k"}, `"://…@misp.example.org" is not the address`},
+		"broken, pw":    {misp.Config{URL: "https://u:hunter2@mi sp", Key: "k"}, `"https://…@mi sp" is not the address`},
+		"key in query":  {misp.Config{URL: "https://misp.example.org?key=Secret", Key: "Secret"}, `fragment: "https://misp.example.org?…"`},
+		"key in path":   {misp.Config{URL: "https://misp.example.org/Secret?", Key: "Secret"}, `fragment: "https://misp.example.org/***?…"`},
+		"key as host":   {misp.Config{URL: "ftp://Secret", Key: "Secret"}, `"ftp://***" is not the address`},
+		"no host":       {misp.Config{URL: "https://:443", Key: "k"}, "is not the address of a MISP"},
+		"no such port":  {misp.Config{URL: "https://misp.example.org:99999", Key: "k"}, "is not the address of a MISP"},
 	} {
 		_, err := misp.New(tt.config)
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "cret") || strings.Contains(err.Error(), "hunter2") {

@@ -3,7 +3,6 @@ package misp
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -45,7 +44,7 @@ type question struct {
 // [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	var matches []enrich.Match
-	for batch := range slices.Chunk(askable(observables), maxValues/2) { // a URL may be asked for in two forms
+	for batch := range slices.Chunk(askable(observables), maxValues/2) { // some are asked for in two forms
 		found, err := c.lookup(ctx, batch)
 		if err != nil {
 			return nil, err
@@ -63,27 +62,47 @@ func askable(observables []engine.Observable) []engine.Observable {
 	})
 }
 
-func (c *Client) lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+// Questions returns what MISP would be asked for the observables, under the configured filter: the body of each
+// request, of the first page. It asks nobody.
+func Questions(observables []engine.Observable, filter engine.Filter) ([]json.RawMessage, error) {
+	var bodies []json.RawMessage
+	for batch := range slices.Chunk(askable(observables), maxValues/2) {
+		body, err := json.Marshal(newQuestion(batch, filter))
+		if err != nil {
+			return nil, fmt.Errorf("question to MISP: %w", err)
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies, nil
+}
+
+func newQuestion(observables []engine.Observable, filter engine.Filter) question {
 	q := question{
-		ReturnFormat: "json", Limit: pageSize, Order: "Attribute.id asc",
+		ReturnFormat: "json", Limit: pageSize, Page: 1, Order: "Attribute.id asc",
 		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: true, ToIDs: 1,
 	}
-	asked := map[engine.Indicator][]engine.Observable{}
 	for _, o := range observables {
 		q.Value.OR = append(q.Value.OR, spellings(o)...)
 		q.Type = append(q.Type, o.Type.Family().Asks()...)
-		if f := o.Filter.Over(c.filter); f.ToIDs == nil || !*f.ToIDs {
+		if f := o.Filter.Over(filter); f.ToIDs == nil || !*f.ToIDs {
 			q.ToIDs = 0
 		}
-		asked[o.Indicator()] = append(asked[o.Indicator()], o)
 	}
 	slices.Sort(q.Value.OR)
 	q.Value.OR = slices.Compact(q.Value.OR)
 	slices.Sort(q.Type)
 	q.Type = slices.Compact(q.Type)
+	return q
+}
 
+func (c *Client) lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	q := newQuestion(observables, c.filter)
+	asked := map[engine.Indicator][]engine.Observable{}
+	for _, o := range observables {
+		asked[o.Indicator()] = append(asked[o.Indicator()], o)
+	}
 	var matches []enrich.Match
-	for q.Page = 1; q.Page <= maxPages; q.Page++ {
+	for ; q.Page <= maxPages; q.Page++ {
 		attributes, err := c.ask(ctx, q)
 		if err != nil {
 			return nil, err
@@ -100,8 +119,12 @@ func (c *Client) lookup(ctx context.Context, observables []engine.Observable) ([
 	return matches, nil
 }
 
-// spellings returns the forms in which MISP may have stored the value of an observable.
+// spellings returns the forms in which MISP may have stored the value of an observable: it strips the letters of
+// an AS number, and a URL of a host alone may end in a slash there.
 func spellings(o engine.Observable) []string {
+	if digits, ok := strings.CutPrefix(o.Value, "AS"); ok && o.Type.Family() == engine.Type("AS").Family() {
+		return []string{o.Value, digits}
+	}
 	if _, rest, ok := strings.Cut(o.Value, "://"); ok && o.Type.Family() == engine.Type("url").Family() && !strings.ContainsAny(rest, "/?#") {
 		return []string{o.Value, o.Value + "/"}
 	}
@@ -146,21 +169,21 @@ func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
 	if err != nil {
 		return nil, c.connectionTrouble(err)
 	}
-	if int64(len(data)) > c.maxAnswer {
-		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than %d bytes", c.maxAnswer),
-			"this is no answer to a question for a few values; see what stands between here and MISP")
-	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, c.statusTrouble(resp, data)
 	}
+	if int64(len(data)) > c.maxAnswer {
+		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than %d bytes", c.maxAnswer),
+			"this is no answer to a question for a few values; see what stands between here and MISP", nil)
+	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %s instead of JSON", describeKind(kind)),
-			"is misp.url the address of MISP itself, and no proxy or login page in between?")
+			"is misp.url the address of MISP itself, and no proxy or login page in between?", nil)
 	}
 	attributes, err := decodeAnswer(data)
 	if err != nil {
-		return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+err.Error(),
-			"is misp.url the address of MISP itself?")
+		return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
+			"is misp.url the address of MISP itself?", err)
 	}
 	return attributes, nil
 }
@@ -171,5 +194,3 @@ func describeKind(kind string) string {
 	}
 	return kind
 }
-
-var errNoResult = errors.New("no list response.Attribute in it")

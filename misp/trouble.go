@@ -11,14 +11,30 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+	"unicode"
 
 	"custom-misp/engine/enrich"
 )
 
-// trouble returns an error that names the host, never the key.
-func (c *Client) trouble(code enrich.Code, what, remedy string) error {
-	return &enrich.Trouble{Code: code, Err: fmt.Errorf("MISP at %s %s", c.host, what), Remedy: remedy}
+// trouble returns an error that names the host, never the key. cause is what it wraps; its own text is left out,
+// because what a library says may hold anything.
+func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) error {
+	text := withoutKey(fmt.Sprintf("MISP at %s %s", c.host, what), c.key)
+	return &enrich.Trouble{Code: code, Err: described{text, cause}, Remedy: remedy}
 }
+
+// described is an error in our words; what it wraps is there to be recognised, not to be read.
+type described struct {
+	text  string
+	cause error // nil for none
+}
+
+// Error implements error.
+func (d described) Error() string { return d.text }
+
+// Unwrap returns the cause.
+func (d described) Unwrap() error { return d.cause }
 
 // statusTrouble says what an answer other than 200 means. MISP explains itself in a JSON text, which is passed
 // on in one line.
@@ -28,34 +44,41 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body, &answer) == nil && answer.Message != "" {
-		said = ": " + shorten(strings.ReplaceAll(answer.Message, c.key, "***"))
+		said = ": " + shorten(withoutKey(answer.Message, c.key))
 	}
 	what := fmt.Sprintf("answered %d%s", resp.StatusCode, said)
 	switch code := resp.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return c.trouble(enrich.CodeUnauthorized, what,
-			"check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API")
+			"check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API", nil)
 	case code >= 300 && code < 400:
 		return c.trouble(enrich.CodeUnavailable, fmt.Sprintf("answered %d and sent us elsewhere", code),
-			"is MISP in maintenance, or misp.url not exactly its base address (http or https, path)?")
+			"is MISP in maintenance, or misp.url not exactly its base address (http or https, path)?", nil)
 	case code == http.StatusNotFound:
-		return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP, without a path to one of its pages?")
+		return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP, without a path to one of its pages?", nil)
 	case code == http.StatusMethodNotAllowed:
-		return c.trouble(enrich.CodeRejected, what, "does the role of the key's user have a rate limit of 0?")
+		return c.trouble(enrich.CodeRejected, what, "does the role of the key's user have a rate limit of 0?", nil)
 	case code == http.StatusTooManyRequests:
 		remedy := "raise the rate limit of the role of the key's user"
 		if wait := askedWait(resp); wait > 0 {
-			remedy += fmt.Sprintf("; it ends in %s", wait)
+			remedy += fmt.Sprintf("; it ends in %s", wait.Round(time.Second))
 		}
-		return c.trouble(enrich.CodeRateLimited, what, remedy)
+		return c.trouble(enrich.CodeRateLimited, what, remedy, nil)
 	case code >= 500:
-		return c.trouble(enrich.CodeUnavailable, what, "see MISP's own logs, app/tmp/logs/error.log")
+		return c.trouble(enrich.CodeUnavailable, what, "see MISP's own logs, app/tmp/logs/error.log", nil)
 	}
-	return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP?")
+	return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP?", nil)
 }
 
-// shorten brings a text from outside into one line of reasonable length.
+// shorten brings a text from outside into one line of reasonable length, without control characters: it ends up
+// in terminals and logs.
 func shorten(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 	s = strings.Join(strings.Fields(s), " ")
 	s = strings.TrimRight(s, ".")
 	if r := []rune(s); len(r) > 200 {
@@ -74,15 +97,21 @@ func (c *Client) connectionTrouble(err error) error {
 		return c.certificateTrouble(err, cause)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return c.trouble(enrich.CodeUnavailable, "cannot be found: "+dns.Error(), "is the name in misp.url right, and DNS working?")
+		return c.trouble(enrich.CodeUnavailable, "cannot be found: "+dns.Error(), "is the name in misp.url right, and DNS working?", err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return c.trouble(enrich.CodeUnavailable, "was not waited for: the look-up was cancelled", "", err)
+	}
+	if refusedTLS(err) {
+		return c.trouble(enrich.CodeTLS, "refuses our TLS: "+shorten(cause.Error()), "does it speak TLS 1.2 or later, and without a client certificate?", err)
 	}
 	if noTLS(err) {
-		return c.trouble(enrich.CodeTLS, "does not speak TLS at this port", "does misp.url have to begin with http:// or name another port?")
+		return c.trouble(enrich.CodeTLS, "does not speak TLS at this port", "does misp.url have to begin with http:// or name another port?", err)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return c.trouble(enrich.CodeUnavailable, "did not answer in time", "is MISP overloaded or a firewall in between? misp.timeout and timeout set how long we wait")
+		return c.trouble(enrich.CodeUnavailable, "did not answer in time", "is MISP overloaded or a firewall in between? misp.timeout and timeout set how long we wait", err)
 	}
-	return c.trouble(enrich.CodeUnavailable, "cannot be reached: "+shorten(cause.Error()), "is MISP running, and reachable from here?")
+	return c.trouble(enrich.CodeUnavailable, "cannot be reached: "+shorten(cause.Error()), "is MISP running, and reachable from here?", err)
 }
 
 func (c *Client) certificateTrouble(err, cause error) error {
@@ -96,5 +125,5 @@ func (c *Client) certificateTrouble(err, cause error) error {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		remedy = "use the name in the certificate for misp.url"
 	}
-	return c.trouble(enrich.CodeTLS, "has a certificate that is not trusted: "+shorten(cause.Error()), remedy)
+	return c.trouble(enrich.CodeTLS, "has a certificate that is not trusted: "+shorten(cause.Error()), remedy, err)
 }

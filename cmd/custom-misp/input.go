@@ -14,27 +14,60 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// eachAlert calls do with every alert of a file, or of standard input for "-": one alert, written in as many
-// lines as it likes, a JSON array of alerts, or one alert a line; each of these plain or gzipped. where names
-// the place. What cannot be read as an alert is handed over as an error at its place, and the rest goes on;
-// an error of do ends it.
+// A position is a place in the input: a line or an item of a file, or the file as a whole.
+type position struct {
+	file string
+	line int // from 1; 0 for the whole
+	item int // of an array, from 0; -1 for none
+}
+
+// String returns file, file:line or file[item].
+func (p position) String() string {
+	switch {
+	case p.item >= 0:
+		return fmt.Sprintf("%s[%d]", p.file, p.item)
+	case p.line > 0:
+		return fmt.Sprintf("%s:%d", p.file, p.line)
+	}
+	return p.file
+}
+
+// eachAlert calls do with every alert of a file; see eachText. What is no alert is handed over as an error at its
+// place, and the rest goes on; an error of do ends it.
 func eachAlert(name string, stdin io.Reader, do func(where string, a enrich.Alert, err error) error) error {
+	return eachText(name, stdin, nil, func(at position, text []byte, err error) error {
+		var a enrich.Alert
+		if err == nil {
+			a, err = enrich.ParseAlert(text)
+		}
+		return do(at.String(), a, err)
+	})
+}
+
+// eachText calls do with the text of every alert of a file, or of standard input for "-": one alert, written in as
+// many lines as it likes, a JSON array of alerts, or one alert a line; each of these plain or gzipped. The text is
+// do's to keep. watch, if not nil, is put between the file and its reader.
+func eachText(name string, stdin io.Reader, watch func(io.Reader) io.Reader, do func(at position, text []byte, err error) error) error {
 	r := stdin
 	if name == "-" {
 		name = "standard input"
 	} else {
 		f, err := os.Open(name)
 		if err != nil {
-			return do(name, enrich.Alert{}, unwrapPath(err))
+			return do(position{file: name, item: -1}, nil, unwrapPath(err))
 		}
 		defer f.Close() //nolint:errcheck // only read
 		r = f
+	}
+	whole := position{file: name, item: -1}
+	if watch != nil {
+		r = watch(r)
 	}
 	in := bufio.NewReaderSize(r, 64<<10)
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return do(name, enrich.Alert{}, fmt.Errorf("gzip: %w", err))
+			return do(whole, nil, fmt.Errorf("gzip: %w", err))
 		}
 		in = bufio.NewReaderSize(z, 64<<10)
 	}
@@ -44,30 +77,28 @@ func eachAlert(name string, stdin io.Reader, do func(where string, a enrich.Aler
 		if errors.Is(err, io.EOF) {
 			err = errors.New("empty, not an alert")
 		}
-		return do(name, enrich.Alert{}, err)
+		return do(whole, nil, err)
 	}
 	if !gjson.ValidBytes(first) && !l.tooLong {
 		// Perhaps one alert, or one array, over several lines.
-		whole, more := l.rest(first)
-		if gjson.ValidBytes(whole) {
-			return eachInDocument(name, whole, do)
+		text, more := l.rest(first)
+		if gjson.ValidBytes(text) {
+			return eachInDocument(whole, text, do)
 		}
-		if !bytes.Contains(bytes.TrimSpace(whole), []byte("\n")) || looksPretty(first) {
-			a, err := enrich.ParseAlert(whole)
-			return do(name, a, err)
+		if !bytes.Contains(bytes.TrimSpace(text), []byte("\n")) || looksPretty(first) {
+			return do(whole, text, nil)
 		}
-		l = lines{in: bufio.NewReader(io.MultiReader(bytes.NewReader(whole[min(len(first)+1, len(whole)):]), more)), number: 1}
+		l = lines{in: bufio.NewReader(io.MultiReader(bytes.NewReader(text[min(len(first)+1, len(text)):]), more)), number: 1}
 	} else if bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")) {
-		return eachInDocument(name, first, do)
+		return eachInDocument(whole, first, do)
 	}
 	for line := first; ; {
 		if len(bytes.TrimSpace(line)) > 0 || l.tooLong {
-			where := fmt.Sprintf("%s:%d", name, l.number)
-			a, err := enrich.ParseAlert(line)
+			var err error
 			if l.tooLong {
 				err = fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert)
 			}
-			if err := do(where, a, err); err != nil {
+			if err := do(position{name, l.number, -1}, line, err); err != nil {
 				return err
 			}
 		}
@@ -76,7 +107,7 @@ func eachAlert(name string, stdin io.Reader, do func(where string, a enrich.Aler
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return do(fmt.Sprintf("%s:%d", name, l.number+1), enrich.Alert{}, err)
+			return do(position{name, l.number + 1, -1}, nil, err)
 		}
 	}
 }
@@ -88,15 +119,14 @@ func looksPretty(first []byte) bool {
 }
 
 // eachInDocument hands over the one alert, or each of the array.
-func eachInDocument(name string, data []byte, do func(string, enrich.Alert, error) error) error {
+func eachInDocument(at position, data []byte, do func(position, []byte, error) error) error {
 	doc := gjson.ParseBytes(data)
 	if !doc.IsArray() {
-		a, err := enrich.ParseAlert(data)
-		return do(name, a, err)
+		return do(at, data, nil)
 	}
 	for i, item := range doc.Array() {
-		a, err := enrich.ParseAlert([]byte(item.Raw))
-		if err := do(fmt.Sprintf("%s[%d]", name, i), a, err); err != nil {
+		at.item = i
+		if err := do(at, []byte(item.Raw), nil); err != nil {
 			return err
 		}
 	}

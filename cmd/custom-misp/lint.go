@@ -1,46 +1,169 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"custom-misp/engine"
+	"custom-misp/engine/mappingtest"
 	"custom-misp/engine/yamlfile"
 )
 
 func newLint(s streams, g *globalFlags) *cobra.Command {
-	return &cobra.Command{
+	var output string
+	var strict bool
+	cmd := &cobra.Command{
 		Use:   "lint [FILE|DIR...]",
 		Short: "Check mapping files for everything that can be known without an alert",
-		Long: `Check mapping files, all faults in one run, each with file, line, column and a remedy.
+		Long: `Check mapping files, and the tests beside them: all faults in one run, each with file, line, column and a remedy.
+Warnings tell of what works, but hardly as it was meant: a mapping that every alert meets or none can match, one that
+does the same as another, a pick that no test exercises.
 
-Without arguments the configured and built-in mappings are checked.`,
+Without arguments the configured and built-in mappings are checked. Exit code 1 on faults, with --strict on
+warnings too.`,
 		Example: `  custom-misp lint
-  custom-misp lint /var/ossec/etc/custom-misp/mappings my-mapping.yaml`,
+  custom-misp lint --strict /var/ossec/etc/custom-misp/mappings my-mapping.yaml
+  custom-misp lint --output github mappings        # annotations in a GitHub workflow
+  custom-misp lint --output sarif mappings > lint.sarif`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			sources, err := authorSources(*g, args)
 			if err != nil {
 				return err
 			}
-			e, err := engine.Load(sources...)
-			if faults, ok := errors.AsType[yamlfile.Faults](err); ok {
-				n := printFaults(s.err, err)
-				files := map[string]bool{}
-				for _, f := range faults {
-					files[f.File] = true
-				}
-				fmt.Fprintf(s.out, "%s in %s of %d\n", plural(n, "fault"), plural(len(files), "file"), len(sources))
-				return errSilent
-			}
-			if err != nil {
+			e, faults := engine.Lint(sources...)
+			faults = append(faults, lintTests(e, sources, args)...)
+			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
 				return err
 			}
-			fmt.Fprintf(s.out, "%s with %s, no faults\n", plural(len(sources), "file"), plural(len(e.Mappings()), "mapping"))
+			for _, f := range faults {
+				if strict || !f.Warning {
+					return errSilent
+				}
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 on warnings too")
+	outputFlag(cmd, &output, "table", "table", "json", "sarif", "github")
+	return cmd
+}
+
+// lintTests checks the tests of mapping files that lie on disk, and warns of picks that none of them exercises.
+func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfile.Faults {
+	if len(named) == 0 {
+		return nil // the built-in mappings are tested where they are built
+	}
+	var faults yamlfile.Faults
+	var results []mappingtest.Result
+	for _, src := range sources {
+		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
+		files := []engine.Source{src}
+		if data, err := os.ReadFile(stem + "_test" + filepath.Ext(src.Name)); err == nil {
+			files = append(files, engine.Source{Name: stem + "_test" + filepath.Ext(src.Name), Data: data})
+		}
+		for _, f := range files {
+			cases, err := mappingtest.Load(f, os.ReadFile)
+			if found, ok := errors.AsType[yamlfile.Faults](err); ok && f.Name != src.Name {
+				faults = append(faults, found...)
+			}
+			for _, c := range cases {
+				results = append(results, mappingtest.Run(e, c))
+			}
+		}
+	}
+	return append(faults, mappingtest.Unexercised(e, results)...)
+}
+
+// writeFaults writes what lint found in the form asked for.
+func writeFaults(s streams, output string, faults yamlfile.Faults, files, mappings int) error {
+	switch output {
+	case "json":
+		return writeJSON(s.out, append(yamlfile.Faults{}, faults...))
+	case "sarif":
+		return writeSARIF(s.out, faults)
+	case "github":
+		for _, f := range faults {
+			fmt.Fprintf(s.out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(f.File), f.Line, f.Column, escapeData(f.Sentence()))
+		}
+		return nil
+	}
+	printFaults(s.err, faults)
+	wrong := map[string]bool{}
+	count := map[bool]int{}
+	for _, f := range faults {
+		wrong[f.File] = true
+		count[f.Warning]++
+	}
+	summary := "no faults"
+	switch {
+	case count[false] > 0 && count[true] > 0:
+		summary = plural(count[false], "fault") + " and " + plural(count[true], "warning")
+	case count[false] > 0:
+		summary = plural(count[false], "fault")
+	case count[true] > 0:
+		summary = "no faults, " + plural(count[true], "warning")
+	}
+	if len(faults) > 0 {
+		fmt.Fprintf(s.out, "%s in %s of %d\n", summary, plural(len(wrong), "file"), files)
+	} else {
+		fmt.Fprintf(s.out, "%s with %s, no faults\n", plural(files, "file"), plural(mappings, "mapping"))
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func level(f yamlfile.Fault) string {
+	if f.Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// escapeData and escapeProperty write texts into GitHub's workflow commands.
+func escapeData(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
+}
+
+func escapeProperty(s string) string {
+	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(escapeData(s))
+}
+
+// writeSARIF writes SARIF 2.1.0, which code scanning services read.
+func writeSARIF(w io.Writer, faults yamlfile.Faults) error {
+	type object = map[string]any
+	results := []object{}
+	for _, f := range faults {
+		results = append(results, object{
+			"ruleId": "mapping-" + level(f), "level": level(f), "message": object{"text": f.Sentence()},
+			"locations": []object{{"physicalLocation": object{
+				"artifactLocation": object{"uri": filepath.ToSlash(f.File)},
+				"region":           object{"startLine": max(1, f.Line), "startColumn": max(1, f.Column)},
+			}}},
+		})
+	}
+	return writeJSON(w, object{
+		"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+		"runs": []object{{
+			"tool": object{"driver": object{"name": "custom-misp", "version": version(), "rules": []object{
+				{"id": "mapping-error", "shortDescription": object{"text": "A fault in a mapping file"}},
+				{"id": "mapping-warning", "shortDescription": object{"text": "A mapping that works, but hardly as it was meant"}},
+			}}},
+			"results": results,
+		}},
+	})
 }
 
 // authorSources returns the mapping files that a verb for authors works on: those that are named, or all that

@@ -1,33 +1,51 @@
 package main
 
 import (
+	"context"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 
 	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
+	"custom-misp/engine/yamlfile"
 )
 
+// testFlags are the flags of the verb test.
+type testFlags struct {
+	run    string
+	output string
+	watch  bool
+}
+
 func newTest(s streams, g *globalFlags) *cobra.Command {
-	var only string
+	var f testFlags
 	cmd := &cobra.Command{
 		Use:   "test [FILE|DIR...]",
-		Short: "Run the tests that stand beside mappings (*_test.yaml)",
-		Long: `Run mapping tests. Each FILE is a test file (NAME_test.yaml) or a mapping file whose tests stand beside it;
-a DIR stands for all test files below it. The mappings of the same directories are loaded, with the built-in
-ones if the configuration says so.
+		Short: "Run the tests of mappings",
+		Long: `Run mapping tests. Each FILE is a test file (NAME_test.yaml), or a mapping file, whose tests are in it under the key
+tests or stand beside it in NAME_test.yaml; a DIR stands for all of them below it. The mappings of the same
+directories are loaded, with the built-in ones if the configuration says so.
 
-Without arguments the tests of the configured directories are run.`,
+A failure shows what was expected and what was picked, and why. Without arguments the tests of the configured
+directories are run.`,
 		Example: `  custom-misp test mappings
-  custom-misp test --run 'dns' my-mapping_test.yaml`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			pattern, err := regexp.Compile(only)
+  custom-misp test --run 'dns' my-mapping_test.yaml
+  custom-misp test --watch my-mappings
+  custom-misp test --output junit mappings > junit.xml`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			only, err := regexp.Compile(f.run)
 			if err != nil {
 				return wrongUsef("--run: %w", err)
 			}
@@ -42,44 +60,43 @@ Without arguments the tests of the configured directories are run.`,
 					}
 				}
 			}
-			tests, err := findTests(args)
-			if err != nil {
-				return err
+			once := func() error { return runTests(s, settings, args, only, f.output) }
+			if f.watch {
+				return watchFiles(cmd.Context(), s, args, once)
 			}
-			sources, err := testSources(settings, tests)
-			if err != nil {
-				return err
-			}
-			e, err := engine.Load(sources...)
-			if err != nil {
-				printFaults(s.err, err)
-				return errSilent
-			}
-			return runTests(s, e, tests, pattern)
+			return once()
 		},
 	}
-	cmd.Flags().StringVar(&only, "run", "", "only tests whose name matches this regular expression")
+	cmd.Flags().StringVar(&f.run, "run", "", "only tests whose name matches this regular expression")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again whenever a file changes, until interrupted")
+	outputFlag(cmd, &f.output, "table", "table", "json", "junit")
 	return cmd
 }
 
-// findTests returns the test files that args name.
+// findTests returns the files with tests that args name.
 func findTests(args []string) ([]string, error) {
 	var tests []string
+	add := func(name string) {
+		if !mappingtest.IsTestFile(name) && !holdsTests(name) {
+			return
+		}
+		tests = append(tests, name)
+	}
 	for _, arg := range args {
 		st, err := os.Stat(arg)
 		if err != nil {
 			return nil, wrongUse{err}
 		}
 		if !st.IsDir() {
-			if engine.IsMappingFile(arg) {
-				arg = arg[:len(arg)-len(filepath.Ext(arg))] + "_test" + filepath.Ext(arg)
+			add(arg)
+			if beside := arg[:len(arg)-len(filepath.Ext(arg))] + "_test" + filepath.Ext(arg); engine.IsMappingFile(arg) && exists(beside) {
+				add(beside)
 			}
-			tests = append(tests, arg)
 			continue
 		}
 		err = filepath.WalkDir(arg, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && mappingtest.IsTestFile(name) {
-				tests = append(tests, name)
+			if err == nil && !d.IsDir() && (engine.IsMappingFile(name) || mappingtest.IsTestFile(name)) {
+				add(name)
 			}
 			return err
 		})
@@ -88,15 +105,26 @@ func findTests(args []string) ([]string, error) {
 		}
 	}
 	if len(tests) == 0 {
-		return nil, wrongUsef("no test files (*_test.yaml) found; name a file or a directory that holds some")
+		return nil, wrongUsef("no tests found; name a file or a directory with *_test.yaml, or mapping files with the key tests")
 	}
 	return tests, nil
 }
 
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// holdsTests reports whether a mapping file has the key tests; whether its value is good is found out later.
+func holdsTests(name string) bool {
+	data, err := os.ReadFile(name)
+	return err == nil && regexp.MustCompile(`(?m)^["']?tests["']?\s*:`).Match(data)
+}
+
 // testSources returns the mappings that the tests run against: those in the directories of the tests, and the
-// built-in ones unless it is they that lie there.
-func testSources(s *settings, tests []string) ([]engine.Source, error) {
-	var sources []engine.Source
+// built-in ones unless it is they that lie there. own holds the names of the former.
+func testSources(s *settings, tests []string) (sources []engine.Source, own map[string]bool, err error) {
+	own = map[string]bool{}
 	seen := map[string]bool{}
 	local := map[string]bool{}
 	for _, t := range tests {
@@ -107,29 +135,43 @@ func testSources(s *settings, tests []string) ([]engine.Source, error) {
 		seen[dir] = true
 		found, err := readMappings(dir)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, src := range found {
 			if path.Dir(src.Name) == filepath.ToSlash(dir) { // not those further down
-				local[path.Base(src.Name)] = true
+				local[path.Base(src.Name)], own[src.Name] = true, true
 				sources = append(sources, src)
 			}
 		}
 	}
 	builtin, err := mappingSources(s, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, src := range builtin {
 		if path.Dir(src.Name) == "mappings" && !local[path.Base(src.Name)] {
 			sources = append(sources, src)
 		}
 	}
-	return sources, nil
+	return sources, own, nil
 }
 
-func runTests(s streams, e *engine.Engine, tests []string, only *regexp.Regexp) error {
-	passed, failed := 0, 0
+func runTests(s streams, settings *settings, args []string, only *regexp.Regexp, output string) error {
+	tests, err := findTests(args)
+	if err != nil {
+		return err
+	}
+	sources, own, err := testSources(settings, tests)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Load(sources...)
+	if err != nil {
+		printFaults(s.err, err)
+		return errSilent
+	}
+	var results []mappingtest.Result
+	broken := 0
 	for _, name := range tests {
 		data, err := os.ReadFile(name)
 		if err != nil {
@@ -137,24 +179,185 @@ func runTests(s streams, e *engine.Engine, tests []string, only *regexp.Regexp) 
 		}
 		cases, err := mappingtest.Load(engine.Source{Name: filepath.ToSlash(name), Data: data}, os.ReadFile)
 		if err != nil {
-			failed += printFaults(s.err, err)
+			broken += printFaults(s.err, err)
 		}
 		for _, c := range cases {
-			if !only.MatchString(c.Name) {
-				continue
+			if only.MatchString(c.Name) {
+				results = append(results, mappingtest.Run(e, c))
 			}
-			r := mappingtest.Run(e, c)
-			if r.OK() {
-				passed++
-				continue
-			}
-			failed++
-			fmt.Fprintln(s.out, r)
 		}
 	}
-	fmt.Fprintf(s.out, "%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
+	unexercised := yamlfile.Faults{}
+	for _, f := range mappingtest.Unexercised(e, results) {
+		if own[f.File] { // the built-in ones are tested where they are built
+			unexercised = append(unexercised, f)
+		}
+	}
+	if err := writeResults(s.out, output, results, unexercised, broken); err != nil {
+		return err
+	}
+	if failed := countFailed(results) + broken; failed > 0 {
 		return errSilent
 	}
 	return nil
+}
+
+func countFailed(results []mappingtest.Result) int {
+	n := 0
+	for _, r := range results {
+		if !r.OK() {
+			n++
+		}
+	}
+	return n
+}
+
+func writeResults(w io.Writer, output string, results []mappingtest.Result, unexercised yamlfile.Faults, broken int) error {
+	failed := countFailed(results)
+	switch output {
+	case "json":
+		return writeJSON(w, resultsJSON(results, unexercised))
+	case "junit":
+		return writeJUnit(w, results)
+	}
+	for _, r := range results {
+		if !r.OK() {
+			fmt.Fprintln(w, r)
+		}
+	}
+	fmt.Fprintf(w, "%d passed, %d failed", len(results)-failed, failed+broken)
+	if len(unexercised) > 0 {
+		fmt.Fprintf(w, "; %s without a test that picks, see lint", plural(len(unexercised), "pick"))
+	}
+	fmt.Fprintln(w)
+	return nil
+}
+
+// resultsJSON is the JSON form of a run.
+func resultsJSON(results []mappingtest.Result, unexercised yamlfile.Faults) any {
+	type result struct {
+		Name       string             `json:"name"`
+		File       string             `json:"file"`
+		Line       int                `json:"line"`
+		OK         bool               `json:"ok"`
+		Missing    []mappingtest.Pick `json:"missing,omitempty"`
+		Unexpected []mappingtest.Pick `json:"unexpected,omitempty"`
+		Error      string             `json:"error,omitempty"`
+	}
+	run := struct {
+		Passed      int             `json:"passed"`
+		Failed      int             `json:"failed"`
+		Tests       []result        `json:"tests"`
+		Unexercised yamlfile.Faults `json:"unexercised"`
+	}{len(results) - countFailed(results), countFailed(results), []result{}, unexercised}
+	for _, r := range results {
+		line := result{r.Case.Name, r.Case.File, r.Case.Line, r.OK(), r.Missing, r.Unexpected, ""}
+		if r.Err != nil {
+			line.Error = r.Err.Error()
+		}
+		run.Tests = append(run.Tests, line)
+	}
+	return run
+}
+
+// writeJUnit writes the XML that CI servers read: a suite for each file.
+func writeJUnit(w io.Writer, results []mappingtest.Result) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+	type testcase struct {
+		Name    string   `xml:"name,attr"`
+		Class   string   `xml:"classname,attr"`
+		File    string   `xml:"file,attr"`
+		Line    int      `xml:"line,attr"`
+		Failure *failure `xml:"failure"`
+	}
+	type suite struct {
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}
+	suites := struct {
+		XMLName  xml.Name `xml:"testsuites"`
+		Tests    int      `xml:"tests,attr"`
+		Failures int      `xml:"failures,attr"`
+		Suites   []*suite `xml:"testsuite"`
+	}{Tests: len(results), Failures: countFailed(results)}
+	byFile := map[string]*suite{}
+	for _, r := range results {
+		s := byFile[r.Case.File]
+		if s == nil {
+			s = &suite{Name: r.Case.File}
+			byFile[r.Case.File] = s
+			suites.Suites = append(suites.Suites, s)
+		}
+		c := testcase{Name: r.Case.Name, Class: r.Case.File, File: r.Case.File, Line: r.Case.Line}
+		if !r.OK() {
+			c.Failure = &failure{"picks differ", r.String()}
+			s.Failures++
+		}
+		s.Tests++
+		s.Cases = append(s.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(suites); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// settle is how long files have to be left alone before they are read: editors write in several steps.
+const settle = 100 * time.Millisecond
+
+// watchFiles calls once, and again after every change below args, until ctx ends.
+func watchFiles(ctx context.Context, s streams, args []string, once func() error) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	defer watcher.Close() //nolint:errcheck // at the end anyway
+	for _, arg := range args {
+		dir := arg
+		if st, err := os.Stat(arg); err != nil {
+			return wrongUse{err}
+		} else if !st.IsDir() {
+			dir = filepath.Dir(arg) // editors replace files
+		}
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				err = watcher.Add(name)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", dir, err)
+		}
+	}
+	for {
+		if err := once(); err != nil && !errors.Is(err, errSilent) {
+			fmt.Fprintln(s.err, "custom-misp: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		var due <-chan time.Time
+		for changed := false; !changed; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case err := <-watcher.Errors:
+				return fmt.Errorf("watch: %w", err)
+			case ev := <-watcher.Events:
+				if ext := filepath.Ext(ev.Name); ext == ".yaml" || ext == ".yml" || ext == ".json" {
+					due = time.After(settle)
+				}
+			case <-due:
+				changed = true
+			}
+		}
+	}
 }

@@ -32,7 +32,7 @@ type Case struct {
 
 // A Pick is one value that a mapping picks.
 type Pick struct {
-	Mapping string
+	Mapping string `json:"mapping"`
 	Type    engine.Type
 	Value   string
 }

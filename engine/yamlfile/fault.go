@@ -10,17 +10,18 @@ import (
 // A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
 type Fault struct {
 	// Warning is set if the file works all the same.
-	Warning bool
+	Warning bool `json:"warning"`
 	// File is the name of the source as it was given to the reader.
-	File string
+	File string `json:"file"`
 	// Line and Column count from 1; columns count characters. 0 if the fault has no place.
-	Line, Column int
+	Line   int `json:"line"`
+	Column int `json:"column"`
 	// Message says what is wrong and names the value; lower case, no full stop.
-	Message string
+	Message string `json:"message"`
 	// Remedy says what to write instead; empty if that is plain from the message.
-	Remedy string
+	Remedy string `json:"remedy,omitempty"`
 	// Text is the line of the file that the fault is in, empty if it has none.
-	Text string
+	Text string `json:"-"`
 }
 
 // Error returns "file:line:col: message; remedy".
@@ -33,11 +34,15 @@ func (f Fault) Error() string {
 	if f.Warning {
 		s += "warning: "
 	}
-	s += f.Message
-	if f.Remedy != "" {
-		s += "; " + f.Remedy
+	return s + f.Sentence()
+}
+
+// Sentence returns "message; remedy".
+func (f Fault) Sentence() string {
+	if f.Remedy == "" {
+		return f.Message
 	}
-	return s
+	return f.Message + "; " + f.Remedy
 }
 
 // Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "".

@@ -38,16 +38,21 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 		return nil, trouble("manifest.json", errors.New("not there"), "is this a directory in MISP feed format?")
 	}
 	if err != nil {
-		return nil, trouble("manifest.json", err, "")
+		return nil, trouble("manifest.json", err, remedyFor(err))
 	}
 	var manifest map[string]json.RawMessage
 	if err := json.Unmarshal(data, &manifest); err != nil {
-		return nil, trouble("manifest.json", err, "download the feed again")
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
+			return nil, trouble("manifest.json", err, remedyAgain)
+		}
+	}
+	if manifest == nil { // a list, a text, null
+		return nil, trouble("manifest.json", errors.New("not an object with an entry for each event"), "is this a directory in MISP feed format?")
 	}
 	names := make([]string, 0, len(manifest))
 	for uuid := range manifest {
 		if strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json") {
-			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), "")
+			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), remedyAgain)
 		}
 		names = append(names, uuid+".json")
 	}
@@ -55,11 +60,11 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 	for _, name := range names {
 		data, err := read(fsys, name)
 		if err != nil {
-			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), "download the feed again")
+			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), remedyFor(err))
 		}
 		attributes, err := misp.DecodeEvent(data)
 		if err != nil {
-			return nil, trouble(name, err, "download the feed again")
+			return nil, trouble(name, err, remedyAgain)
 		}
 		f.add(attributes)
 	}
@@ -83,11 +88,30 @@ func read(fsys fs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // only read
+	// Its size is looked at first, so that a file that is too long costs no memory; it may still grow meanwhile.
+	if st, err := file.Stat(); err == nil && st.Size() > maxFile {
+		return nil, errTooLong
+	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("longer than %d bytes", maxFile)
+		err = errTooLong
 	}
 	return data, err
+}
+
+var errTooLong = fmt.Errorf("longer than %d bytes", maxFile)
+
+const remedyAgain = "download the feed again"
+
+// remedyFor says what to do about a file that cannot be read.
+func remedyFor(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that this program runs as read the feed"
+	case errors.Is(err, errTooLong):
+		return "no event is that large; remove it from the feed"
+	}
+	return remedyAgain
 }
 
 func trouble(name string, err error, remedy string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -83,13 +84,35 @@ func TestOpenTrouble(t *testing.T) {
 		`manifest.json: "../x" is not the UUID of an event`:                    {"manifest.json": {Data: []byte(`{"../x":{}}`)}},
 		"e1.json: named in manifest.json: file does not exist; download":       {"manifest.json": {Data: []byte(`{"e1":{}}`)}},
 		"e1.json: no object Event in it; download the feed again":              directory(`{}`),
-		"e1.json: json: ": directory(`{"Event":{"Attribute":1}}`),
+		"e1.json: Event.Attribute must not be of the kind number":              directory(`{"Event":{"Attribute":1}}`),
+		"manifest.json: not an object with an entry for each event; is this":   {"manifest.json": {Data: []byte(`[1]`)}},
+		"manifest.json: not an object with an entry":                           {"manifest.json": {Data: []byte(`null`)}},
 	} {
 		_, err := feed.Open(fsys, engine.Filter{})
 		trouble, ok := errors.AsType[*enrich.Trouble](err)
 		if !ok || trouble.Code != enrich.CodeFeed || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
+	}
+}
+
+// TestOpenRefusesHugeFiles has an event of a size that costs nothing on disk, and must not cost memory.
+func TestOpenRefusesHugeFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(`{"e1":{}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "e1.json")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 256<<20+1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := feed.Open(os.DirFS(dir), engine.Filter{})
+	want := "e1.json: named in manifest.json: longer than 268435456 bytes; no event is that large"
+	if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || trouble.Code != enrich.CodeFeed || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/mappingtest"
+)
+
+// coverageFlags are the flags of the verb coverage.
+type coverageFlags struct {
+	output   string
+	mappings []string
+	own      []string
+	rows     int
+}
+
+func newCoverage(s streams, g *globalFlags) *cobra.Command {
+	var f coverageFlags
+	cmd := &cobra.Command{
+		Use:   "coverage [flags] FILE|DIR...|-",
+		Short: "Show what the mappings pick from your alerts, and what they leave lying",
+		Long: `Run the mappings over alerts, ask nobody, and count by decoder and rule group: alerts, those with a value picked,
+values by type. Then list the values that look like indicators and that no mapping picks, by path and type.
+
+FILEs are read as enrich reads them; of a DIR, all *.json, *.jsonl, *.ndjson and *.gz below it. Addresses that are not
+public do not count, nor do values of your own, named with --own. Not looked at are the raw log and the envelope
+of an alert (rule, agent, manager, decoder, location).`,
+		Example: `  custom-misp coverage /var/ossec/logs/alerts
+  custom-misp coverage --own corp.example --own 192.31.196.0/24 alerts.json
+  custom-misp coverage --output json -m my-mappings alerts.json.gz`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return wrongUsef("no alerts named; name files or directories, or - for standard input")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return coverage(s, *g, f, args) },
+	}
+	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	cmd.Flags().StringArrayVar(&f.own, "own", nil, "domain or network of your own, which is no indicator; may be repeated")
+	cmd.Flags().IntVar(&f.rows, "rows", 30, "rows of each table; 0 for all")
+	outputFlag(cmd, &f.output, "table", "table", "json")
+	return cmd
+}
+
+func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
+	settings, err := loadSettings(g, nil, nil)
+	if err != nil {
+		return err
+	}
+	sources, err := mappingSources(settings, f.mappings)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Load(sources...)
+	if err != nil {
+		printFaults(s.err, err)
+		return errSilent
+	}
+	own, err := ownValues(f.own)
+	if err != nil {
+		return err
+	}
+	files, size, err := alertFiles(args)
+	if err != nil {
+		return err
+	}
+	watch := func(r io.Reader) io.Reader { return r }
+	if isTerminal(s.err) && size > 50<<20 {
+		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.err), progressbar.OptionShowBytes(true),
+			progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish())
+		defer bar.Close() //nolint:errcheck // decoration
+		watch = func(r io.Reader) io.Reader { return io.TeeReader(r, bar) }
+	}
+	total, failed := countAll(s, e, own, files, watch)
+	report := total.Report()
+	if f.output == "json" {
+		err = writeJSON(s.out, report)
+	} else {
+		err = writeCoverage(s.out, report, f.rows)
+	}
+	if err == nil && failed {
+		err = errSilent
+	}
+	return err
+}
+
+// countAll reads the files one after the other and counts on all cores. What is no alert is told of, a few times.
+func countAll(s streams, e *engine.Engine, own func(engine.Type, string) bool, files []string, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
+	type item struct {
+		at   position
+		text []byte
+	}
+	const batch, told = 128, 20
+	work := make(chan []item, 2*runtime.GOMAXPROCS(0))
+	total := mappingtest.NewCoverage(e, own)
+	var mu sync.Mutex
+	faults := 0
+	fault := func(at position, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if faults++; faults <= told {
+			fmt.Fprintf(s.err, "%s: %v\n", at, err)
+		}
+	}
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			c := mappingtest.NewCoverage(e, own)
+			for items := range work {
+				for _, i := range items {
+					a, err := enrich.ParseAlert(i.text)
+					if err != nil {
+						fault(i.at, err)
+						c.Skip()
+						continue
+					}
+					c.Add(a.JSON)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total.Merge(c)
+		})
+	}
+	for _, name := range files {
+		items := make([]item, 0, batch)
+		_ = eachText(name, s.in, watch, func(at position, text []byte, err error) error {
+			if err != nil {
+				fault(at, err)
+				return nil
+			}
+			if items = append(items, item{at, text}); len(items) == batch {
+				work <- items
+				items = make([]item, 0, batch)
+			}
+			return nil
+		})
+		work <- items
+	}
+	close(work)
+	workers.Wait()
+	if faults > told {
+		fmt.Fprintf(s.err, "custom-misp: %d more like these\n", faults-told)
+	}
+	return total, faults > 0
+}
+
+// alertFiles returns the files that args name, those in directories sorted, and their size in bytes.
+func alertFiles(args []string) ([]string, int64, error) {
+	var files []string
+	var size int64
+	for _, arg := range args {
+		if arg == "-" {
+			files = append(files, arg)
+			continue
+		}
+		st, err := os.Stat(arg)
+		if err != nil {
+			return nil, 0, wrongUse{err}
+		}
+		if !st.IsDir() {
+			files, size = append(files, arg), size+st.Size()
+			continue
+		}
+		err = filepath.WalkDir(arg, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !slices.Contains([]string{".json", ".jsonl", ".ndjson", ".gz"}, filepath.Ext(name)) {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil {
+				files, size = append(files, name), size+info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(files) == 0 {
+		return nil, 0, wrongUsef("no alerts (*.json, *.jsonl, *.ndjson, *.gz) in %s", strings.Join(args, ", "))
+	}
+	return files, size, nil
+}
+
+// ownValues returns what tells values of the site's own from others.
+func ownValues(own []string) (func(engine.Type, string) bool, error) {
+	var networks []netip.Prefix
+	var domains []string
+	for _, o := range own {
+		if p, err := netip.ParsePrefix(o); err == nil {
+			networks = append(networks, p)
+			continue
+		}
+		domain, err := engine.Type("domain").Normal(o)
+		if err != nil {
+			return nil, wrongUsef("--own %q is neither a domain nor a network like 192.31.196.0/24", o)
+		}
+		domains = append(domains, domain)
+	}
+	return func(t engine.Type, value string) bool {
+		if a, err := netip.ParseAddr(value); err == nil {
+			return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
+		}
+		host := value
+		switch t.Family() {
+		case "url":
+			_, rest, _ := strings.Cut(value, "://")
+			host = strings.FieldsFunc(rest+"/", func(r rune) bool { return strings.ContainsRune("/?#:", r) })[0]
+		case "email":
+			_, host, _ = strings.Cut(value, "@")
+		}
+		return slices.ContainsFunc(domains, func(d string) bool { return host == d || strings.HasSuffix(host, "."+d) })
+	}, nil
+}
+
+func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "%d alerts, %d with a value picked (%s), %d unreadable\n", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable)
+	fmt.Fprintf(w, "picked: %s\n", typeCounts(r.Values))
+	table := func(title string, list []mappingtest.Row) {
+		fmt.Fprintf(w, "\n%s\tALERTS\tMATCHED\t\tPICKED\n", title)
+		for i, row := range list {
+			if rows > 0 && i == rows {
+				fmt.Fprintf(w, "… %d more, see --rows\n", len(list)-rows)
+				break
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", cleanCell(row.Name), row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
+		}
+	}
+	table("DECODER", r.Decoders)
+	table("GROUP", r.Groups)
+	fmt.Fprintf(w, "\nLOOKS LIKE AN INDICATOR, NOT PICKED\tTYPE\tCOUNT\tEXAMPLE\n")
+	for i, u := range r.Unpicked {
+		if rows > 0 && i == rows {
+			fmt.Fprintf(w, "… %d more, see --rows\n", len(r.Unpicked)-rows)
+			break
+		}
+		example := cleanCell(u.Example)
+		if len(example) > 70 {
+			example = example[:70] + "…"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", cleanCell(u.Path), u.Type, u.Count, example)
+	}
+	if len(r.Unpicked) == 0 {
+		fmt.Fprintln(w, "nothing")
+	}
+	return w.Flush()
+}
+
+func percent(n, of int) string {
+	if of == 0 {
+		return "0 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(of))
+}
+
+func typeCounts(values map[engine.Type]int) string {
+	var parts []string
+	for t, n := range values {
+		parts = append(parts, fmt.Sprintf("%s %d", t, n))
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine/mappingtest"
+)
+
+func newSchema(s streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema or the reference of mapping and test files",
+		Long: `Print the JSON Schema (2020-12) of mapping and test files, with which editors check and complete them while you
+type, or the reference in Markdown. A file names its schema in its first line:
+
+  # yaml-language-server: $schema=mapping.schema.json`,
+		Example: `  custom-misp schema > mapping.schema.json
+  custom-misp schema --output markdown`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if output == "markdown" {
+				_, err := fmt.Fprint(s.out, mappingtest.Reference())
+				return err
+			}
+			return writeJSON(s.out, mappingtest.Schema())
+		},
+	}
+	outputFlag(cmd, &output, "json", "json", "markdown")
+	return cmd
+}

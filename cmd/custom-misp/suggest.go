@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/mappingtest"
+)
+
+func newSuggest(s streams, g *globalFlags) *cobra.Command {
+	var mappings []string
+	cmd := &cobra.Command{
+		Use:   "suggest [-m FILE|DIR]... ALERT|-",
+		Short: "Write a mapping with tests for an alert that no mapping picks from",
+		Long: `Write a mapping file for the values of an alert that look like indicators and that no mapping picks, with tests in
+it. It lints and its tests pass as printed; look at every line before you use it.`,
+		Example: `  custom-misp suggest alert.json > acme.yaml
+  custom-misp lint acme.yaml && custom-misp test acme.yaml`,
+		Args: exactlyOneAlert,
+		RunE: func(_ *cobra.Command, args []string) error {
+			settings, err := loadSettings(*g, nil, nil)
+			if err != nil {
+				return err
+			}
+			sources, err := mappingSources(settings, mappings)
+			if err != nil {
+				return err
+			}
+			e, err := engine.Load(sources...)
+			if err != nil {
+				printFaults(s.err, err)
+				return errSilent
+			}
+			found := false
+			return eachAlert(args[0], s.in, func(where string, a enrich.Alert, err error) error {
+				if err == nil && found {
+					err = errors.New("one alert at a time; the first was taken")
+				}
+				found = true
+				var file []byte
+				if err == nil {
+					file, err = mappingtest.Suggest(e, a.JSON, func(file []byte) (*engine.Engine, error) {
+						return engine.Load(append(sources[:len(sources):len(sources)], engine.Source{Name: "suggestion", Data: file})...)
+					})
+				}
+				if err != nil {
+					fmt.Fprintf(s.err, "%s: %v\n", where, err)
+					return errSilent
+				}
+				_, err = s.out.Write(file)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringArrayVarP(&mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	return cmd
+}

@@ -1,0 +1,204 @@
+package mappingtest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/tidwall/gjson"
+
+	"custom-misp/engine"
+)
+
+// Coverage counts what mappings make of many alerts, and what they leave lying. It is for one goroutine; several
+// can be merged.
+type Coverage struct {
+	engine *engine.Engine
+	own    func(engine.Type, string) bool
+
+	alerts, matched, unreadable int
+	values                      map[engine.Type]int
+	decoders, groups            map[string]*counts
+	unpicked                    map[unpickedKey]*Unpicked
+	rest                        int // unpicked values at more places than are kept
+}
+
+type counts struct {
+	alerts, matched int
+	values          map[engine.Type]int
+}
+
+type unpickedKey struct {
+	path string
+	typ  engine.Type
+}
+
+// Bounds of what is kept of alerts that may be anything.
+const (
+	maxPlaces = 20_000
+	maxNames  = 5_000
+)
+
+// NewCoverage starts to count. own tells values of the site's own, which are no indicators; it may be nil.
+func NewCoverage(e *engine.Engine, own func(engine.Type, string) bool) *Coverage {
+	return &Coverage{
+		engine: e, own: own, values: map[engine.Type]int{}, decoders: map[string]*counts{}, groups: map[string]*counts{},
+		unpicked: map[unpickedKey]*Unpicked{},
+	}
+}
+
+// Skip counts something that is no alert.
+func (c *Coverage) Skip() { c.unreadable++ }
+
+// Add counts an alert.
+func (c *Coverage) Add(alert []byte) {
+	observables, _ := c.engine.Pick(alert)
+	rows := []*counts{row(c.decoders, gjson.GetBytes(alert, "decoder.name").String())}
+	gjson.GetBytes(alert, "rule.groups").ForEach(func(_, g gjson.Result) bool {
+		rows = append(rows, row(c.groups, g.String()))
+		return true
+	})
+	c.alerts++
+	picked := map[engine.Indicator]bool{}
+	for _, o := range observables {
+		picked[o.Indicator()] = true
+		c.values[o.Type]++
+	}
+	if len(observables) > 0 {
+		c.matched++
+	}
+	for _, r := range rows {
+		r.alerts++
+		if len(observables) > 0 {
+			r.matched++
+		}
+		for _, o := range observables {
+			r.values[o.Type]++
+		}
+	}
+	for _, l := range Leaves(alert) {
+		i := engine.Observable{Type: l.Type, Value: l.Value}.Indicator()
+		if picked[i] || c.own != nil && c.own(l.Type, l.Value) || aliased(picked, l) {
+			continue
+		}
+		c.leave(unpickedKey{l.Path, l.Type}, 1, l.Value)
+	}
+}
+
+// aliased reports whether a hash was picked under another name of the same length: an IMPHASH looks like an MD5.
+func aliased(picked map[engine.Indicator]bool, l Leaf) bool {
+	for i := range picked {
+		if i.Key == l.Value && len(l.Value) >= 32 {
+			return true
+		}
+	}
+	return false
+}
+
+func row(rows map[string]*counts, name string) *counts {
+	r := rows[name]
+	if r == nil {
+		if len(rows) >= maxNames {
+			name = "(others)"
+			if r = rows[name]; r != nil {
+				return r
+			}
+		}
+		r = &counts{values: map[engine.Type]int{}}
+		rows[name] = r
+	}
+	return r
+}
+
+func (c *Coverage) leave(k unpickedKey, n int, example string) {
+	u := c.unpicked[k]
+	if u == nil {
+		if len(c.unpicked) >= maxPlaces {
+			c.rest += n
+			return
+		}
+		u = &Unpicked{Path: k.path, Type: k.typ, Example: example}
+		c.unpicked[k] = u
+	}
+	u.Count += n
+}
+
+// Merge adds what another counted.
+func (c *Coverage) Merge(o *Coverage) {
+	c.alerts += o.alerts
+	c.matched += o.matched
+	c.unreadable += o.unreadable
+	c.rest += o.rest
+	for t, n := range o.values {
+		c.values[t] += n
+	}
+	for _, pair := range []struct{ to, from map[string]*counts }{{c.decoders, o.decoders}, {c.groups, o.groups}} {
+		for name, from := range pair.from {
+			to := row(pair.to, name)
+			to.alerts += from.alerts
+			to.matched += from.matched
+			for t, n := range from.values {
+				to.values[t] += n
+			}
+		}
+	}
+	for k, u := range o.unpicked {
+		c.leave(k, u.Count, u.Example)
+	}
+}
+
+// A Report is what was counted. Its JSON form is a promise to scripts.
+type Report struct {
+	Alerts     int                 `json:"alerts"`
+	Matched    int                 `json:"matched"`    // of them, with at least one value picked
+	Unreadable int                 `json:"unreadable"` // lines or files that are no alert
+	Values     map[engine.Type]int `json:"values"`     // picked, by type
+	Decoders   []Row               `json:"decoders"`   // most alerts first
+	Groups     []Row               `json:"groups"`
+	// Unpicked are values that look like indicators and that no mapping picks, most frequent first.
+	Unpicked []Unpicked `json:"unpicked"`
+	// UnpickedElsewhere counts such values at further places, beyond the number that is kept.
+	UnpickedElsewhere int `json:"unpicked_elsewhere,omitempty"`
+}
+
+// A Row counts the alerts of one decoder or group.
+type Row struct {
+	Name    string              `json:"name"`
+	Alerts  int                 `json:"alerts"`
+	Matched int                 `json:"matched"`
+	Values  map[engine.Type]int `json:"values"`
+}
+
+// Unpicked counts values of one form at one place.
+type Unpicked struct {
+	Path    string      `json:"path"`
+	Type    engine.Type `json:"type"`
+	Count   int         `json:"count"`
+	Example string      `json:"example"`
+}
+
+// Report returns what was counted so far.
+func (c *Coverage) Report() Report {
+	r := Report{
+		Alerts: c.alerts, Matched: c.matched, Unreadable: c.unreadable, Values: maps.Clone(c.values),
+		Decoders: sortedRows(c.decoders), Groups: sortedRows(c.groups), Unpicked: []Unpicked{}, UnpickedElsewhere: c.rest,
+	}
+	for _, u := range c.unpicked {
+		r.Unpicked = append(r.Unpicked, *u)
+	}
+	slices.SortFunc(r.Unpicked, func(a, b Unpicked) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Type, b.Type))
+	})
+	return r
+}
+
+func sortedRows(rows map[string]*counts) []Row {
+	list := []Row{}
+	for name, r := range rows {
+		list = append(list, Row{name, r.alerts, r.matched, r.values})
+	}
+	slices.SortFunc(list, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Alerts, a.Alerts), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}

@@ -1,0 +1,265 @@
+package mappingtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+	"go.yaml.in/yaml/v4"
+
+	"custom-misp/engine"
+)
+
+// ErrNothing is returned by [Suggest] for an alert from which nothing more could be picked.
+var ErrNothing = errors.New("no value in this alert looks like an indicator that is not picked already")
+
+// Suggest writes a mapping file for the values of an alert that look like indicators and that e picks none of, with
+// two tests in it. load makes an engine of what e has and of the file, so that the tests can say what is picked
+// in all. The file lints and its tests pass as it is; its author is to look at every line.
+func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Engine, error)) ([]byte, error) {
+	picks := suggestPicks(e, alert)
+	if len(picks) == 0 {
+		return nil, ErrNothing
+	}
+	s := suggestion{alert: alert, picks: picks}
+	s.name()
+	draft := s.file(nil)
+	with, err := load(draft)
+	if err != nil {
+		return nil, fmt.Errorf("suggestion: %w", err)
+	}
+	r := Run(with, Case{Alert: alert})
+	return s.file(r.Unexpected), nil
+}
+
+// A suggestion is a mapping in the making.
+type suggestion struct {
+	alert       []byte
+	id, product string
+	match       string
+	near        []string // changes to the alert after which the mapping must not match, as YAML
+	picks       []suggestedPick
+}
+
+type suggestedPick struct {
+	path, regex string
+	typ         engine.Type
+	example     string
+}
+
+// suggestPicks returns a pick for each path and type of value that is left lying.
+func suggestPicks(e *engine.Engine, alert []byte) []suggestedPick {
+	observables, _ := e.Pick(alert)
+	picked := map[engine.Indicator]bool{}
+	for _, o := range observables {
+		picked[o.Indicator()] = true
+	}
+	var picks []suggestedPick
+	for _, l := range Leaves(alert) {
+		if picked[engine.Observable{Type: l.Type, Value: l.Value}.Indicator()] || aliased(picked, l) {
+			continue
+		}
+		p := suggestedPick{path: l.Path, typ: l.Type, example: l.Value}
+		if !l.Whole {
+			p.regex = wordRegex(l.Type)
+		}
+		if p.typ == "ip-dst" && sourceSide.MatchString(lastStep(l.Path)) {
+			p.typ = "ip-src"
+		}
+		if p.typ == "email" {
+			p.typ = "email-src"
+		}
+		if p.typ == "domain" {
+			p.typ = "hostname" // MISP is asked for both
+		}
+		same := func(o suggestedPick) bool { return o.path == p.path && o.typ == p.typ && o.regex == p.regex }
+		if !slices.ContainsFunc(picks, same) {
+			picks = append(picks, p)
+		}
+	}
+	return picks
+}
+
+var sourceSide = regexp.MustCompile(`(?i)src|source|client|remote|caller|actor|origin|peer`)
+
+func lastStep(path string) string {
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '#' })
+	if len(parts) == 0 {
+		return path
+	}
+	return parts[len(parts)-1]
+}
+
+// wordRegex finds values of a type among the words of a text.
+func wordRegex(t engine.Type) string {
+	switch {
+	case t.Family() == "ip":
+		return `\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b`
+	case t == "url":
+		return `\b[a-z]+://[^\s"'<>]+`
+	case t.Family() == "email":
+		return `[^\s"'<>=,;]+@[A-Za-z0-9.-]+`
+	case t == "vulnerability":
+		return `\bCVE-[0-9]{4}-[0-9]+\b`
+	}
+	lengths := map[engine.Type]int{"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+	return fmt.Sprintf(`\b[0-9A-Fa-f]{%d}\b`, lengths[t])
+}
+
+// generic are groups that say little about the product of an alert.
+var generic = []string{"local", "syslog", "windows", "linux", "ossec", "wazuh", "attack", "ids", "firewall", "web", "accesslog", "json"}
+
+// name gives the mapping its id and condition: by the most telling group or decoder, and the fields to be picked.
+func (s *suggestion) name() {
+	decoder := gjson.GetBytes(s.alert, "decoder.name").String()
+	var groups []string
+	for _, g := range gjson.GetBytes(s.alert, "rule.groups").Array() {
+		if name := strings.TrimSpace(g.String()); name != "" && !strings.ContainsAny(name, " \t\n") {
+			groups = append(groups, name)
+		}
+	}
+	anchor, product := "", ""
+	for _, g := range groups {
+		if !slices.Contains(generic, strings.ToLower(g)) {
+			anchor, product = fmt.Sprintf("%q in groups", g), g
+			break
+		}
+	}
+	s.near = []string{"rule.groups: [something-else]"}
+	switch {
+	case anchor != "":
+	case decoder != "" && decoder != "json":
+		anchor, product = fmt.Sprintf("decoder.name == %q", decoder), decoder
+		s.near = []string{"decoder.name: something-else"}
+	case len(groups) > 0:
+		anchor, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
+	default:
+		anchor, product = fmt.Sprintf("has(%q)", s.picks[0].path), lastStep(s.picks[0].path)
+		s.near = nil
+		for _, p := range s.picks {
+			s.near = append(s.near, quoteYAML(strings.Split(p.path, ".#")[0])+": null")
+		}
+	}
+	conditions := make([]string, 0, len(s.picks))
+	for _, p := range s.picks {
+		if c := fmt.Sprintf("has(%q)", strings.Split(p.path, ".#")[0]); !slices.Contains(conditions, c) {
+			conditions = append(conditions, c)
+		}
+	}
+	s.match = anchor
+	if !strings.HasPrefix(anchor, "has(") {
+		s.match += "\n      and (" + strings.Join(conditions, "\n           or ") + ")"
+	}
+	s.product = product
+	s.id = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(product), "-"), "-")
+	if s.id == "" {
+		s.id = "my-product"
+	}
+}
+
+// helpful are the names of fields that an analyst wants to see beside a hit.
+var helpful = regexp.MustCompile(`(?i)user|image|process|command|action|host|computer|file|path|status|method`)
+
+// context returns fields worth showing.
+func (s *suggestion) context() []string {
+	var paths []string
+	var walk func(path string, v gjson.Result, depth int)
+	walk = func(path string, v gjson.Result, depth int) {
+		v.ForEach(func(key, v gjson.Result) bool {
+			p := path + "." + escapeKey(key.Str)
+			switch {
+			case v.IsObject() && depth < 4:
+				walk(p, v, depth+1)
+			case v.Type == gjson.String && helpful.MatchString(key.Str) && len(paths) < 6 &&
+				!slices.ContainsFunc(s.picks, func(o suggestedPick) bool { return o.path == p }):
+				paths = append(paths, p)
+			}
+			return true
+		})
+	}
+	walk("data", gjson.GetBytes(s.alert, "data"), 0)
+	return paths
+}
+
+// file writes the mapping file; want is what its first test expects.
+func (s *suggestion) file(want []Pick) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# yaml-language-server: $schema=mapping.schema.json
+#
+# Suggested from one alert of rule %s. Before you use it:
+#   - Is the condition right? It has to hold for every alert of this product, and for no other.
+#   - Is every pick worth asking MISP for, and of the right type? Take out addresses and names of your own.
+#   - The test holds the alert: take out what must not leave your site.
+#
+#   custom-misp lint FILE; custom-misp test FILE; custom-misp explain -m FILE ALERT
+version: 1
+source: %s
+mappings:
+  - id: %s
+    description: %s
+    match: >-
+      %s
+    pick:
+`, oneLine(gjson.GetBytes(s.alert, "rule.id").String()), quoteYAML(s.product), s.id,
+		quoteYAML("Indicators in alerts of "+s.product), s.match)
+	for _, p := range s.picks {
+		fmt.Fprintf(&b, "      # here %s\n      - path: %s\n", oneLine(p.example), quoteYAML(p.path))
+		if p.regex != "" {
+			fmt.Fprintf(&b, "        regex: %s\n", quoteYAML(p.regex))
+		}
+		fmt.Fprintf(&b, "        type: %s\n", p.typ)
+	}
+	if paths := s.context(); len(paths) > 0 {
+		b.WriteString("    # Fields that are shown beside a hit.\n    context:\n")
+		for _, p := range paths {
+			fmt.Fprintf(&b, "      - %s\n", quoteYAML(p))
+		}
+	}
+	var alert strings.Builder
+	enc := json.NewEncoder(&alert)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(json.RawMessage(s.alert)) // it was parsed before
+	fmt.Fprintf(&b, "\ntests:\n  - name: the alert that this was suggested from\n    alert: &alert %s\n", quoteYAML(strings.TrimSpace(alert.String())))
+	if len(want) == 0 {
+		b.WriteString("    picks: []\n")
+		return []byte(b.String())
+	}
+	b.WriteString("    picks:\n")
+	for _, p := range want {
+		fmt.Fprintf(&b, "      - {mapping: %s, type: %s, value: %s}\n", p.Mapping, p.Type, quoteYAML(p.Value))
+	}
+	b.WriteString("  - name: an alert of something else\n    alert: *alert\n    set:\n")
+	for _, n := range s.near {
+		fmt.Fprintf(&b, "      %s\n", n)
+	}
+	b.WriteString("    picks: []\n")
+	return []byte(b.String())
+}
+
+// oneLine keeps a text from an alert inside its comment.
+func oneLine(s string) string { return printable(s) }
+
+// quoteYAML writes a text as a YAML scalar in one line, with quotes if it needs them.
+func quoteYAML(s string) string {
+	if plainYAML.MatchString(s) {
+		return s
+	}
+	var n yaml.Node
+	n.SetString(s)
+	n.Style = yaml.SingleQuotedStyle
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffd
+	}) {
+		quoted, err := json.Marshal(s)
+		if err == nil {
+			return string(quoted)
+		}
+	}
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}
+
+var plainYAML = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./ -]*[A-Za-z0-9]$`)
