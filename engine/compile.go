@@ -24,6 +24,7 @@ const maxExprNodes = 2000
 type mapping struct {
 	id, description, source string
 	file                    string
+	builtin                 bool
 	line, column            int // of the id
 	match                   *program
 	needs                   needs
@@ -87,7 +88,7 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
-		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, filter: d.Lookup.filter(),
+		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, builtin: r.builtin, filter: d.Lookup.filter(),
 	}
 	if d.ID.Given() {
 		m.line, m.column = d.ID.Node.Line, d.ID.Node.Column

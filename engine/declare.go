@@ -12,6 +12,11 @@ type Source struct {
 	Name string
 	// Data is the YAML text, UTF-8.
 	Data []byte
+	// Err is why the file could not be read; it is a fault of this file and leaves the others alone.
+	Err error
+	// Builtin is set for what the program brings along: a mapping of another source with the same id takes its
+	// place.
+	Builtin bool
 }
 
 // The shapes of a mapping file as it is written, before anything in it is understood. They never leave this
@@ -62,8 +67,9 @@ func FileShape() yamlfile.Shape {
 // A reader reads mapping files.
 type reader struct {
 	*yamlfile.Reader
-	file string
-	lint bool // warn too
+	file    string
+	builtin bool
+	lint    bool // warn too
 }
 
 // declare reads a whole mapping file.

@@ -10,8 +10,8 @@ import (
 	"github.com/expr-lang/expr"
 )
 
-// The names that a match expression sees. Values are samples that give the types; names.go of a run fills in
-// the alert's own.
+// The names that a match expression sees. Values are samples that give the types; a run fills in the alert's
+// own.
 var matchNames = map[string]any{
 	"groups":   []string(nil),
 	"rule":     ruleNames{},

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -36,9 +37,9 @@ type MappingPick struct {
 	Line int
 }
 
-// Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were found in
-// all files, and the engine holds the mappings of the other files: one broken file never silences the rest.
-// The engine is never nil.
+// Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
+// found in all files, and the engine holds the mappings of the other files: one broken file never silences the
+// rest. A mapping takes the place of a built-in one with the same id. The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
 	e, faults := load(sources, false)
 	if len(faults) > 0 {
@@ -54,10 +55,14 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
 	e := &Engine{byID: map[string]*mapping{}}
 	for _, src := range sources {
-		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name, lint}
+		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name, src.Builtin, lint}
+		if src.Err != nil {
+			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "left out; can the user of Wazuh read it?"})
+			continue
+		}
 		mappings := r.compile(r.declare())
 		for _, m := range mappings {
-			if other, taken := e.byID[m.id]; taken && m.id != "" {
+			if other, taken := e.byID[m.id]; taken && m.id != "" && other.builtin == m.builtin {
 				r.FaultAt(m.line, m.column, "give each mapping an id of its own",
 					"id %q is already taken in %s:%d", m.id, other.file, other.line)
 			}
@@ -70,6 +75,13 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			continue
 		}
 		for _, m := range mappings {
+			if other, replaced := e.byID[m.id]; replaced {
+				if other.builtin {
+					e.mappings[slices.Index(e.mappings, other)] = m
+					e.byID[m.id] = m
+				}
+				continue
+			}
 			e.mappings = append(e.mappings, m)
 			e.byID[m.id] = m
 		}
@@ -80,7 +92,8 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 }
 
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
-// (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults.
+// (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults. A file that
+// cannot be read is among them, with the reason.
 func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 	var sources []Source
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -97,10 +110,10 @@ func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 			return nil
 		}
 		data, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return err
+		if p, ok := errors.AsType[*fs.PathError](err); ok {
+			err = p.Err
 		}
-		sources = append(sources, Source{Name: path.Join(prefix, name), Data: data})
+		sources = append(sources, Source{Name: path.Join(prefix, name), Data: data, Err: err})
 		return nil
 	})
 	if err != nil {

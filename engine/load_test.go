@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -38,6 +39,10 @@ func TestLoadFaults(t *testing.T) {
 		{"expression, empty", head + "''" + rest, `m.yaml:4:12: match is empty`},
 		{"expression, wrong network", head + `in_network(agent.ip, "10.0.0/8")` + rest, `m.yaml:4:33: match: "10.0.0/8" is not a network like 10.0.0.0/8`},
 		{"expression, wrong path", head + `has("$.data.x")` + rest, `m.yaml:4:16: match: path "$.data.x" can never lead to a value; this is JSONPath; write a gjson path, like data.srcip`},
+		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here, and a file holds one; make a file of each`},
+		{"not UTF-8", "version: 1\nsource: é\xff\n", `m.yaml:2:10: not UTF-8; save the file as UTF-8`},
+		{"merge key", "version: 1\nmappings:\n  - <<: {id: a}\n    match: 'true'\n    pick: [{path: x, type: md5}]\n", `m.yaml:3:5: merge keys are not supported; name an anchor as the value of a key, like pick: *picks`},
+		{"expression behind an anchor and a tag", head + "&m !!str '\"a\" in grups'\n    pick: [{path: x, type: md5}]\n  - {id: b, match: *m, pick: [{path: x, type: sha1}]}\n", `m.yaml:4:29: match: unknown name grups; did you mean "groups"?`},
 		{"no pick", head + "'true'\n", `m.yaml:3:5: a mapping lacks the key "pick"`},
 		{"pick is no list", head + "'true'\n    pick: {path: x, type: md5}\n", `m.yaml:5:11: pick must be a list, not a set of keys and values; begin each item with a hyphen`},
 		{"pick without type", head + "'true'\n    pick:\n      - path: x\n", `m.yaml:6:9: a pick lacks the key "type"`},
@@ -86,6 +91,29 @@ func TestLoadKeepsTheOtherFiles(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, ids); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
+	}
+}
+
+func TestSourceThatCannotBeRead(t *testing.T) {
+	good := "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n"
+	e, err := engine.Load(engine.Source{Name: "zz.yaml", Err: errors.New("permission denied")}, engine.Source{Name: "a.yaml", Data: []byte(good)})
+	if err == nil || err.Error() != "zz.yaml: permission denied; left out; can the user of Wazuh read it?" || len(e.Mappings()) != 1 {
+		t.Errorf("%d mappings, %v", len(e.Mappings()), err)
+	}
+}
+
+// TestSiteReplacesBuiltin loads a mapping with the id of a built-in one: it takes its place, whatever the order.
+func TestSiteReplacesBuiltin(t *testing.T) {
+	file := func(typ string) []byte {
+		return []byte("version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: " + typ + "}]}\n")
+	}
+	builtin := engine.Source{Name: "builtin.yaml", Data: file("md5"), Builtin: true}
+	site := engine.Source{Name: "site.yaml", Data: file("sha1")}
+	for name, sources := range map[string][]engine.Source{"after": {builtin, site}, "before": {site, builtin}} {
+		e, err := engine.Load(sources...)
+		if err != nil || len(e.Mappings()) != 1 || e.Mappings()[0].File != "site.yaml" {
+			t.Errorf("%s: %+v, %v", name, e.Mappings(), err)
+		}
 	}
 }
 

@@ -67,6 +67,9 @@ func (t Type) Normal(raw string) (string, error) {
 		return "", errTooLong
 	}
 	if n, ok := hashLengths[t]; ok {
+		if strings.HasPrefix(string(t), "x509-") {
+			s = strings.ReplaceAll(s, ":", "") // as MISP stores them
+		}
 		return normalHash(s, n)
 	}
 	switch t.Family() {
@@ -87,7 +90,9 @@ func (t Type) Normal(raw string) (string, error) {
 	case familyFilename, "regkey", "named pipe":
 		return normalText(unescapePath(s))
 	case "mac-address":
-		return normalMAC(s)
+		return normalMAC(s, 12)
+	case "mac-eui-64":
+		return normalMAC(s, 16)
 	case "AS":
 		return normalAS(s)
 	}
@@ -304,12 +309,12 @@ func normalCVE(s string) (string, error) {
 	return strings.ToUpper(s), nil
 }
 
-func normalMAC(s string) (string, error) {
+func normalMAC(s string, digits int) (string, error) {
 	hex := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.ToLower(s))
-	if len(hex) != 12 || strings.Trim(hex, "0123456789abcdef") != "" {
+	if len(hex) != digits || strings.Trim(hex, "0123456789abcdef") != "" {
 		return "", errNotMAC
 	}
-	parts := make([]string, 0, 6)
+	parts := make([]string, 0, digits/2)
 	for i := 0; i < len(hex); i += 2 {
 		parts = append(parts, hex[i:i+2])
 	}
@@ -352,7 +357,7 @@ var fangs = strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", "."
 
 var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&")
 
-// unescapePath undoes what Wazuh leaves in Windows event data (contract wazuh.md, d): XML entities, and
+// unescapePath undoes what Wazuh leaves in Windows event data: XML entities, and
 // backslashes doubled throughout. A path in which any run of backslashes has an odd length was not doubled:
 // the two that a UNC path starts with are its own.
 func unescapePath(s string) string {

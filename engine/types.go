@@ -44,24 +44,24 @@ var autoHashes = map[int]Type{32: "md5", 40: "sha1", 56: "sha224", 64: "sha256",
 var simple = map[Type]Family{
 	"ip-src": familyIP, "ip-dst": familyIP,
 	"domain": familyHost, "hostname": familyHost,
-	"url": familyURL, "uri": familyURL,
+	"url":   familyURL,
 	"email": familyEmail, "email-src": familyEmail, "email-dst": familyEmail, "email-reply-to": familyEmail,
 	"filename":      familyFilename,
 	"vulnerability": familyCVE,
 	"regkey":        "regkey", "named pipe": "named pipe",
-	"mac-address": "mac-address", "AS": "AS",
+	"mac-address": "mac-address", "mac-eui-64": "mac-eui-64", "AS": "AS",
 }
 
 // texts lists the types whose values are compared as they stand, but for surrounding blanks and case.
 var texts = []Type{
-	"user-agent", "email-subject", "email-attachment", "email-message-id", "email-x-mailer", "email-mime-boundary",
+	"uri", "user-agent", "email-subject", "email-attachment", "email-message-id", "email-x-mailer", "email-mime-boundary",
 	"email-thread-index", "mutex", "pdb", "ssdeep", "tlsh", "impfuzzy", "vhash", "telfhash", "favicon-mmh3",
 	"windows-scheduled-task", "windows-service-name", "windows-service-displayname", "community-id", "cookie",
-	"http-method", "mime-type", "cpe", "weakness", "mac-eui-64", "btc", "xmr", "dash", "iban", "bic", "phone-number",
+	"http-method", "mime-type", "cpe", "weakness", "btc", "xmr", "dash",
 	"github-username", "github-repository", "github-organisation", "jabber-id", "twitter-id", "chrome-extension-id",
 	"mobile-application-id", "onion-address", "ssh-fingerprint", "target-user", "target-machine", "target-email",
 	"target-org", "threat-actor", "campaign-name", "campaign-id", "malware-type", "process-state", "eppn",
-	"whois-registrant-email", "whois-registrant-name", "whois-registrant-org", "whois-registrant-phone",
+	"whois-registrant-email", "whois-registrant-name", "whois-registrant-org",
 	"whois-registrar", "dns-soa-email", "pgp-public-key", "port", "size-in-bytes", "hex", "other", "text",
 }
 
@@ -137,7 +137,7 @@ func (f Family) Asks() []Type { return asks[f] }
 // An Indicator is what of a value is compared: two values match if their indicators are equal.
 type Indicator struct {
 	Family Family
-	// Key is the normal form in lower case: MISP compares without regard to case (contract misp.md, 3).
+	// Key is the normal form in lower case: MISP compares without regard to case.
 	Key string
 }
 

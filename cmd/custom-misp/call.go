@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -28,14 +29,17 @@ func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writ
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
 	defer cancel()
-	if err := enrichCall(ctx, s, call, log); err != nil {
+	sink := &enrich.Throttle{
+		Sink: newQueue(s), Dir: filepath.Join(s.home, "var", "run"), Interval: s.duration("error_interval"), Now: time.Now,
+	}
+	if err := enrichCall(ctx, s, call, sink, log); err != nil {
 		log.Error(err.Error(), "alert_file", call.AlertFile)
 		return err
 	}
 	return nil
 }
 
-func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Logger) error {
+func enrichCall(ctx context.Context, s *settings, call wazuh.Call, sink enrich.Sink, log *slog.Logger) error {
 	if call.AlertFile == "" {
 		return errors.New("integratord named no alert file; is /tmp full or not writable for it?")
 	}
@@ -51,23 +55,39 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 		log.Debug("alert is an enrichment of our own, nothing to do", "alert_id", alert.Source.AlertID)
 		return nil
 	}
+	// What is wrong with the installation itself is told in an event too, or nobody would see it.
+	tell := func(code enrich.Code, err error, remedy string) error {
+		if trouble, ok := errors.AsType[*enrich.Trouble](err); ok {
+			code, remedy = trouble.Code, ""
+		}
+		event := enrich.TroubleEvent(alert, &enrich.Trouble{Code: code, Err: err, Remedy: remedy})
+		if serr := sink.Send(ctx, event); serr != nil {
+			log.Error("error event not sent", "error", serr.Error())
+		}
+		return err
+	}
 	sources, err := mappingSources(s, nil)
 	if err != nil {
-		return err
+		return tell(enrich.CodeConfig, err, "")
 	}
 	e, err := engine.Load(sources...)
 	if err != nil {
 		// The mappings of the other files do their work all the same.
 		log.Error("mapping files left out", "faults", err.Error())
+		_ = tell(enrich.CodeMapping, err, "these files are left out, see custom-misp lint")
 	}
 	lookup, err := newLookup(s, log)
 	if err != nil {
-		return err
+		return tell(enrich.CodeConfig, err, "")
 	}
-	p := enrich.Pipeline{Engine: e, Lookup: lookup, Sink: newQueue(s), Link: s.text("misp.url")}
+	p := enrich.Pipeline{
+		Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url"),
+		Reserve: min(s.duration("wazuh.send_timeout"), s.duration("timeout")/4),
+	}
 	out, err := p.Process(ctx, alert)
 	if out.Warning != nil {
 		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", out.Warning.Error())
+		_ = tell(enrich.CodeMapping, out.Warning, "mend the expression, see custom-misp explain")
 	}
 	if err != nil {
 		return fmt.Errorf("alert %s: %w", alert.Source.AlertID, err)

@@ -71,6 +71,9 @@ func eachText(name string, stdin io.Reader, watch func(io.Reader) io.Reader, do 
 		}
 		in = bufio.NewReaderSize(z, 64<<10)
 	}
+	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
+		_, _ = in.Discard(len(mark)) // it was peeked
+	}
 	l := lines{in: in}
 	first, err := l.next()
 	if err != nil && first == nil {
@@ -79,10 +82,10 @@ func eachText(name string, stdin io.Reader, watch func(io.Reader) io.Reader, do 
 		}
 		return do(whole, nil, err)
 	}
-	if !gjson.ValidBytes(first) && !l.tooLong {
+	if !l.tooLong && !valid(first) {
 		// Perhaps one alert, or one array, over several lines.
 		text, more := l.rest(first)
-		if gjson.ValidBytes(text) {
+		if valid(text) {
 			return eachInDocument(whole, text, do)
 		}
 		if !bytes.Contains(bytes.TrimSpace(text), []byte("\n")) || looksPretty(first) {
@@ -111,6 +114,9 @@ func eachText(name string, stdin io.Reader, watch func(io.Reader) io.Reader, do 
 		}
 	}
 }
+
+// valid reports whether a text is JSON of a depth that is safe to check.
+func valid(text []byte) bool { return !enrich.TooDeep(text) && gjson.ValidBytes(text) }
 
 // looksPretty reports whether a line is the first of a JSON document in several lines.
 func looksPretty(first []byte) bool {
@@ -156,7 +162,7 @@ func (l *lines) next() ([]byte, error) {
 			return nil, err
 		}
 		l.number++
-		l.tooLong = len(line) > enrich.MaxAlert+1
+		l.tooLong = len(line) > enrich.MaxAlert+2 // with its end
 		return bytes.TrimRight(line, "\r\n"), nil
 	}
 }

@@ -119,8 +119,8 @@ func splitGlobal(args []string) (globalFlags, []string) {
 }
 
 // isCall reports whether the command line is integratord's: it starts every integration under one name, and its
-// first argument is a file, or empty when that could not be written. A word alone that is neither a verb nor a
-// file is a verb misspelt.
+// first argument is a file, or empty when that could not be written. A word that is neither a verb nor a file is a
+// verb misspelt, and a line with flags is a person's.
 func isCall(program string, args []string) bool {
 	if filepath.Base(program) == wazuh.ProgramName {
 		return true
@@ -128,7 +128,10 @@ func isCall(program string, args []string) bool {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") || slices.Contains(verbs(), args[0]) {
 		return false
 	}
-	if len(args) > 1 || args[0] == "" || strings.ContainsAny(args[0], `/.`) {
+	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }) {
+		return false // integratord passes no flags
+	}
+	if args[0] == "" || strings.ContainsAny(args[0], `/.`) {
 		return true
 	}
 	_, err := os.Stat(args[0])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,8 +168,11 @@ func (s *settings) layEnvironment() error {
 	provider := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		o, ok := byName[name]
 		if !ok {
-			errs = append(errs, fmt.Errorf("environment: unknown variable %s; %s", name, yamlfile.DidYouMean(name, names)))
+			errs = append(errs, unknown("environment: unknown variable %s", name, names))
 			return "", nil
+		}
+		if value == "" {
+			return "", nil // as good as not set
 		}
 		given := []string{value}
 		if o.kind == kindPaths || o.kind == kindTexts {
@@ -233,7 +238,9 @@ func (s *settings) layOptions(name string) error {
 		return nil
 	}
 	var tree map[string]any
-	if err := json.Unmarshal(data, &tree); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
 		return fmt.Errorf("<options> is not a JSON object: %w", err)
 	}
 	values := map[string]any{}
@@ -253,14 +260,27 @@ func flattenOptions(tree map[string]any, prefix string, values map[string]any) e
 			continue
 		}
 		o, ok := findOption(key)
-		if !ok {
-			return fmt.Errorf("<options>: unknown key %q; %s", key, yamlfile.DidYouMean(key, optionKeys()))
+		switch {
+		case !ok && isSection(key):
+			return fmt.Errorf("<options>: %s is a section; write {%q: {...}}", key, key)
+		case !ok:
+			return unknown("<options>: unknown key %q", key, optionKeys())
 		}
-		given := []string{fmt.Sprint(v)}
-		if list, ok := v.([]any); ok {
-			given = []string{}
-			for _, item := range list {
-				given = append(given, fmt.Sprint(item))
+		items, isList := v.([]any)
+		if !isList {
+			items = []any{v}
+		}
+		given := []string{}
+		for _, item := range items {
+			switch item := item.(type) {
+			case string:
+				given = append(given, item)
+			case json.Number:
+				given = append(given, item.String())
+			case bool:
+				given = append(given, strconv.FormatBool(item))
+			default:
+				return fmt.Errorf("<options>: %s takes a value; leave the key out for none", key)
 			}
 		}
 		parsed, err := o.parse(given)
@@ -270,6 +290,15 @@ func flattenOptions(tree map[string]any, prefix string, values map[string]any) e
 		values[key] = parsed
 	}
 	return nil
+}
+
+// unknown returns an error about a word that is none of words, with the nearest one.
+func unknown(format, word string, words []string) error {
+	err := fmt.Errorf(format, word)
+	if hint := yamlfile.DidYouMean(word, words); hint != "" {
+		return fmt.Errorf("%w; %s", err, hint)
+	}
+	return err
 }
 
 func isSection(key string) bool {

@@ -121,12 +121,20 @@ func holdsTests(name string) bool {
 	return err == nil && regexp.MustCompile(`(?m)^["']?tests["']?\s*:`).Match(data)
 }
 
-// testSources returns the mappings that the tests run against: those in the directories of the tests, and the
-// built-in ones unless it is they that lie there. own holds the names of the former.
+// testSources returns the mappings that the tests run against: the built-in ones, as configured, and those in the
+// directories of the tests. own holds the names of the latter.
 func testSources(s *settings, tests []string) (sources []engine.Source, own map[string]bool, err error) {
+	configured, err := mappingSources(s, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, src := range configured {
+		if src.Builtin {
+			sources = append(sources, src)
+		}
+	}
 	own = map[string]bool{}
 	seen := map[string]bool{}
-	local := map[string]bool{}
 	for _, t := range tests {
 		dir := filepath.Dir(t)
 		if seen[dir] {
@@ -139,18 +147,9 @@ func testSources(s *settings, tests []string) (sources []engine.Source, own map[
 		}
 		for _, src := range found {
 			if path.Dir(src.Name) == filepath.ToSlash(dir) { // not those further down
-				local[path.Base(src.Name)], own[src.Name] = true, true
+				own[src.Name] = true
 				sources = append(sources, src)
 			}
-		}
-	}
-	builtin, err := mappingSources(s, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, src := range builtin {
-		if path.Dir(src.Name) == "mappings" && !local[path.Base(src.Name)] {
-			sources = append(sources, src)
 		}
 	}
 	return sources, own, nil

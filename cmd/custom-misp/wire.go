@@ -24,13 +24,16 @@ func mappingSources(s *settings, named []string) ([]engine.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		sources = builtin
+		for _, src := range builtin {
+			src.Builtin = true
+			sources = append(sources, src)
+		}
 	}
 	for _, dir := range s.paths("mappings.dirs") {
-		found, err := readMappings(dir)
-		if errors.Is(err, fs.ErrNotExist) && s.origin["mappings.dirs"] == "default" {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && s.origin["mappings.dirs"] == "default" {
 			continue
 		}
+		found, err := readMappings(dir)
 		if err != nil {
 			return nil, wrongUsef("mappings.dirs: %w", err)
 		}

@@ -55,7 +55,7 @@ func ParseAlert(data []byte) (Alert, error) {
 	case bytes.HasPrefix(data, []byte("alertdate=")):
 		return Alert{}, errors.New("in Wazuh's old text format; add <alert_format>json</alert_format> to the <integration> block")
 	}
-	if depth := nesting(data); depth > maxDepth {
+	if TooDeep(data) {
 		return Alert{}, fmt.Errorf("nested more than %d deep, not an alert", maxDepth)
 	}
 	if err := checkJSON(data); err != nil {
@@ -95,6 +95,9 @@ func checkJSON(data []byte) error {
 	}
 	return errors.New("not valid JSON")
 }
+
+// TooDeep reports whether a text is nested deeper than any alert. Check it before a parser that recurses.
+func TooDeep(data []byte) bool { return nesting(data) > maxDepth }
 
 // nesting returns how deep objects and arrays are nested, without following them: validators recurse.
 func nesting(data []byte) int {

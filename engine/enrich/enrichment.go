@@ -211,22 +211,43 @@ func cut(s string, n int) string {
 	return s[:end] + mark
 }
 
-// enrichments makes one event for each observable that matched, in the order of the observables.
+// enrichments makes one event for each value that matched, in the order of the observables. A value that mappings
+// with different filters picked has matched if one of them accepts an attribute; the event names the picks of
+// those that do.
 func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches []Match) []Enrichment {
 	type key struct {
 		engine.Indicator
 		filter *engine.Filter
 	}
-	byObservable := map[key][]Attribute{}
+	accepted := map[key]bool{}
+	attributes := map[engine.Indicator][]Attribute{}
 	for _, m := range matches {
-		k := key{m.Observable.Indicator(), m.Observable.Filter}
-		byObservable[k] = append(byObservable[k], m.Attribute)
+		i := m.Observable.Indicator()
+		accepted[key{i, m.Observable.Filter}] = true
+		same := func(o Attribute) bool {
+			return o.UUID == m.Attribute.UUID && o.ID == m.Attribute.ID && o.Value == m.Attribute.Value
+		}
+		if !slices.ContainsFunc(attributes[i], same) {
+			attributes[i] = append(attributes[i], m.Attribute)
+		}
+	}
+	var merged []engine.Observable
+	at := map[engine.Indicator]int{}
+	for _, o := range observables {
+		i := o.Indicator()
+		if !accepted[key{i, o.Filter}] {
+			continue
+		}
+		if first, have := at[i]; have {
+			merged[first].Picks = slices.Concat(merged[first].Picks, o.Picks)
+			continue
+		}
+		at[i] = len(merged)
+		merged = append(merged, o)
 	}
 	var events []Enrichment
-	for _, o := range observables {
-		if attributes := byObservable[key{o.Indicator(), o.Filter}]; len(attributes) > 0 {
-			events = append(events, p.enrichment(a, o, attributes))
-		}
+	for _, o := range merged {
+		events = append(events, p.enrichment(a, o, attributes[o.Indicator()]))
 	}
 	return events
 }
@@ -275,8 +296,8 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, attributes []Attribu
 	return Enrichment{Agent: a.Agent, Body: b}
 }
 
-// troubleEvent is what Wazuh is told when an alert could not be looked up.
-func troubleEvent(a Alert, err error) Enrichment {
+// TroubleEvent is what Wazuh is told when something went wrong with an alert.
+func TroubleEvent(a Alert, err error) Enrichment {
 	return Enrichment{Agent: a.Agent, Body: Body{
 		Error: codeOf(err, CodeUnavailable), Description: err.Error(), Source: new(a.Source),
 	}}

@@ -201,6 +201,76 @@ func TestProcessTellsOfTrouble(t *testing.T) {
 	}
 }
 
+// TestProcessMergesFilters picks one value by two mappings, one of which has a filter of its own: there is one event,
+// and it names those that accept the attribute.
+func TestProcessMergesFilters(t *testing.T) {
+	const mappings = `
+version: 1
+mappings:
+  - {id: a, match: 'true', pick: [{path: data.dst, type: ip-dst}]}
+  - {id: b, match: 'true', lookup: {tags: [wanted]}, pick: [{path: data.other, type: ip-src}]}
+  - {id: c, match: 'true', lookup: {tags: [other]}, pick: [{path: data.other, type: ip-src}]}
+`
+	e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte(mappings)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := enrich.ParseAlert([]byte(alertJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &collected{}
+	p := enrich.Pipeline{Engine: e, Lookup: list{{UUID: "u", Type: "ip-dst", Value: "192.31.196.66", Tags: []string{"wanted"}}}, Sink: sink}
+	if _, err := p.Process(context.Background(), a); err != nil {
+		t.Fatal(err)
+	}
+	if len(sink.events) != 1 || !strings.Contains(sink.events[0], `"match_count":"1"`) ||
+		!strings.Contains(sink.events[0], `"mapping":"a","path":"data.dst","also":["b data.other"]`) {
+		t.Errorf("events %v", sink.events)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	now := time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
+	sink := &collected{}
+	throttle := enrich.Throttle{Sink: sink, Dir: t.TempDir(), Interval: time.Hour, Now: func() time.Time { return now }}
+	send := func(b enrich.Body) int {
+		t.Helper()
+		before := len(sink.events)
+		if err := throttle.Send(context.Background(), enrich.Enrichment{Body: b}); err != nil {
+			t.Fatal(err)
+		}
+		return len(sink.events) - before
+	}
+	down, denied, hit := enrich.Body{Error: enrich.CodeUnavailable}, enrich.Body{Error: enrich.CodeUnauthorized}, enrich.Body{Value: "v"}
+	for i, step := range []struct {
+		after time.Duration
+		body  enrich.Body
+		want  int
+	}{
+		{0, down, 1}, {time.Minute, down, 0}, {0, denied, 1}, {0, hit, 1}, {0, hit, 1}, {58 * time.Minute, down, 0},
+		{time.Minute, down, 1}, {time.Minute, down, 0}, {-48 * time.Hour, down, 1}, // a clock that was set back
+	} {
+		now = now.Add(step.after)
+		if got := send(step.body); got != step.want {
+			t.Errorf("step %d: %d events, want %d", i, got, step.want)
+		}
+	}
+	sink.err = errors.New("queue is down")
+	now = now.Add(2 * time.Hour)
+	if err := throttle.Send(context.Background(), enrich.Enrichment{Body: down}); err == nil {
+		t.Error("a failure to send is not told")
+	}
+	sink.err = nil
+	if send(down) != 1 {
+		t.Error("an event that was not sent counts as sent")
+	}
+	throttle.Dir = "/nonexistent"
+	if send(down)+send(down) != 2 {
+		t.Error("without a place for the stamp, an event was swallowed")
+	}
+}
+
 func TestProcessReportsWhatWasNotSent(t *testing.T) {
 	down := errors.New("queue is down")
 	out, err := process(t, list{{Type: "ip-dst", Value: "192.31.196.66"}}, &collected{err: down})

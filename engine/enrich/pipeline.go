@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"custom-misp/engine"
 )
@@ -21,6 +22,17 @@ type Pipeline struct {
 	Sink   Sink
 	// Link is the address of MISP for a browser, put before /events/view/ID; empty for no links.
 	Link string
+	// Reserve is how much of the time of a call is kept back from the look-up, for sending.
+	Reserve time.Duration
+}
+
+func (p *Pipeline) lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-p.Reserve))
+		defer cancel()
+	}
+	return p.Lookup.Lookup(ctx, observables)
 }
 
 // An Outcome says what became of an alert.
@@ -39,10 +51,9 @@ func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	if len(out.Observables) == 0 {
 		return out, nil
 	}
-	matches, err := p.Lookup.Lookup(ctx, out.Observables)
+	matches, err := p.lookup(ctx, out.Observables)
 	if err != nil {
-		// The time for the look-up may be used up; telling of it costs next to nothing.
-		if serr := p.Sink.Send(context.WithoutCancel(ctx), troubleEvent(a, err)); serr != nil {
+		if serr := p.Sink.Send(ctx, TroubleEvent(a, err)); serr != nil {
 			return out, fmt.Errorf("look up %d values: %w; nor could Wazuh be told: %w", len(out.Observables), err, serr)
 		}
 		return out, fmt.Errorf("look up %d values: %w", len(out.Observables), err)

@@ -18,6 +18,9 @@ type place struct{ line, column int }
 func placeIn(lines []string, n *yaml.Node, offset int) place {
 	start := place{n.Line, n.Column}
 	w := walker{lines: lines, line: n.Line - 1, column: n.Column - 1}
+	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
+		w.skipProperties()
+	}
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		w.line, w.column = w.line+1, 0
@@ -58,6 +61,22 @@ type walker struct {
 	lines        []string
 	line, column int // of the next character, from 0
 	quote        rune
+}
+
+// skipProperties goes past the anchor and the tag that stand before a scalar.
+func (w *walker) skipProperties() {
+	for w.line >= 0 && w.line < len(w.lines) {
+		line := []rune(w.lines[w.line])
+		if w.column >= len(line) || line[w.column] != '&' && line[w.column] != '!' {
+			return
+		}
+		for w.column < len(line) && !isBlank(line[w.column]) {
+			w.column++
+		}
+		for w.column < len(line) && isBlank(line[w.column]) {
+			w.column++
+		}
+	}
 }
 
 // next returns the next character that is not white space, as the value holds it, and where it is written.

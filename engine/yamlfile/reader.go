@@ -92,7 +92,10 @@ func (r *Reader) faultAt(p place, remedy, format string, args ...any) {
 	if p.line >= 1 && p.line <= len(r.lines) {
 		f.Text = r.lines[p.line-1]
 	}
-	r.faults = append(r.faults, f)
+	same := func(o Fault) bool { return o.Line == f.Line && o.Column == f.Column && o.Message == f.Message }
+	if !slices.ContainsFunc(r.faults, same) { // what an alias names is read once for each alias
+		r.faults = append(r.faults, f)
+	}
 }
 
 // Document parses the file and returns its one top node; nil after a fault.
@@ -116,6 +119,25 @@ func (r *Reader) Document() *yaml.Node {
 // syntax notes an error of the YAML parser. The parser tells where it stopped, which for something that was
 // never closed is the end of the file: then the place where that was opened helps more.
 func (r *Reader) syntax(err error) {
+	if strings.Contains(err.Error(), "found multiple") {
+		line := slices.IndexFunc(r.lines[min(1, len(r.lines)):], func(l string) bool { return strings.HasPrefix(l, "---") })
+		r.faultAt(place{max(0, line) + 2, 1}, "make a file of each", "a second YAML document begins here, and a file holds one")
+		return
+	}
+	if !utf8.Valid(r.data) {
+		i := 0
+		for i < len(r.data) {
+			c, size := utf8.DecodeRune(r.data[i:])
+			if c == utf8.RuneError && size == 1 {
+				break
+			}
+			i += size
+		}
+		before := lineBreaks.Replace(string(r.data[:i]))
+		start := strings.LastIndexByte(before, '\n') + 1
+		r.faultAt(place{strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1}, "save the file as UTF-8", "not UTF-8")
+		return
+	}
 	if strings.Contains(err.Error(), "no documents in stream") {
 		r.Fault(nil, "", "the file holds nothing but comments")
 		return
@@ -193,6 +215,11 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 		key, value := n.Content[i], n.Content[i+1]
 		read, ok := fields[key.Value]
 		switch line := seen[key.Value]; {
+		case key.Value == "<<" && key.Style == 0:
+			r.Fault(key, "name an anchor as the value of a key, like pick: *picks", "merge keys are not supported")
+			for _, k := range required {
+				meant[k] = true // they may have come that way
+			}
 		case key.Kind != yaml.ScalarNode || !ok:
 			meant[Nearest(key.Value, known)] = true
 			r.Fault(key, DidYouMean(key.Value, known), "unknown key %q in %s", key.Value, what)
