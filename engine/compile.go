@@ -218,6 +218,9 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
 		remedy = yamlfile.DidYouMean(name, exprWords(names))
 	}
+	if m := noField.FindStringSubmatch(message); m != nil {
+		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
+	}
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
@@ -260,6 +263,14 @@ func (u *uses) Visit(n *ast.Node) {
 		*u |= usesLocation
 	}
 }
+
+// noField is what expr-lang says of a name behind a dot; fieldsOf are the right ones.
+var (
+	noField  = regexp.MustCompile(`^type engine\.(\w+)Names has no field (\w+)`)
+	fieldsOf = map[string][]string{
+		"rule": {"id", "level", "description", "groups"}, "agent": {"id", "name", "ip"}, "decoder": {"name", "parent"},
+	}
+)
 
 func exprWords(names map[string]any) []string {
 	words := slices.Collect(maps.Keys(names))

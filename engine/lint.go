@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -58,7 +59,7 @@ func functionNamed(name string) bool {
 // warnOfTwins warns of mappings that do the same as one before them: they only make the enrichment longer.
 func (r reader) warnOfTwins(mappings, before []*mapping) {
 	for i, m := range mappings {
-		for _, other := range append(before[:len(before):len(before)], mappings[:i]...) {
+		for _, other := range append(slices.Clip(before), mappings[:i]...) {
 			if m.match != nil && other.match != nil && m.id != other.id && m.same(other) {
 				r.Warn(&yaml.Node{Line: m.line, Column: m.column}, "remove one of them",
 					"mapping %q does the same as %q in %s:%d", m.id, other.id, other.file, other.line)

@@ -54,7 +54,7 @@ var options = []option{
 	{key: "wazuh.queue", def: "queue/sockets/queue", kind: kindPath, help: "socket of wazuh-analysisd"},
 	{key: "wazuh.plain_header", def: false, kind: kindFlag, help: "do not escape colons in the event header, for managers before 4.4"},
 	{key: "wazuh.send_timeout", def: 2 * time.Second, kind: kindDuration, help: "wait for a place in a full queue"},
-	{key: "error_interval", def: 1 * time.Hour, kind: kindDuration, help: "an error event of one kind is sent once in this time"},
+	{key: "error_interval", def: 3600 * time.Second, kind: kindDuration, help: "an error event of one kind is sent once in this time"},
 	{key: "log.file", def: "logs/integrations.log", kind: kindPath, help: "log of calls by integratord; empty for none"},
 	{key: "log.format", def: "text", kind: kindText, help: "text or json"},
 	{key: "log.level", def: "info", kind: kindText, help: "debug, info, warn or error"},

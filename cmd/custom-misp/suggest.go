@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,7 @@ it. It lints and its tests pass as printed; look at every line before you use it
 				var file []byte
 				if err == nil {
 					file, err = mappingtest.Suggest(e, a.JSON, func(file []byte) (*engine.Engine, error) {
-						return engine.Load(append(sources[:len(sources):len(sources)], engine.Source{Name: "suggestion", Data: file})...)
+						return engine.Load(append(slices.Clip(sources), engine.Source{Name: "suggestion", Data: file})...)
 					})
 				}
 				if err != nil {

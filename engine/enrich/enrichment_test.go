@@ -248,8 +248,15 @@ func TestThrottle(t *testing.T) {
 		body  enrich.Body
 		want  int
 	}{
-		{0, down, 1}, {time.Minute, down, 0}, {0, denied, 1}, {0, hit, 1}, {0, hit, 1}, {58 * time.Minute, down, 0},
-		{time.Minute, down, 1}, {time.Minute, down, 0}, {-48 * time.Hour, down, 1}, // a clock that was set back
+		{0, down, 1},
+		{time.Minute, down, 0},
+		{0, denied, 1},
+		{0, hit, 1},
+		{0, hit, 1},
+		{58 * time.Minute, down, 0},
+		{time.Minute, down, 1},
+		{time.Minute, down, 0},
+		{-48 * time.Hour, down, 1}, // a clock that was set back
 	} {
 		now = now.Add(step.after)
 		if got := send(step.body); got != step.want {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"custom-misp/engine/mappingtest"
+)
+
+// TestSchemaAcceptsTheMappings checks the built-in mappings and their tests against the schema, and that it
+// refuses what lint refuses.
+func TestSchemaAcceptsTheMappings(t *testing.T) {
+	file, err := os.Open("../../mappings/mapping.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	doc, err := jsonschema.UnmarshalJSON(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mapping.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("mapping.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(data []byte) error {
+		var v any
+		if err := yaml.Unmarshal(data, &v); err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(v)
+	}
+	names, err := filepath.Glob("../../mappings/*.yaml")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no mappings", err)
+	}
+	examples, _ := filepath.Glob("../../examples/mappings/*.yaml")
+	for _, name := range append(names, examples...) {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := check(data); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, wrong := range []string{
+		"version: 2\nmappings: []", "version: 1", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: sha265}]}]",
+		"version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}], lokup: {}}]", "- {name: a, alert: {}}",
+		"- {name: a, alert: {}, picks: [{mapping: a, type: b}]}", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}]}]\ntests: 1",
+	} {
+		if check([]byte(wrong)) == nil {
+			t.Errorf("the schema accepts %q", wrong)
+		}
+	}
+}
+
+// TestGeneratedFiles checks that the schema and the reference in mappings/ are those that the program prints;
+// -update writes them.
+func TestGeneratedFiles(t *testing.T) {
+	var schema bytes.Buffer
+	if err := writeJSON(&schema, mappingtest.Schema()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
+	} {
+		if *update {
+			if err := os.WriteFile(name, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(name)
+		if err != nil || string(got) != want {
+			t.Errorf("%s is out of date (%v), run: go test ./cmd/custom-misp -run Generated -update", name, err)
+		}
+	}
+}
