@@ -76,7 +76,7 @@ func TestLoadFaults(t *testing.T) {
 		{"path with blanks", head + "'true'\n    pick:\n      - {path: ' data.x', type: md5}\n", `m.yaml:6:16: path " data.x" can never lead to a value; remove the blanks around it`},
 		{"path with two dots", head + "'true'\n    pick:\n      - {path: data..x, type: md5}\n", `m.yaml:6:16: path "data..x" can never lead to a value; remove one of the two dots`},
 		{"empty path", head + "'true'\n    pick:\n      - {path: '', type: md5}\n", `m.yaml:6:16: path "" can never lead to a value; name a field of the alert, like data.srcip`},
-		{"field of the rule", head + "rule.lvl > 3" + rest, `m.yaml:4:17: match: rule has no field lvl; did you mean "level"?`},
+		{"field of the rule", head + "rule.lvl > 3" + rest, `m.yaml:4:17: match: rule has no field lvl; use one of: id, level, description, groups`},
 		{"regex, repetition too large", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: 'a{2000}'}\n", "m.yaml:6:37: regex: invalid repeat count: `{2000}`; write RE2 syntax"},
 		{"lookup", head + "'true'\n    lookup: {to_ids: maybe, tgas: [a]}" + rest, "m.yaml:5:22: to_ids must be true or false, not \"maybe\"; write true or false\nm.yaml:5:29: unknown key \"tgas\" in lookup; did you mean \"tags\"?"},
 	}

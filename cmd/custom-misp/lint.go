@@ -111,7 +111,7 @@ func writeFaults(s streams, output string, faults yamlfile.Faults, files, mappin
 		summary = "no faults, " + plural(count[true], "warning")
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(s.out, "%s in %s of %d\n", summary, plural(len(wrong), "file"), files)
+		fmt.Fprintf(s.out, "%s in %s\n", summary, plural(len(wrong), "file"))
 	} else {
 		fmt.Fprintf(s.out, "%s with %s, no faults\n", plural(files, "file"), plural(mappings, "mapping"))
 	}

@@ -24,8 +24,8 @@ var envelope = map[string]bool{
 	"previous_log": true, "_index": true, "_id": true,
 }
 
-// repeats are paths whose text repeats the fields beside it.
-var repeats = map[string]bool{"data.win.system.message": true}
+// passed are paths that are not looked at: a text that repeats the fields beside it, and the machine's own name.
+var passed = map[string]bool{"data.win.system.message": true, "data.win.system.computer": true}
 
 const (
 	maxLeafDepth = 20
@@ -49,7 +49,7 @@ func Leaves(alert []byte) []Leaf {
 
 func leaves(found []Leaf, path string, v gjson.Result, depth int) []Leaf {
 	switch {
-	case depth > maxLeafDepth || len(found) >= maxLeaves || repeats[path]:
+	case depth > maxLeafDepth || len(found) >= maxLeaves || passed[path]:
 	case v.IsObject():
 		v.ForEach(func(key, v gjson.Result) bool {
 			found = leaves(found, path+"."+escapeKey(key.Str), v, depth+1)
