@@ -32,9 +32,9 @@ type Case struct {
 
 // A Pick is one value that a mapping picks.
 type Pick struct {
-	Mapping string `json:"mapping"`
-	Type    engine.Type
-	Value   string
+	Mapping string      `json:"mapping"`
+	Type    engine.Type `json:"type"`
+	Value   string      `json:"value"`
 }
 
 // String returns the pick in one line.
