@@ -72,7 +72,7 @@ func TestLoadFaults(t *testing.T) {
 		{"assignment for comparison", head + "field(\"x\") = \"1\"" + rest, `m.yaml:4:23: match: unexpected token Operator("=")`},
 		{"bracket not closed", head + "(\"a\" in groups" + rest, `m.yaml:4:25: match: unexpected token EOF; if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-`},
 		{"field of the agent", head + "agent.address != \"\"" + rest, `m.yaml:4:18: match: agent has no field address; use one of: id, name, ip`},
-		{"field of the decoder", head + "decoder.nmae == \"json\"" + rest, `m.yaml:4:20: match: decoder has no field nmae; did you mean "name"?`},
+		{"field of the decoder", head + "decoder.nam == \"json\"" + rest, `m.yaml:4:20: match: decoder has no field nam; did you mean "name"?`},
 		{"path with blanks", head + "'true'\n    pick:\n      - {path: ' data.x', type: md5}\n", `m.yaml:6:16: path " data.x" can never lead to a value; remove the blanks around it`},
 		{"path with two dots", head + "'true'\n    pick:\n      - {path: data..x, type: md5}\n", `m.yaml:6:16: path "data..x" can never lead to a value; remove one of the two dots`},
 		{"empty path", head + "'true'\n    pick:\n      - {path: '', type: md5}\n", `m.yaml:6:16: path "" can never lead to a value; name a field of the alert, like data.srcip`},
