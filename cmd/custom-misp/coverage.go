@@ -59,18 +59,9 @@ of an alert (rule, agent, manager, decoder, location).`,
 }
 
 func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
-	settings, err := loadSettings(g, nil, nil)
+	_, _, e, err := loadEngine(g, nil, f.mappings, s)
 	if err != nil {
 		return err
-	}
-	sources, err := mappingSources(settings, f.mappings)
-	if err != nil {
-		return err
-	}
-	e, err := engine.Load(sources...)
-	if err != nil {
-		printFaults(s.err, err)
-		return errSilent
 	}
 	own, err := ownValues(f.own)
 	if err != nil {

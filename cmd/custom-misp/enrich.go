@@ -99,18 +99,9 @@ func (f enrichFlags) given() (map[string]any, error) {
 }
 
 func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, given map[string]any, files []string) error {
-	s, err := loadSettings(g, nil, given)
+	s, _, e, err := loadEngine(g, given, f.mappings, st)
 	if err != nil {
 		return err
-	}
-	sources, err := mappingSources(s, f.mappings)
-	if err != nil {
-		return err
-	}
-	e, err := engine.Load(sources...)
-	if err != nil {
-		printFaults(st.err, err)
-		return errSilent
 	}
 	if f.output == "" {
 		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun]

@@ -27,18 +27,9 @@ each candidate with its fate, and the question that MISP would be asked.`,
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			settings, err := loadSettings(*g, nil, nil)
+			settings, _, e, err := loadEngine(*g, nil, mappings, s)
 			if err != nil {
 				return err
-			}
-			sources, err := mappingSources(settings, mappings)
-			if err != nil {
-				return err
-			}
-			e, err := engine.Load(sources...)
-			if err != nil {
-				printFaults(s.err, err)
-				return errSilent
 			}
 			return eachAlert(args[0], s.in, func(where string, a enrich.Alert, err error) error {
 				if err != nil {

@@ -23,18 +23,9 @@ it. It lints and its tests pass as printed; look at every line before you use it
   custom-misp lint acme.yaml && custom-misp test acme.yaml`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			settings, err := loadSettings(*g, nil, nil)
+			_, sources, e, err := loadEngine(*g, nil, mappings, s)
 			if err != nil {
 				return err
-			}
-			sources, err := mappingSources(settings, mappings)
-			if err != nil {
-				return err
-			}
-			e, err := engine.Load(sources...)
-			if err != nil {
-				printFaults(s.err, err)
-				return errSilent
 			}
 			found := false
 			return eachAlert(args[0], s.in, func(where string, a enrich.Alert, err error) error {

@@ -119,3 +119,22 @@ func newQueue(s *settings) *wazuh.Queue {
 	}
 	return q
 }
+
+// loadEngine loads the settings, and the mappings for a verb: those that are configured, and those that are named.
+// Unlike a call by integratord, a verb stops at a fault in any of them, after telling of all.
+func loadEngine(g globalFlags, flags map[string]any, named []string, st streams) (*settings, []engine.Source, *engine.Engine, error) {
+	s, err := loadSettings(g, nil, flags)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sources, err := mappingSources(s, named)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	e, err := engine.Load(sources...)
+	if err != nil {
+		printFaults(st.err, err)
+		return nil, nil, nil, errSilent
+	}
+	return s, sources, e, nil
+}
