@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -74,7 +75,8 @@ func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
 	watch := func(r io.Reader) io.Reader { return r }
 	if isTerminal(s.err) && size > 50<<20 {
 		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.err), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(200*time.Millisecond))
 		defer bar.Close() //nolint:errcheck // decoration
 		watch = func(r io.Reader) io.Reader { return io.TeeReader(r, bar) }
 	}

@@ -121,6 +121,7 @@ func (c *Coverage) leave(k unpickedKey, n int, example string) {
 		c.unpicked[k] = u
 	}
 	u.Count += n
+	u.Example = min(u.Example, example) // so that the order of the alerts makes no difference
 }
 
 // Merge adds what another counted.
@@ -174,7 +175,7 @@ type Unpicked struct {
 	Path    string      `json:"path"`
 	Type    engine.Type `json:"type"`
 	Count   int         `json:"count"`
-	Example string      `json:"example"`
+	Example string      `json:"example"` // the first in the order of texts
 }
 
 // Report returns what was counted so far.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine"
@@ -27,13 +28,17 @@ func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Eng
 	}
 	s := suggestion{alert: alert, picks: picks}
 	s.name()
-	draft := s.file(nil)
-	with, err := load(draft)
+	with, err := load(s.file(nil, nil))
 	if err != nil {
 		return nil, fmt.Errorf("suggestion: %w", err)
 	}
-	r := Run(with, Case{Alert: alert})
-	return s.file(r.Unexpected), nil
+	near := alert
+	for _, change := range s.near {
+		if near, err = change.apply(near); err != nil {
+			return nil, fmt.Errorf("suggestion: change %s: %w", change.path, err)
+		}
+	}
+	return s.file(Run(with, Case{Alert: alert}).Unexpected, Run(with, Case{Alert: near}).Unexpected), nil
 }
 
 // A suggestion is a mapping in the making.
@@ -41,8 +46,35 @@ type suggestion struct {
 	alert       []byte
 	id, product string
 	match       string
-	near        []string // changes to the alert after which the mapping must not match, as YAML
+	near        []change // to the alert, after which the mapping must not match
 	picks       []suggestedPick
+}
+
+// A change sets a path of an alert to a text or a list with one text, or takes it away.
+type change struct {
+	path, text string
+	list       bool
+}
+
+func (c change) apply(alert []byte) ([]byte, error) {
+	switch {
+	case c.text == "":
+		return sjson.DeleteBytes(alert, c.path)
+	case c.list:
+		return sjson.SetBytes(alert, c.path, []string{c.text})
+	}
+	return sjson.SetBytes(alert, c.path, c.text)
+}
+
+// String returns the change as YAML.
+func (c change) String() string {
+	switch {
+	case c.text == "":
+		return quoteYAML(c.path) + ": null"
+	case c.list:
+		return quoteYAML(c.path) + ": [" + c.text + "]"
+	}
+	return quoteYAML(c.path) + ": " + c.text
 }
 
 type suggestedPick struct {
@@ -129,19 +161,19 @@ func (s *suggestion) name() {
 			break
 		}
 	}
-	s.near = []string{"rule.groups: [something-else]"}
+	s.near = []change{{"rule.groups", "something-else", true}}
 	switch {
 	case anchor != "":
 	case decoder != "" && decoder != "json":
 		anchor, product = fmt.Sprintf("decoder.name == %q", decoder), decoder
-		s.near = []string{"decoder.name: something-else"}
+		s.near = []change{{"decoder.name", "something-else", false}}
 	case len(groups) > 0:
 		anchor, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
 	default:
 		anchor, product = fmt.Sprintf("has(%q)", s.picks[0].path), lastStep(s.picks[0].path)
 		s.near = nil
 		for _, p := range s.picks {
-			s.near = append(s.near, quoteYAML(strings.Split(p.path, ".#")[0])+": null")
+			s.near = append(s.near, change{path: strings.Split(p.path, ".#")[0]})
 		}
 	}
 	conditions := make([]string, 0, len(s.picks))
@@ -185,8 +217,8 @@ func (s *suggestion) context() []string {
 	return paths
 }
 
-// file writes the mapping file; want is what its first test expects.
-func (s *suggestion) file(want []Pick) []byte {
+// file writes the mapping file; want and wantNear are what its tests expect.
+func (s *suggestion) file(want, wantNear []Pick) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# yaml-language-server: $schema=mapping.schema.json
 #
@@ -224,20 +256,24 @@ mappings:
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(json.RawMessage(s.alert)) // it was parsed before
 	fmt.Fprintf(&b, "\ntests:\n  - name: the alert that this was suggested from\n    alert: &alert %s\n", quoteYAML(strings.TrimSpace(alert.String())))
-	if len(want) == 0 {
-		b.WriteString("    picks: []\n")
-		return []byte(b.String())
-	}
-	b.WriteString("    picks:\n")
-	for _, p := range want {
-		fmt.Fprintf(&b, "      - {mapping: %s, type: %s, value: %s}\n", p.Mapping, p.Type, quoteYAML(p.Value))
-	}
+	writePicks(&b, want)
 	b.WriteString("  - name: an alert of something else\n    alert: *alert\n    set:\n")
 	for _, n := range s.near {
 		fmt.Fprintf(&b, "      %s\n", n)
 	}
-	b.WriteString("    picks: []\n")
+	writePicks(&b, wantNear)
 	return []byte(b.String())
+}
+
+func writePicks(b *strings.Builder, picks []Pick) {
+	if len(picks) == 0 {
+		b.WriteString("    picks: []\n")
+		return
+	}
+	b.WriteString("    picks:\n")
+	for _, p := range picks {
+		fmt.Fprintf(b, "      - {mapping: %s, type: %s, value: %s}\n", p.Mapping, p.Type, quoteYAML(p.Value))
+	}
 }
 
 // oneLine keeps a text from an alert inside its comment.
