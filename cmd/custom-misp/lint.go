@@ -94,7 +94,7 @@ func writeFaults(s streams, output string, faults yamlfile.Faults, files, mappin
 		}
 		return nil
 	}
-	printFaults(s.err, faults)
+	printFaults(s.out, faults)
 	wrong := map[string]bool{}
 	count := map[bool]int{}
 	for _, f := range faults {
