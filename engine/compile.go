@@ -88,7 +88,7 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
-		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, builtin: r.builtin, filter: d.Lookup.filter(),
+		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, builtin: r.builtin, filter: r.filter(d.Lookup),
 	}
 	if d.ID.Given() {
 		m.line, m.column = d.ID.Node.Line, d.ID.Node.Column

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"slices"
+	"strings"
+
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine/yamlfile"
@@ -47,13 +50,28 @@ type (
 		Keep  yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public and reverse names are"`
 	}
 	declaredFilter struct {
-		_            struct{}          `what:"lookup"`
-		ToIDs        *bool             `key:"to_ids" doc:"accept only attributes that are flagged for detection"`
-		Tags         []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end stands for any rest"`
-		ExcludeTags  []yamlfile.Scalar `key:"exclude_tags" doc:"reject attributes with one of these tags"`
-		Warninglists *bool             `key:"warninglists" doc:"reject attributes that are on an enabled MISP warninglist"`
+		_              struct{}          `what:"lookup"`
+		ToIDs          *bool             `key:"to_ids" doc:"accept only attributes that are flagged for detection"`
+		Tags           []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end stands for any rest"`
+		ExcludeTags    []yamlfile.Scalar `key:"exclude_tags" doc:"reject attributes with one of these tags"`
+		Warninglists   *bool             `key:"warninglists" doc:"reject attributes that are on an enabled MISP warninglist"`
+		Published      *bool             `key:"published" doc:"accept only attributes of published events; any edit un-publishes an event until somebody publishes it again"`
+		MinThreatLevel yamlfile.Scalar   `key:"min_threat_level" enum:"threat_level" doc:"accept only events of this threat level or a higher one"`
+		MaxAge         yamlfile.Scalar   `key:"max_age" doc:"accept only attributes that were changed or last seen within this time, like 90d; 0 for any"`
+		MinDecayScore  yamlfile.Scalar   `key:"min_decay_score" doc:"accept only attributes whose best score by MISP's enabled decaying models is this or more, from 0 to 100; those that no model scores are accepted"`
+		Orgs           []yamlfile.Scalar `key:"orgs" doc:"accept only events created by one of these organisations, by name or UUID"`
+		ExcludeOrgs    []yamlfile.Scalar `key:"exclude_orgs" doc:"reject events created by one of these organisations"`
+		MatchKinds     []yamlfile.Scalar `key:"match_kinds" enum:"match_kind" doc:"accept only matches of these kinds"`
 	}
 )
+
+func words[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, w := range list {
+		out[i] = string(w)
+	}
+	return out
+}
 
 // FileShape describes mapping files: for the schema and the reference.
 func FileShape() yamlfile.Shape {
@@ -61,7 +79,9 @@ func FileShape() yamlfile.Shape {
 	for _, t := range Types() {
 		types = append(types, string(t))
 	}
-	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{"version": {"1"}, "type": types}}
+	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
+		"version": {"1"}, "type": types, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
+	}}
 }
 
 // A reader reads mapping files.
@@ -82,7 +102,7 @@ func (r reader) declare() declaredFile {
 }
 
 // filter returns f as it is applied; nil for none.
-func (f *declaredFilter) filter() *Filter {
+func (r reader) filter(f *declaredFilter) *Filter {
 	if f == nil {
 		return nil
 	}
@@ -93,5 +113,38 @@ func (f *declaredFilter) filter() *Filter {
 		}
 		return out
 	}
-	return &Filter{ToIDs: f.ToIDs, Tags: texts(f.Tags), ExcludeTags: texts(f.ExcludeTags), Warninglists: f.Warninglists}
+	out := &Filter{
+		ToIDs: f.ToIDs, Published: f.Published, Warninglists: f.Warninglists,
+		Tags: texts(f.Tags), ExcludeTags: texts(f.ExcludeTags), Orgs: texts(f.Orgs), ExcludeOrgs: texts(f.ExcludeOrgs),
+	}
+	if level := f.MinThreatLevel; level.Value != "" {
+		out.MinThreatLevel = level.Value
+		r.oneOf(level, "min_threat_level", ThreatLevels)
+	}
+	if s := f.MaxAge; s.Value != "" {
+		age, err := ParseAge(s.Value)
+		if err != nil {
+			r.FaultIn(s, 0, "", "max_age: %v", err)
+		}
+		out.MaxAge = &age
+	}
+	if s := f.MinDecayScore; s.Value != "" {
+		score, err := ParseDecayScore(s.Value)
+		if err != nil {
+			r.FaultIn(s, 0, "", "min_decay_score: %v", err)
+		}
+		out.MinDecayScore = &score
+	}
+	for _, s := range f.MatchKinds {
+		r.oneOf(s, "match_kinds", words(MatchKinds()))
+		out.MatchKinds = append(out.MatchKinds, MatchKind(s.Value))
+	}
+	return out
+}
+
+// oneOf reports a value that is none of words.
+func (r reader) oneOf(s yamlfile.Scalar, what string, words []string) {
+	if !slices.Contains(words, s.Value) {
+		r.FaultIn(s, 0, yamlfile.DidYouMean(s.Value, words), "%s: %q is none of %s", what, s.Value, strings.Join(words, ", "))
+	}
 }

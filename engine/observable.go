@@ -22,37 +22,3 @@ type Pick struct {
 	// Type is the type that this pick gave to the value; of the observable's family, but not always its Type.
 	Type Type `json:"type"`
 }
-
-// A Filter narrows which MISP attributes count as a match. A nil field leaves the decision to the next filter
-// out, in the end to the configured one.
-type Filter struct {
-	// ToIDs, if true, accepts only attributes that are flagged for detection (MISP's to_ids).
-	ToIDs *bool `json:"to_ids,omitempty"`
-	// Tags, if not empty, accepts only attributes that bear at least one of these tags, on themselves or on
-	// their event. Compared without regard to case; a trailing * stands for any rest.
-	Tags []string `json:"tags,omitempty"`
-	// ExcludeTags rejects attributes that bear one of these tags. Same comparison as Tags.
-	ExcludeTags []string `json:"exclude_tags,omitempty"`
-	// Warninglists, if true, rejects attributes that MISP reports to be on one of its enabled warninglists.
-	Warninglists *bool `json:"warninglists,omitempty"`
-}
-
-// Over returns f with the fields that f leaves open taken from base. A nil f is base itself.
-func (f *Filter) Over(base Filter) Filter {
-	if f == nil {
-		return base
-	}
-	if f.ToIDs != nil {
-		base.ToIDs = f.ToIDs
-	}
-	if f.Tags != nil {
-		base.Tags = f.Tags
-	}
-	if f.ExcludeTags != nil {
-		base.ExcludeTags = f.ExcludeTags
-	}
-	if f.Warninglists != nil {
-		base.Warninglists = f.Warninglists
-	}
-	return base
-}

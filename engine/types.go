@@ -24,6 +24,7 @@ const (
 	familyEmail    Family = "email"
 	familyFilename Family = "filename"
 	familyCVE      Family = "vulnerability"
+	familyNetwork  Family = "network" // never picked: attributes of an address type that hold a network
 )
 
 // hashLengths gives the number of hex digits of the hash types. imphash and the fingerprints are MD5 sums of
@@ -113,6 +114,7 @@ var asks = func() map[Family][]Type {
 	for f := range m {
 		slices.Sort(m[f])
 	}
+	m[familyNetwork] = m[familyIP]
 	return m
 }()
 
@@ -147,8 +149,8 @@ func (o Observable) Indicator() Indicator {
 }
 
 // Indicators returns what a MISP attribute of type t and the given value can be found by: one indicator for a
-// plain type, up to two for a composite one, none for a value that does not fit its type (a network among
-// addresses, say) or for a type that is never compared.
+// plain type, up to two for a composite one, none for a value that does not fit its type or for a type that is
+// never compared. A network among addresses has an indicator of a family of its own.
 func Indicators(t Type, value string) []Indicator {
 	if f, ok := families[t]; ok {
 		return appendIndicator(nil, f, t, value)
@@ -169,6 +171,11 @@ func appendIndicator(to []Indicator, f Family, t Type, value string) []Indicator
 	if f == "" {
 		return to
 	}
+	if f == familyIP {
+		if network, ok := networkOf(value); ok {
+			return append(to, Indicator{familyNetwork, network})
+		}
+	}
 	normal, err := t.Normal(value)
 	if err != nil {
 		return to
@@ -183,7 +190,7 @@ func (f Family) lead() Type {
 		return "ip-dst"
 	case familyHost:
 		return "hostname"
-	case familyURL, familyEmail, familyFilename, familyCVE, "":
+	case familyURL, familyEmail, familyFilename, familyCVE, familyNetwork, "":
 	}
 	return Type(f)
 }

@@ -38,6 +38,7 @@ type (
 		Event     wireEvent     `json:"Event"`
 		Tag       []wireTag     `json:"Tag"`
 		Warnings  []wireWarning `json:"warnings"`
+		Decay     []wireDecay   `json:"decay_score"`
 	}
 	wireEvent struct {
 		ID            loose     `json:"id"`
@@ -49,6 +50,7 @@ type (
 		Published     looseFlag `json:"published"`
 		Orgc          struct {
 			Name loose `json:"name"`
+			UUID loose `json:"uuid"`
 		} `json:"Orgc"`
 		Tag []wireTag `json:"Tag"`
 	}
@@ -57,6 +59,9 @@ type (
 	}
 	wireWarning struct {
 		Name loose `json:"warninglist_name"`
+	}
+	wireDecay struct {
+		Score loose `json:"score"`
 	}
 )
 
@@ -129,6 +134,7 @@ func (w wireAttribute) attribute() enrich.Attribute {
 		Timestamp: epoch(w.Timestamp), FirstSeen: string(w.FirstSeen), LastSeen: string(w.LastSeen),
 		Event: enrich.Event{
 			ID: string(w.Event.ID), UUID: string(w.Event.UUID), Info: string(w.Event.Info), Org: string(w.Event.Orgc.Name),
+			OrgUUID:     string(w.Event.Orgc.UUID),
 			ThreatLevel: enrich.ThreatLevel(number(w.Event.ThreatLevelID)),
 			Date:        string(w.Event.Date), Published: bool(w.Event.Published),
 		},
@@ -142,6 +148,11 @@ func (w wireAttribute) attribute() enrich.Attribute {
 	for _, t := range slices.Concat(w.Tag, w.Event.Tag) {
 		if name := string(t.Name); name != "" && !slices.Contains(a.Tags, name) {
 			a.Tags = append(a.Tags, name)
+		}
+	}
+	for _, d := range w.Decay {
+		if score, err := strconv.ParseFloat(string(d.Score), 64); err == nil && (a.DecayScore == nil || score > *a.DecayScore) {
+			a.DecayScore = &score
 		}
 	}
 	for _, l := range w.Warnings {

@@ -8,14 +8,13 @@ package misp
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+	"github.com/tidwall/gjson"
 
 	"custom-misp/engine"
 )
@@ -35,7 +35,13 @@ type Config struct {
 	Key string
 	// CA holds the certificates (PEM) to trust instead of the system's; empty for the system's.
 	CA []byte
-	// InsecureSkipVerify accepts any certificate.
+	// Certificate is what to show to a server that asks for a client certificate; nil for none.
+	Certificate *tls.Certificate
+	// Pins, if not empty, accepts only a server with a certificate whose public key has one of these SHA-256
+	// sums (of the SubjectPublicKeyInfo, RFC 7469), its own or that of an authority above it. The certificate
+	// has to be trusted besides.
+	Pins [][sha256.Size]byte
+	// InsecureSkipVerify accepts any certificate that the pins let through.
 	InsecureSkipVerify bool
 	// Timeout bounds one try; 0 for five seconds.
 	Timeout time.Duration
@@ -47,26 +53,23 @@ type Config struct {
 	Filter engine.Filter
 	// UserAgent names the program to MISP; empty for none.
 	UserAgent string
+	// Now is the clock that the age of an attribute is told by; nil for the machine's.
+	Now func() time.Time
 	// Logger is told of retries, at debug level; nil for silence.
 	Logger *slog.Logger
 }
 
 // Client asks one MISP server. It implements the Lookup of package enrich and is safe for concurrent use.
 type Client struct {
-	search    string // address of the search
+	base      *url.URL
 	host      string // for errors
 	key       string
 	userAgent string
 	maxAnswer int64
 	filter    engine.Filter
+	now       func() time.Time
 	http      *retryablehttp.Client
 }
-
-const (
-	firstWait = 100 * time.Millisecond // before the first retry, doubled for each further one
-	longWait  = 5 * time.Second        // the longest of these
-	patience  = time.Minute            // the longest wait that the server may ask for if the caller sets no deadline
-)
 
 // New checks the configuration. It does not talk to MISP. Errors never contain the key.
 func New(c Config) (*Client, error) {
@@ -83,12 +86,12 @@ func New(c Config) (*Client, error) {
 	if c.MaxAnswer <= 0 {
 		c.MaxAnswer = 32 << 20
 	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // as configured
-	if len(c.CA) > 0 {
-		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(c.CA) {
-			return nil, errors.New("the CA file holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-		}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	tlsConfig, err := c.tls()
+	if err != nil {
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = tlsConfig
@@ -116,8 +119,8 @@ func New(c Config) (*Client, error) {
 		}
 	}
 	return &Client{
-		search: base.JoinPath("attributes", "restSearch").String(), host: base.Host, key: c.Key,
-		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, filter: c.Filter, http: rc,
+		base: base, host: base.Host, key: c.Key,
+		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
 
@@ -149,8 +152,39 @@ func validPort(port string) bool {
 	return err == nil && n > 0
 }
 
-// wholeAnswers reads an answer to its end before anybody sees its status, so that one that breaks off counts as
-// a lost connection and is asked for again.
+// post sends a question and returns the answer: JSON, of status 200. Errors are [enrich.Trouble].
+func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	data, _, err := c.do(ctx, http.MethodPost, path, body)
+	return data, err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
+	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), method, c.base.JoinPath(path).String(), body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask MISP: %w", err)
+	}
+	// Without this type MISP would ignore the question and answer with everything it has.
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Authorization", c.key)
+	req.Header.Set("User-Agent", c.userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, c.connectionTrouble(err)
+	}
+	defer resp.Body.Close()            //nolint:errcheck // only read
+	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
+	if err != nil {
+		return nil, nil, c.connectionTrouble(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, nil, c.statusTrouble(resp, data)
+	}
+	return data, resp.Header, nil
+}
+
+// wholeAnswers reads an answer to its end before anybody sees its status, so that one that breaks off, or is not
+// what MISP answers with, counts as no answer and is asked for again.
 type wholeAnswers struct {
 	transport http.RoundTripper
 	max       int64 // bytes; one more is read, to tell that there are more
@@ -167,94 +201,42 @@ func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the answer broke off: %w", err)
 	}
+	if resp.StatusCode == http.StatusOK {
+		if err := w.check(resp.Header.Get("Content-Type"), data); err != nil {
+			return nil, err
+		}
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(data))
 	return resp, nil
 }
 
-// tries counts the tries of one question. It travels in the context, because that is all that checkRetry is
-// given.
-type tries struct{}
-
-func withTries(ctx context.Context) context.Context { return context.WithValue(ctx, tries{}, new(int)) }
-
-// checkRetry says whether another try may help: after a lost connection, a rate limit and a failing server, and
-// only if there is time for the wait before it. Otherwise the trouble at hand is the answer, which says more
-// than that time ran out.
-func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, ctx.Err()
+// check returns why an answer of status 200 is none of MISP's.
+func (w wholeAnswers) check(contentType string, data []byte) error {
+	const proxy = "is misp.url the address of MISP itself, and no proxy or login page in between?"
+	kind, _, _ := mime.ParseMediaType(contentType)
+	switch {
+	case int64(len(data)) > w.max:
+		return badAnswer{
+			fmt.Sprintf("answered with more than %d bytes", w.max),
+			"this is no answer to a question for a few values; see what stands between here and MISP", true,
+		}
+	case kind == "":
+		return badAnswer{"answered with something of no known type instead of JSON", proxy, false}
+	case kind != "application/json":
+		return badAnswer{fmt.Sprintf("answered with %s instead of JSON", kind), proxy, false}
+	case len(data) == 0:
+		return badAnswer{"answered with nothing", proxy, false}
+	case !gjson.ValidBytes(data):
+		return badAnswer{"answered with JSON that breaks off or is broken", "see MISP's own logs, app/tmp/logs/error.log, and what stands between here and MISP", false}
 	}
-	wait := firstWait
-	if n, ok := ctx.Value(tries{}).(*int); ok {
-		wait = min(firstWait<<min(*n, 10), longWait)
-		*n++
-	}
-	if err != nil {
-		return !permanent(err) && timeFor(ctx, wait), nil
-	}
-	switch resp.StatusCode {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return timeFor(ctx, max(wait, askedWait(resp))), nil
-	}
-	return false, nil
+	return nil
 }
 
-// timeFor reports whether there is time for a wait, and for a try after it.
-func timeFor(ctx context.Context, wait time.Duration) bool {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return wait <= patience
-	}
-	return time.Until(deadline) > wait
+// badAnswer is an answer of status 200 that is none.
+type badAnswer struct {
+	what, remedy string
+	permanent    bool // a second try would cost as much and end the same
 }
 
-// permanent reports whether a connection failed for a reason that a second try meets again.
-func permanent(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	return noTLS(err) || refusedTLS(err)
-}
-
-// noTLS reports whether the other side does not speak TLS, or speaks it where plain HTTP was asked for.
-func noTLS(err error) bool {
-	var record tls.RecordHeaderError
-	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)
-}
-
-// refusedTLS reports whether the other side ended the TLS handshake with an alert: over the version, the ciphers,
-// or a client certificate that it wants.
-func refusedTLS(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
-}
-
-// backoff waits as long as MISP asked for, else from a tenth of a second on, doubling, half of it by chance, so
-// that callers that failed together do not come back together.
-func backoff(shortest, longest time.Duration, attempt int, resp *http.Response) time.Duration {
-	if wait := askedWait(resp); wait > 0 {
-		return wait
-	}
-	wait := min(shortest<<min(attempt, 10), longest)
-	return wait/2 + rand.N(wait/2+1) //nolint:gosec // to spread retries, nothing secret
-}
-
-// askedWait returns how long the server wants to be left alone, 0 if it does not say. MISP tells in a header of
-// its own, in seconds, when its rate limit ends.
-func askedWait(resp *http.Response) time.Duration {
-	if resp == nil {
-		return 0
-	}
-	after := resp.Header.Get("Retry-After")
-	if at, err := http.ParseTime(after); err == nil {
-		return max(0, time.Until(at))
-	}
-	if after == "" && resp.StatusCode == http.StatusTooManyRequests {
-		after = resp.Header.Get("X-Rate-Limit-Reset")
-	}
-	if seconds, err := strconv.Atoi(after); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, 24*60*60)) * time.Second
-	}
-	return 0
-}
+// Error implements error.
+func (b badAnswer) Error() string { return b.what }

@@ -146,7 +146,7 @@ func TestLookupReadsTheAttribute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Attribute: enrich.Attribute{
+	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Kind: engine.MatchExact, Attribute: enrich.Attribute{
 		ID: "6", UUID: "uuid of 2620:4f:8000::bad", Type: "ip-src", Category: "c", Value: "2620:4f:8000::bad", ToIDs: true,
 		Timestamp: time.Unix(1790000000, 0).UTC(), Tags: []string{"tlp:amber"},
 		Event: enrich.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true},
@@ -161,7 +161,10 @@ func TestQuestion(t *testing.T) {
 	yes, no := true, false
 	ask := func(config *bool, observables ...engine.Observable) []misptest.Request {
 		before := len(server.Requests())
-		c := client(t, func(c *misp.Config) { c.Filter.ToIDs, c.UserAgent = config, "custom-misp/test" }, server.URL)
+		c := client(t, func(c *misp.Config) {
+			c.Filter = engine.Filter{ToIDs: config, MatchKinds: []engine.MatchKind{engine.MatchExact}}
+			c.UserAgent = "custom-misp/test"
+		}, server.URL)
 		if _, err := c.Lookup(context.Background(), observables); err != nil {
 			t.Fatal(err)
 		}
@@ -277,13 +280,18 @@ func TestBatches(t *testing.T) {
 	server := misptest.New(t, feed())
 	var many []engine.Observable
 	for i := range 1200 {
-		many = append(many, observable("ip-dst", fmt.Sprintf("192.175.%d.%d", i/250, i%250)))
+		many = append(many, observable("md5", fmt.Sprintf("%032x", i+1)))
 	}
 	if _, err := client(t, nil, server.URL).Lookup(context.Background(), many); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(server.Requests()); n != 3 {
+	if n := len(server.Requests()); n != 2 {
 		t.Errorf("%d questions", n)
+	}
+	for _, r := range server.Requests() {
+		if n := len(r.Body["value"].(map[string]any)["OR"].([]any)); n > 1000 {
+			t.Errorf("%d values in one question", n)
+		}
 	}
 }
 

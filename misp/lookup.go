@@ -4,13 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
-	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/go-retryablehttp"
+	"time"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -19,7 +15,7 @@ import (
 const (
 	maxValues = 1000 // in one question: the cost of a value has long stopped falling
 	pageSize  = 5000 // attributes in one answer; a question without a limit may be answered with duplicates
-	maxPages  = 20
+	maxPages  = 20   // of one question
 )
 
 // question is the body of a search. The form of value matters: in a list of its own under OR, MISP takes "!",
@@ -38,36 +34,96 @@ type question struct {
 	IncludeContext         bool          `json:"includeContext"`
 	IncludeEventTags       bool          `json:"includeEventTags"`
 	IncludeWarninglistHits bool          `json:"includeWarninglistHits"`
+	IncludeDecayScore      bool          `json:"includeDecayScore,omitempty"` // costs MISP time, so only where a filter needs it
 }
 
-// Lookup asks MISP for all observables in one question, or in one for each thousand values. Errors are
-// [enrich.Trouble].
-func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	var matches []enrich.Match
-	for batch := range slices.Chunk(askable(observables), maxValues/2) { // some are asked for in two forms
-		found, err := c.lookup(ctx, batch)
-		if err != nil {
-			return nil, err
+// An inquiry is a question together with what each value in it was asked for.
+type inquiry struct {
+	question question
+	asked    map[engine.Indicator][]asking
+}
+
+// An asking is one reason why an indicator is asked for.
+type asking struct {
+	observable engine.Observable
+	filter     engine.Filter
+	relation   engine.Relation
+}
+
+// inquire puts observables into as few questions as they fit in.
+func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
+	var inquiries []inquiry
+	values := map[string]bool{}
+	for _, o := range observables {
+		f := o.Filter.Over(base)
+		related := slices.DeleteFunc(o.Related(), func(r engine.Relation) bool {
+			return !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o)
+		})
+		if len(related) == 0 {
+			continue
 		}
-		matches = append(matches, found...)
+		if len(inquiries) == 0 || len(values)+len(related)+1 > maxValues { // the first may have two spellings
+			values = map[string]bool{}
+			inquiries = append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
+		}
+		inquiries[len(inquiries)-1].add(o, f, related, values)
 	}
-	return matches, nil
+	for i := range inquiries {
+		inquiries[i].question.seal()
+	}
+	return inquiries
 }
 
-// askable leaves out what cannot be asked for as it stands: a % at either end is a wildcard, in whatever form.
-func askable(observables []engine.Observable) []engine.Observable {
-	return slices.DeleteFunc(slices.Clone(observables), func(o engine.Observable) bool {
-		v := strings.TrimSpace(o.Value)
-		return v == "" || strings.HasPrefix(v, "%") || strings.HasSuffix(v, "%") || len(o.Type.Family().Asks()) == 0
-	})
+// askable reports whether the value of an observable can be asked for as it stands: a % at either end is a
+// wildcard, in whatever form.
+func askable(o engine.Observable) bool {
+	v := strings.TrimSpace(o.Value)
+	return v != "" && !strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%") && len(o.Type.Family().Asks()) > 0
+}
+
+func newQuestion() question {
+	return question{
+		ReturnFormat: "json", Limit: pageSize, Page: 1, Order: "Attribute.id asc",
+		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: true, ToIDs: 1,
+	}
+}
+
+// add puts an observable into an inquiry. values are those that are in it already.
+func (i *inquiry) add(o engine.Observable, f engine.Filter, related []engine.Relation, values map[string]bool) {
+	q := &i.question
+	for _, r := range related {
+		forms := []string{r.Indicator.Key}
+		if r.Kind == engine.MatchExact {
+			forms = spellings(o)
+		}
+		for _, v := range forms {
+			if !values[v] {
+				values[v] = true
+				q.Value.OR = append(q.Value.OR, v)
+			}
+		}
+		q.Type = append(q.Type, r.Indicator.Family.Asks()...)
+		i.asked[r.Indicator] = append(i.asked[r.Indicator], asking{o, f, r})
+	}
+	if f.ToIDs == nil || !*f.ToIDs {
+		q.ToIDs = 0
+	}
+	q.IncludeDecayScore = q.IncludeDecayScore || f.MinDecayScore != nil && *f.MinDecayScore > 0
+}
+
+// seal brings a question that is complete into the one form that it is sent in.
+func (q *question) seal() {
+	slices.Sort(q.Value.OR)
+	slices.Sort(q.Type)
+	q.Type = slices.Compact(q.Type)
 }
 
 // Questions returns what MISP would be asked for the observables, under the configured filter: the body of each
 // request, of the first page. It asks nobody.
 func Questions(observables []engine.Observable, filter engine.Filter) ([]json.RawMessage, error) {
 	var bodies []json.RawMessage
-	for batch := range slices.Chunk(askable(observables), maxValues/2) {
-		body, err := json.Marshal(newQuestion(batch, filter))
+	for _, i := range inquire(observables, filter) {
+		body, err := json.Marshal(i.question)
 		if err != nil {
 			return nil, fmt.Errorf("question to MISP: %w", err)
 		}
@@ -76,47 +132,50 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 	return bodies, nil
 }
 
-func newQuestion(observables []engine.Observable, filter engine.Filter) question {
-	q := question{
-		ReturnFormat: "json", Limit: pageSize, Page: 1, Order: "Attribute.id asc",
-		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: true, ToIDs: 1,
-	}
-	for _, o := range observables {
-		q.Value.OR = append(q.Value.OR, spellings(o)...)
-		q.Type = append(q.Type, o.Type.Family().Asks()...)
-		if f := o.Filter.Over(filter); f.ToIDs == nil || !*f.ToIDs {
-			q.ToIDs = 0
+// Lookup asks MISP for all observables in one question, or in one for each thousand values. Errors are
+// [enrich.Trouble].
+func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var matches []enrich.Match
+	for _, i := range inquire(observables, c.filter) {
+		found, err := c.lookup(ctx, i)
+		if err != nil {
+			return nil, err
 		}
+		matches = append(matches, found...)
 	}
-	slices.Sort(q.Value.OR)
-	q.Value.OR = slices.Compact(q.Value.OR)
-	slices.Sort(q.Type)
-	q.Type = slices.Compact(q.Type)
-	return q
+	return matches, nil
 }
 
-func (c *Client) lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	q := newQuestion(observables, c.filter)
-	asked := map[engine.Indicator][]engine.Observable{}
-	for _, o := range observables {
-		asked[o.Indicator()] = append(asked[o.Indicator()], o)
-	}
+func (c *Client) lookup(ctx context.Context, i inquiry) ([]enrich.Match, error) {
 	var matches []enrich.Match
-	for ; q.Page <= maxPages; q.Page++ {
-		attributes, err := c.ask(ctx, q)
+	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
+		attributes, err := c.ask(ctx, i.question)
 		if err != nil {
 			return nil, err
 		}
 		for _, a := range attributes {
 			if !a.Deleted {
-				matches = append(matches, c.matches(a.attribute(), asked)...)
+				matches = append(matches, i.matches(a.attribute(), c.now())...)
 			}
 		}
-		if len(attributes) < pageSize {
-			break
+		if len(attributes) < pageSize { // the count that MISP gives in a header is wrong
+			return matches, nil
+		}
+		if !slices.ContainsFunc(attributes, i.question.answers) {
+			return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %d attributes, none of which was asked for", pageSize),
+				"does something between here and MISP drop the question or its Content-Type?", nil)
 		}
 	}
-	return matches, nil
+	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes for %d values", maxPages*pageSize, len(i.question.Value.OR)),
+		"no value has so many; see what MISP answers", nil)
+}
+
+// answers reports whether an attribute is an answer to the question as MISP may understand it: its value, or a
+// half of it, was asked for.
+func (q *question) answers(w wireAttribute) bool {
+	return slices.ContainsFunc(strings.Split(string(w.Value), "|"), func(half string) bool {
+		return slices.ContainsFunc(q.Value.OR, func(asked string) bool { return strings.EqualFold(asked, half) })
+	})
 }
 
 // spellings returns the forms in which MISP may have stored the value of an observable: it strips the letters of
@@ -133,12 +192,12 @@ func spellings(o engine.Observable) []string {
 
 // matches pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP
 // takes é for e and a full-width letter for a plain one.
-func (c *Client) matches(a enrich.Attribute, asked map[engine.Indicator][]engine.Observable) []enrich.Match {
+func (i inquiry) matches(a enrich.Attribute, now time.Time) []enrich.Match {
 	var matches []enrich.Match
-	for _, i := range engine.Indicators(a.Type, a.Value) {
-		for _, o := range asked[i] {
-			if enrich.Accepts(o.Filter.Over(c.filter), a) {
-				matches = append(matches, enrich.Match{Observable: o, Attribute: a})
+	for _, indicator := range engine.Indicators(a.Type, a.Value) {
+		for _, why := range i.asked[indicator] {
+			if why.relation.Fits(a.Type) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
+				matches = append(matches, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
 			}
 		}
 	}
@@ -151,34 +210,9 @@ func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask MISP: %w", err)
 	}
-	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), http.MethodPost, c.search, body)
+	data, err := c.post(ctx, "attributes/restSearch", body)
 	if err != nil {
-		return nil, fmt.Errorf("ask MISP: %w", err)
-	}
-	// Without this type MISP would ignore the question and answer with everything it has.
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Authorization", c.key)
-	req.Header.Set("User-Agent", c.userAgent)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.connectionTrouble(err)
-	}
-	defer resp.Body.Close()            //nolint:errcheck // only read
-	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
-	if err != nil {
-		return nil, c.connectionTrouble(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, c.statusTrouble(resp, data)
-	}
-	if int64(len(data)) > c.maxAnswer {
-		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than %d bytes", c.maxAnswer),
-			"this is no answer to a question for a few values; see what stands between here and MISP", nil)
-	}
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %s instead of JSON", describeKind(kind)),
-			"is misp.url the address of MISP itself, and no proxy or login page in between?", nil)
+		return nil, err
 	}
 	attributes, err := decodeAnswer(data)
 	if err != nil {
@@ -186,11 +220,4 @@ func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
 			"is misp.url the address of MISP itself?", err)
 	}
 	return attributes, nil
-}
-
-func describeKind(kind string) string {
-	if kind == "" {
-		return "something of no known type"
-	}
-	return kind
 }

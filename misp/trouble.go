@@ -93,6 +93,13 @@ func (c *Client) connectionTrouble(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		cause = u.Err // without the address, which is named anyway
 	}
+	if bad, ok := errors.AsType[badAnswer](err); ok {
+		return c.trouble(enrich.CodeBadAnswer, bad.what, bad.remedy, err)
+	}
+	if pin, ok := errors.AsType[errPin](err); ok {
+		return c.trouble(enrich.CodeTLS, "is not the server that is pinned: "+pin.Error(),
+			"if MISP has a new key, pin it with misp.pins; otherwise somebody is in between", err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return c.certificateTrouble(err, cause)
 	}

@@ -56,14 +56,14 @@ func TestTrouble(t *testing.T) {
 		{"502", text(502, "text/html", "<html>"), enrich.CodeUnavailable, "answered 502", 3},
 		{"503", text(503, "text/html", "<html>"), enrich.CodeUnavailable, "answered 503", 3},
 		{"504", text(504, "text/html", "<html>"), enrich.CodeUnavailable, "answered 504", 3},
-		{"HTML with 200", text(200, "text/html; charset=UTF-8", "<html>login</html>"), enrich.CodeBadAnswer, "answered with text/html instead of JSON", 1},
-		{"no type", text(200, "", `{"response":{"Attribute":[]}}`), enrich.CodeBadAnswer, "instead of JSON", 1},
-		{"empty", text(200, "application/json", ""), enrich.CodeBadAnswer, "not a search result", 1},
+		{"HTML with 200", text(200, "text/html; charset=UTF-8", "<html>login</html>"), enrich.CodeBadAnswer, "answered with text/html instead of JSON", 3},
+		{"no type", text(200, "", `{"response":{"Attribute":[]}}`), enrich.CodeBadAnswer, "instead of JSON", 3},
+		{"empty", text(200, "application/json", ""), enrich.CodeBadAnswer, "answered with nothing", 3},
 		{"other JSON", text(200, "application/json", `{"response":[]}`), enrich.CodeBadAnswer, "not a search result", 1},
 		{"no list", text(200, "application/json", `{"response":{"Attribute":null}}`), enrich.CodeBadAnswer, "no list response.Attribute", 1},
 		{"an object for the list", text(200, "application/json", `{"response":{"Attribute":{"1":{}}}}`), enrich.CodeBadAnswer, "no list response.Attribute", 1},
 		{"a list of errors", text(200, "application/json", `{"response":{"Attribute":["`+misptest.Key+`"]}}`), enrich.CodeBadAnswer, "something without a type among its attributes", 1},
-		{"truncated JSON", text(200, "application/json", `{"response":{"Attribute":[{"id":"1"`), enrich.CodeBadAnswer, "unexpected end of JSON", 1},
+		{"truncated JSON", text(200, "application/json", `{"response":{"Attribute":[{"id":"1"`), enrich.CodeBadAnswer, "JSON that breaks off", 3},
 		{"too long", text(200, "application/json", `{"response":{"Attribute":[]}}`+strings.Repeat(" ", 5000)), enrich.CodeBadAnswer, "more than 4096 bytes", 1},
 		{"answer breaks off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")

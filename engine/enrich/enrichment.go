@@ -48,8 +48,11 @@ type Body struct {
 	TLP          string     `json:"tlp,omitempty"` // the strictest of its tlp: tags, without the prefix
 	MitreID      []string   `json:"mitre_id,omitempty"`
 	Warninglists []string   `json:"warninglists,omitempty"`
-	Link         string     `json:"link,omitempty"` // to the MISP event, for a browser
+	DecayScore   string     `json:"decay_score,omitempty"` // 0.0 to 100.0, by the decaying model that gives it most
+	Link         string     `json:"link,omitempty"`        // to the MISP event, for a browser
 
+	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
+	MatchKind string `json:"match_kind,omitempty"`
 	// All attributes that matched.
 	MatchCount string   `json:"match_count,omitempty"`
 	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
@@ -220,15 +223,15 @@ func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches
 		filter *engine.Filter
 	}
 	accepted := map[key]bool{}
-	attributes := map[engine.Indicator][]Attribute{}
+	found := map[engine.Indicator][]Match{}
 	for _, m := range matches {
 		i := m.Observable.Indicator()
 		accepted[key{i, m.Observable.Filter}] = true
-		same := func(o Attribute) bool {
-			return o.UUID == m.Attribute.UUID && o.ID == m.Attribute.ID && o.Value == m.Attribute.Value
+		same := func(o Match) bool {
+			return o.Attribute.UUID == m.Attribute.UUID && o.Attribute.ID == m.Attribute.ID && o.Attribute.Value == m.Attribute.Value
 		}
-		if !slices.ContainsFunc(attributes[i], same) {
-			attributes[i] = append(attributes[i], m.Attribute)
+		if !slices.ContainsFunc(found[i], same) {
+			found[i] = append(found[i], m)
 		}
 	}
 	var merged []engine.Observable
@@ -247,14 +250,14 @@ func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches
 	}
 	var events []Enrichment
 	for _, o := range merged {
-		events = append(events, p.enrichment(a, o, attributes[o.Indicator()]))
+		events = append(events, p.enrichment(a, o, found[o.Indicator()]))
 	}
 	return events
 }
 
-func (p *Pipeline) enrichment(a Alert, o engine.Observable, attributes []Attribute) Enrichment {
-	slices.SortStableFunc(attributes, compareStrength)
-	lead := attributes[0]
+func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enrichment {
+	slices.SortStableFunc(matches, compareStrength)
+	lead := matches[0].Attribute
 	b := Body{
 		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: string(lead.Type),
 		UUID: lead.UUID, ToIDs: strconv.FormatBool(lead.ToIDs), Comment: lead.Comment,
@@ -265,7 +268,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, attributes []Attribu
 			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
 		},
 		Tags: lead.Tags, TLP: tlp(lead.Tags), MitreID: mitreIDs(lead.Tags), Warninglists: lead.Warninglists,
-		MatchCount: strconv.Itoa(len(attributes)),
+		MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
 		Observable: &ObservableBody{
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
 		},
@@ -277,9 +280,12 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, attributes []Attribu
 	if p.Link != "" && lead.Event.ID != "" {
 		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
 	}
-	for _, at := range attributes {
-		if !slices.Contains(b.EventIDs, at.Event.ID) {
-			b.EventIDs = append(b.EventIDs, at.Event.ID)
+	if lead.DecayScore != nil {
+		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)
+	}
+	for _, m := range matches {
+		if id := m.Attribute.Event.ID; !slices.Contains(b.EventIDs, id) {
+			b.EventIDs = append(b.EventIDs, id)
 		}
 	}
 	b.Source.Context = map[string]string{}

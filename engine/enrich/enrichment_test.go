@@ -43,8 +43,8 @@ func (l list) Lookup(_ context.Context, observables []engine.Observable) ([]enri
 	for _, a := range l {
 		for _, i := range engine.Indicators(a.Type, a.Value) {
 			for _, o := range observables {
-				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), a) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a})
+				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), engine.MatchExact, a, time.Now()) {
+					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
 				}
 			}
 		}
@@ -333,7 +333,19 @@ func TestEventFits(t *testing.T) {
 
 func TestAccepts(t *testing.T) {
 	yes, no := true, false
-	a := enrich.Attribute{ToIDs: false, Tags: []string{"tlp:amber", "Type:OSINT"}, Warninglists: []string{"resolvers"}}
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	age := func(s string) *engine.Age {
+		a, err := engine.ParseAge(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &a
+	}
+	a := enrich.Attribute{
+		ToIDs: false, Tags: []string{"tlp:amber", "Type:OSINT"}, Warninglists: []string{"resolvers"},
+		Timestamp: now.AddDate(0, 0, -60), LastSeen: "2026-10-22T00:00:00.000000+00:00", DecayScore: new(42.5),
+		Event: enrich.Event{Org: "EXAMPLE-CERT", OrgUUID: "55f6ea5e-0000-4000-8000-000000000000", ThreatLevel: 2},
+	}
 	for name, tt := range map[string]struct {
 		f    engine.Filter
 		want bool
@@ -341,17 +353,37 @@ func TestAccepts(t *testing.T) {
 		"nothing asked":         {engine.Filter{}, true},
 		"to_ids":                {engine.Filter{ToIDs: &yes}, false},
 		"to_ids false":          {engine.Filter{ToIDs: &no}, true},
+		"published":             {engine.Filter{Published: &yes}, false},
+		"published false":       {engine.Filter{Published: &no}, true},
 		"warninglists":          {engine.Filter{Warninglists: &yes}, false},
 		"tag":                   {engine.Filter{Tags: []string{"x", "type:osint"}}, true},
 		"tag with any rest":     {engine.Filter{Tags: []string{"TLP:*"}}, true},
 		"other tag":             {engine.Filter{Tags: []string{"tlp:am"}}, false},
 		"excluded tag":          {engine.Filter{ExcludeTags: []string{"tlp:*"}}, false},
 		"other tag excluded":    {engine.Filter{ExcludeTags: []string{"tlp:red"}}, true},
-		"mapping over the site": {(&engine.Filter{ToIDs: &no}).Over(engine.Filter{ToIDs: &yes, Tags: []string{"tlp:amber"}}), true},
+		"threat level":          {engine.Filter{MinThreatLevel: "medium"}, true},
+		"higher threat level":   {engine.Filter{MinThreatLevel: "high"}, false},
+		"any threat level":      {engine.Filter{MinThreatLevel: "undefined"}, true},
+		"seen recently":         {engine.Filter{MaxAge: age("30d")}, true},
+		"not seen so recently":  {engine.Filter{MaxAge: age("72h")}, false},
+		"any age":               {engine.Filter{MaxAge: age("0")}, true},
+		"decay score":           {engine.Filter{MinDecayScore: new(42)}, true},
+		"higher decay score":    {engine.Filter{MinDecayScore: new(43)}, false},
+		"organisation":          {engine.Filter{Orgs: []string{"x", "example-cert"}}, true},
+		"organisation by UUID":  {engine.Filter{Orgs: []string{"55F6EA5E-0000-4000-8000-000000000000"}}, true},
+		"other organisation":    {engine.Filter{Orgs: []string{"EXAMPLE"}}, false},
+		"excluded organisation": {engine.Filter{ExcludeOrgs: []string{"Example-CERT"}}, false},
+		"kind":                  {engine.Filter{MatchKinds: []engine.MatchKind{engine.MatchNetwork, engine.MatchExact}}, true},
+		"other kind":            {engine.Filter{MatchKinds: []engine.MatchKind{engine.MatchNetwork}}, false},
+		"mapping over the site": {(&engine.Filter{ToIDs: &no, MaxAge: age("0")}).Over(engine.Filter{ToIDs: &yes, Tags: []string{"tlp:amber"}, MaxAge: age("1d")}), true},
 	} {
-		if got := enrich.Accepts(tt.f, a); got != tt.want {
+		if got := enrich.Accepts(tt.f, engine.MatchExact, a, now); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
+	}
+	unscored := enrich.Attribute{}
+	if !enrich.Accepts(engine.Filter{MinDecayScore: new(50)}, engine.MatchExact, unscored, now) {
+		t.Error("what no model scores was rejected")
 	}
 }
 

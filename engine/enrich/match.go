@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type Lookup interface {
 type Match struct {
 	Observable engine.Observable
 	Attribute  Attribute
+	// Kind says how the two relate: the same value, or one that the other is a part of.
+	Kind engine.MatchKind
 }
 
 // An Attribute is a MISP attribute with what is worth knowing of its event. Texts are as MISP gives them.
@@ -37,6 +40,7 @@ type Attribute struct {
 	LastSeen     string    // ISO 8601, empty if not known
 	Tags         []string  // its own first, then those of the event; without repeats
 	Warninglists []string  // names of the enabled MISP warninglists that hold the value
+	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if none has one
 	Event        Event
 }
 
@@ -46,6 +50,7 @@ type Event struct {
 	UUID        string
 	Info        string
 	Org         string // name of the creator organisation
+	OrgUUID     string // its UUID
 	ThreatLevel ThreatLevel
 	Analysis    Analysis
 	Date        string // YYYY-MM-DD
@@ -75,18 +80,41 @@ func word(words []string, i int) string {
 	return words[i]
 }
 
-// Accepts reports whether f lets a count as a match.
-func Accepts(f engine.Filter, a Attribute) bool {
-	if f.ToIDs != nil && *f.ToIDs && !a.ToIDs {
+// Accepts reports whether f lets a count as a match of a kind, now.
+func Accepts(f engine.Filter, kind engine.MatchKind, a Attribute, now time.Time) bool {
+	switch {
+	case !f.Wants(kind),
+		set(f.ToIDs) && !a.ToIDs,
+		set(f.Published) && !a.Event.Published,
+		set(f.Warninglists) && len(a.Warninglists) > 0,
+		len(f.Tags) > 0 && !anyTag(f.Tags, a.Tags),
+		anyTag(f.ExcludeTags, a.Tags),
+		len(f.Orgs) > 0 && !anyOrg(f.Orgs, a.Event),
+		anyOrg(f.ExcludeOrgs, a.Event),
+		f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
 		return false
 	}
-	if f.Warninglists != nil && *f.Warninglists && len(a.Warninglists) > 0 {
+	if i := slices.Index(engine.ThreatLevels, f.MinThreatLevel); i >= 0 && a.Event.ThreatLevel.rank() > i+1 {
 		return false
 	}
-	if len(f.Tags) > 0 && !anyTag(f.Tags, a.Tags) {
-		return false
+	return f.MaxAge == nil || *f.MaxAge <= 0 || now.Sub(a.lastHeardOf()) <= time.Duration(*f.MaxAge)
+}
+
+func set(flag *bool) bool { return flag != nil && *flag }
+
+func anyOrg(orgs []string, e Event) bool {
+	return slices.ContainsFunc(orgs, func(o string) bool {
+		return e.Org != "" && strings.EqualFold(o, e.Org) || e.OrgUUID != "" && strings.EqualFold(o, e.OrgUUID)
+	})
+}
+
+// lastHeardOf returns when a was last changed or seen, whichever is later.
+func (a Attribute) lastHeardOf() time.Time {
+	seen, err := time.Parse(time.RFC3339, a.LastSeen)
+	if err == nil && seen.After(a.Timestamp) {
+		return seen
 	}
-	return !anyTag(f.ExcludeTags, a.Tags)
+	return a.Timestamp
 }
 
 func anyTag(patterns, tags []string) bool {
@@ -100,22 +128,19 @@ func anyTag(patterns, tags []string) bool {
 	})
 }
 
-// compareStrength orders attributes with the strongest first: flagged for detection, then by threat level, then
-// the newest. Equal ones are ordered by UUID, so that the same answer always gives the same event.
-func compareStrength(a, b Attribute) int {
-	if a.ToIDs != b.ToIDs {
-		if a.ToIDs {
-			return -1
-		}
-		return 1
-	}
-	if d := a.Event.ThreatLevel.rank() - b.Event.ThreatLevel.rank(); d != 0 {
-		return d
-	}
-	if d := b.Timestamp.Compare(a.Timestamp); d != 0 {
-		return d
-	}
-	return strings.Compare(a.UUID, b.UUID)
+// compareStrength orders matches with the strongest first: flagged for detection, then the closest kind, then by
+// threat level, then the newest. Equal ones are ordered by UUID, so that the same answer always gives the same
+// event.
+func compareStrength(a, b Match) int {
+	kind := func(m Match) int { return slices.Index(engine.MatchKinds(), m.Kind) }
+	flag := map[bool]int{true: 0, false: 1}
+	return cmp.Or(
+		cmp.Compare(flag[a.Attribute.ToIDs], flag[b.Attribute.ToIDs]),
+		cmp.Compare(kind(a), kind(b)),
+		cmp.Compare(a.Attribute.Event.ThreatLevel.rank(), b.Attribute.Event.ThreatLevel.rank()),
+		b.Attribute.Timestamp.Compare(a.Attribute.Timestamp),
+		cmp.Compare(a.Attribute.UUID, b.Attribute.UUID),
+	)
 }
 
 func (l ThreatLevel) rank() int {
@@ -124,3 +149,11 @@ func (l ThreatLevel) rank() int {
 	}
 	return int(l)
 }
+
+type oneTry struct{}
+
+// WithOneTry tells a [Lookup] to try once: it is likely to fail, and somebody waits.
+func WithOneTry(ctx context.Context) context.Context { return context.WithValue(ctx, oneTry{}, true) }
+
+// OneTry reports whether a look-up is to be tried once only.
+func OneTry(ctx context.Context) bool { return ctx.Value(oneTry{}) != nil }

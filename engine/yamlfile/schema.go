@@ -45,6 +45,9 @@ func (s Shape) schema(t reflect.Type) Schema {
 				if values := s.Enums[k.enum]; len(values) == 1 {
 					p = Schema{"enum": []any{values[0], yamlNumber(values[0])}}
 				}
+				if k.typ.Kind() == reflect.Slice {
+					p = Schema{"type": "array", "items": p}
+				}
 			}
 			p["description"] = k.doc
 			properties[k.name] = p

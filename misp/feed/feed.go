@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -124,11 +125,14 @@ func (f *Feed) Len() int { return len(f.byIndicator) }
 // Lookup implements [enrich.Lookup]. It never fails.
 func (f *Feed) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	var matches []enrich.Match
+	now := time.Now()
 	for _, o := range observables {
 		filter := o.Filter.Over(f.filter)
-		for _, a := range f.byIndicator[o.Indicator()] {
-			if enrich.Accepts(filter, a) {
-				matches = append(matches, enrich.Match{Observable: o, Attribute: a})
+		for _, r := range o.Related() {
+			for _, a := range f.byIndicator[r.Indicator] {
+				if r.Fits(a.Type) && enrich.Accepts(filter, r.Kind, a, now) {
+					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				}
 			}
 		}
 	}

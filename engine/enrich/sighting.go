@@ -1,0 +1,119 @@
+package enrich
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"custom-misp/engine"
+)
+
+// A Sighting tells MISP that the value of an attribute was seen.
+type Sighting struct {
+	UUID   string    // of the attribute
+	Source string    // who saw it
+	Time   time.Time // of the alert
+}
+
+// A Sighter takes sightings.
+type Sighter interface {
+	Sight(ctx context.Context, s Sighting) error
+}
+
+// Sightings reports matches back to MISP, each attribute once a day (UTC), when everything else of an alert is
+// done. What was reported is remembered in a directory that all calls share, so two at once do not report the same.
+type Sightings struct {
+	Sighter Sighter
+	Source  string // the name under which MISP shows them
+	TLPRed  bool   // also for attributes marked tlp:red, whose sighting may tell others what they must not know
+	Dir     string // remembers what was reported; a directory for each day
+	Now     func() time.Time
+}
+
+// maxSightings is how many attributes of one alert are reported: each costs MISP some 60 ms.
+const maxSightings = 10
+
+// Report tells MISP of the exact matches of an alert. A sighting that fails is not repeated: the next match of the
+// attribute reports it. The error is the first one; the rest is not tried then, for it would meet the same.
+func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (reported int, err error) {
+	at, terr := time.Parse("2006-01-02T15:04:05.999-0700", a.Source.Timestamp)
+	if terr != nil {
+		at = s.Now()
+	}
+	var done []string
+	for _, m := range slices.SortedStableFunc(slices.Values(matches), compareStrength) {
+		if reported >= maxSightings {
+			break
+		}
+		uuid := m.Attribute.UUID
+		if !s.wants(m) || slices.Contains(done, uuid) {
+			continue
+		}
+		done = append(done, uuid)
+		mark, err := s.claim(uuid)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return reported, fmt.Errorf("sightings: %w", err)
+		}
+		if err := s.Sighter.Sight(ctx, Sighting{UUID: uuid, Source: s.Source, Time: at}); err != nil {
+			_ = os.Remove(mark)
+			return reported, fmt.Errorf("sighting not reported: %w", err)
+		}
+		reported++
+	}
+	return reported, nil
+}
+
+// wants reports whether a match is told: only the very value was seen, not what it is a part of.
+func (s *Sightings) wants(m Match) bool {
+	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || tlp(m.Attribute.Tags) != "red")
+}
+
+// isUUID keeps anything else from becoming the name of a file.
+func isUUID(s string) bool {
+	return len(s) == 36 && strings.Count(s, "-") == 4 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && !unicode.Is(unicode.ASCII_Hex_Digit, r)
+	})
+}
+
+// claim marks an attribute as reported today; fs.ErrExist if it is already. It forgets the days before.
+func (s *Sightings) claim(uuid string) (mark string, err error) {
+	today := filepath.Join(s.Dir, s.Now().UTC().Format(time.DateOnly))
+	if err := os.Mkdir(today, 0o750); err == nil {
+		s.forget(filepath.Base(today))
+	} else if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(today, 0o750); err != nil {
+			return "", err
+		}
+	}
+	mark = filepath.Join(today, strings.ToLower(uuid))
+	f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	if err != nil {
+		return "", err
+	}
+	return mark, f.Close()
+}
+
+// forget removes the directories of other days than today and the day before, which a call over midnight may use.
+func (s *Sightings) forget(today string) {
+	days, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return
+	}
+	slices.SortFunc(days, func(a, b fs.DirEntry) int { return cmp.Compare(b.Name(), a.Name()) })
+	for i, d := range days {
+		if i > 1 && d.Name() < today {
+			_ = os.RemoveAll(filepath.Join(s.Dir, d.Name()))
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Filter narrows which MISP attributes count as a match. A field that is nil or empty leaves the decision to
+// the next filter out, in the end to the configured one, and there to nobody.
+type Filter struct {
+	// ToIDs, if true, accepts only attributes that are flagged for detection (MISP's to_ids).
+	ToIDs *bool `json:"to_ids,omitempty"`
+	// Published, if true, accepts only attributes of published events. Any edit un-publishes an event until
+	// somebody publishes it again.
+	Published *bool `json:"published,omitempty"`
+	// Tags accepts only attributes that bear at least one of these tags, on themselves or on their event.
+	// Compared without regard to case; a trailing * stands for any rest.
+	Tags []string `json:"tags,omitempty"`
+	// ExcludeTags rejects attributes that bear one of these tags. Same comparison as Tags.
+	ExcludeTags []string `json:"exclude_tags,omitempty"`
+	// Warninglists, if true, rejects attributes that MISP reports to be on one of its enabled warninglists.
+	Warninglists *bool `json:"warninglists,omitempty"`
+	// MinThreatLevel accepts only attributes of events of this threat level or a higher one: high, medium, low;
+	// undefined for any.
+	MinThreatLevel string `json:"min_threat_level,omitempty"`
+	// MaxAge accepts only attributes that were changed, or last seen, within this time; 0 for any.
+	MaxAge *Age `json:"max_age,omitempty"`
+	// MinDecayScore accepts only attributes whose best score by MISP's enabled decaying models is this or more,
+	// of 100; those that no model scores are accepted.
+	MinDecayScore *int `json:"min_decay_score,omitempty"`
+	// Orgs accepts only attributes of events that one of these organisations created: names or UUIDs, compared
+	// without regard to case.
+	Orgs []string `json:"orgs,omitempty"`
+	// ExcludeOrgs rejects attributes of events that one of these created.
+	ExcludeOrgs []string `json:"exclude_orgs,omitempty"`
+	// MatchKinds accepts only matches of these kinds; empty for all.
+	MatchKinds []MatchKind `json:"match_kinds,omitempty"`
+}
+
+// Over returns f with what f leaves open taken from base. A nil f is base itself.
+func (f *Filter) Over(base Filter) Filter {
+	if f == nil {
+		return base
+	}
+	base.ToIDs = first(f.ToIDs, base.ToIDs)
+	base.Published = first(f.Published, base.Published)
+	base.Warninglists = first(f.Warninglists, base.Warninglists)
+	base.MaxAge = first(f.MaxAge, base.MaxAge)
+	base.MinDecayScore = first(f.MinDecayScore, base.MinDecayScore)
+	if f.MinThreatLevel != "" {
+		base.MinThreatLevel = f.MinThreatLevel
+	}
+	for _, list := range []struct{ own, base *[]string }{
+		{&f.Tags, &base.Tags}, {&f.ExcludeTags, &base.ExcludeTags}, {&f.Orgs, &base.Orgs}, {&f.ExcludeOrgs, &base.ExcludeOrgs},
+	} {
+		if *list.own != nil {
+			*list.base = *list.own
+		}
+	}
+	if f.MatchKinds != nil {
+		base.MatchKinds = f.MatchKinds
+	}
+	return base
+}
+
+func first[T any](own, base *T) *T {
+	if own != nil {
+		return own
+	}
+	return base
+}
+
+// Wants reports whether f accepts matches of a kind.
+func (f Filter) Wants(k MatchKind) bool {
+	return len(f.MatchKinds) == 0 || slices.Contains(f.MatchKinds, k)
+}
+
+// ThreatLevels are MISP's words for them, highest first; a level's place here is its threat_level_id less one.
+var ThreatLevels = []string{"high", "medium", "low", "undefined"}
+
+// An Age is a length of time that people write in days.
+type Age time.Duration
+
+// ParseAge reads 90d, 12h or another time of Go's; 0 for any.
+func ParseAge(s string) (Age, error) {
+	s = strings.TrimSpace(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 15); err == nil {
+			return Age(n) * Age(24*time.Hour), nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a length of time like 90d or 12h", s)
+	}
+	return Age(d), nil
+}
+
+// String returns the age in days where it is whole days.
+func (a Age) String() string {
+	const day = Age(24 * time.Hour)
+	if a > 0 && a%day == 0 {
+		return strconv.Itoa(int(a/day)) + "d"
+	}
+	return time.Duration(a).String()
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (a Age) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// ParseDecayScore reads a score from 0 to 100.
+func ParseDecayScore(s string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil || n < 0 || n > 100 {
+		return 0, fmt.Errorf("%q is not a number from 0 to 100", s)
+	}
+	return n, nil
+}

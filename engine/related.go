@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// A MatchKind says how the value of an alert relates to the MISP attribute that it is known by.
+type MatchKind string
+
+// The kinds, closest first. MISP itself knows only the first: the others are found by asking for more values.
+const (
+	MatchExact        MatchKind = "exact"         // the same value
+	MatchURLHost      MatchKind = "url-host"      // a URL whose host is a known host name, domain or address
+	MatchParentDomain MatchKind = "parent-domain" // a name, or a URL with one, below a known domain
+	MatchNetwork      MatchKind = "network"       // an address, or a URL with one, in a known network (CIDR)
+)
+
+// MatchKinds returns all kinds, closest first.
+func MatchKinds() []MatchKind {
+	return []MatchKind{MatchExact, MatchURLHost, MatchParentDomain, MatchNetwork}
+}
+
+// A Relation is an indicator by which an observable may be known, and what it means if it is.
+type Relation struct {
+	Indicator Indicator
+	Kind      MatchKind
+}
+
+// Fits reports whether an attribute of type t with the indicator is known in the sense of the relation: that a
+// host name is known says nothing of the names below it, that a domain is does.
+func (r Relation) Fits(t Type) bool { return r.Kind != MatchParentDomain || t == "domain" }
+
+// The shortest networks that are asked for; a shorter one would be a statement about the whole internet.
+const (
+	shortestIPv4 = 8
+	shortestIPv6 = 16
+)
+
+// Related returns every indicator that o may be known by: first its own, then
+//
+//   - for a name, each domain above it, down to the registrable one by the public suffix list;
+//   - for an address, each network that it is in, from /8 or /16 on;
+//   - for a URL, its host, and what is related to that. An address there that is not globally routable is left
+//     out, as it is when it is picked.
+func (o Observable) Related() []Relation {
+	own := o.Indicator()
+	related := []Relation{{own, MatchExact}}
+	switch own.Family {
+	case familyHost:
+		return appendParents(related, own.Key)
+	case familyIP:
+		return appendNetworks(related, own.Key)
+	case familyURL:
+		return appendURLHost(related, o.Value)
+	}
+	return related
+}
+
+func appendURLHost(to []Relation, address string) []Relation {
+	u, err := url.Parse(address)
+	if err != nil {
+		return to
+	}
+	if ip, err := Type("ip-dst").Normal(u.Hostname()); err == nil {
+		if keepByDefault("ip-dst", ip) != nil {
+			return to
+		}
+		return appendNetworks(append(to, Relation{Indicator{familyIP, ip}, MatchURLHost}), ip)
+	}
+	host, err := Type("hostname").Normal(u.Hostname())
+	if err != nil || keepByDefault("hostname", host) != nil {
+		return to
+	}
+	return appendParents(append(to, Relation{Indicator{familyHost, host}, MatchURLHost}), host)
+}
+
+func appendParents(to []Relation, host string) []Relation {
+	registrable, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		return to
+	}
+	for host != registrable {
+		_, parent, ok := strings.Cut(host, ".")
+		if !ok {
+			break
+		}
+		host = parent
+		to = append(to, Relation{Indicator{familyHost, host}, MatchParentDomain})
+	}
+	return to
+}
+
+func appendNetworks(to []Relation, address string) []Relation {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return to
+	}
+	shortest := shortestIPv4
+	if a.Is6() {
+		shortest = shortestIPv6
+	}
+	for bits := a.BitLen(); bits >= shortest; bits-- {
+		network := netip.PrefixFrom(a, bits).Masked()
+		to = append(to, Relation{Indicator{familyNetwork, network.String()}, MatchNetwork})
+	}
+	return to
+}
+
+// networkOf returns a network as MISP attributes hold one among addresses, without the bits of a host; false for
+// anything else.
+func networkOf(value string) (string, bool) {
+	p, err := netip.ParsePrefix(strings.TrimSpace(value))
+	if err != nil {
+		return "", false
+	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked().String(), true
+}

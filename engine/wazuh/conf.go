@@ -1,0 +1,206 @@
+package wazuh
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Conf is what of ossec.conf matters to an integration.
+type Conf struct {
+	// Integrations holds every <integration> block, in the order in which integratord runs them.
+	Integrations []Integration
+	// RuleDirs are the directories that analysisd reads rules from, counted from Wazuh's own; those of a stock
+	// ossec.conf if the file names none.
+	RuleDirs []string
+	// RuleExcludes are rule files that analysisd leaves out.
+	RuleExcludes []string
+}
+
+// Integration is one <integration> block.
+type Integration struct {
+	Line     int
+	Elements []Element
+}
+
+// Element is one element of a block. Its text is as it stands, with all blanks: Wazuh trims nothing.
+type Element struct {
+	Name, Text string
+	Line       int
+}
+
+// Text returns the text of an element, of the last one where there are more, as integratord takes it; "" for none.
+func (i Integration) Text(name string) string {
+	text := ""
+	for _, e := range i.Elements {
+		if e.Name == name {
+			text = e.Text
+		}
+	}
+	return text
+}
+
+// Count returns how often an element stands in the block.
+func (i Integration) Count(name string) int {
+	n := 0
+	for _, e := range i.Elements {
+		if e.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// ParseConf reads ossec.conf, which is XML by Wazuh's own understanding: several roots, comments with anything in
+// them, \< for a plain <. On an error, which names the line, the Conf holds what stands before it.
+func ParseConf(data []byte) (Conf, error) {
+	var c Conf
+	err := walk(data, func(path []string, e xml.StartElement, line int) {
+		if e.Name.Local == "integration" {
+			c.Integrations = append(c.Integrations, Integration{Line: line})
+		}
+	}, func(path []string, name, text string, line int) {
+		switch parent := path[len(path)-1]; {
+		case parent == "integration" && len(c.Integrations) > 0:
+			last := &c.Integrations[len(c.Integrations)-1]
+			last.Elements = append(last.Elements, Element{name, text, line})
+		case parent == "ruleset" && name == "rule_dir":
+			c.RuleDirs = append(c.RuleDirs, strings.TrimSpace(text))
+		case parent == "ruleset" && name == "rule_exclude":
+			c.RuleExcludes = append(c.RuleExcludes, strings.TrimSpace(text))
+		}
+	})
+	if len(c.RuleDirs) == 0 {
+		c.RuleDirs = []string{"ruleset/rules", "etc/rules"}
+	}
+	if err != nil {
+		return c, fmt.Errorf("ossec.conf: %w", err)
+	}
+	return c, nil
+}
+
+// A Rule is what can be said of a rule without knowing the others.
+type Rule struct {
+	ID string
+	// Overwrite is set for a rule that is meant to stand in the place of another one with its id.
+	Overwrite bool
+	// Fields are its conditions on dynamic fields: name and expression.
+	Fields map[string]string
+}
+
+// ParseRules reads a rule file. On an error the rules before it are returned.
+func ParseRules(data []byte) ([]Rule, error) {
+	var rules []Rule
+	field := ""
+	err := walk(data, func(path []string, e xml.StartElement, _ int) {
+		switch e.Name.Local {
+		case "rule":
+			rules = append(rules, Rule{ID: attribute(e, "id"), Overwrite: attribute(e, "overwrite") == "yes"})
+		case "field":
+			field = attribute(e, "name")
+		}
+	}, func(path []string, name, text string, _ int) {
+		if name != "field" || !slices.Contains(path, "rule") || len(rules) == 0 {
+			return
+		}
+		last := &rules[len(rules)-1]
+		if last.Fields == nil {
+			last.Fields = map[string]string{}
+		}
+		last.Fields[field] = strings.TrimSpace(text)
+	})
+	if err != nil {
+		return rules, fmt.Errorf("rules: %w", err)
+	}
+	return rules, nil
+}
+
+func attribute(e xml.StartElement, name string) string {
+	for _, a := range e.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// walk calls opened at the start of each element and closed at its end. path names the elements around it,
+// outermost first; closed is not called for outermost ones.
+func walk(data []byte, opened func(path []string, e xml.StartElement, line int), closed func(path []string, name, text string, line int)) error {
+	type open struct {
+		text strings.Builder
+		line int
+	}
+	var path []string
+	var stack []*open
+	dec := xml.NewDecoder(bytes.NewReader(plainXML(data)))
+	dec.Strict = false
+	dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
+	for {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			line, _ := dec.InputPos()
+			opened(path, t, line)
+			path, stack = append(path, t.Name.Local), append(stack, &open{line: line})
+		case xml.CharData:
+			if len(stack) > 0 {
+				stack[len(stack)-1].text.Write(t)
+			}
+		case xml.EndElement:
+			last := len(stack) - 1
+			if last > 0 {
+				closed(path[:last], path[last], stack[last].text.String(), stack[last].line)
+			}
+			path, stack = path[:last], stack[:last]
+		}
+	}
+}
+
+// plainXML brings what Wazuh accepts as XML into a form that others accept: it takes the comments out, which may
+// hold -- and end in !>, keeping the lines, and writes \< as an entity.
+func plainXML(data []byte) []byte {
+	data = bytes.ToValidUTF8(data, []byte("?"))
+	out := make([]byte, 0, len(data))
+	for i := 0; i < len(data); i++ {
+		switch rest := data[i:]; {
+		case bytes.HasPrefix(rest, []byte(`\<`)):
+			out = append(out, `\&lt;`...)
+			i++
+		case bytes.HasPrefix(rest, []byte("<!")):
+			n := len(rest)
+			for _, end := range []string{"-->", "!>"} {
+				if at := bytes.Index(rest[2:], []byte(end)); at >= 0 {
+					n = min(n, 2+at+len(end))
+				}
+			}
+			out = append(out, bytes.Repeat([]byte("\n"), bytes.Count(rest[:n], []byte("\n")))...)
+			i += n - 1
+		default:
+			out = append(out, data[i])
+		}
+	}
+	return out
+}
+
+var versionForm = regexp.MustCompile(`(?i)\bversion"?\s*[:=]\s*"v?(\d+\.\d+(?:\.\d+)?)`)
+
+// ParseVersion finds Wazuh's version in one of the files that have it: VERSION.json, the script bin/wazuh-control
+// or, before 4.2, ossec-init.conf. It is "" if there is none, else like "4.14.7".
+func ParseVersion(data []byte) string {
+	if found := versionForm.FindSubmatch(data); found != nil {
+		return string(found[1])
+	}
+	return ""
+}

@@ -1,0 +1,41 @@
+package misp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"custom-misp/engine/enrich"
+)
+
+// Sight reports that the value of an attribute was seen. It is told to MISP by the attribute's UUID, so that no
+// other attribute with the same value is touched. MISP answers some failures with status 200; success is an answer
+// with the sighting in it. Errors are [enrich.Trouble].
+func (c *Client) Sight(ctx context.Context, s enrich.Sighting) error {
+	body, err := json.Marshal(struct {
+		UUID      string `json:"uuid"`
+		Type      string `json:"type"` // 0: seen; 1 would be a false positive, 2 an expiration
+		Source    string `json:"source"`
+		Timestamp int64  `json:"timestamp"`
+	}{s.UUID, "0", s.Source, s.Time.Unix()})
+	if err != nil {
+		return fmt.Errorf("sighting: %w", err)
+	}
+	data, err := c.post(enrich.WithOneTry(ctx), "sightings/add", body) // a second one after a lost answer would count twice
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Sighting json.RawMessage `json:"Sighting"`
+		Message  string          `json:"message"`
+	}
+	if json.Unmarshal(data, &answer) == nil && len(answer.Sighting) > 0 {
+		return nil
+	}
+	said := ""
+	if answer.Message != "" {
+		said = ": " + shorten(answer.Message)
+	}
+	return c.trouble(enrich.CodeRejected, "did not take a sighting of attribute "+s.UUID+said, "", errors.New("no Sighting in the answer"))
+}
