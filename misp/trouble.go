@@ -19,7 +19,7 @@ import (
 
 // trouble returns an error that names the host, never the key. cause is what it wraps; its own text is left out,
 // because what a library says may hold anything.
-func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) error {
+func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) *enrich.Trouble {
 	text := withoutKey(fmt.Sprintf("MISP at %s %s", c.host, what), c.key)
 	return &enrich.Trouble{Code: code, Err: described{text, cause}, Remedy: remedy}
 }
@@ -63,11 +63,17 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		if wait := askedWait(resp); wait > 0 {
 			remedy += fmt.Sprintf("; it ends in %s", wait.Round(time.Second))
 		}
-		return c.trouble(enrich.CodeRateLimited, what, remedy, nil)
+		return waiting(c.trouble(enrich.CodeRateLimited, what, remedy, nil), resp)
 	case code >= 500:
-		return c.trouble(enrich.CodeUnavailable, what, "see MISP's own logs, app/tmp/logs/error.log", nil)
+		return waiting(c.trouble(enrich.CodeUnavailable, what, "see MISP's own logs, app/tmp/logs/error.log", nil), resp)
 	}
 	return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP?", nil)
+}
+
+// waiting adds how long the server wants to be left alone.
+func waiting(t *enrich.Trouble, resp *http.Response) error {
+	t.Wait, t.Answered = askedWait(resp), true
+	return t
 }
 
 // shorten brings a text from outside into one line of reasonable length, without control characters: it ends up

@@ -1,14 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"time"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -25,21 +24,19 @@ func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writ
 	defer closeLog()
 	if err != nil {
 		log.Error("configuration cannot be used", "error", err.Error(), "alert_file", call.AlertFile)
+		holdUnread(ctx, s, call, err, log)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
 	defer cancel()
-	sink := &enrich.Throttle{
-		Sink: newQueue(s), Dir: filepath.Join(s.home, "var", "run"), Interval: s.duration("error_interval"), Now: time.Now,
-	}
-	if err := enrichCall(ctx, s, call, sink, log); err != nil {
+	if err := enrichCall(ctx, s, call, log); err != nil {
 		log.Error(err.Error(), "alert_file", call.AlertFile)
 		return err
 	}
 	return nil
 }
 
-func enrichCall(ctx context.Context, s *settings, call wazuh.Call, sink enrich.Sink, log *slog.Logger) error {
+func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Logger) error {
 	if call.AlertFile == "" {
 		return errors.New("integratord named no alert file; is /tmp full or not writable for it?")
 	}
@@ -55,46 +52,65 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, sink enrich.S
 		log.Debug("alert is an enrichment of our own, nothing to do", "alert_id", alert.Source.AlertID)
 		return nil
 	}
-	// What is wrong with the installation itself is told in an event too, or nobody would see it.
-	tell := func(code enrich.Code, err error, remedy string) error {
-		if trouble, ok := errors.AsType[*enrich.Trouble](err); ok {
-			code, remedy = trouble.Code, ""
-		}
-		event := enrich.TroubleEvent(alert, &enrich.Trouble{Code: code, Err: err, Remedy: remedy})
-		if serr := sink.Send(ctx, event); serr != nil {
-			log.Error("error event not sent", "error", serr.Error())
-		}
-		return err
+	if s.flag("misp.insecure_skip_verify") {
+		log.Warn("MISP's certificate is not checked: whoever is in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
 	}
-	sources, err := mappingSources(s, nil)
-	if err != nil {
-		return tell(enrich.CodeConfig, err, "")
+	// What is wrong with the installation is told in an event too, or nobody would see it.
+	sources, sourcesErr := mappingSources(s, nil)
+	e, faults := engine.Load(sources...)
+	lookup, lookupErr := newLookup(s, log)
+	if lookupErr != nil {
+		lookup = unusable{asTrouble(lookupErr)}
 	}
-	e, err := engine.Load(sources...)
-	if err != nil {
+	d := newDurable(s, e, lookup, log)
+	if sourcesErr != nil {
+		log.Error("mappings not read", "error", sourcesErr.Error())
+		d.Tell(ctx, alert, asTrouble(sourcesErr))
+	}
+	if faults != nil {
 		// The mappings of the other files do their work all the same.
-		log.Error("mapping files left out", "faults", err.Error())
-		_ = tell(enrich.CodeMapping, err, "these files are left out, see custom-misp lint")
+		log.Error("mapping files left out", "faults", faults.Error())
+		d.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: faults, Remedy: "these files are left out, see custom-misp lint"})
 	}
-	lookup, err := newLookup(s, log)
-	if err != nil {
-		return tell(enrich.CodeConfig, err, "")
-	}
-	p := enrich.Pipeline{
-		Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url"),
-		Reserve: min(s.duration("wazuh.send_timeout"), s.duration("timeout")/4),
-	}
-	out, err := p.Process(ctx, alert)
-	if out.Warning != nil {
-		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", out.Warning.Error())
-		_ = tell(enrich.CodeMapping, out.Warning, "mend the expression, see custom-misp explain")
+	report, err := d.Process(ctx, alert)
+	if report.Warning != nil {
+		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", report.Warning.Error())
+		d.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: report.Warning, Remedy: "mend the expression, see custom-misp explain"})
 	}
 	if err != nil {
 		return fmt.Errorf("alert %s: %w", alert.Source.AlertID, err)
 	}
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
-		"observables", len(out.Observables), "enrichments", out.Sent)
-	return nil
+		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
+	return cmp.Or(lookupErr, sourcesErr) // the alert is held, or needed no look-up; integratord is told all the same
+}
+
+// asTrouble returns an error about the configuration as Wazuh is told of it.
+func asTrouble(err error) *enrich.Trouble {
+	if t, ok := errors.AsType[*enrich.Trouble](err); ok {
+		return t
+	}
+	return &enrich.Trouble{Code: enrich.CodeConfig, Err: err}
+}
+
+// holdUnread holds an alert that cannot be worked on because the configuration cannot be read.
+func holdUnread(ctx context.Context, s *settings, call wazuh.Call, why error, log *slog.Logger) {
+	data, err := readAlertFile(call.AlertFile)
+	if err != nil {
+		return // that was said
+	}
+	alert, err := enrich.ParseAlert(data)
+	if err != nil || wazuh.IsEnrichment(alert.JSON) {
+		return
+	}
+	if _, err := newSpool(s).Put(enrich.SpoolAlerts, alert.JSON); err != nil {
+		log.Error("alert is lost", "alert_id", alert.Source.AlertID, "error", err.Error())
+		return
+	}
+	log.Warn("alert held until the configuration can be read", "alert_id", alert.Source.AlertID)
+	ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
+	defer cancel()
+	newDurable(s, nil, nil, log).Tell(ctx, alert, asTrouble(why))
 }
 
 // readAlertFile reads no more of the file than an alert can be long, and one byte to know that it is longer.
@@ -112,28 +128,4 @@ func readAlertFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("alert file %s: longer than an alert can be (%d bytes)", name, enrich.MaxAlert)
 	}
 	return data, nil
-}
-
-// openLog opens the log of integratord's calls. A log that cannot be opened must not cost an alert: then it
-// goes to standard error.
-func openLog(s *settings, stderr io.Writer) (*slog.Logger, func()) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(s.text("log.level"))); err != nil {
-		level = slog.LevelInfo
-	}
-	w, closer := io.Discard, func() {}
-	if name := s.path("log.file"); name != "" {
-		f, err := os.OpenFile(filepath.Clean(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
-		if err != nil {
-			fmt.Fprintln(stderr, "custom-misp: log:", err)
-		} else {
-			w, closer = f, func() { _ = f.Close() }
-		}
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(w, opts)
-	if s.text("log.format") == "json" {
-		h = slog.NewJSONHandler(w, opts)
-	}
-	return slog.New(h).With("program", "custom-misp"), closer
 }

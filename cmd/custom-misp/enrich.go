@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -111,7 +110,7 @@ func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, 
 	if f.dryRun {
 		each, finish = dryRun(e, st, f.output)
 	} else {
-		lookup, err := newLookup(s, slog.New(slog.DiscardHandler))
+		lookup, err := newLookup(s, quietly())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -8,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"custom-misp/engine"
+	"custom-misp/misp"
 )
 
 // An option is one key of the configuration.
@@ -17,6 +21,7 @@ type option struct {
 	kind   kind
 	secret bool
 	help   string
+	most   int // the highest count; 0 for 100
 }
 
 // A kind is the form of an option's value.
@@ -31,6 +36,7 @@ const (
 	kindCount                // int
 	kindDuration             // time.Duration
 	kindURL                  // string
+	kindAge                  // string; days allowed, empty for any
 )
 
 // options is the whole configuration: the reference in README.md, `config`, the environment variables and the
@@ -40,6 +46,9 @@ var options = []option{
 	{key: "misp.key", def: "", kind: kindText, secret: true, help: "authentication key; better put it into a file"},
 	{key: "misp.key_file", def: "", kind: kindPath, help: "file that holds the authentication key and nothing else"},
 	{key: "misp.ca_file", def: "", kind: kindPath, help: "certificates (PEM) to trust instead of the system's"},
+	{key: "misp.client_cert_file", def: "", kind: kindPath, help: "client certificate (PEM) to show to MISP, or to the proxy before it"},
+	{key: "misp.client_key_file", def: "", kind: kindPath, help: "its private key (PEM)"},
+	{key: "misp.pins", def: []string{}, kind: kindTexts, help: "SHA-256 sums of the public keys that MISP's certificate, or an authority of it, may have: sha256/BASE64"},
 	{key: "misp.insecure_skip_verify", def: false, kind: kindFlag, help: "do not check MISP's certificate; for a laboratory only"},
 	{key: "misp.timeout", def: 5 * time.Second, kind: kindDuration, help: "for one try to reach MISP"},
 	{key: "misp.retries", def: 3, kind: kindCount, help: "further tries after the first, within the time of the call; from Wazuh 4.8 on, <retries> (3) goes before it"},
@@ -49,12 +58,26 @@ var options = []option{
 	{key: "lookup.tags", def: []string{}, kind: kindTexts, help: "accept only attributes with one of these tags"},
 	{key: "lookup.exclude_tags", def: []string{}, kind: kindTexts, help: "reject attributes with one of these tags"},
 	{key: "lookup.warninglists", def: false, kind: kindFlag, help: "reject attributes that are on an enabled MISP warninglist"},
+	{key: "lookup.published", def: false, kind: kindFlag, help: "accept only attributes of published events; any edit un-publishes an event"},
+	{key: "lookup.min_threat_level", def: "", kind: kindText, help: "accept only events of this threat level or a higher one: high, medium, low; empty for any"},
+	{key: "lookup.max_age", def: "", kind: kindAge, help: "accept only attributes that were changed or last seen within this time, like 90d; empty for any"},
+	{key: "lookup.min_decay_score", def: 0, kind: kindCount, help: "accept only attributes whose best score by MISP's enabled decaying models is this or more, of 100; those that no model scores are accepted"},
+	{key: "lookup.orgs", def: []string{}, kind: kindTexts, help: "accept only events that one of these organisations created, by name or UUID"},
+	{key: "lookup.exclude_orgs", def: []string{}, kind: kindTexts, help: "reject events that one of these organisations created"},
+	{key: "lookup.match_kinds", def: []string{"exact", "url-host", "parent-domain", "network"}, kind: kindTexts, help: "what counts as a hit besides the value itself: the host of a URL, a domain above a name, a network around an address"},
+	{key: "sightings.enabled", def: false, kind: kindFlag, help: "report exact hits back to MISP as sightings, each attribute once a day; the key's role needs perm_sighting"},
+	{key: "sightings.source", def: "wazuh", kind: kindText, help: "the name under which MISP shows them"},
+	{key: "sightings.tlp_red", def: false, kind: kindFlag, help: "also for attributes marked tlp:red"},
 	{key: "mappings.builtin", def: true, kind: kindFlag, help: "load the mappings that the program brings along"},
 	{key: "mappings.dirs", def: []string{"etc/custom-misp/mappings"}, kind: kindPaths, help: "directories with mappings of your own; the default one may be absent"},
 	{key: "wazuh.queue", def: "queue/sockets/queue", kind: kindPath, help: "socket of wazuh-analysisd"},
 	{key: "wazuh.plain_header", def: false, kind: kindFlag, help: "do not escape colons in the event header, for managers before 4.4"},
 	{key: "wazuh.send_timeout", def: 2 * time.Second, kind: kindDuration, help: "wait for a place in a full queue"},
-	{key: "error_interval", def: 3600 * time.Second, kind: kindDuration, help: "an error event of one kind is sent once in this time"},
+	{key: "state_dir", def: "var/run/custom-misp", kind: kindPath, help: "what has to be remembered: held alerts and events, outages, sightings; the user wazuh must be able to write it"},
+	{key: "spool.max_entries", def: 20_000, kind: kindCount, most: 10_000_000, help: "held alerts and events, together; more than these, and the oldest is dropped"},
+	{key: "spool.max_mib", def: 256, kind: kindCount, most: 1_000_000, help: "the same, in MiB"},
+	{key: "spool.drain_time", def: 2 * time.Second, kind: kindDuration, help: "how much of a call is spent on what earlier ones held"},
+	{key: "error_interval", def: 3600 * time.Second, kind: kindDuration, help: "an error event about the installation, of one kind, is sent once in this time; one about an outage once an outage"},
 	{key: "log.file", def: "logs/integrations.log", kind: kindPath, help: "log of calls by integratord; empty for none"},
 	{key: "log.format", def: "text", kind: kindText, help: "text or json"},
 	{key: "log.level", def: "info", kind: kindText, help: "debug, info, warn or error"},
@@ -88,7 +111,7 @@ func findOption(key string) (option, bool) {
 // would be right; it never repeats the value of a secret.
 func (o option) parse(values []string) (any, error) {
 	if o.kind == kindPaths || o.kind == kindTexts {
-		return values, nil
+		return values, o.checkItems(values)
 	}
 	if len(values) != 1 {
 		return nil, errors.New("takes one value, not a list")
@@ -105,8 +128,8 @@ func (o option) parse(values []string) (any, error) {
 		return nil, fmt.Errorf("%q is neither true nor false", v)
 	case kindCount:
 		n, err := strconv.Atoi(v)
-		if err != nil || n < 0 || n > 100 {
-			return nil, fmt.Errorf("%q is not a number from 0 to 100", v)
+		if most := cmp.Or(o.most, 100); err != nil || n < 0 || n > most {
+			return nil, fmt.Errorf("%q is not a number from 0 to %d", v, most)
 		}
 		return n, nil
 	case kindDuration:
@@ -128,9 +151,34 @@ func (o option) parse(values []string) (any, error) {
 		}
 		return v, nil
 	}
-	allowed := map[string][]string{"log.format": {"text", "json"}, "log.level": {"debug", "info", "warn", "error"}}[o.key]
-	if allowed != nil && !slices.Contains(allowed, v) {
+	if o.kind == kindAge && v != "" {
+		if _, err := engine.ParseAge(v); err != nil {
+			return nil, err
+		}
+	}
+	if allowed := words[o.key]; allowed != nil && v != "" && !slices.Contains(allowed, v) {
 		return nil, fmt.Errorf("%q is none of %s", v, strings.Join(allowed, ", "))
 	}
 	return v, nil
+}
+
+// words are the values that an option can have, besides the empty one.
+var words = map[string][]string{
+	"log.format": {"text", "json"}, "log.level": {"debug", "info", "warn", "error"},
+	"lookup.min_threat_level": engine.ThreatLevels, "lookup.match_kinds": {"exact", "url-host", "parent-domain", "network"},
+}
+
+// checkItems checks the items of a list.
+func (o option) checkItems(items []string) error {
+	for _, item := range items {
+		if allowed := words[o.key]; allowed != nil && !slices.Contains(allowed, item) {
+			return fmt.Errorf("%q is none of %s", item, strings.Join(allowed, ", "))
+		}
+		if o.key == "misp.pins" {
+			if _, err := misp.ParsePin(item); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

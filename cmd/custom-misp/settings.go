@@ -105,6 +105,7 @@ func (s *settings) layFile(told string) error {
 		readSection(r, top, "", values)
 	}
 	if faults := r.Faults(); len(faults) > 0 {
+		_ = s.lay(name, values) // what is good: an alert is held where the configuration says
 		return faults
 	}
 	if key := values["misp.key"]; key != nil && key != "" {
@@ -234,6 +235,11 @@ func (s *settings) layOptions(name string) error {
 	if err != nil {
 		return fmt.Errorf("options: %w", err)
 	}
+	return s.layOptionsText(data)
+}
+
+// layOptionsText lays the text of <options>.
+func (s *settings) layOptionsText(data []byte) error {
 	if strings.TrimSpace(string(data)) == "" {
 		return nil
 	}
@@ -376,8 +382,20 @@ func rank(origin string) int {
 
 // filter returns the configured look-up filter.
 func (s *settings) filter() engine.Filter {
-	toIDs, lists := s.flag("lookup.to_ids"), s.flag("lookup.warninglists")
-	return engine.Filter{
-		ToIDs: &toIDs, Tags: s.texts("lookup.tags"), ExcludeTags: s.texts("lookup.exclude_tags"), Warninglists: &lists,
+	f := engine.Filter{
+		ToIDs: new(s.flag("lookup.to_ids")), Published: new(s.flag("lookup.published")), Warninglists: new(s.flag("lookup.warninglists")),
+		Tags: s.texts("lookup.tags"), ExcludeTags: s.texts("lookup.exclude_tags"),
+		Orgs: s.texts("lookup.orgs"), ExcludeOrgs: s.texts("lookup.exclude_orgs"),
+		MinThreatLevel: s.text("lookup.min_threat_level"),
 	}
+	if age, err := engine.ParseAge(s.text("lookup.max_age")); err == nil && age > 0 {
+		f.MaxAge = &age
+	}
+	if score := s.count("lookup.min_decay_score"); score > 0 {
+		f.MinDecayScore = &score
+	}
+	for _, k := range s.texts("lookup.match_kinds") {
+		f.MatchKinds = append(f.MatchKinds, engine.MatchKind(k))
+	}
+	return f
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -74,6 +77,15 @@ func newLookup(s *settings, log *slog.Logger) (enrich.Lookup, error) {
 		}
 		return f, nil
 	}
+	client, err := newClient(s, log)
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// newClient returns the client for the MISP server that the settings name.
+func newClient(s *settings, log *slog.Logger) (*misp.Client, error) {
 	if s.text("misp.url") == "" {
 		return nil, wrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			filepath.Join(s.home, "etc", "custom-misp.yaml"), envName("misp.url"))
@@ -85,22 +97,92 @@ func newLookup(s *settings, log *slog.Logger) (enrich.Lookup, error) {
 	if key == "" {
 		return nil, wrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", s.text("misp.url"))
 	}
-	var ca []byte
-	if name := s.path("misp.ca_file"); name != "" {
-		if ca, err = os.ReadFile(name); err != nil {
-			return nil, wrongUsef("misp.ca_file: %w", err)
-		}
-	}
-	client, err := misp.New(misp.Config{
-		URL: s.text("misp.url"), Key: key, CA: ca,
-		InsecureSkipVerify: s.flag("misp.insecure_skip_verify"),
-		Timeout:            s.duration("misp.timeout"), Retries: s.count("misp.retries"),
+	c := misp.Config{
+		URL: s.text("misp.url"), Key: key, InsecureSkipVerify: s.flag("misp.insecure_skip_verify"),
+		Timeout: s.duration("misp.timeout"), Retries: s.count("misp.retries"),
 		Filter: s.filter(), UserAgent: "custom-misp/" + version(), Logger: log,
-	})
+	}
+	if err := s.tls(&c); err != nil {
+		return nil, err
+	}
+	client, err := misp.New(c)
 	if err != nil {
 		return nil, wrongUse{err}
 	}
 	return client, nil
+}
+
+// tls reads the files that secure the connection to MISP.
+func (s *settings) tls(c *misp.Config) (err error) {
+	if name := s.path("misp.ca_file"); name != "" {
+		if c.CA, err = os.ReadFile(name); err != nil {
+			return wrongUsef("misp.ca_file: %w", err)
+		}
+	}
+	cert, key := s.path("misp.client_cert_file"), s.path("misp.client_key_file")
+	if cert != "" || key != "" {
+		if cert == "" || key == "" {
+			return wrongUsef("a client certificate needs both misp.client_cert_file and misp.client_key_file")
+		}
+		if err := refuseReadable(key); err != nil {
+			return wrongUse{err}
+		}
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return wrongUsef("misp.client_cert_file, misp.client_key_file: %w", err)
+		}
+		c.Certificate = &pair
+	}
+	for _, p := range s.texts("misp.pins") {
+		pin, err := misp.ParsePin(p)
+		if err != nil {
+			return wrongUsef("misp.pins: %w", err)
+		}
+		c.Pins = append(c.Pins, pin)
+	}
+	return nil
+}
+
+// newSpool returns the spool, whose place other parts of the state lie beside.
+func newSpool(s *settings) *enrich.Spool {
+	return &enrich.Spool{
+		Dir: filepath.Join(s.path("state_dir"), "spool"), MaxEntries: s.count("spool.max_entries"),
+		MaxBytes: int64(s.count("spool.max_mib")) << 20, Now: time.Now,
+	}
+}
+
+// outageFiles returns where outages of MISP and of Wazuh's queue are kept.
+func outageFiles(s *settings) (ofMISP, ofQueue enrich.OutageFile) {
+	dir := s.path("state_dir")
+	return enrich.OutageFile{Path: filepath.Join(dir, "misp.json"), Now: time.Now},
+		enrich.OutageFile{Path: filepath.Join(dir, "queue.json"), Now: time.Now}
+}
+
+// newDurable returns the way of an alert with all that keeps it from being lost.
+func newDurable(s *settings, e *engine.Engine, lookup enrich.Lookup, log *slog.Logger) *enrich.Durable {
+	queue := newQueue(s)
+	d := &enrich.Durable{
+		Pipeline: enrich.Pipeline{Engine: e, Lookup: lookup, Sink: queue, Link: s.text("misp.url")},
+		Spool:    newSpool(s), Log: log, Now: time.Now,
+		Reserve: s.duration("wazuh.send_timeout"), DrainTime: s.duration("spool.drain_time"),
+		Faults: &enrich.Throttle{Sink: queue, Dir: s.path("state_dir"), Interval: s.duration("error_interval"), Now: time.Now},
+	}
+	d.MISP, d.Queue = outageFiles(s)
+	if sighter, ok := lookup.(enrich.Sighter); ok && s.flag("sightings.enabled") {
+		d.Sightings = &enrich.Sightings{
+			Sighter: sighter, Source: s.text("sightings.source"), TLPRed: s.flag("sightings.tlp_red"),
+			Dir: filepath.Join(s.path("state_dir"), "sightings"), Now: time.Now,
+		}
+	}
+	return d
+}
+
+// unusable is a look-up that cannot be made.
+type unusable struct{ trouble *enrich.Trouble }
+
+// Lookup implements enrich.Lookup.
+func (u unusable) Lookup(context.Context, []engine.Observable) ([]enrich.Match, error) {
+	return nil, u.trouble
 }
 
 // newQueue returns Wazuh's queue. The default place is where 4.2 and later have it; 4.0 and 4.1 have another.

@@ -64,6 +64,14 @@ type Body struct {
 	// Instead of the above but the source: trouble.
 	Error       Code   `json:"error,omitempty"`
 	Description string `json:"description,omitempty"`
+	// Instead of an error, with a description: the end of one.
+	Recovered Code   `json:"recovered,omitempty"`
+	Since     string `json:"since,omitempty"` // RFC 3339, UTC
+	Until     string `json:"until,omitempty"` // RFC 3339, UTC
+	Held      string `json:"held,omitempty"`  // how many alerts or events
+	Processed string `json:"processed,omitempty"`
+	Dropped   string `json:"dropped,omitempty"`
+	SetAside  string `json:"set_aside,omitempty"`
 }
 
 // An EventBody describes the MISP event that the strongest attribute belongs to.
@@ -302,10 +310,28 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	return Enrichment{Agent: a.Agent, Body: b}
 }
 
-// TroubleEvent is what Wazuh is told when something went wrong with an alert.
+// TroubleEvent is what Wazuh is told when something went wrong with an alert. It is the manager's event, not the
+// agent's, for it says something about the installation.
 func TroubleEvent(a Alert, err error) Enrichment {
-	return Enrichment{Agent: a.Agent, Body: Body{
-		Error: codeOf(err, CodeUnavailable), Description: err.Error(), Source: new(a.Source),
+	e := Enrichment{Body: Body{Error: codeOf(err, CodeUnavailable), Description: err.Error()}}
+	if a.JSON != nil {
+		e.Body.Source = new(a.Source)
+	}
+	return e
+}
+
+// recoveryEvent is what Wazuh is told when an outage is over.
+func recoveryEvent(o Outage, what string) Enrichment {
+	count := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}
+	return Enrichment{Body: Body{
+		Recovered: o.Code, Description: what,
+		Since: o.Since.UTC().Format(time.RFC3339), Until: o.Answered.UTC().Format(time.RFC3339),
+		Held: strconv.Itoa(o.Held), Processed: strconv.Itoa(o.Processed), Dropped: count(o.Dropped), SetAside: count(o.SetAside),
 	}}
 }
 

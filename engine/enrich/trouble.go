@@ -1,6 +1,9 @@
 package enrich
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Trouble is an error of a [Lookup] or [Sink] in the words of the person who has to mend it. It becomes an
 // error event in Wazuh.
@@ -11,6 +14,10 @@ type Trouble struct {
 	Err error
 	// Remedy says what to do about it; one sentence without a full stop, empty if there is nothing to say.
 	Remedy string
+	// Answered is set if there was an answer, of whatever kind: then the question may be the reason.
+	Answered bool
+	// Wait is how long the other side asked to be left alone; 0 if it did not.
+	Wait time.Duration
 }
 
 // A Code names a kind of trouble in misp.error.
@@ -28,6 +35,9 @@ const (
 	CodeMapping      Code = "mapping_fault"       // a mapping file was left out, or an expression failed
 	CodeFeed         Code = "feed_unreadable"     // the feed directory cannot be read
 	CodeConfig       Code = "configuration_fault" // the configuration cannot be used
+	CodeSpool        Code = "spool_fault"         // an alert or event cannot be held, and is lost
+	CodeSpoolFull    Code = "spool_full"          // the oldest held alerts or events were dropped
+	CodeSetAside     Code = "alert_set_aside"     // an alert failed too often and is not tried any more
 )
 
 // Error returns what happened and what to do.

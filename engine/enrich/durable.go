@@ -1,0 +1,260 @@
+package enrich
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"custom-misp/engine"
+)
+
+// Durable is a [Pipeline] that loses nothing. An alert that cannot be looked up now, and an event that cannot be
+// sent, are held in a spool, and a later call does them. Wazuh is told once that MISP is away, and once that it is
+// back.
+type Durable struct {
+	Pipeline
+	Spool     *Spool
+	MISP      OutageFile // of the look-up
+	Queue     OutageFile // of the sink
+	Sightings *Sightings // nil for none
+	Log       *slog.Logger
+	// Reserve is how much of the time of a call is kept back from looking up, for sending and holding.
+	Reserve time.Duration
+	// DrainTime is how much of a call is spent on what earlier ones held, at most.
+	DrainTime time.Duration
+	// Faults takes the error events that belong to no outage.
+	Faults *Throttle
+	Now    func() time.Time
+}
+
+// A Report says what a call did.
+type Report struct {
+	Outcome
+	Held    bool // the alert is in the spool, for reasons that are logged
+	Drained Drained
+}
+
+// Process takes one alert all the way, or holds it, and then works on what is held. An error means that the alert,
+// or something found for it, is lost.
+func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
+	var r Report
+	r.Observables, r.Warning = d.Engine.Pick(a.JSON)
+	var found []sighted
+	if len(r.Observables) > 0 {
+		matches, err := d.lookUp(ctx, r.Observables, false)
+		if err != nil {
+			r.Held = true
+			return r, d.hold(ctx, a, err)
+		}
+		if r.Sent, err = d.send(ctx, d.enrichments(a, r.Observables, matches)); err != nil {
+			return r, err
+		}
+		found = append(found, sighted{a, matches})
+	}
+	var drained []sighted
+	r.Drained, drained = d.drain(ctx)
+	d.reportSightings(ctx, append(found, drained...))
+	return r, nil
+}
+
+// Drain works on what is held, without an alert of its own.
+func (d *Durable) Drain(ctx context.Context) Drained {
+	done, found := d.drain(ctx)
+	d.reportSightings(ctx, found)
+	return done
+}
+
+// errLeftAlone is why nobody asked.
+var errLeftAlone = errors.New("MISP asked to be left alone for a while")
+
+// lookUp asks, with as much patience as is likely to help, and keeps the record of outages. A question of a round
+// of draining that ran out of the time of the call, while MISP answered before, is no outage.
+func (d *Durable) lookUp(ctx context.Context, observables []engine.Observable, draining bool) ([]Match, error) {
+	o, err := d.MISP.Load()
+	if err != nil {
+		d.Log.Warn("it is not known whether MISP was away", "error", err.Error())
+	}
+	now := d.Now()
+	patiently := true
+	if o.Away() {
+		if now.Before(o.RetryAt) && o.RetryAt.Sub(now) <= longestWait {
+			return nil, &Trouble{Code: o.Code, Err: fmt.Errorf("%w: %s", errLeftAlone, o.Description)}
+		}
+		patiently = now.Sub(o.PatientAt) >= patient || now.Before(o.PatientAt)
+		ctx = WithOneTry(ctx)
+	}
+	limit := d.budget(ctx, d.Reserve)
+	if !patiently {
+		limit = min(limit, quick)
+	}
+	asking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	matches, err := d.Lookup.Lookup(asking, observables)
+	switch {
+	case err != nil && context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
+		// The program is being ended, which says nothing about MISP.
+	case err != nil && draining && !o.Away() && asking.Err() != nil:
+	case err != nil:
+		if _, serr := d.MISP.failed(err, patiently); serr != nil {
+			d.Log.Error("outage not noted", "error", serr.Error())
+		}
+	case o.Away():
+		if _, serr := d.MISP.update(func(o *Outage) { o.Answered = d.Now() }); serr != nil {
+			d.Log.Error("end of outage not noted", "error", serr.Error())
+		}
+		d.Log.Info("MISP answers again", "away_since", o.Since.UTC().Format(time.RFC3339))
+	}
+	return matches, err
+}
+
+// budget returns the time that is left of a call but for a reserve.
+func (d *Durable) budget(ctx context.Context, reserve time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 24 * time.Hour
+	}
+	left := time.Until(deadline)
+	return left - min(reserve, left/4)
+}
+
+// hold puts an alert into the spool, and tells Wazuh if it is time to.
+func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
+	dropped, err := d.Spool.Put(SpoolAlerts, a.JSON)
+	if err != nil {
+		err = fmt.Errorf("alert is lost: %w; it was to be held because of this: %w", err, why)
+		d.Tell(ctx, a, err)
+		return err
+	}
+	o, uerr := d.MISP.update(func(o *Outage) {
+		if o.Lasts() {
+			o.Held++
+			o.Dropped += dropped
+		}
+	})
+	if uerr != nil {
+		d.Log.Error("outage not noted", "error", uerr.Error())
+		o = Outage{Code: codeOf(why, CodeUnavailable)}
+	}
+	d.Log.Warn("alert held until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "held", o.Held)
+	d.tellDropped(ctx, a, dropped)
+	if context.Cause(ctx) != nil || !o.shouldTell(d.Now()) {
+		return nil
+	}
+	event := TroubleEvent(a, why)
+	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
+	if err := d.Sink.Send(ctx, event); err != nil {
+		d.Log.Error("Wazuh not told of the outage", "error", err.Error())
+		return nil
+	}
+	d.noteTold(d.MISP)
+	return nil
+}
+
+func (d *Durable) noteTold(f OutageFile) {
+	_, err := f.update(func(o *Outage) {
+		if !slices.Contains(o.Told, o.Code) {
+			o.Told = append(o.Told, o.Code)
+		}
+		o.ToldAt, o.ToldCode = d.Now(), o.Code
+	})
+	if err != nil {
+		d.Log.Error("outage not noted", "error", err.Error())
+	}
+}
+
+func (d *Durable) tellDropped(ctx context.Context, a Alert, dropped int) {
+	if dropped == 0 {
+		return
+	}
+	d.Log.Error("spool is full, the oldest entries were dropped", "dropped", dropped, "spool", d.Spool.Dir)
+	d.Tell(ctx, a, &Trouble{
+		Code: CodeSpoolFull, Err: fmt.Errorf("the spool %s is full (%d entries or %d bytes), the oldest are dropped", d.Spool.Dir, d.Spool.MaxEntries, d.Spool.MaxBytes),
+		Remedy: "bring MISP back, or raise spool.max_entries and spool.max_mib",
+	})
+}
+
+// Tell sends an error event that belongs to no outage, unless one of its kind was sent lately.
+func (d *Durable) Tell(ctx context.Context, a Alert, err error) {
+	if serr := d.Faults.Send(ctx, TroubleEvent(a, err)); serr != nil {
+		d.Log.Error("error event not sent", "error", serr.Error())
+	}
+}
+
+// send sends events, and holds those that the queue does not take: after the first of them no other is tried,
+// for it would wait for the same full or absent queue.
+func (d *Durable) send(ctx context.Context, events []Enrichment) (sent int, err error) {
+	for i, e := range events {
+		err := d.Sink.Send(ctx, e)
+		if err == nil {
+			sent++
+			continue
+		}
+		return sent, d.holdEvents(ctx, events[i:], err)
+	}
+	return sent, nil
+}
+
+// heldEvent is an event as it lies in the spool.
+type heldEvent struct {
+	Agent Agent `json:"agent"`
+	Body  Body  `json:"body"`
+}
+
+func (d *Durable) holdEvents(ctx context.Context, events []Enrichment, why error) error {
+	o, err := d.Queue.failed(why, true)
+	if err != nil {
+		d.Log.Error("outage of the queue not noted", "error", err.Error())
+	}
+	dropped := 0
+	for i, e := range events {
+		data, err := json.Marshal(heldEvent(e))
+		if err == nil {
+			var n int
+			n, err = d.Spool.Put(SpoolEvents, data)
+			dropped += n
+		}
+		if err != nil {
+			return fmt.Errorf("%d events are lost: %w; they were to be held because of this: %w", len(events)-i, err, why)
+		}
+	}
+	if _, err := d.Queue.update(func(o *Outage) { o.Held += len(events); o.Dropped += dropped }); err != nil {
+		d.Log.Error("outage of the queue not noted", "error", err.Error())
+	}
+	d.Log.Warn("events held until the queue takes them", "events", len(events), "reason", why.Error(), "since", o.Since.UTC().Format(time.RFC3339))
+	if dropped > 0 {
+		d.Log.Error("spool is full, the oldest entries were dropped", "dropped", dropped, "spool", d.Spool.Dir)
+	}
+	return nil
+}
+
+// sighted is an alert with what was found for it.
+type sighted struct {
+	alert   Alert
+	matches []Match
+}
+
+// sightingTime is how much of a call is spent on sightings, at most.
+const sightingTime = 2 * time.Second
+
+// reportSightings comes last, when everything else is done, and fails nothing.
+func (d *Durable) reportSightings(ctx context.Context, found []sighted) {
+	if d.Sightings == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(sightingTime, d.budget(ctx, 0)))
+	defer cancel()
+	for _, s := range found {
+		n, err := d.Sightings.Report(ctx, s.alert, s.matches)
+		if n > 0 {
+			d.Log.Debug("sightings reported", "alert_id", s.alert.Source.AlertID, "sightings", n)
+		}
+		if err != nil {
+			d.Log.Warn("sightings not reported", "alert_id", s.alert.Source.AlertID, "error", err.Error())
+			return
+		}
+	}
+}
