@@ -27,7 +27,20 @@ type manager struct {
 	misp  *misptest.Server
 }
 
+// newManager is a home with the built binary in it.
 func newManager(t testing.TB) *manager {
+	t.Helper()
+	m := newHome(t)
+	build := exec.Command("go", "build", "-o", filepath.Join(m.home, "integrations", "custom-misp"), ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return m
+}
+
+// newHome is a home without the binary.
+func newHome(t testing.TB) *manager {
 	t.Helper()
 	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
 	if err != nil {
@@ -38,11 +51,6 @@ func newManager(t testing.TB) *manager {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
 			t.Fatal(err)
 		}
-	}
-	build := exec.Command("go", "build", "-o", filepath.Join(home, "integrations", "custom-misp"), ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	m := &manager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
 	m.listen(t)
