@@ -54,6 +54,7 @@ The verbs below are for people.`,
 		newSuggest(s, &g),
 		newSchema(s),
 		newConfig(s, &g),
+		newDoctor(s, &g),
 		newVersion(s),
 	)
 	return root

@@ -91,7 +91,7 @@ func (s *Spool) Put(kind SpoolKind, data []byte) (dropped int, err error) {
 		return dropped, s.fault(err)
 	}
 	n := entryName{s.Now(), rand.Text()[:8], 0, int64(len(data))}
-	if err := writeWhole(filepath.Join(s.dir(string(kind)), n.String()), data); err != nil {
+	if err := replace(filepath.Join(s.dir(string(kind)), n.String()), data, true); err != nil {
 		return dropped, s.fault(err)
 	}
 	return dropped, nil
@@ -104,20 +104,27 @@ func (s *Spool) fault(err error) error {
 	return &Trouble{Code: CodeSpool, Err: fmt.Errorf("spool: %w", err), Remedy: remedy}
 }
 
-// writeWhole writes a file that is complete or absent, also after a power cut.
-func writeWhole(name string, data []byte) error {
+// replace writes a file that is complete or absent for whoever reads it; if synced, also after a power cut.
+func replace(name string, data []byte, synced bool) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	err = cmp.Or(err, f.Chmod(0o640), f.Sync(), f.Close())
+	err = cmp.Or(err, f.Chmod(0o640))
+	if synced {
+		err = cmp.Or(err, f.Sync())
+	}
+	err = cmp.Or(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
 		return err
+	}
+	if !synced {
+		return nil
 	}
 	return syncDir(filepath.Dir(name))
 }
@@ -403,7 +410,7 @@ func (e Entry) SetAside(reason string) error {
 			_, _ = os.Remove(oldest+reasonFile), os.Remove(oldest)
 		}
 	}
-	if err := writeWhole(e.path(dir)+reasonFile, []byte(reason+"\n")); err != nil {
+	if err := replace(e.path(dir)+reasonFile, []byte(reason+"\n"), true); err != nil {
 		return e.spool.fault(err)
 	}
 	return e.moveTo(dir, e.name)

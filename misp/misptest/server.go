@@ -5,8 +5,10 @@
 package misptest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -28,6 +30,7 @@ const Key = "fake-key-for-tests-only"
 
 // A Request is a question that the server was asked.
 type Request struct {
+	Path   string
 	Header http.Header
 	Body   map[string]any // nil if it was not JSON
 }
@@ -37,9 +40,10 @@ type Server struct {
 	*httptest.Server
 	attributes []attribute
 
-	mu       sync.Mutex
-	requests []Request
-	fault    http.HandlerFunc
+	mu        sync.Mutex
+	requests  []Request
+	fault     http.HandlerFunc
+	sightings []Sighting
 }
 
 // attribute is one as the server keeps it.
@@ -148,17 +152,37 @@ func fold(s string) string {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	request := Request{Header: r.Header.Clone()}
-	jsonError := json.NewDecoder(r.Body).Decode(&request.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client is gone
+	}
+	request := Request{Path: r.URL.Path, Header: r.Header.Clone()}
+	_ = json.Unmarshal(body, &request.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.mu.Lock()
 	s.requests = append(s.requests, request)
 	fault := s.fault
 	s.mu.Unlock()
-	switch {
-	case fault != nil:
+	if fault != nil {
 		fault(w, r)
+		return
+	}
+	s.Answer(w, r)
+}
+
+// Answer answers as MISP does; a fault may call it for what it is not concerned with.
+func (s *Server) Answer(w http.ResponseWriter, r *http.Request) {
+	var q map[string]any
+	jsonError := json.NewDecoder(r.Body).Decode(&q)
+	switch {
 	case r.Header.Get("Authorization") != Key:
 		Message(w, http.StatusForbidden, "Authentication failed. Please make sure you pass the API key of an API enabled user along in the Authorization header.")
+	case r.URL.Path == "/servers/getVersion":
+		answerJSON(w, versionAnswer)
+	case r.URL.Path == "/users/view/me":
+		answerJSON(w, userAnswer)
+	case r.URL.Path == "/sightings/add":
+		s.sight(w, q)
 	case !strings.EqualFold(r.URL.Path, "/attributes/restSearch"):
 		Message(w, http.StatusNotFound, "Not Found")
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
@@ -166,7 +190,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case jsonError != nil:
 		Message(w, http.StatusMethodNotAllowed, "Invalid JSON input. Make sure that the JSON input is a correctly formatted JSON string. This request has been blocked to avoid an unfiltered request.")
 	default:
-		s.answer(w, request.Body)
+		s.answer(w, q)
 	}
 }
 
@@ -193,10 +217,8 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 		found = found[min(len(found), (page-1)*limit):]
 		found = found[:min(len(found), limit)]
 	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.Header().Set("X-Result-Count", strconv.Itoa(len(found)+1)) // MISP's own count is not that of the answer
-	data, _ := json.Marshal(map[string]any{"response": map[string]any{"Attribute": found}})
-	_, _ = w.Write(data)
+	answerJSON(w, map[string]any{"response": map[string]any{"Attribute": found}})
 }
 
 func intOf(v any) int {
