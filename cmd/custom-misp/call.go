@@ -18,6 +18,9 @@ import (
 // meanwhile, so all of it happens inside one deadline. What it prints, integratord logs if the exit code is not
 // 0; so one short line says what is wrong, and everything else goes to the log file.
 func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writer) error {
+	if err := becomeWazuh(findHome(g.home)); err != nil {
+		return err
+	}
 	call := wazuh.ParseCall(args)
 	s, err := loadSettings(g, &call, nil)
 	log, closeLog := openLog(s, stderr)

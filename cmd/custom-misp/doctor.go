@@ -175,11 +175,6 @@ func countStatus(findings []finding, s status) int {
 	return n
 }
 
-// checkState looks at the directory in which alerts wait for MISP.
-func (i *installation) checkState(context.Context) []finding {
-	return []finding{i.writableDir(i.s.path("state_dir"))}
-}
-
 // shownTime says how long something took, or how far times are apart, to what matters of it.
 func shownTime(d time.Duration) string {
 	switch {

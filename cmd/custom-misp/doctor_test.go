@@ -25,7 +25,7 @@ func TestDoctorGood(t *testing.T) {
 		}
 	}
 	want := []string{
-		"wazuh", "program", "rights", "integration", "rules", "queue", "restart", "configuration", "key", "mappings", "log", "state",
+		"wazuh", "program", "rights", "integration", "rules", "queue", "restart", "configuration", "key", "mappings", "log", "state", "spool", "outage",
 		"misp-name", "misp-connect", "misp-tls", "misp-key", "misp-role", "misp-clock", "misp-search",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
@@ -36,7 +36,7 @@ func TestDoctorGood(t *testing.T) {
 	}
 	var out bytes.Buffer
 	printFindings(&out, findings)
-	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); len(got) != len(want)+1 || got[len(want)] != "nothing is wrong; 19 ok, 0 skipped" {
+	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); len(got) != len(want)+1 || got[len(want)] != "nothing is wrong; 21 ok, 0 skipped" {
 		t.Errorf("printed:\n%s", &out)
 	}
 }

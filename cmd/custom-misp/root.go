@@ -55,6 +55,7 @@ The verbs below are for people.`,
 		newSchema(s),
 		newConfig(s, &g),
 		newDoctor(s, &g),
+		newSpoolVerb(s, &g),
 		newVersion(s),
 	)
 	return root
