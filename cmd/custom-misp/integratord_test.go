@@ -114,15 +114,55 @@ func (m *manager) received(t testing.TB) (headers []string, events []map[string]
 		if err != nil {
 			return headers, events
 		}
-		header, body, ok := strings.Cut(string(buf[:n]), ":{")
-		var event struct {
-			Integration string
-			MISP        map[string]any
+		header, event := readEvent(t, buf[:n])
+		headers, events = append(headers, header), append(events, event)
+	}
+}
+
+// readEvent reads a datagram.
+func readEvent(t testing.TB, datagram []byte) (header string, misp map[string]any) {
+	t.Helper()
+	header, body, ok := strings.Cut(string(datagram), ":{")
+	var event struct {
+		Integration string
+		MISP        map[string]any
+	}
+	if err := json.Unmarshal([]byte("{"+body), &event); !ok || err != nil || event.Integration != "misp" {
+		t.Errorf("datagram %q: %v", datagram, err)
+	}
+	return header, event.MISP
+}
+
+// collect reads the queue in the background, which the kernel lets hold few datagrams, until the function that it
+// returns is called, which returns the events.
+func (m *manager) collect(t testing.TB) func() []map[string]any {
+	t.Helper()
+	const end = "end"
+	var events []map[string]any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1<<17)
+		for {
+			n, err := m.queue.Read(buf)
+			if err != nil || string(buf[:n]) == end {
+				return
+			}
+			_, event := readEvent(t, buf[:n])
+			events = append(events, event)
 		}
-		if err := json.Unmarshal([]byte("{"+body), &event); !ok || err != nil || event.Integration != "misp" {
-			t.Fatalf("datagram %q: %v", buf[:n], err)
+	}()
+	return func() []map[string]any {
+		conn, err := net.Dial("unixgram", m.queue.LocalAddr().String()) //nolint:noctx // a socket of our own
+		if err == nil {
+			_, err = conn.Write([]byte(end))
 		}
-		headers, events = append(headers, header), append(events, event.MISP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		_ = conn.Close()
+		return events
 	}
 }
 
