@@ -25,8 +25,9 @@ const (
 )
 
 // drain works on what is held, oldest first: events, for they are finished, then alerts. It stops when its time
-// is over, when MISP or the queue is away, and at once if another process is at it.
-func (d *Durable) drain(ctx context.Context) (Drained, []sighted) {
+// is over, when MISP or the queue is away, and at once if another process is at it. answered says that MISP did answer
+// just now.
+func (d *Durable) drain(ctx context.Context, answered bool) (Drained, []sighted) {
 	var done Drained
 	left := min(d.DrainTime, d.budget(ctx, d.Reserve))
 	if left < leastForDrain {
@@ -41,7 +42,7 @@ func (d *Durable) drain(ctx context.Context) (Drained, []sighted) {
 	}
 	defer spool.Close() //nolint:errcheck // the lock ends with the process at the latest
 	w := drainer{Durable: d, spool: spool, until: time.Now().Add(left), done: &done}
-	if w.events(ctx) && w.alerts(ctx) {
+	if w.events(ctx) && w.alerts(ctx, answered) {
 		w.recovered(ctx)
 	}
 	if done != (Drained{}) {
@@ -126,9 +127,8 @@ type heldAlert struct {
 }
 
 // alerts looks held alerts up, many with one question. It returns true when none is left.
-func (w *drainer) alerts(ctx context.Context) bool {
+func (w *drainer) alerts(ctx context.Context, answered bool) bool {
 	batch := drainBatch
-	answered := false      // MISP did answer in this round
 	var suspect *heldAlert // failed alone, although MISP had answered before
 	var suspicion error
 	for !w.over(ctx) {
@@ -331,7 +331,7 @@ func (w *drainer) end(ctx context.Context, f OutageFile, format string) {
 	if o.SetAside > 0 {
 		what += fmt.Sprintf("; %d were set aside, see custom-misp spool", o.SetAside)
 	}
-	if len(o.Told) > 0 || f.Path == w.Queue.Path {
+	if o.told() || f.Path == w.Queue.Path {
 		if err := w.Sink.Send(ctx, recoveryEvent(o, what)); err != nil {
 			w.Log.Error("Wazuh not told of the end of the outage", "error", err.Error())
 			return // the next call tells

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"custom-misp/engine"
@@ -56,14 +55,14 @@ func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
 		found = append(found, sighted{a, matches})
 	}
 	var drained []sighted
-	r.Drained, drained = d.drain(ctx)
+	r.Drained, drained = d.drain(ctx, len(found) > 0)
 	d.reportSightings(ctx, append(found, drained...))
 	return r, nil
 }
 
 // Drain works on what is held, without an alert of its own.
 func (d *Durable) Drain(ctx context.Context) Drained {
-	done, found := d.drain(ctx)
+	done, found := d.drain(ctx, false)
 	d.reportSightings(ctx, found)
 	return done
 }
@@ -156,10 +155,10 @@ func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
 
 func (d *Durable) noteTold(f OutageFile) {
 	_, err := f.update(func(o *Outage) {
-		if !slices.Contains(o.Told, o.Code) {
-			o.Told = append(o.Told, o.Code)
+		if o.ToldAt == nil {
+			o.ToldAt = map[Code]time.Time{}
 		}
-		o.ToldAt, o.ToldCode = d.Now(), o.Code
+		o.ToldAt[o.Code] = d.Now()
 	})
 	if err != nil {
 		d.Log.Error("outage not noted", "error", err.Error())

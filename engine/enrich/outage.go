@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -26,9 +25,8 @@ type Outage struct {
 	Processed   int       `json:"processed"`         // of these
 	Dropped     int       `json:"dropped,omitempty"` // because the spool was full
 	SetAside    int       `json:"set_aside,omitempty"`
-	Told        []Code    `json:"told,omitempty"`     // kinds that Wazuh was told of in this outage
-	ToldAt      time.Time `json:"told_at,omitzero"`   // when, the last time; kept from one outage to the next
-	ToldCode    Code      `json:"told_code,omitzero"` // and what
+	// ToldAt is when Wazuh was last told of each kind, in this outage or an earlier one.
+	ToldAt map[Code]time.Time `json:"told_at,omitempty"`
 }
 
 // Lasts reports whether there is an outage, or one that is over but whose held entries are not all done.
@@ -114,7 +112,7 @@ func (f OutageFile) failed(err error, patiently bool) (Outage, error) {
 	now := f.Now()
 	return f.update(func(o *Outage) {
 		if !o.Lasts() {
-			*o = Outage{Since: now, PatientAt: now, ToldAt: o.ToldAt, ToldCode: o.ToldCode}
+			*o = Outage{Since: now, PatientAt: now, ToldAt: o.ToldAt}
 		}
 		if patiently {
 			o.PatientAt = now
@@ -129,8 +127,16 @@ func (f OutageFile) failed(err error, patiently bool) (Outage, error) {
 // shouldTell reports whether Wazuh is to be told of the outage now: of each kind of trouble once, and not of every
 // bout of one that comes and goes.
 func (o Outage) shouldTell(now time.Time) bool {
-	if slices.Contains(o.Told, o.Code) {
-		return false
+	at, ever := o.ToldAt[o.Code]
+	return !ever || at.Before(o.Since) && now.Sub(at) >= flapping || now.Before(at)
+}
+
+// told reports whether Wazuh was told of this outage.
+func (o Outage) told() bool {
+	for _, at := range o.ToldAt {
+		if !at.Before(o.Since) {
+			return true
+		}
 	}
-	return o.ToldCode != o.Code || now.Sub(o.ToldAt) >= flapping || now.Before(o.ToldAt)
+	return false
 }
