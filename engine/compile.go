@@ -39,6 +39,7 @@ type pick struct {
 	split string
 	regex *regexp.Regexp
 	group int // the submatch of regex that is the value
+	scan  bool
 	typ   Type
 	keep  *program // nil: keepByDefault
 	line  int
@@ -144,6 +145,12 @@ func (r reader) compilePick(d declaredPick) pick {
 	}
 	if d.Regex.Node != nil {
 		p.regex, p.group = r.compileRegex(d.Regex)
+	}
+	if d.Scan != nil && *d.Scan {
+		p.scan = true
+		if d.Type.Node != nil && p.typ != Auto {
+			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q is of no use", d.Type.Value)
+		}
 	}
 	if d.Keep.Node != nil {
 		p.keep, _ = r.compileExpr(d.Keep, "keep", keepNames)

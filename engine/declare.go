@@ -46,6 +46,7 @@ type (
 		Path  yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
 		Split yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
 		Regex yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Scan  *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type  yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
 		Keep  yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public and reverse names are"`
 	}

@@ -223,8 +223,7 @@ func (r *run) provide(u uses) {
 // pickOne takes every value of one pick. note, if not nil, is told the fate of each candidate.
 func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
 	count := 0
-	p.candidates(r.get(p.path), func(candidate string) bool {
-		t, value, err := p.resolve(candidate)
+	take := func(candidate string, t Type, value string, err error) bool {
 		if err == nil {
 			err = r.keep(p, t, value)
 		}
@@ -240,6 +239,13 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		}
 		count++
 		return count < maxCandidates
+	}
+	p.candidates(r.get(p.path), func(candidate string) bool {
+		if p.scan {
+			return scan(candidate, take)
+		}
+		t, value, err := p.resolve(candidate)
+		return take(candidate, t, value, err)
 	})
 }
 

@@ -48,7 +48,9 @@ func newDurable(t testing.TB, dir string, c chance) *enrich.Durable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := func(name string) enrich.OutageFile { return enrich.OutageFile{Path: filepath.Join(dir, name), Now: time.Now} }
+	file := func(name string) enrich.OutageFile {
+		return enrich.OutageFile{Path: filepath.Join(dir, name), Now: time.Now}
+	}
 	return &enrich.Durable{
 		Pipeline: enrich.Pipeline{Engine: e, Lookup: c, Sink: c},
 		Spool:    &enrich.Spool{Dir: filepath.Join(dir, "spool"), MaxEntries: 100_000, MaxBytes: 1 << 30, Now: time.Now},
