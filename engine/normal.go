@@ -290,6 +290,7 @@ func normalEmail(s string) (string, error) {
 		s = s[i+1 : len(s)-1]
 	}
 	local, domain, ok := strings.Cut(s, "@")
+	local = strings.ToLower(local)
 	if !ok || local == "" || len(local) > 64 || strings.ContainsAny(local, " \t\"<>()[],;:\\") {
 		return "", errNotEmail
 	}
@@ -297,7 +298,7 @@ func normalEmail(s string) (string, error) {
 	if err != nil {
 		return "", errNotEmail
 	}
-	return normalText(strings.ToLower(local) + "@" + host)
+	return normalText(local + "@" + host)
 }
 
 var cve = regexp.MustCompile(`^(?i:cve)-[0-9]{4}-[0-9]{4,19}$`)

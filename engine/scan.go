@@ -27,7 +27,7 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 	if len(text) > maxScan {
 		text = text[:maxScan]
 	}
-	text = plainText(text)
+	text = plainText(strings.ToValidUTF8(text, " "))
 	found := map[Indicator]bool{}
 	report := func(candidate string, t Type, value string) bool {
 		i := Indicator{t.Family(), strings.ToLower(value)}
@@ -131,9 +131,15 @@ func isWordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= utf8.RuneSelf || strings.IndexByte(".-_:@+", c) >= 0
 }
 
+// wordEnd returns the end of a word that begins at a place. A URL in it, as in jndi:ldap://…, is none of it.
 func wordEnd(text string, at int) int {
 	for at < len(text) && isWordByte(text[at]) {
 		at++
+		if at < len(text) && text[at-1] == ':' {
+			if end, _ := urlAt(text, at); end > 0 {
+				break
+			}
+		}
 	}
 	return at
 }
@@ -158,7 +164,8 @@ func decideWord(text string, start, end int) (Type, string, bool) {
 	if local, host, ok := strings.Cut(word, "@"); ok {
 		host, _, _ = strings.Cut(host, ":")
 		e, err := normalEmail(local + "@" + host)
-		if _, name, _ := strings.Cut(e, "@"); err != nil || !isName(name, host, "", "") {
+		_, name, _ := strings.Cut(e, "@")
+		if err != nil || !underPublicSuffix(name) || fileTLDs[name[strings.LastIndexByte(name, '.')+1:]] {
 			return "", "", false
 		}
 		return "email", e, true
@@ -227,22 +234,24 @@ func isName(host, word, before, after string) bool {
 	}
 	labels := strings.Split(host, ".")
 	last, first := labels[len(labels)-1], labels[0]
-	email := before == "" && after == "" && !strings.Contains(word, "_")
 	switch {
 	case inPath(before), // a component of a path
 		strings.HasSuffix(before, "$"), strings.HasSuffix(before, "%"), strings.HasSuffix(before, "::"), // a variable
 		strings.HasPrefix(after, "("), strings.HasPrefix(after, "::"), strings.HasPrefix(after, "="), strings.HasPrefix(after, "$"),
-		strings.HasPrefix(after, "\\"), // DOMAIN.EXAMPLE\user is the site's own
+		strings.HasPrefix(after, `\`) && !strings.HasSuffix(before, `\\`), // DOMAIN.EXAMPLE\user is the site's own
 		strings.HasSuffix(before, "[") && strings.HasPrefix(after, "]") && !strings.Contains(word, "-"),
 		codeWords[first], dosPrograms[host],
 		len(labels) > 2 && packageRoots[first]:
+		return false
+	}
+	if endsLikeSentence(word) {
 		return false
 	}
 	if isClassName(word) && !plainTLDs[last] || isClassName(word) && last == "net" {
 		return false
 	}
 	switch {
-	case email || plainTLDs[last]:
+	case plainTLDs[last]:
 		return true
 	case fileTLDs[last]:
 		return false
@@ -279,6 +288,16 @@ func isClassName(word string) bool {
 	return true
 }
 
+// endsLikeSentence reports whether a word is the end of one sentence and the beginning of the next: failed.It
+func endsLikeSentence(word string) bool {
+	i := strings.LastIndexByte(word, '.')
+	if i <= 0 || i+1 >= len(word) {
+		return false
+	}
+	capital := func(c byte) bool { return c >= 'A' && c <= 'Z' }
+	return capital(word[i+1]) && !capital(word[i-1]) && !capital(word[0])
+}
+
 func setOf(words string) map[string]bool {
 	m := map[string]bool{}
 	for w := range strings.FieldsSeq(words) {
@@ -289,16 +308,16 @@ func setOf(words string) map[string]bool {
 
 var (
 	// plainTLDs are no words of programs and no extensions of files: a name below one of them is a name.
-	plainTLDs = setOf(`com net org edu gov mil int info biz pro mobi xyz icu cyou buzz example onion ru cn su ua by kz de fr uk eu
-		us ca br mx ar jp kr tw hk sg vn th my ph id au nz za ng ke eg tr ir il ae sa nl be ch at it es pt gr se no fi dk cz sk
-		hu ro bg hr si lt lv ee io co tk ga cf gq pw to ws tv nu`)
+	plainTLDs = setOf(`com net org edu gov mil int info biz pro mobi xyz icu cyou buzz example onion ru cn su ua by kz de fr uk
+		eu us ca br mx ar jp kr tw hk sg vn th ph au nz za ng ke eg tr ir il ae sa nl be ch it es pt gr se no fi
+		dk cz sk hu ro bg hr si lt lv ee io co tk ga cf gq pw ws tv nu`)
 	// fileTLDs are top-level domains that are first of all extensions of files, or names of properties.
 	fileTLDs = setOf(`sh py so md zip mov app ps cab cat pub bar box map dot win run one page pages docs tf mk la ac am do ax
 		pm ms vi st cr cl mm bz tm nc sc gs name target style date open link host services properties media tools security
 		management network data report support events log search software systems computer center works build call
 		foundation java science codes audio video pictures photo photos graphics hm lc gd js`)
-	// fileOrCountry are both: with three labels a name is taken for one.
-	fileOrCountry = setOf(`pl in ml cc rs me ai as is at`)
+	// fileOrCountry are both, or words of sentences whose blank is missing: with three labels a name is taken for one.
+	fileOrCountry = setOf(`pl in ml cc rs me ai as is at id my to`)
 	// codeWords begin expressions of programs, not names.
 	codeWords = setOf(`java javax jdk sun kotlin scala groovy android androidx system this self window document object obj event events
 		evt process sys os args argv env config console math json string array node module exports require request response req res
