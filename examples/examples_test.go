@@ -156,7 +156,10 @@ func yamlDefault(t *testing.T, expr string) string {
 		return n + "s"
 	}
 	if list, ok := strings.CutPrefix(expr, "[]string{"); ok {
-		return "[" + strings.ReplaceAll(strings.TrimSuffix(list, "}"), `"`, "") + "]"
+		return "[" + strings.NewReplacer(`"`, "", ", ", ",").Replace(strings.TrimSuffix(list, "}")) + "]"
+	}
+	if n, err := strconv.ParseInt(expr, 0, 64); err == nil { // 20_000
+		return strconv.FormatInt(n, 10)
 	}
 	if text, err := strconv.Unquote(expr); err == nil {
 		return text

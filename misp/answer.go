@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 )
@@ -19,9 +21,10 @@ import (
 type (
 	wireAnswer struct {
 		Response *struct {
-			Attribute []wireAttribute `json:"Attribute"` // nil if there is no such list
+			Attribute wirePage `json:"Attribute"` // nil if there is no such list
 		} `json:"response"`
 	}
+	wirePage      []wireAttribute
 	wireAttribute struct {
 		ID        loose         `json:"id"`
 		EventID   loose         `json:"event_id"`
@@ -99,16 +102,13 @@ func (f *looseFlag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeAnswer returns the attributes of an answer. A miss is an empty list; anything without that list, or with
-// something else in it than attributes, is no answer to a search. A field of an unexpected kind within an
-// attribute counts as absent.
+// decodeAnswer returns the attributes of an answer, at most a page of them. A miss is an empty list; anything
+// without that list, or with something else in it than attributes, is no answer to a search, and more than a page
+// is none to ours. A field of an unexpected kind within an attribute counts as absent.
 func decodeAnswer(data []byte) ([]wireAttribute, error) {
 	var a wireAnswer
-	// Unmarshal goes on after a value of the wrong kind, and returns the error at the end.
-	if err := json.Unmarshal(data, &a); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
-			return nil, err
-		}
+	if err := unmarshal(data, &a); err != nil {
+		return nil, err
 	}
 	if a.Response == nil || a.Response.Attribute == nil {
 		return nil, errNoResult
@@ -121,9 +121,33 @@ func decodeAnswer(data []byte) ([]wireAttribute, error) {
 	return a.Response.Attribute, nil
 }
 
+// UnmarshalJSON implements json.Unmarshaler. It refuses more than a page before it makes attributes of it: they
+// take much more memory than the answer itself.
+func (p *wirePage) UnmarshalJSON(data []byte) error {
+	n := 0
+	gjson.ParseBytes(data).ForEach(func(_, _ gjson.Result) bool {
+		n++
+		return n <= pageSize
+	})
+	if n > pageSize {
+		return errOverLimit
+	}
+	return unmarshal(data, (*[]wireAttribute)(p))
+}
+
+// unmarshal reads JSON leniently: it goes on after a value of the wrong kind, and leaves that out.
+func unmarshal(data []byte, to any) error {
+	err := json.Unmarshal(data, to)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil
+	}
+	return err
+}
+
 var (
 	errNoResult    = errors.New("no list response.Attribute in it")
 	errNoAttribute = errors.New("something without a type among its attributes")
+	errOverLimit   = errors.New("more attributes than were asked for at most")
 )
 
 // attribute brings what came over the wire into the form that the pipeline works on.

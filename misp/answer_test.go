@@ -4,31 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"custom-misp/engine"
 )
-
-// FuzzAnswer reads any bytes as an answer, and as an event of a feed.
-func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{
-		`{"response":{"Attribute":[{"id":"1","type":"filename|sha256","value":"a|b","to_ids":true,"timestamp":"1790000000","Event":{"threat_level_id":"1","analysis":"2","published":false,"Orgc":{"name":"x"},"Tag":[{"name":"t"}]},"warnings":[{"warninglist_name":"w"}]}]}}`,
-		`{"response":{"Attribute":[]}}`, `{"response":[]}`, `{"response":{"Attribute":[{"id":1,"to_ids":"1","deleted":null,"value":7.5,"Tag":null}]}}`,
-		`{"Event":{"uuid":"u","Attribute":[{"type":"ip-dst","value":"192.31.196.1"}],"Object":[{"Attribute":[{"deleted":"1"}]}]}}`, `{"Event":null}`, ``, `[`,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		attributes, _ := decodeAnswer(data)
-		for _, w := range attributes {
-			a := w.attribute()
-			engine.Indicators(a.Type, a.Value)
-		}
-		event, _ := DecodeEvent(data)
-		for _, a := range event {
-			engine.Indicators(a.Type, a.Value)
-		}
-	})
-}
 
 // BenchmarkAnswer reads an answer with a thousand attributes.
 func BenchmarkAnswer(b *testing.B) {

@@ -25,6 +25,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"custom-misp/engine"
+	"custom-misp/engine/enrich"
 )
 
 // Config says which MISP to ask, and how.
@@ -226,7 +227,7 @@ func (w wholeAnswers) check(contentType string, data []byte) error {
 		return badAnswer{fmt.Sprintf("answered with %s instead of JSON", kind), proxy, false}
 	case len(data) == 0:
 		return badAnswer{"answered with nothing", proxy, false}
-	case !gjson.ValidBytes(data):
+	case enrich.TooDeep(data) || !gjson.ValidBytes(data): // the validator recurses
 		return badAnswer{"answered with JSON that breaks off or is broken", "see MISP's own logs, app/tmp/logs/error.log, and what stands between here and MISP", false}
 	}
 	return nil

@@ -236,19 +236,6 @@ func TestLookupFilters(t *testing.T) {
 	}
 }
 
-// TestWholeDatabase answers with everything, as MISP does to some questions: only what was asked for is a match.
-func TestWholeDatabase(t *testing.T) {
-	server := misptest.New(t, feed())
-	server.Fault(func(w http.ResponseWriter, _ *http.Request) { server.AnswerEverything(w) })
-	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("hostname", "evil-domain.example")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"evil-domain.example <- domain evil-domain.example"}, found(got)); diff != "" {
-		t.Errorf("matches (-want +got):\n%s", diff)
-	}
-}
-
 // TestPaging asks for so many values that the answer comes in pages.
 func TestPaging(t *testing.T) {
 	pages := 0

@@ -3,10 +3,14 @@ package misp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -17,6 +21,8 @@ const (
 	pageSize  = 5000 // attributes in one answer; a question without a limit may be answered with duplicates
 	maxPages  = 20   // of one question
 )
+
+const remedyDropped = "does something between here and MISP drop the question or its Content-Type?"
 
 // question is the body of a search. The form of value matters: in a list of its own under OR, MISP takes "!",
 // "||" and "&&" as they stand, but an empty item, or one that begins or ends with "%", still means much more
@@ -74,11 +80,19 @@ func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 	return inquiries
 }
 
-// askable reports whether the value of an observable can be asked for as it stands: a % at either end is a
-// wildcard, in whatever form.
+// askable reports whether the value of an observable can be asked for as it stands. A % at either end is a
+// wildcard, in whatever form; a value that is nothing to MISP's database would find almost all that it has.
 func askable(o engine.Observable) bool {
-	v := strings.TrimSpace(o.Value)
-	return v != "" && !strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%") && len(o.Type.Family().Asks()) > 0
+	v := strings.TrimFunc(o.Value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	return weighs(v) && !strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%") && len(o.Type.Family().Asks()) > 0
+}
+
+// weighs reports whether a value has a character that counts when MISP's database compares. Accents, blanks and
+// invisible characters do not: alone, they equal the empty second half that most attributes have.
+func weighs(v string) bool {
+	return strings.ContainsFunc(norm.NFKD.String(v), func(r rune) bool {
+		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)
+	})
 }
 
 func newQuestion() question {
@@ -163,7 +177,7 @@ func (c *Client) lookup(ctx context.Context, i inquiry) ([]enrich.Match, error) 
 		}
 		if !slices.ContainsFunc(attributes, i.question.answers) {
 			return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %d attributes, none of which was asked for", pageSize),
-				"does something between here and MISP drop the question or its Content-Type?", nil)
+				remedyDropped, nil)
 		}
 	}
 	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes for %d values", maxPages*pageSize, len(i.question.Value.OR)),
@@ -215,6 +229,10 @@ func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
 		return nil, err
 	}
 	attributes, err := decodeAnswer(data)
+	if errors.Is(err, errOverLimit) {
+		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d attributes that were asked for at most", pageSize),
+			remedyDropped, err)
+	}
 	if err != nil {
 		return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
 			"is misp.url the address of MISP itself?", err)

@@ -27,15 +27,17 @@ func (c *Client) Sight(ctx context.Context, s enrich.Sighting) error {
 		return err
 	}
 	var answer struct {
-		Sighting json.RawMessage `json:"Sighting"`
-		Message  string          `json:"message"`
+		Sighting struct {
+			ID loose `json:"id"`
+		} `json:"Sighting"`
+		Message loose `json:"message"`
 	}
-	if json.Unmarshal(data, &answer) == nil && len(answer.Sighting) > 0 {
+	if json.Unmarshal(data, &answer) == nil && answer.Sighting.ID != "" {
 		return nil
 	}
 	said := ""
 	if answer.Message != "" {
-		said = ": " + shorten(answer.Message)
+		said = ": " + shorten(string(answer.Message))
 	}
 	return c.trouble(enrich.CodeRejected, "did not take a sighting of attribute "+s.UUID+said, "", errors.New("no Sighting in the answer"))
 }

@@ -146,10 +146,10 @@ func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
 	event := TroubleEvent(a, why)
 	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
 	if err := d.Sink.Send(ctx, event); err != nil {
-		d.Log.Error("Wazuh not told of the outage", "error", err.Error())
-		return nil
+		d.Log.Error("Wazuh not told of the outage", "error", err.Error()) // the next alert tells
+	} else {
+		d.noteTold(d.MISP)
 	}
-	d.noteTold(d.MISP)
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (d *Durable) send(ctx context.Context, events []Enrichment) (sent int, err 
 			sent++
 			continue
 		}
-		return sent, d.holdEvents(ctx, events[i:], err)
+		return sent, d.holdEvents(events[i:], err)
 	}
 	return sent, nil
 }
@@ -203,7 +203,7 @@ type heldEvent struct {
 	Body  Body  `json:"body"`
 }
 
-func (d *Durable) holdEvents(ctx context.Context, events []Enrichment, why error) error {
+func (d *Durable) holdEvents(events []Enrichment, why error) error {
 	o, err := d.Queue.failed(why, true)
 	if err != nil {
 		d.Log.Error("outage of the queue not noted", "error", err.Error())

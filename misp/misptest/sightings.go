@@ -1,14 +1,18 @@
 package misptest
 
 import (
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 )
 
-// A Sighting is one that the server was told of.
+// A Sighting is one that the server took.
 type Sighting struct {
-	UUID, Source string
+	UUID   string // of the attribute
+	Source string
+	Type   string // "0": seen
+	Date   string // in seconds since 1970, as it was told
 }
 
 // Sightings returns what was taken so far.
@@ -18,21 +22,71 @@ func (s *Server) Sightings() []Sighting {
 	return slices.Clone(s.sightings)
 }
 
-// sight answers /sightings/add: a failure has status 200 too, and only its message tells.
-func (s *Server) sight(w http.ResponseWriter, q map[string]any) {
-	uuid := fmt.Sprint(q["uuid"])
-	for _, a := range s.attributes {
-		if a.fields["uuid"] != uuid {
-			continue
-		}
-		s.mu.Lock()
-		s.sightings = append(s.sightings, Sighting{uuid, fmt.Sprint(q["source"])})
-		s.mu.Unlock()
-		answerJSON(w, map[string]any{"Sighting": map[string]any{
-			"id": "1", "attribute_id": a.fields["id"], "event_id": a.fields["event_id"], "org_id": "1",
-			"date_sighting": fmt.Sprint(q["timestamp"]), "uuid": uuid, "source": q["source"], "type": fmt.Sprint(q["type"]),
-		}})
+// sight answers /sightings/add. It adds one to each attribute that is meant: that with the uuid or id, or all that
+// have one of the values, of which the answer shows the last. A failure has status 200 too, and only its message
+// tells.
+func (s *Server) sight(w http.ResponseWriter, r *http.Request) {
+	if s.now().NoSightings {
+		Message(w, http.StatusForbidden, NoPermission)
 		return
 	}
-	answerJSON(w, map[string]any{"message": "Could not add the Sighting. Reason: No valid attributes found that match the criteria."})
+	var q map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&q)
+	kind := textOf(q["type"])
+	meant := s.meant(q)
+	switch {
+	case kind != "" && kind != "0" && kind != "1" && kind != "2":
+		refuseSighting(w, "Invalid type, please change it before you POST 1000000 sightings.")
+	case q["uuid"] == nil && q["id"] == nil && q["value"] == nil && q["values"] == nil:
+		refuseSighting(w, "No valid attributes found.")
+	case len(meant) == 0:
+		refuseSighting(w, "No valid attributes found that match the criteria.")
+	default:
+		answerJSON(w, map[string]any{"Sighting": s.take(q, meant)})
+	}
+}
+
+func refuseSighting(w http.ResponseWriter, reason string) {
+	answerJSON(w, map[string]any{"message": "Could not add the Sighting. Reason: " + reason})
+}
+
+// meant returns the attributes that a sighting is told of. There are no wildcards here.
+func (s *Server) meant(q map[string]any) []attribute {
+	var wanted []string
+	for _, v := range append(texts(q["values"]), texts(q["value"])...) {
+		wanted = append(wanted, fold(compress(v)))
+	}
+	var meant []attribute
+	for _, a := range s.attributes {
+		byID := textOf(q["uuid"]) == a.fields["uuid"] || textOf(q["id"]) == a.fields["id"]
+		if byID || slices.ContainsFunc(a.halves, func(half string) bool { return slices.Contains(wanted, half) }) {
+			meant = append(meant, a)
+		}
+	}
+	return meant
+}
+
+// take adds a sighting of each attribute, and returns the last as it is answered: with a uuid of its own.
+func (s *Server) take(q map[string]any, meant []attribute) map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range meant {
+		s.sightings = append(s.sightings, Sighting{
+			UUID: textOf(a.fields["uuid"]), Source: textOf(q["source"]), Type: textOf(q["type"]), Date: unix(q["timestamp"]),
+		})
+	}
+	last, taken := meant[len(meant)-1], s.sightings[len(s.sightings)-1]
+	id := strconv.Itoa(len(s.sightings))
+	return map[string]any{
+		"id": id, "attribute_id": last.fields["id"], "event_id": last.fields["event_id"], "org_id": "1",
+		"date_sighting": taken.Date, "uuid": "sighting-" + id, "source": taken.Source, "type": taken.Type,
+	}
+}
+
+// unix writes a time in seconds as MISP does, whether it came as a number or as a text.
+func unix(v any) string {
+	if n, ok := v.(float64); ok {
+		return strconv.FormatInt(int64(n), 10)
+	}
+	return textOf(v)
 }

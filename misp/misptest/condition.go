@@ -1,0 +1,116 @@
+package misptest
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// A Condition is a state of MISP, or of the user of the key, in which it does not simply answer. The zero value is
+// a MISP that does.
+type Condition struct {
+	// Refused is why it refuses the key, like [UserDisabled]; empty to accept it.
+	Refused string
+	// Maintenance sends everybody but its administrators to the login page, with a valid key too.
+	Maintenance bool
+	// DatabaseDown answers everything with status 500.
+	DatabaseDown bool
+	// RateLimit is how many searches the user may make; 0 for any number. Other pages do not count.
+	RateLimit int
+	// NoSightings takes the right to add sightings away.
+	NoSightings bool
+}
+
+// The texts that MISP refuses with, all with status 403.
+const (
+	// NoUser is for a key that is missing, wrong or expired, and for a role that may not use the API.
+	NoUser = "Authentication failed. Please make sure you pass the API key of an API enabled user along in the Authorization header."
+	// UserDisabled is for the key of a user who is switched off.
+	UserDisabled = "Authentication failed. Your user account has been disabled."
+	// OtherAddress is for a key that is bound to other addresses.
+	OtherAddress = "It is not possible to use this Auth key from your IP address"
+	// NoPermission is for a right that the role of the user lacks.
+	NoPermission = "You do not have permission to use this functionality."
+)
+
+// window is how long MISP counts searches before it begins anew, in seconds.
+const window = 900
+
+// Set brings the server into a condition, and begins to count searches anew.
+func (s *Server) Set(c Condition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.condition, s.searches = c, 0
+}
+
+func (s *Server) now() Condition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.condition
+}
+
+// version answers /servers/getVersion, which also tells whether the user may add sightings.
+func (s *Server) version(w http.ResponseWriter) {
+	v := maps.Clone(versionAnswer)
+	v["perm_sighting"] = !s.now().NoSightings
+	answerJSON(w, v)
+}
+
+// refuse answers what MISP does not let through to a page, and reports whether it did.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request) bool {
+	c := s.now()
+	switch {
+	case c.DatabaseDown:
+		Message(w, http.StatusInternalServerError, "An Internal Error Has Occurred.")
+	case r.Header.Get("Authorization") != Key: // a "Bearer " before it makes it another key
+		refuseKey(w, r)
+	case c.Refused != "":
+		Message(w, http.StatusForbidden, c.Refused)
+	case c.Maintenance:
+		toLogin(w)
+	default:
+		return false
+	}
+	return true
+}
+
+// refuseKey refuses in JSON who asks for JSON. Others get a page, or are sent to log in.
+func refuseKey(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.Contains(r.Header.Get("Accept"), "json"):
+		Message(w, http.StatusForbidden, NoUser)
+	case strings.Contains(strings.ToLower(r.URL.Path), "restsearch"):
+		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte("<!DOCTYPE html><html><body><h2>" + NoUser + "</h2></body></html>"))
+	default:
+		toLogin(w)
+	}
+}
+
+func toLogin(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	w.Header().Set("Location", "/users/login")
+	w.WriteHeader(http.StatusFound)
+}
+
+// spend counts a search, tells the user in headers what he has left, and reports whether he may make it.
+func (s *Server) spend(w http.ResponseWriter) bool {
+	s.mu.Lock()
+	limit := s.condition.RateLimit
+	s.searches++
+	left := limit - s.searches
+	s.mu.Unlock()
+	if limit <= 0 {
+		return true
+	}
+	w.Header().Set("X-Rate-Limit-Limit", strconv.Itoa(limit))
+	w.Header().Set("X-Rate-Limit-Remaining", strconv.Itoa(max(0, left)))
+	w.Header().Set("X-Rate-Limit-Reset", strconv.Itoa(window))
+	if left < 0 {
+		Message(w, http.StatusTooManyRequests, "Rate limit exceeded.") // without Retry-After
+		return false
+	}
+	return true
+}
