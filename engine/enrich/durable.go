@@ -140,21 +140,21 @@ func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
 	}
 	d.Log.Warn("alert held until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "held", o.Held)
 	d.tellDropped(ctx, a, dropped)
-	if context.Cause(ctx) != nil || !o.shouldTell(d.Now()) {
-		return nil
-	}
-	event := TroubleEvent(a, why)
-	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
-	if err := d.Sink.Send(ctx, event); err != nil {
-		d.Log.Error("Wazuh not told of the outage", "error", err.Error()) // the next alert tells
-	} else {
-		d.noteTold(d.MISP)
+	if ending := ctx.Err() != nil; !ending && o.shouldTell(d.Now()) {
+		d.tellOutage(ctx, a, why)
 	}
 	return nil
 }
 
-func (d *Durable) noteTold(f OutageFile) {
-	_, err := f.update(func(o *Outage) {
+// tellOutage tells Wazuh that an outage has begun.
+func (d *Durable) tellOutage(ctx context.Context, a Alert, why error) {
+	event := TroubleEvent(a, why)
+	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
+	if err := d.Sink.Send(ctx, event); err != nil {
+		d.Log.Error("Wazuh not told of the outage", "error", err.Error()) // the next alert tells
+		return
+	}
+	_, err := d.MISP.update(func(o *Outage) {
 		if o.ToldAt == nil {
 			o.ToldAt = map[Code]time.Time{}
 		}
