@@ -140,14 +140,17 @@ func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
 	}
 	d.Log.Warn("alert held until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "held", o.Held)
 	d.tellDropped(ctx, a, dropped)
-	if ending := ctx.Err() != nil; !ending && o.shouldTell(d.Now()) {
+	if o.shouldTell(d.Now()) {
 		d.tellOutage(ctx, a, why)
 	}
 	return nil
 }
 
-// tellOutage tells Wazuh that an outage has begun.
+// tellOutage tells Wazuh that an outage has begun, unless the program is being ended.
 func (d *Durable) tellOutage(ctx context.Context, a Alert, why error) {
+	if ctx.Err() != nil {
+		return
+	}
 	event := TroubleEvent(a, why)
 	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
 	if err := d.Sink.Send(ctx, event); err != nil {
