@@ -198,6 +198,9 @@ func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode == http.StatusOK && resp.ContentLength > w.max {
+		return nil, w.tooLong()
+	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, w.max+1))
 	if err != nil {
 		return nil, fmt.Errorf("the answer broke off: %w", err)
@@ -217,10 +220,7 @@ func (w wholeAnswers) check(contentType string, data []byte) error {
 	kind, _, _ := mime.ParseMediaType(contentType)
 	switch {
 	case int64(len(data)) > w.max:
-		return badAnswer{
-			fmt.Sprintf("answered with more than %d bytes", w.max),
-			"this is no answer to a question for a few values; see what stands between here and MISP", true,
-		}
+		return w.tooLong()
 	case kind == "":
 		return badAnswer{"answered with something of no known type instead of JSON", proxy, false}
 	case kind != "application/json":
@@ -231,6 +231,13 @@ func (w wholeAnswers) check(contentType string, data []byte) error {
 		return badAnswer{"answered with JSON that breaks off or is broken", "see MISP's own logs, app/tmp/logs/error.log, and what stands between here and MISP", false}
 	}
 	return nil
+}
+
+func (w wholeAnswers) tooLong() error {
+	return badAnswer{
+		fmt.Sprintf("answered with more than %d bytes", w.max),
+		"this is no answer to a question for a few values; see what stands between here and MISP", true,
+	}
 }
 
 // badAnswer is an answer of status 200 that is none.

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -245,6 +246,7 @@ func faults() map[string]fault {
 		"Content-Length short":    {answer: cut(`{"response":{"Attribute":[]}}`, 9), code: "misp_bad_answer"},
 		"1 GB body": {code: "misp_bad_answer", answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(1<<30))
 			block := bytes.Repeat([]byte(" "), 1<<20)
 			for range 1024 {
 				if _, err := w.Write(block); err != nil {
