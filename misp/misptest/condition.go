@@ -1,7 +1,6 @@
 package misptest
 
 import (
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ type Condition struct {
 	DatabaseDown bool
 	// RateLimit is how many searches the user may make; 0 for any number. Other pages do not count.
 	RateLimit int
-	// NoSightings takes the right to add sightings away.
+	// NoSightings takes the right to add sightings away. What the server says of the user's role stays the same.
 	NoSightings bool
 }
 
@@ -48,13 +47,6 @@ func (s *Server) now() Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.condition
-}
-
-// version answers /servers/getVersion, which also tells whether the user may add sightings.
-func (s *Server) version(w http.ResponseWriter) {
-	v := maps.Clone(versionAnswer)
-	v["perm_sighting"] = !s.now().NoSightings
-	answerJSON(w, v)
 }
 
 // refuse answers what MISP does not let through to a page, and reports whether it did.
