@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -25,7 +26,8 @@ type mapping struct {
 	id, description, source string
 	file                    string
 	builtin                 bool
-	line, column            int // of the id
+	replaces                string // file of the built-in mapping whose place it took
+	line, column            int    // of the id
 	match                   *program
 	needs                   needs
 	picks                   []pick
@@ -48,11 +50,12 @@ type pick struct {
 // contextField is a value of the alert that goes into the enrichment, under a short key.
 type contextField struct{ key, path string }
 
-// program is a compiled boolean expression.
+// program is a boolean expression, compiled when it is needed: a call by integratord meets few of the mappings, and
+// compiling takes most of the time of loading them.
 type program struct {
-	source string
-	code   *vm.Program
-	uses   uses
+	source  string
+	uses    uses
+	compile func() (*vm.Program, error) // does it once
 }
 
 // uses says which names an expression reads that cost something to provide.
@@ -206,6 +209,11 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		r.Fault(s.Node, "", "%s is empty", what)
 		return nil, nil
 	}
+	if r.builtin && !r.lint {
+		if p, tree, err := parseProgram(s.Value, names); err == nil {
+			return p, tree
+		}
+	}
 	p, tree, err := newProgram(s.Value, names)
 	if err == nil {
 		ast.Walk(&tree, &literals{r: r, s: s, what: what})
@@ -237,18 +245,28 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 
 // newProgram compiles a boolean expression. Errors are expr-lang's.
 func newProgram(source string, names map[string]any) (*program, ast.Node, error) {
+	p, tree, err := parseProgram(source, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = p.compile()
+	return p, tree, err
+}
+
+// parseProgram is newProgram for expressions that are known to be right: those of the built-in mappings, which lint
+// and tests have compiled.
+func parseProgram(source string, names map[string]any) (*program, ast.Node, error) {
 	tree, err := parser.Parse(source)
 	if err != nil {
 		return nil, nil, err
 	}
-	options := append([]expr.Option{
-		expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
-	}, functionOptions...)
-	code, err := expr.Compile(source, options...)
-	if err != nil {
-		return nil, nil, err
-	}
-	p := &program{source: strings.TrimSpace(source), code: code}
+	p := &program{source: strings.TrimSpace(source)}
+	p.compile = sync.OnceValues(func() (*vm.Program, error) {
+		options := append([]expr.Option{
+			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
+		}, functionOptions...)
+		return expr.Compile(source, options...)
+	})
 	ast.Walk(&tree.Node, &p.uses)
 	return p, tree.Node, nil
 }

@@ -20,9 +20,10 @@ type Explanation struct {
 
 // A MappingTrace says what one mapping made of the alert.
 type MappingTrace struct {
-	ID   string `json:"id"`
-	File string `json:"file"`
-	Line int    `json:"line"`
+	Builtin bool   `json:"builtin,omitempty"` // the program brings it along
+	ID      string `json:"id"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`
 	// Missing is set if the mapping was not considered: it needs one of these groups, decoders or objects, and
 	// the alert has none.
 	Missing []string `json:"missing,omitempty"`
@@ -78,7 +79,7 @@ func (e *Engine) Explain(alert []byte) Explanation {
 	}
 	r.candidates = e.index.candidates(r.groups, r.get, r.candidates[:0])
 	for i, m := range e.mappings {
-		t := MappingTrace{ID: m.id, File: m.file, Line: m.line}
+		t := MappingTrace{ID: m.id, File: m.file, Line: m.line, Builtin: m.builtin}
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
 			r.explain(m, &t)
 		} else {

@@ -36,10 +36,22 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 	switch {
 	case m.needs.known && len(m.needs.anyOf) == 0:
 		r.Warn(s.Node, "", "match can never be true")
-	case !m.needs.known:
+	case !m.needs.known && !anyDecoderFills(tree):
 		r.Warn(s.Node, `begin with something like "sysmon" in groups and, or decoder.name == "json" and`,
 			"match names no group or decoder that is needed, so every alert meets this mapping")
 	}
+}
+
+// anyDecoderFills reports whether a condition asks for one of the fields that Wazuh's decoders share: a mapping for
+// these is for every alert, and means it.
+func anyDecoderFills(tree ast.Node) bool {
+	shared := false
+	ast.Walk(&tree, visitor(func(n ast.Node) {
+		if path, ok := n.(*ast.StringNode); ok {
+			shared = shared || path.Value == "data.srcip" || path.Value == "data.dstip"
+		}
+	}))
+	return shared
 }
 
 func (r reader) warnIn(s yamlfile.Scalar, offset int, remedy, format string, args ...any) {

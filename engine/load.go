@@ -17,6 +17,7 @@ type Engine struct {
 	mappings []*mapping
 	byID     map[string]*mapping
 	index    index
+	ignore   *Ignore // nil for nothing
 	runs     sync.Pool
 }
 
@@ -27,6 +28,7 @@ type Mapping struct {
 	Product     string // the file's "source" key
 	File        string
 	Line        int
+	Replaces    string // the file of the built-in mapping that it takes the place of; empty if it takes none's
 	Picks       []MappingPick
 }
 
@@ -77,6 +79,7 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 		for _, m := range mappings {
 			if other, replaced := e.byID[m.id]; replaced {
 				if other.builtin {
+					m.replaces = other.file
 					e.mappings[slices.Index(e.mappings, other)] = m
 					e.byID[m.id] = m
 				}
@@ -86,9 +89,14 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			e.byID[m.id] = m
 		}
 	}
+	e.seal()
+	return e, faults
+}
+
+// seal makes an engine ready when its mappings are complete.
+func (e *Engine) seal() {
 	e.index = newIndex(e.mappings)
 	e.runs.New = func() any { return newRun(e) }
-	return e, faults
 }
 
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
@@ -135,7 +143,7 @@ func IsMappingFile(name string) bool {
 func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
-		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line}
+		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces}
 		for _, p := range m.picks {
 			d.Picks = append(d.Picks, MappingPick{Path: p.path, Type: p.typ, Line: p.line})
 		}

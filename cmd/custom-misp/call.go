@@ -61,6 +61,8 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 	// What is wrong with the installation is told in an event too, or nobody would see it.
 	sources, sourcesErr := mappingSources(s, nil)
 	e, faults := engine.Load(sources...)
+	e, siteErr := forSite(s, e)
+	sourcesErr = cmp.Or(sourcesErr, siteErr)
 	lookup, lookupErr := newLookup(s, log)
 	if lookupErr != nil {
 		lookup = unusable{asTrouble(lookupErr)}

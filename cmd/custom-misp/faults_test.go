@@ -312,7 +312,7 @@ func (s *site) install(t *testing.T, f fault) (mend func()) {
 func (s *site) untilDone(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		s.enrich(t, "sshd-failed")
+		s.enrich(t, "windows-security-log-cleared")
 		alerts, events := s.held(t)
 		if alerts+events == 0 {
 			return
@@ -389,7 +389,7 @@ func TestFaults(t *testing.T) {
 			down()
 			s.received(t)
 			mend := s.install(t, f)
-			s.enrich(t, "sshd-failed") // has nothing to look up, so what is held meets the fault
+			s.enrich(t, "windows-security-log-cleared") // has nothing to look up, so what is held meets the fault
 			if n, _ := s.held(t); n != 2 {
 				t.Fatalf("%d alerts are held", n)
 			}

@@ -9,7 +9,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
+	"custom-misp/mappings"
 )
 
 // TestSchemaAcceptsTheMappings checks the built-in mappings and their tests against the schema, and that it
@@ -64,15 +66,24 @@ func TestSchemaAcceptsTheMappings(t *testing.T) {
 	}
 }
 
-// TestGeneratedFiles checks that the schema and the reference in mappings/ are those that the program prints;
+// TestGeneratedFiles checks that the schema, the reference and the list in mappings/ are what the program has;
 // -update writes them.
 func TestGeneratedFiles(t *testing.T) {
 	var schema bytes.Buffer
 	if err := writeJSON(&schema, mappingtest.Schema()); err != nil {
 		t.Fatal(err)
 	}
+	sources, err := engine.ReadFS(mappings.FS, "mappings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Load(sources...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
+		"../../mappings/README.md": mappingtest.Pack(e.Mappings()),
 	} {
 		if *update {
 			if err := os.WriteFile(name, []byte(want), 0o644); err != nil { //nolint:gosec // a document

@@ -226,7 +226,7 @@ func TestIntegratord(t *testing.T) {
 		{"fim-registry-key", "", nil},
 		{"fim-custom-rule", linux, []string{"sha256: sha256, syscheck.sha256_after"}},
 		{"fim-empty-file", "", nil},
-		{"sshd-failed", "", nil},
+		{"sshd-failed", "1:misp", []string{"ip-src: domain|ip, data.srcip"}},
 		{"misp-enrichment", "", nil},
 		{"windows-security-log-cleared", "", nil},
 	}

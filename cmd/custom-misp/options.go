@@ -70,6 +70,9 @@ var options = []option{
 	{key: "sightings.tlp_red", def: false, kind: kindFlag, help: "also for attributes marked tlp:red"},
 	{key: "mappings.builtin", def: true, kind: kindFlag, help: "load the mappings that the program brings along"},
 	{key: "mappings.dirs", def: []string{"etc/custom-misp/mappings"}, kind: kindPaths, help: "directories with mappings of your own; the default one may be absent"},
+	{key: "mappings.disable", def: []string{}, kind: kindTexts, help: "ids of mappings to leave out"},
+	{key: "ignore.values", def: []string{}, kind: kindTexts, help: "what is never asked for: your own domains (with all names below), your networks, hashes that are known to be good, any other value"},
+	{key: "ignore.files", def: []string{}, kind: kindPaths, help: "files with such values, one a line; a line that begins with # is a comment"},
 	{key: "wazuh.queue", def: "queue/sockets/queue", kind: kindPath, help: "socket of wazuh-analysisd"},
 	{key: "wazuh.plain_header", def: false, kind: kindFlag, help: "do not escape colons in the event header, for managers before 4.4"},
 	{key: "wazuh.send_timeout", def: 2 * time.Second, kind: kindDuration, help: "wait for a place in a full queue"},
@@ -174,10 +177,15 @@ func (o option) checkItems(items []string) error {
 		if allowed := words[o.key]; allowed != nil && !slices.Contains(allowed, item) {
 			return fmt.Errorf("%q is none of %s", item, strings.Join(allowed, ", "))
 		}
-		if o.key == "misp.pins" {
-			if _, err := misp.ParsePin(item); err != nil {
-				return err
-			}
+		var err error
+		switch o.key {
+		case "misp.pins":
+			_, err = misp.ParsePin(item)
+		case "ignore.values":
+			_, err = engine.NewIgnore([]string{item})
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -132,6 +132,9 @@ func drainSpool(ctx context.Context, g globalFlags, st streams) error {
 	if err != nil {
 		printFaults(st.err, err) // the mappings of the other files do their work all the same
 	}
+	if e, err = forSite(s, e); err != nil {
+		return err
+	}
 	log := slog.New(newWazuhHandler(st.err, slog.LevelWarn))
 	lookup, err := newLookup(s, log)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"custom-misp/engine"
@@ -50,6 +51,39 @@ func mappingSources(s *settings, named []string) ([]engine.Source, error) {
 		sources = append(sources, found...)
 	}
 	return sources, nil
+}
+
+// forSite takes out of the mappings, and of what they pick, what the settings say. The engine is good even with an
+// error.
+func forSite(s *settings, e *engine.Engine) (*engine.Engine, error) {
+	entries := s.texts("ignore.values")
+	for _, name := range s.paths("ignore.files") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return e, wrongUsef("ignore.files: %w", err)
+		}
+		for n, line := range strings.Split(string(data), "\n") {
+			if _, err := engine.NewIgnore([]string{line}); err != nil {
+				return e, wrongUsef("%s:%d: %w", name, n+1, err)
+			}
+			entries = append(entries, line)
+		}
+	}
+	site := engine.Site{Disable: s.texts("mappings.disable")}
+	if len(entries) > 0 {
+		var err error
+		if site.Ignore, err = engine.NewIgnore(entries); err != nil {
+			return e, wrongUsef("ignore.values: %w", err)
+		}
+	}
+	if site.Ignore == nil && len(site.Disable) == 0 {
+		return e, nil
+	}
+	e, err := e.For(site)
+	if err != nil {
+		return e, wrongUsef("mappings.disable: %w; see custom-misp mappings", err)
+	}
+	return e, nil
 }
 
 // readMappings reads a mapping file, or those of a directory.
@@ -217,6 +251,9 @@ func loadEngine(g globalFlags, flags map[string]any, named []string, st streams)
 	if err != nil {
 		printFaults(st.err, err)
 		return nil, nil, nil, errSilent
+	}
+	if e, err = forSite(s, e); err != nil {
+		return nil, nil, nil, err
 	}
 	return s, sources, e, nil
 }

@@ -18,7 +18,7 @@ var (
 )
 
 // WriteExplanation writes an explanation for people: the mappings that were considered, step by step, then the
-// others in a line each, then what was picked.
+// others, a site's own in a line each, then what was picked.
 func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 	fmt.Fprintf(w, "groups: %s; decoder: %s\n", orNone(strings.Join(x.Groups, ", ")), orNone(x.Decoder))
 	for _, m := range x.Mappings {
@@ -26,10 +26,17 @@ func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 			writeMapping(w, m, "", style)
 		}
 	}
+	others := 0
 	for _, m := range x.Mappings {
-		if len(m.Missing) > 0 {
+		switch {
+		case len(m.Missing) > 0 && m.Builtin:
+			others++
+		case len(m.Missing) > 0:
 			writeMapping(w, m, "", style)
 		}
+	}
+	if others > 0 {
+		fmt.Fprintf(w, "%s%d other built-in mappings: not considered, the alert has none of their groups, decoders and objects%s\n", style.Dim, others, style.End)
 	}
 	if len(x.Observables) == 0 {
 		fmt.Fprintln(w, "\nnothing is picked")

@@ -90,7 +90,7 @@ func TestParseExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	conf, err := wazuh.ParseConf(data)
-	if err != nil || len(conf.Integrations) != 1 || conf.Integrations[0].Text("group") != "sysmon,syscheck" {
+	if err != nil || len(conf.Integrations) != 1 || conf.Integrations[0].Text("level") != "3" {
 		t.Errorf("%+v, %v", conf, err)
 	}
 	if data, err = os.ReadFile("../../examples/rules/misp_rules.xml"); err != nil {

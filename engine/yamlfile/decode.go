@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -85,7 +86,13 @@ type key struct {
 	typ        reflect.Type
 }
 
+// keyCache holds the keys of each struct type: reading tags takes longer than reading a mapping.
+var keyCache sync.Map // reflect.Type → []key
+
 func keysOf(t reflect.Type) []key {
+	if keys, ok := keyCache.Load(t); ok {
+		return keys.([]key)
+	}
 	var keys []key
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -96,6 +103,7 @@ func keysOf(t reflect.Type) []key {
 			})
 		}
 	}
+	keyCache.Store(t, keys)
 	return keys
 }
 

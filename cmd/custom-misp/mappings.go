@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"custom-misp/engine"
+)
+
+func newMappings(s streams, g *globalFlags) *cobra.Command {
+	var output string
+	var named []string
+	cmd := &cobra.Command{
+		Use:   "mappings",
+		Short: "List what is loaded, from where, and what takes the place of what",
+		Long: `List the mappings that a call has: the built-in ones and those of the configured directories. A mapping of yours
+with the id of a built-in one takes its place; "mappings.disable" leaves mappings out.`,
+		Example: `  custom-misp mappings
+  custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, _, e, err := loadEngine(*g, map[string]any{"mappings.disable": []string{}}, named, s)
+			if err != nil {
+				return err
+			}
+			configured, err := loadSettings(*g, nil, nil)
+			if err != nil {
+				return err
+			}
+			return listMappings(s.out, e, configured.texts("mappings.disable"), output)
+		},
+	}
+	cmd.Flags().StringArrayVarP(&named, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	outputFlag(cmd, &output, "table", "table", "json")
+	return cmd
+}
+
+// mappingLine is a mapping in the output. Its names are a promise to those who read the JSON.
+type mappingLine struct {
+	ID          string     `json:"id"`
+	Product     string     `json:"product"`
+	Description string     `json:"description"`
+	File        string     `json:"file"`
+	Line        int        `json:"line"`
+	Replaces    string     `json:"replaces,omitempty"` // file of the built-in mapping
+	Disabled    bool       `json:"disabled"`
+	Picks       []pickLine `json:"picks"`
+}
+
+type pickLine struct {
+	Path string      `json:"path"`
+	Type engine.Type `json:"type"`
+}
+
+func listMappings(w io.Writer, e *engine.Engine, disabled []string, output string) error {
+	lines := []mappingLine{}
+	files := map[string]bool{}
+	for _, m := range e.Mappings() {
+		l := mappingLine{
+			ID: m.ID, Product: m.Product, Description: m.Description, File: m.File, Line: m.Line, Replaces: m.Replaces,
+			Disabled: slices.Contains(disabled, m.ID), Picks: []pickLine{},
+		}
+		for _, p := range m.Picks {
+			l.Picks = append(l.Picks, pickLine{p.Path, p.Type})
+		}
+		files[m.File] = true
+		lines = append(lines, l)
+	}
+	if output == "json" {
+		return writeJSON(w, lines)
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tPRODUCT\tFROM\tNOTE")
+	for _, l := range lines {
+		note := ""
+		switch {
+		case l.Disabled:
+			note = "left out by mappings.disable"
+		case l.Replaces != "":
+			note = "instead of the one in " + l.Replaces
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s:%d\t%s\n", l.ID, l.Product, l.File, l.Line, note)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s from %s\n", plural(len(lines), "mapping"), plural(len(files), "file"))
+	return err
+}

@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// An Ignore is what a site never wants to ask for: its own domains and networks, files that are known to be good. It
+// is immutable.
+type Ignore struct {
+	names    map[string]bool // domains; what is below one is ignored too
+	networks []netip.Prefix
+	values   map[string]bool // in normal form and lower case, of whatever type
+}
+
+// NewIgnore reads entries, each of which is told by its own form: a network (10.0.0.0/8), an address, a domain (with
+// all names below it; *.corp.example means the same), or any other value, as it is picked. Blanks around an entry,
+// empty ones and what follows a # at their beginning do not matter. The error names the first entry that is wrong.
+func NewIgnore(entries []string) (*Ignore, error) {
+	ig := &Ignore{names: map[string]bool{}, values: map[string]bool{}}
+	for _, entry := range entries {
+		entry = strings.TrimSpace(entry)
+		if entry == "" || strings.HasPrefix(entry, "#") {
+			continue
+		}
+		if err := ig.add(entry); err != nil {
+			return nil, err
+		}
+	}
+	return ig, nil
+}
+
+func (ig *Ignore) add(entry string) error {
+	if host, err := normalHost(strings.TrimPrefix(entry, "*.")); err == nil {
+		ig.names[host] = true
+		return nil
+	}
+	if a, err := netip.ParseAddr(entry); err == nil {
+		ig.networks = append(ig.networks, netip.PrefixFrom(a.Unmap().WithZone(""), a.Unmap().BitLen()))
+		return nil
+	}
+	if strings.Count(entry, "/") == 1 && strings.Trim(entry, "0123456789abcdefABCDEF.:/") == "" {
+		p, err := parsePrefix(entry)
+		if err != nil {
+			return fmt.Errorf("%q is not a network like 10.0.0.0/8", entry)
+		}
+		ig.networks = append(ig.networks, p)
+		return nil
+	}
+	if len(entry) > MaxValue {
+		return fmt.Errorf("%.40q… is longer than a value can be (%d bytes)", entry, MaxValue)
+	}
+	if _, value, err := decide(entry); err == nil {
+		entry = value
+	}
+	ig.values[strings.ToLower(entry)] = true
+	return nil
+}
+
+// errIgnored is why a value that the site ignores is not picked.
+type errIgnored struct{ by string }
+
+// Error implements error.
+func (e errIgnored) Error() string { return "ignored by this site: " + e.by }
+
+// check returns why a value in normal form is ignored; nil if it is not, and if there is nothing to ignore.
+func (ig *Ignore) check(t Type, value string) error {
+	if ig == nil {
+		return nil
+	}
+	lower := strings.ToLower(value)
+	if ig.values[lower] {
+		return errIgnored{lower}
+	}
+	host := ""
+	switch t.Family() {
+	case familyIP, familyHost:
+		host = lower
+	case familyEmail:
+		_, host, _ = strings.Cut(lower, "@")
+	case familyURL:
+		if u, err := url.Parse(value); err == nil {
+			host = strings.ToLower(u.Hostname())
+		}
+	}
+	if host == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if i := slices.IndexFunc(ig.networks, func(p netip.Prefix) bool { return p.Contains(a) }); i >= 0 {
+			return errIgnored{ig.networks[i].String()}
+		}
+		return nil
+	}
+	for name, more := host, true; more; _, name, more = strings.Cut(name, ".") {
+		if ig.names[name] {
+			return errIgnored{name}
+		}
+	}
+	return nil
+}
+
+// Site is what a site changes about the mappings that are loaded.
+type Site struct {
+	Disable []string // ids of mappings that are left out
+	Ignore  *Ignore  // values that are not picked; nil for none
+}
+
+// For returns the engine as a site wants it. The error names ids to disable that no mapping has; the others are
+// disabled.
+func (e *Engine) For(s Site) (*Engine, error) {
+	var unknown []string
+	for _, id := range s.Disable {
+		if e.byID[id] == nil {
+			unknown = append(unknown, id)
+		}
+	}
+	of := &Engine{byID: map[string]*mapping{}, ignore: s.Ignore}
+	for _, m := range e.mappings {
+		if !slices.Contains(s.Disable, m.id) {
+			of.mappings = append(of.mappings, m)
+			of.byID[m.id] = m
+		}
+	}
+	of.seal()
+	if len(unknown) > 0 {
+		return of, fmt.Errorf("no mapping has the id %s", strings.Join(unknown, ", "))
+	}
+	return of, nil
+}

@@ -1,0 +1,56 @@
+package mappingtest
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"custom-misp/engine"
+)
+
+// Pack describes mappings to people, in Markdown: product, event types, fields, types of observables.
+func Pack(mappings []engine.Mapping) string {
+	products := map[string][]engine.Mapping{}
+	var names []string
+	for _, m := range mappings {
+		name := cmp.Or(m.Product, m.File)
+		if products[name] == nil {
+			names = append(names, name)
+		}
+		products[name] = append(products[name], m)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Built-in mappings
+
+Written by "go test ./cmd/custom-misp -run Generated -update" from the files themselves: %d mappings for %d products. What a file does
+not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md).
+
+| product | mapping | picks | from |
+|---|---|---|---|
+`, len(mappings), len(names))
+	for _, name := range names {
+		shown := fmt.Sprintf("[%s](%s)", cell(name), path.Base(products[name][0].File))
+		for _, m := range products[name] {
+			var types, paths []string
+			for _, p := range m.Picks {
+				if !slices.Contains(types, string(p.Type)) {
+					types = append(types, string(p.Type))
+				}
+				if field := "`" + p.Path + "`"; !slices.Contains(paths, field) {
+					paths = append(paths, field)
+				}
+			}
+			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), strings.Join(types, ", "), cell(strings.Join(paths, " ")))
+			shown = ""
+		}
+	}
+	return b.String()
+}
+
+// cell keeps a text from ending its cell of the table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
+}
