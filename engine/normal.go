@@ -250,6 +250,9 @@ func underPublicSuffix(host string) bool {
 }
 
 func normalURL(s string) (string, error) {
+	for strings.Contains(s, "&amp;") { // as in Windows event data and in pages
+		s = strings.ReplaceAll(s, "&amp;", "&")
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return "", errNotURL

@@ -65,8 +65,12 @@ var (
 	spelledDot     = regexp.MustCompile(`(?i)([a-z0-9])\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\[\.|\.\])\s?([a-z0-9])`)
 )
 
-// plainText undoes what keeps indicators in a text from being clicked on, and slashes escaped as in JSON.
+// plainText undoes what keeps indicators in a text from being clicked on, slashes escaped as in JSON, and entities of
+// XML, which Wazuh leaves in Windows event data.
 func plainText(text string) string {
+	if strings.Contains(text, "&") {
+		text = xmlEntities.Replace(text)
+	}
 	if strings.Contains(text, `\/`) {
 		text = escapedSlash.Replace(text)
 	}
