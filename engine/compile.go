@@ -33,29 +33,36 @@ type mapping struct {
 	picks                   []pick
 	context                 []contextField
 	filter                  *Filter
+	rest                    func() *mapping // not nil if only id, file, builtin and needs are known so far
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.
 type pick struct {
-	path  string
-	split string
-	regex *regexp.Regexp
-	group int // the submatch of regex that is the value
-	scan  bool
-	typ   Type
-	keep  *program // nil: keepByDefault
-	line  int
+	path   *fieldPath
+	split  string
+	prefix string
+	regex  *regexp.Regexp
+	group  int // the submatch of regex that is the value
+	scan   bool
+	typ    Type
+	keep   *program // nil: keepByDefault
+	line   int
 }
 
 // contextField is a value of the alert that goes into the enrichment, under a short key.
 type contextField struct{ key, path string }
 
-// program is a boolean expression, compiled when it is needed: a call by integratord meets few of the mappings, and
-// compiling takes most of the time of loading them.
+// program is a boolean expression, compiled when it is needed: most are decided directly.
 type program struct {
 	source  string
+	direct  *condition // nil if only compile will do
 	uses    uses
 	compile func() (*vm.Program, error) // does it once
+}
+
+// failing is a program that cannot be run.
+func failing(err error) *program {
+	return &program{compile: func() (*vm.Program, error) { return nil, err }}
 }
 
 // uses says which names an expression reads that cost something to provide.
@@ -125,7 +132,7 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 }
 
 func (r reader) compilePick(d declaredPick) pick {
-	p := pick{path: d.Path.Value, split: d.Split.Value, typ: Type(d.Type.Value)}
+	p := pick{path: r.paths.of(d.Path.Value), split: d.Split.Value, typ: Type(d.Type.Value)}
 	if d.Path.Node != nil {
 		p.line = d.Path.Node.Line
 		r.checkPath(d.Path, "path")
@@ -145,6 +152,9 @@ func (r reader) compilePick(d declaredPick) pick {
 	}
 	if d.Split.Node != nil && d.Split.Value == "" {
 		r.Fault(d.Split.Node, "name a separator or leave the key out", "split is empty")
+	}
+	if p.prefix = d.Prefix.Value; d.Prefix.Node != nil && p.prefix == "" {
+		r.Fault(d.Prefix.Node, "name what the values begin with or leave the key out", "prefix is empty")
 	}
 	if d.Regex.Node != nil {
 		p.regex, p.group = r.compileRegex(d.Regex)
@@ -210,11 +220,11 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		return nil, nil
 	}
 	if r.builtin && !r.lint {
-		if p, tree, err := parseProgram(s.Value, names); err == nil {
+		if p, tree, err := parseProgram(s.Value, names, r.paths); err == nil {
 			return p, tree
 		}
 	}
-	p, tree, err := newProgram(s.Value, names)
+	p, tree, err := newProgram(s.Value, names, r.paths)
 	if err == nil {
 		ast.Walk(&tree, &literals{r: r, s: s, what: what})
 		return p, tree
@@ -244,8 +254,8 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 }
 
 // newProgram compiles a boolean expression. Errors are expr-lang's.
-func newProgram(source string, names map[string]any) (*program, ast.Node, error) {
-	p, tree, err := parseProgram(source, names)
+func newProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
+	p, tree, err := parseProgram(source, names, paths)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -255,7 +265,7 @@ func newProgram(source string, names map[string]any) (*program, ast.Node, error)
 
 // parseProgram is newProgram for expressions that are known to be right: those of the built-in mappings, which lint
 // and tests have compiled.
-func parseProgram(source string, names map[string]any) (*program, ast.Node, error) {
+func parseProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
 	tree, err := parser.Parse(source)
 	if err != nil {
 		return nil, nil, err
@@ -267,6 +277,9 @@ func parseProgram(source string, names map[string]any) (*program, ast.Node, erro
 		}, functionOptions...)
 		return expr.Compile(source, options...)
 	})
+	if c, ok := conditionOf(tree.Node, paths); ok {
+		p.direct = &c
+	}
 	ast.Walk(&tree.Node, &p.uses)
 	return p, tree.Node, nil
 }

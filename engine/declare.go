@@ -20,6 +20,8 @@ type Source struct {
 	// Builtin is set for what the program brings along: a mapping of another source with the same id takes its
 	// place.
 	Builtin bool
+
+	outline []*mapping // see WithOutline
 }
 
 // The shapes of a mapping file as it is written, before anything in it is understood. They never leave this
@@ -42,13 +44,14 @@ type (
 		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
 	}
 	declaredPick struct {
-		_     struct{}        `what:"a pick"`
-		Path  yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
-		Split yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
-		Regex yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
-		Scan  *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
-		Type  yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
-		Keep  yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public and reverse names are"`
+		_      struct{}        `what:"a pick"`
+		Path   yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
+		Split  yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
+		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate begins with, and which is taken off; what begins otherwise is no candidate"`
+		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
+		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
+		Keep   yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public and reverse names are"`
 	}
 	declaredFilter struct {
 		_              struct{}          `what:"lookup"`
@@ -91,6 +94,7 @@ type reader struct {
 	file    string
 	builtin bool
 	lint    bool // warn too
+	paths   *paths
 }
 
 // declare reads a whole mapping file.

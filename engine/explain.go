@@ -70,23 +70,20 @@ func (e *Engine) Explain(alert []byte) Explanation {
 	r := e.runs.Get().(*run)
 	defer e.runs.Put(r)
 	defer r.release()
-	r.alert = string(alert)
-	r.readGroups()
-	r.names["groups"] = r.groups
+	r.read(string(alert))
 	x := Explanation{
-		Groups: append([]string{}, r.groups...), Decoder: r.get("decoder.name").String(),
+		Groups: append([]string{}, r.groups...), Decoder: r.decoder(),
 		Mappings: []MappingTrace{}, Observables: []Observable{},
 	}
-	r.candidates = e.index.candidates(r.groups, r.get, r.candidates[:0])
+	r.candidates = e.index.candidates(r, r.candidates[:0])
 	for i, m := range e.mappings {
+		m = m.whole()
 		t := MappingTrace{ID: m.id, File: m.file, Line: m.line, Builtin: m.builtin}
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
 			r.explain(m, &t)
 		} else {
-			for _, a := range m.needs.anyOf {
-				if s := string(a.kind) + " " + a.name; !slices.Contains(t.Missing, s) {
-					t.Missing = append(t.Missing, s)
-				}
+			for _, a := range e.index.filed[i] {
+				t.Missing = append(t.Missing, a.String())
 			}
 		}
 		x.Mappings = append(x.Mappings, t)
@@ -109,7 +106,7 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 	}
 	for i := range m.picks {
 		p := &m.picks[i]
-		pt := PickTrace{Path: p.path, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path).Raw)}
+		pt := PickTrace{Path: p.path.text, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path.text).Raw)}
 		r.pickOne(m, p, func(candidate string, typ Type, value string, err error) {
 			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
 			if err != nil {
@@ -123,7 +120,7 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 
 // conjuncts splits an expression at the ands at its top.
 func conjuncts(source string) []string {
-	_, tree, err := newProgram(source, matchNames)
+	_, tree, err := newProgram(source, matchNames, newPaths())
 	if err != nil {
 		return []string{source}
 	}
@@ -143,7 +140,7 @@ func conjuncts(source string) []string {
 
 func (r *run) conjunct(source string) Conjunct {
 	c := Conjunct{Expression: source}
-	p, tree, err := newProgram(source, matchNames)
+	p, tree, err := newProgram(source, matchNames, r.engine.paths)
 	if err != nil {
 		c.Error = err.Error()
 		return c

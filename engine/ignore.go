@@ -118,7 +118,7 @@ func (e *Engine) For(s Site) (*Engine, error) {
 			unknown = append(unknown, id)
 		}
 	}
-	of := &Engine{byID: map[string]*mapping{}, ignore: s.Ignore}
+	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: s.Ignore}
 	for _, m := range e.mappings {
 		if !slices.Contains(s.Disable, m.id) {
 			of.mappings = append(of.mappings, m)

@@ -42,12 +42,17 @@ func TestIndexIsSound(t *testing.T) {
 		}
 
 		r := newRun(e)
-		r.alert = string(alert)
-		r.readGroups()
-		indexed := slices.Clone(e.index.candidates(r.groups, r.get, nil))
-		r.names["groups"] = r.groups
+		r.read(string(alert))
+		indexed := slices.Clone(e.index.candidates(r, nil))
 		for i, m := range e.mappings {
 			matches, _ := r.eval(m.match) // what fails does not match
+			if direct := m.match.direct; direct != nil {
+				m.match.direct = nil
+				if slow, err := r.eval(m.match); err != nil || slow != matches {
+					t.Errorf("%s of %s: %t directly, %t, %v by expr-lang", expressions[i], alert, matches, slow, err)
+				}
+				m.match.direct = direct
+			}
 			if matches && !slices.Contains(indexed, int32(i)) {
 				t.Errorf("%s matches %s, but the index, which knows %+v of it, leaves it out", expressions[i], alert, m.needs)
 			}
@@ -65,7 +70,7 @@ func genExpr(depth int) *rapid.Generator[string] {
 			return "[" + strings.Join(n, ", ") + "]"
 		}
 		if depth == 0 || rapid.IntRange(0, 2).Draw(t, "leaf") == 0 {
-			switch rapid.IntRange(0, 19).Draw(t, "kind") {
+			switch rapid.IntRange(0, 22).Draw(t, "kind") {
 			case 0, 1, 2:
 				return name() + " in groups"
 			case 3:
@@ -100,6 +105,12 @@ func genExpr(depth int) *rapid.Generator[string] {
 				return `field("fim.x") in ` + list()
 			case 18:
 				return name() + ` == field("fim.#.x")`
+			case 19:
+				return `field("data.x") startsWith ` + name()
+			case 20:
+				return `field("fim.x") != ` + name()
+			case 21:
+				return "any(groups, # startsWith " + name() + ")"
 			default:
 				return "int(field(\"data.x\")) == 1" // fails on most alerts
 			}
@@ -126,27 +137,34 @@ func genExpr(depth int) *rapid.Generator[string] {
 
 func TestIndexKnowsWhatItCan(t *testing.T) {
 	for expr, want := range map[string]string{
-		`"a" in groups`:                                         "a",
-		`"a" in groups and field("x") == "1"`:                   "a",
-		`field("x") == "1" && ("a" in groups or "b" in groups)`: "a b",
-		`("a" in groups or "b" in groups) and "c" in groups`:    "c",
-		`any(groups, # in ["a", "b"])`:                          "a b",
-		`any(rule.groups, # == "a" and field("x") == "1")`:      "a",
-		`decoder.name == "d" or "a" in groups`:                  "decoder:d a",
-		`decoder.name in ["d", "e"]`:                            "decoder:d decoder:e",
+		`"a" in groups`:                                         `group a`,
+		`"a" in groups and field("x") == "1"`:                   `group a ; field x "1"`,
+		`field("x") == "1" && ("a" in groups or "b" in groups)`: `field x "1" ; group a group b`,
+		`("a" in groups or "b" in groups) and "c" in groups`:    `group a group b ; group c`,
+		`any(groups, # in ["a", "b"])`:                          `group a group b`,
+		`any(rule.groups, # == "a" and field("x") == "1")`:      `group a`,
+		`decoder.name == "d" or "a" in groups`:                  `decoder d group a`,
+		`decoder.name in ["d", "e"]`:                            `decoder d decoder e`,
 		`false`:                                                 "never",
-		`"a" in groups or field("x") == "1"`:                    "always",
+		`"a" in groups or field("x") == "1"`:                    `group a field x "1"`,
+		`"a" in groups or field("x") != "1"`:                    "always",
 		`not ("a" in groups)`:                                   "always",
-		`has("syscheck.path")`:                                  "object:syscheck",
-		`has("data.path")`:                                      "always",
+		`has("syscheck.path")`:                                  `object syscheck`,
+		`has("data.path")`:                                      `field data.path`,
+		`has("data.path.deep")`:                                 `field data.path`,
+		`has("data.list.#.x")`:                                  `field data.list`,
+		`has("data.*.x")`:                                       "always",
+		`has("data")`:                                           "always",
+		`has("data.a") and has("data.b") or "g" in groups`:      `field data.a group g ; field data.b group g`,
 		`has("syscheck")`:                                       "always",
-		`field("syscheck.event") == "added"`:                    "object:syscheck",
-		`field("syscheck.event") in ["added", "deleted"]`:       "object:syscheck object:syscheck",
+		`field("syscheck.event") == "added"`:                    `object syscheck ; field syscheck.event "added"`,
+		`field("data.#.event") == "added"`:                      "always",
+		`field("syscheck.event") in ["added", "deleted"]`:       `object syscheck ; field syscheck.event "added" field syscheck.event "deleted"`,
 		`field("syscheck.event") in ["added", ""]`:              "always",
 		`field("syscheck.event") == ""`:                         "always",
 		`field("syscheck.event") != "added"`:                    "always",
 		`has("#.path")`:                                         "always",
-		`"a" in groups ? "b" in groups : "c" in groups`:         "b c",
+		`"a" in groups ? "b" in groups : "c" in groups`:         `group b group c`,
 	} {
 		e, err := Load(Source{Name: "t", Data: fmt.Appendf(nil, "version: 1\nmappings:\n  - id: m\n    match: %q\n    pick: [{path: x, type: port}]\n", expr)})
 		if err != nil {
@@ -155,19 +173,19 @@ func TestIndexKnowsWhatItCan(t *testing.T) {
 		}
 		var got []string
 		n := e.mappings[0].needs
-		for _, a := range n.anyOf {
-			if a.kind != anchorGroup {
-				a.name = string(a.kind) + ":" + a.name
+		for _, set := range n {
+			for _, a := range set {
+				got = append(got, a.String())
 			}
-			got = append(got, a.name)
+			got = append(got, ";")
 		}
 		switch {
-		case !n.known:
+		case len(n) == 0:
 			got = []string{"always"}
-		case len(n.anyOf) == 0:
+		case n.never():
 			got = []string{"never"}
 		}
-		if g := strings.Join(got, " "); g != want {
+		if g := strings.TrimSuffix(strings.Join(got, " "), " ;"); g != want {
 			t.Errorf("%s is filed under %q, want %q", expr, g, want)
 		}
 	}

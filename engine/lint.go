@@ -27,31 +27,19 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 		}
 	}))
 	if constant {
-		run := newRun(&Engine{})
+		run := newRun(&Engine{paths: r.paths})
 		if ok, err := run.eval(m.match); err == nil && !ok {
 			r.Warn(s.Node, "", "match can never be true")
 			return
 		}
 	}
 	switch {
-	case m.needs.known && len(m.needs.anyOf) == 0:
+	case m.needs.never():
 		r.Warn(s.Node, "", "match can never be true")
-	case !m.needs.known && !anyDecoderFills(tree):
+	case len(m.needs) == 0:
 		r.Warn(s.Node, `begin with something like "sysmon" in groups and, or decoder.name == "json" and`,
 			"match names no group or decoder that is needed, so every alert meets this mapping")
 	}
-}
-
-// anyDecoderFills reports whether a condition asks for one of the fields that Wazuh's decoders share: a mapping for
-// these is for every alert, and means it.
-func anyDecoderFills(tree ast.Node) bool {
-	shared := false
-	ast.Walk(&tree, visitor(func(n ast.Node) {
-		if path, ok := n.(*ast.StringNode); ok {
-			shared = shared || path.Value == "data.srcip" || path.Value == "data.dstip"
-		}
-	}))
-	return shared
 }
 
 func (r reader) warnIn(s yamlfile.Scalar, offset int, remedy, format string, args ...any) {
@@ -88,7 +76,7 @@ func (m *mapping) same(o *mapping) bool {
 	}
 	for i := range m.picks {
 		a, b := &m.picks[i], &o.picks[i]
-		if a.path != b.path || a.split != b.split || a.typ != b.typ || a.rest() != b.rest() {
+		if a.path.text != b.path.text || a.split != b.split || a.prefix != b.prefix || a.typ != b.typ || a.rest() != b.rest() {
 			return false
 		}
 	}
@@ -100,7 +88,7 @@ func canonical(p *program) string {
 	if p == nil {
 		return ""
 	}
-	_, tree, err := newProgram(p.source, keepNames)
+	_, tree, err := newProgram(p.source, keepNames, newPaths())
 	if err != nil {
 		return p.source
 	}

@@ -16,7 +16,11 @@ import (
 type Engine struct {
 	mappings []*mapping
 	byID     map[string]*mapping
+	paths    *paths
 	index    index
+	data     *fieldPath // of the object that decoders write to
+	groups   *fieldPath
+	decoder  *fieldPath
 	ignore   *Ignore // nil for nothing
 	runs     sync.Pool
 }
@@ -55,47 +59,58 @@ func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, t
 
 func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
-	e := &Engine{byID: map[string]*mapping{}}
+	e := &Engine{byID: map[string]*mapping{}, paths: newPaths()}
 	for _, src := range sources {
-		r := reader{yamlfile.NewReader(src.Name, src.Data), src.Name, src.Builtin, lint}
+		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths}
+		if len(src.outline) > 0 && !lint {
+			e.add(r.outlined(src))
+			continue
+		}
 		if src.Err != nil {
 			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "left out; can the user of Wazuh read it?"})
 			continue
 		}
+		r.Reader = yamlfile.NewReader(src.Name, src.Data)
 		mappings := r.compile(r.declare())
 		for _, m := range mappings {
 			if other, taken := e.byID[m.id]; taken && m.id != "" && other.builtin == m.builtin {
 				r.FaultAt(m.line, m.column, "give each mapping an id of its own",
-					"id %q is already taken in %s:%d", m.id, other.file, other.line)
+					"id %q is already taken in %s:%d", m.id, other.file, other.whole().line)
 			}
 		}
 		if lint {
 			r.warnOfTwins(mappings, e.mappings)
 		}
 		faults = append(faults, r.Faults()...)
-		if r.Failed() {
-			continue
-		}
-		for _, m := range mappings {
-			if other, replaced := e.byID[m.id]; replaced {
-				if other.builtin {
-					m.replaces = other.file
-					e.mappings[slices.Index(e.mappings, other)] = m
-					e.byID[m.id] = m
-				}
-				continue
-			}
-			e.mappings = append(e.mappings, m)
-			e.byID[m.id] = m
+		if !r.Failed() {
+			e.add(mappings)
 		}
 	}
 	e.seal()
 	return e, faults
 }
 
+// add takes mappings in. One takes the place of a built-in one with its id.
+func (e *Engine) add(mappings []*mapping) {
+	for _, m := range mappings {
+		other, taken := e.byID[m.id]
+		switch {
+		case !taken:
+			e.mappings = append(e.mappings, m)
+		case other.builtin:
+			m.replaces = other.file
+			e.mappings[slices.Index(e.mappings, other)] = m
+		default:
+			continue
+		}
+		e.byID[m.id] = m
+	}
+}
+
 // seal makes an engine ready when its mappings are complete.
 func (e *Engine) seal() {
-	e.index = newIndex(e.mappings)
+	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
+	e.index = newIndex(e.mappings, e.paths)
 	e.runs.New = func() any { return newRun(e) }
 }
 
@@ -143,9 +158,10 @@ func IsMappingFile(name string) bool {
 func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
+		m = m.whole()
 		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces}
 		for _, p := range m.picks {
-			d.Picks = append(d.Picks, MappingPick{Path: p.path, Type: p.typ, Line: p.line})
+			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Type: p.typ, Line: p.line})
 		}
 		list = append(list, d)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"custom-misp/engine"
 )
@@ -167,7 +168,7 @@ func TestReadFS(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []engine.Source{{Name: "etc/a.yaml", Data: []byte("a")}, {Name: "etc/b.yml", Data: []byte("b")}, {Name: "etc/sub/d.yaml", Data: []byte("d")}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(engine.Source{})); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 }

@@ -42,6 +42,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	if m == nil {
 		return nil
 	}
+	m = m.whole()
 	var values map[string]string
 	for _, c := range m.context {
 		v := gjson.GetBytes(alert, c.path)
@@ -68,17 +69,27 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 type run struct {
 	engine     *Engine
 	alert      string // a view of the caller's bytes, only valid during pick
+	doc        document
+	places     []place // of plain paths in doc, by their id
+	generation uint32  // of the places that are those of this alert
 	seen       []seenValue
 	groups     []string
 	candidates []int32
 	names      map[string]any // what expressions see
 	provided   uses           // which of the costly names are those of this alert
 	vm         vm.VM
+	ran        bool // vm, on this alert
 	found      []Observable
 	errs       []error
 }
 
-// A seenValue is a value of the alert that was asked for once: mappings for one product name the same paths.
+// A place says where in the document a path leads; -1 for nowhere.
+type place struct {
+	generation uint32
+	member     int32
+}
+
+// A seenValue is a value at a path that is not plain, asked for once.
 type seenValue struct {
 	path  string
 	value gjson.Result
@@ -98,16 +109,11 @@ func newRun(e *Engine) *run {
 func (r *run) pick(alert []byte) ([]Observable, error) {
 	// A string that shares the caller's memory spares a copy of every alert. Nothing that outlives this call
 	// may point into it: add clones what it keeps.
-	r.alert = unsafe.String(unsafe.SliceData(alert), len(alert)) //nolint:gosec // see above
 	defer r.release()
-	r.readGroups()
-	r.candidates = r.engine.index.candidates(r.groups, r.get, r.candidates[:0])
-	if len(r.candidates) == 0 {
-		return nil, nil
-	}
-	r.names["groups"] = r.groups
+	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
+	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	for _, i := range r.candidates {
-		m := r.engine.mappings[i]
+		m := r.engine.mappings[i].whole()
 		ok, err := r.eval(m.match)
 		if err != nil {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
@@ -125,20 +131,103 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 // release drops everything that points into the alert, or that now belongs to the caller.
 func (r *run) release() {
 	r.alert = ""
+	r.doc.text = ""
 	clear(r.seen)
 	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
 	r.found, r.errs = nil, nil
-	r.provided = 0
-	for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
-		delete(r.names, name)
+	if r.ran {
+		r.ran, r.provided = false, 0
+		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
+			delete(r.names, name)
+		}
+		clear(r.vm.Stack[:cap(r.vm.Stack)])
 	}
-	clear(r.vm.Stack[:cap(r.vm.Stack)])
 }
+
+// read makes an alert the one that the run is about.
+func (r *run) read(alert string) {
+	r.alert = alert
+	r.doc.read(alert)
+	if r.generation++; r.generation == 0 { // places of four thousand million alerts ago would be taken for this one's
+		clear(r.places)
+		r.generation = 1
+	}
+	r.readGroups()
+}
+
+// member returns where in the document a plain path leads, -1 for nowhere.
+func (r *run) member(p *fieldPath) int32 {
+	if int(p.id) >= len(r.places) {
+		r.places = append(r.places, make([]place, int(p.id)+1-len(r.places))...)
+	}
+	if at := r.places[p.id]; at.generation == r.generation {
+		return at.member
+	}
+	i := int32(-1)
+	if p.parent == nil {
+		from, to := r.doc.all()
+		i = r.doc.find(from, to, p.name)
+	} else if parent := r.member(p.parent); parent >= 0 {
+		from, to := r.doc.inside(parent)
+		i = r.doc.find(from, to, p.name)
+	}
+	r.places[p.id] = place{r.generation, i}
+	return i
+}
+
+// value returns the value at a path of the alert.
+func (r *run) value(p *fieldPath) gjson.Result {
+	if !p.plain {
+		return r.follow(p.text)
+	}
+	i := r.member(p)
+	if i < 0 {
+		return gjson.Result{}
+	}
+	return valueOf(r.doc.raw(i))
+}
+
+// text returns what field(path) is.
+func (r *run) text(p *fieldPath) string {
+	if !p.plain {
+		return r.follow(p.text).String()
+	}
+	i := r.member(p)
+	if i < 0 {
+		return ""
+	}
+	raw := r.doc.raw(i)
+	if len(raw) >= 2 && raw[0] == '"' && strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	return valueOf(raw).String()
+}
+
+// has returns what has(path) is.
+func (r *run) has(p *fieldPath) bool {
+	if !p.plain {
+		v := r.follow(p.text)
+		return v.Exists() && v.Type != gjson.Null
+	}
+	i := r.member(p)
+	return i >= 0 && r.doc.raw(i) != "" && valueOf(r.doc.raw(i)).Type != gjson.Null
+}
+
+// decoder returns the name of the decoder.
+func (r *run) decoder() string { return r.text(r.engine.decoder) }
 
 // get returns the value at a gjson path of the alert.
 func (r *run) get(path string) gjson.Result {
+	if p := r.engine.paths.known(path); p != nil {
+		return r.value(p)
+	}
+	return r.follow(path)
+}
+
+// follow has gjson follow a path from the beginning of the alert.
+func (r *run) follow(path string) gjson.Result {
 	for i := range r.seen {
 		if r.seen[i].path == path {
 			return r.seen[i].value
@@ -154,7 +243,7 @@ func (r *run) get(path string) gjson.Result {
 // readGroups reads rule.groups. Blanks around a group are taken off: Wazuh splits its lists on commas and keeps
 // what is around them.
 func (r *run) readGroups() {
-	v := r.get("rule.groups")
+	v := r.value(r.engine.groups)
 	if v.Type == gjson.String {
 		for g := range strings.SplitSeq(v.Str, ",") {
 			r.addGroup(g)
@@ -177,6 +266,13 @@ func (r *run) addGroup(g string) {
 
 // eval runs a boolean expression over the alert.
 func (r *run) eval(p *program) (bool, error) {
+	if p.direct != nil {
+		return r.decide(p.direct), nil
+	}
+	if !r.ran {
+		r.ran = true
+		r.names["groups"] = r.groups
+	}
 	if missing := p.uses &^ r.provided; missing != 0 {
 		r.provide(missing)
 	}
@@ -214,7 +310,7 @@ func (r *run) provide(u uses) {
 	}
 	if u&usesDecoder != 0 {
 		r.names["decoder"] = decoderNames{
-			Name:   r.get("decoder.name").String(),
+			Name:   r.decoder(),
 			Parent: r.get("decoder.parent").String(),
 		}
 	}
@@ -247,7 +343,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		count++
 		return count < maxCandidates
 	}
-	p.candidates(r.get(p.path), func(candidate string) bool {
+	p.candidates(r.value(p.path), func(candidate string) bool {
 		if p.scan {
 			return scan(candidate, take)
 		}
@@ -292,6 +388,13 @@ func (p *pick) walk(v gjson.Result, depth int, yield func(string) bool) bool {
 }
 
 func (p *pick) extract(text string, yield func(string) bool) bool {
+	if p.prefix != "" {
+		rest, ok := strings.CutPrefix(strings.TrimLeft(text, " \t"), p.prefix)
+		if !ok {
+			return true
+		}
+		text = rest
+	}
 	if p.regex == nil {
 		return yield(text)
 	}
@@ -326,7 +429,7 @@ func (r *run) keep(p *pick, t Type, value string) error {
 	r.names["value"], r.names["type"] = value, string(t)
 	ok, err := r.eval(p.keep)
 	if err != nil {
-		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path), err)}
+		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
 	}
 	if !ok {
 		return errNotKept
@@ -342,11 +445,11 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 		o := &r.found[i]
 		if o.Filter == m.filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
 			for _, have := range o.Picks {
-				if have.Mapping == m.id && have.Path == p.path {
+				if have.Mapping == m.id && have.Path == p.path.text {
 					return nil
 				}
 			}
-			o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path, Type: t})
+			o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
 			return nil
 		}
 	}
@@ -355,7 +458,7 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 	}
 	r.found = append(r.found, Observable{
 		Type: t, Value: strings.Clone(value), Filter: m.filter,
-		Picks: []Pick{{Mapping: m.id, Path: p.path, Type: t}},
+		Picks: []Pick{{Mapping: m.id, Path: p.path.text, Type: t}},
 	})
 	return nil
 }
