@@ -28,11 +28,14 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 		text = text[:maxScan]
 	}
 	text = plainText(strings.ToValidUTF8(text, " "))
-	found := map[Indicator]bool{}
+	var found map[Indicator]bool
 	report := func(candidate string, t Type, value string) bool {
 		i := Indicator{t.Family(), strings.ToLower(value)}
 		if found[i] {
 			return true
+		}
+		if found == nil {
+			found = map[Indicator]bool{}
 		}
 		found[i] = true
 		return yield(candidate, t, value, nil) && len(found) < maxFound
@@ -74,16 +77,34 @@ func plainText(text string) string {
 	if strings.Contains(text, `\/`) {
 		text = escapedSlash.Replace(text)
 	}
-	if strings.ContainsAny(text, "[({") {
+	if fanged(text) {
 		for range 2 { // neighbours share a letter
 			text = spelledDot.ReplaceAllString(text, "$1.$2")
 		}
 		text = fangs.Replace(text)
 	}
-	if i := strings.IndexAny(text, "xX"); i >= 0 {
+	if strings.Contains(text, "xxp") || strings.Contains(text, "XXP") || strings.Contains(text, "XXp") || strings.Contains(text, "xxP") {
 		text = defangedScheme.ReplaceAllString(text, "http$1://")
 	}
 	return text
+}
+
+// fanged reports whether a bracket stands where one keeps an indicator from being clicked on: before or behind a dot,
+// a colon, an @, or the word for it.
+func fanged(text string) bool {
+	for i := range len(text) {
+		switch text[i] {
+		case '[', '(', '{':
+			if i+1 < len(text) && strings.IndexByte(".:@dDaA", text[i+1]) >= 0 {
+				return true
+			}
+		case ']':
+			if i > 0 && text[i-1] == '.' {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // schemes are those of URLs that are worth asking for.
