@@ -7,3 +7,9 @@ import "embed"
 //
 //go:embed *.yaml
 var FS embed.FS
+
+// Outline tells what the mappings need of an alert, so that only the files that it can reach are read. It is made from
+// the files: go test ./cmd/custom-misp -run Generated -update
+//
+//go:embed outline.txt
+var Outline string

@@ -81,7 +81,12 @@ func TestGeneratedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	outline, err := e.Outline()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
+		"../../mappings/outline.txt":         outline,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
 		"../../mappings/README.md": mappingtest.Pack(e.Mappings()),
 	} {

@@ -28,7 +28,7 @@ func mappingSources(s *settings, named []string) ([]engine.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, src := range builtin {
+		for _, src := range engine.WithOutline(builtin, mappings.Outline) {
 			src.Builtin = true
 			sources = append(sources, src)
 		}

@@ -36,7 +36,7 @@ func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 		}
 	}
 	if others > 0 {
-		fmt.Fprintf(w, "%s%d other built-in mappings: not considered, the alert has none of their groups, decoders and objects%s\n", style.Dim, others, style.End)
+		fmt.Fprintf(w, "%s%d other built-in mappings: not considered, the alert has no group, decoder or field that they need%s\n", style.Dim, others, style.End)
 	}
 	if len(x.Observables) == 0 {
 		fmt.Fprintln(w, "\nnothing is picked")
