@@ -33,7 +33,8 @@ type mapping struct {
 	picks                   []pick
 	context                 []contextField
 	filter                  *Filter
-	rest                    func() *mapping // not nil if only id, file, builtin and needs are known so far
+	early                   func() *program // match of an outlined mapping; nil for others
+	rest                    func() *mapping // the whole of an outlined mapping, which has only id, file, builtin and needs; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.
@@ -41,8 +42,7 @@ type pick struct {
 	path   *fieldPath
 	split  string
 	prefix string
-	regex  *regexp.Regexp
-	group  int // the submatch of regex that is the value
+	regex  func() valueRegex // nil for none
 	scan   bool
 	typ    Type
 	keep   *program // nil: keepByDefault
@@ -157,7 +157,7 @@ func (r reader) compilePick(d declaredPick) pick {
 		r.Fault(d.Prefix.Node, "name what the values begin with or leave the key out", "prefix is empty")
 	}
 	if d.Regex.Node != nil {
-		p.regex, p.group = r.compileRegex(d.Regex)
+		p.regex = r.compileRegex(d.Regex)
 	}
 	if d.Scan != nil && *d.Scan {
 		p.scan = true
@@ -171,20 +171,36 @@ func (r reader) compilePick(d declaredPick) pick {
 	return p
 }
 
-func (r reader) compileRegex(s yamlfile.Scalar) (*regexp.Regexp, int) {
+// valueRegex is a regular expression and which of its groups is the value.
+type valueRegex struct {
+	*regexp.Regexp
+	group int
+}
+
+// compileRegex compiles a regular expression; one of a built-in mapping when it is used, which lint and tests have
+// seen to work.
+func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
 	if s.Value == "" {
 		r.Fault(s.Node, "leave the key out to take the whole value", "regex is empty")
-		return nil, 0
+		return nil
+	}
+	if r.builtin && !r.lint {
+		return sync.OnceValue(func() valueRegex { return withGroup(regexp.MustCompile(s.Value)) })
 	}
 	re, err := regexp.Compile(s.Value)
 	if err != nil {
 		r.Fault(s.Node, "write RE2 syntax", "regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-		return nil, 0
+		return nil
 	}
+	v := withGroup(re)
+	return func() valueRegex { return v }
+}
+
+func withGroup(re *regexp.Regexp) valueRegex {
 	if i := re.SubexpIndex("value"); i > 0 {
-		return re, i
+		return valueRegex{re, i}
 	}
-	return re, min(1, re.NumSubexp())
+	return valueRegex{re, min(1, re.NumSubexp())}
 }
 
 // checkPath refuses gjson paths that can never lead to a value.

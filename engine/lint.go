@@ -99,7 +99,7 @@ func canonical(p *program) string {
 func (p *pick) rest() string {
 	s := canonical(p.keep)
 	if p.regex != nil {
-		s = p.regex.String() + "\n" + s
+		s = p.regex().String() + "\n" + s
 	}
 	return s
 }

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -10,8 +13,8 @@ import (
 )
 
 // This file lets a process that lives for one alert read only the mapping files that the alert can reach. An outline
-// is a text with a line for each mapping: its file, its id, and the sets of anchors that it needs, with tabs between
-// them. It is made from the files ([Engine.Outline]) and kept beside them.
+// is a text with a line for each mapping: its file, its id, its match in quotes, and the sets of anchors that it needs,
+// with tabs between them. It is made from the files ([Engine.Outline]) and kept beside them.
 
 const betweenAnchors = " | "
 
@@ -19,7 +22,7 @@ const betweenAnchors = " | "
 func (e *Engine) Outline() (string, error) {
 	var b strings.Builder
 	for _, m := range e.mappings {
-		columns := []string{path.Base(m.file), m.id}
+		columns := []string{path.Base(m.file), m.id, strconv.Quote(m.match.source)}
 		for _, set := range m.needs {
 			words := make([]string, 0, len(set))
 			for _, a := range set {
@@ -45,11 +48,15 @@ func WithOutline(sources []Source, outline string) []Source {
 	byFile := map[string][]*mapping{}
 	for line := range strings.Lines(outline) {
 		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) < 2 {
+		if len(columns) < 3 {
 			continue
 		}
-		m := &mapping{id: columns[1]}
-		for _, words := range columns[2:] {
+		match, err := strconv.Unquote(columns[2])
+		if err != nil {
+			continue
+		}
+		m := &mapping{id: columns[1], match: &program{source: match}}
+		for _, words := range columns[3:] {
 			var set []anchor
 			for word := range strings.SplitSeq(words, betweenAnchors) {
 				kind, name, _ := strings.Cut(word, ":")
@@ -71,32 +78,48 @@ func WithOutline(sources []Source, outline string) []Source {
 	return outlined
 }
 
-// outlined returns the mappings of a file, which is read when one of them is asked for the rest.
+// outlined returns the mappings of a file, which is read when the first of them matches an alert. Each is compiled when
+// it does.
 func (r reader) outlined(src Source) []*mapping {
-	read := sync.OnceValue(func() map[string]*mapping {
+	read := sync.OnceValue(func() declaredFile {
 		r.Reader = yamlfile.NewReader(src.Name, src.Data)
-		byID := map[string]*mapping{}
-		for _, m := range r.compile(r.declare()) {
-			byID[m.id] = m
-		}
-		if r.Failed() {
-			return nil
-		}
-		return byID
+		return r.declare()
 	})
+	var mu sync.Mutex
 	mappings := make([]*mapping, 0, len(src.outline))
 	for _, o := range src.outline {
 		m := &mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin}
-		m.rest = func() *mapping {
-			if whole := read()[m.id]; whole != nil {
-				return whole
+		m.early = sync.OnceValue(func() *program {
+			if p, _, err := parseProgram(o.match.source, matchNames, r.paths); err == nil {
+				return p
 			}
-			return &mapping{id: m.id, file: m.file, builtin: m.builtin, match: failing(
-				fmt.Errorf("%s holds no such mapping; the outline was made from other files", m.file))}
-		}
+			return failing(errOutline)
+		})
+		m.rest = sync.OnceValue(func() *mapping {
+			mu.Lock()
+			defer mu.Unlock()
+			f := read()
+			i := slices.IndexFunc(f.Mappings, func(d declaredMapping) bool { return d.ID.Value == m.id })
+			if i < 0 || strings.TrimSpace(f.Mappings[i].Match.Value) != o.match.source {
+				return &mapping{id: m.id, file: m.file, builtin: m.builtin, match: failing(errOutline)}
+			}
+			whole := r.compileMapping(f.Mappings[i])
+			whole.source = f.Source.Value
+			return whole
+		})
 		mappings = append(mappings, m)
 	}
 	return mappings
+}
+
+var errOutline = errors.New("the outline was made from other files")
+
+// condition returns the program of match.
+func (m *mapping) condition() *program {
+	if m.early == nil {
+		return m.match
+	}
+	return m.early()
 }
 
 // whole returns the mapping with all that its file says of it.

@@ -113,14 +113,15 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	for _, i := range r.candidates {
-		m := r.engine.mappings[i].whole()
-		ok, err := r.eval(m.match)
+		m := r.engine.mappings[i]
+		ok, err := r.eval(m.condition())
 		if err != nil {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
 		}
 		if !ok {
 			continue
 		}
+		m = m.whole()
 		for p := range m.picks {
 			r.pickOne(m, &m.picks[p], nil)
 		}
@@ -398,8 +399,9 @@ func (p *pick) extract(text string, yield func(string) bool) bool {
 	if p.regex == nil {
 		return yield(text)
 	}
-	for _, at := range p.regex.FindAllStringSubmatchIndex(text, maxCandidates) {
-		if start, end := at[2*p.group], at[2*p.group+1]; start >= 0 && !yield(text[start:end]) {
+	re := p.regex()
+	for _, at := range re.FindAllStringSubmatchIndex(text, maxCandidates) {
+		if start, end := at[2*re.group], at[2*re.group+1]; start >= 0 && !yield(text[start:end]) {
 			return false
 		}
 	}
