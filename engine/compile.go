@@ -95,7 +95,7 @@ func (r reader) compile(f declaredFile) []*mapping {
 	return compiled
 }
 
-var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
@@ -104,7 +104,7 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 	if d.ID.Given() {
 		m.line, m.column = d.ID.Node.Line, d.ID.Node.Column
 	}
-	if d.ID.Node != nil && !idForm.MatchString(d.ID.Value) {
+	if d.ID.Node != nil && !idForm().MatchString(d.ID.Value) {
 		r.Fault(d.ID.Node, "use letters, digits, and . _ - between them, 100 at most", "id %q is not a usable name", d.ID.Value)
 	}
 	if d.Match.Node != nil {
@@ -259,7 +259,7 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
 		remedy = yamlfile.DidYouMean(name, exprWords(names))
 	}
-	if m := noField.FindStringSubmatch(message); m != nil {
+	if m := noField().FindStringSubmatch(message); m != nil {
 		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
 	}
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
@@ -320,7 +320,7 @@ func (u *uses) Visit(n *ast.Node) {
 
 // noField is what expr-lang says of a name behind a dot; fieldsOf are the right ones.
 var (
-	noField  = regexp.MustCompile(`^type engine\.(\w+)Names has no field (\w+)`)
+	noField  = lazily(`^type engine\.(\w+)Names has no field (\w+)`)
 	fieldsOf = map[string][]string{
 		"rule": {"id", "level", "description", "groups"}, "agent": {"id", "name", "ip"}, "decoder": {"name", "parent"},
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -304,10 +303,10 @@ func normalEmail(s string) (string, error) {
 	return normalText(local + "@" + host)
 }
 
-var cve = regexp.MustCompile(`^(?i:cve)-[0-9]{4}-[0-9]{4,19}$`)
+var cve = lazily(`^(?i:cve)-[0-9]{4}-[0-9]{4,19}$`)
 
 func normalCVE(s string) (string, error) {
-	if len(s) < len("CVE-1999-0001") || (s[0] != 'C' && s[0] != 'c') || !cve.MatchString(s) {
+	if len(s) < len("CVE-1999-0001") || (s[0] != 'C' && s[0] != 'c') || !cve().MatchString(s) {
 		return "", errNotCVE
 	}
 	return strings.ToUpper(s), nil

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -63,9 +64,9 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 }
 
 var (
-	defangedScheme = regexp.MustCompile(`(?i)\bhxxp(s?)(://|\[:\]//|\[://\]|:\\/\\/)`)
+	defangedScheme = lazily(`(?i)\bhxxp(s?)(://|\[:\]//|\[://\]|:\\/\\/)`)
 	escapedSlash   = strings.NewReplacer(`\/`, `/`)
-	spelledDot     = regexp.MustCompile(`(?i)([a-z0-9])\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\[\.|\.\])\s?([a-z0-9])`)
+	spelledDot     = lazily(`(?i)([a-z0-9])\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\[\.|\.\])\s?([a-z0-9])`)
 )
 
 // plainText undoes what keeps indicators in a text from being clicked on, slashes escaped as in JSON, and entities of
@@ -79,12 +80,12 @@ func plainText(text string) string {
 	}
 	if fanged(text) {
 		for range 2 { // neighbours share a letter
-			text = spelledDot.ReplaceAllString(text, "$1.$2")
+			text = spelledDot().ReplaceAllString(text, "$1.$2")
 		}
 		text = fangs.Replace(text)
 	}
 	if strings.Contains(text, "xxp") || strings.Contains(text, "XXP") || strings.Contains(text, "XXp") || strings.Contains(text, "xxP") {
-		text = defangedScheme.ReplaceAllString(text, "http$1://")
+		text = defangedScheme().ReplaceAllString(text, "http$1://")
 	}
 	return text
 }
@@ -190,7 +191,7 @@ func decideWord(text string, start, end int) (Type, string, bool) {
 		host, _, _ = strings.Cut(host, ":")
 		e, err := normalEmail(local + "@" + host)
 		_, name, _ := strings.Cut(e, "@")
-		if err != nil || !underPublicSuffix(name) || fileTLDs[name[strings.LastIndexByte(name, '.')+1:]] {
+		if err != nil || !underPublicSuffix(name) || fileTLDs()[name[strings.LastIndexByte(name, '.')+1:]] {
 			return "", "", false
 		}
 		return "email", e, true
@@ -226,16 +227,16 @@ func scannedHash(word, before string) (string, Type, bool) {
 		return "", "", false
 	}
 	h, err := normalHash(word, len(word))
-	if err != nil || !strings.ContainsAny(h, "0123456789") || !strings.ContainsAny(h, "abcdef") || commitBefore.MatchString(lastOf(before)) {
+	if err != nil || !strings.ContainsAny(h, "0123456789") || !strings.ContainsAny(h, "abcdef") || commitBefore().MatchString(lastOf(before)) {
 		return "", "", false
 	}
 	return h, t, true
 }
 
 var (
-	commitBefore  = regexp.MustCompile(`(?i)(?:commit|revision|tree|parent|object|guid|uuid|session|nonce|token)\W{0,3}(?:id\W{0,3})?$`)
-	versionBefore = regexp.MustCompile(`(?i)(?:\b(?:version|versions|vers|ver|v|build|release|revision|rev|update|upgrade|firmware|from|to)\b["']?\s*[:=]?\s*["'(]*|\bv|[a-z0-9_)]/|version["']?\s*[:=]\s*["']?)$`)
-	versionWords  = regexp.MustCompile(`(?i)\b(?:from|to)\b["']?\s*[:=]?\s*["'(]*$`)
+	commitBefore  = lazily(`(?i)(?:commit|revision|tree|parent|object|guid|uuid|session|nonce|token)\W{0,3}(?:id\W{0,3})?$`)
+	versionBefore = lazily(`(?i)(?:\b(?:version|versions|vers|ver|v|build|release|revision|rev|update|upgrade|firmware|from|to)\b["']?\s*[:=]?\s*["'(]*|\bv|[a-z0-9_)]/|version["']?\s*[:=]\s*["']?)$`)
+	versionWords  = lazily(`(?i)\b(?:from|to)\b["']?\s*[:=]?\s*["'(]*$`)
 )
 
 // lastOf returns the end of a text, as far as it can tell of what follows.
@@ -246,10 +247,10 @@ func looksLikeVersion(a netip.Addr, before, after string) bool {
 	b := a.As4()
 	oid := b[0] == 1 && b[1] == 3 && b[2] == 6 && b[3] == 1 || b[0] == 2 && b[1] == 5 && (b[2] == 4 || b[2] == 29)
 	near := lastOf(before)
-	if versionWords.MatchString(near) { // "from 1.2.3.4" is an address far more often
+	if versionWords().MatchString(near) { // "from 1.2.3.4" is an address far more often
 		return oid
 	}
-	return oid || versionBefore.MatchString(near) || strings.HasPrefix(after, "-") || strings.HasPrefix(after, "+")
+	return oid || versionBefore().MatchString(near) || strings.HasPrefix(after, "-") || strings.HasPrefix(after, "+")
 }
 
 // isName reports whether a word that has the form of a host name is one. host is its normal form.
@@ -265,22 +266,22 @@ func isName(host, word, before, after string) bool {
 		strings.HasPrefix(after, "("), strings.HasPrefix(after, "::"), strings.HasPrefix(after, "="), strings.HasPrefix(after, "$"),
 		strings.HasPrefix(after, `\`) && !strings.HasSuffix(before, `\\`), // DOMAIN.EXAMPLE\user is the site's own
 		strings.HasSuffix(before, "[") && strings.HasPrefix(after, "]") && !strings.Contains(word, "-"),
-		codeWords[first], dosPrograms[host],
-		len(labels) > 2 && packageRoots[first]:
+		codeWords()[first], dosPrograms()[host],
+		len(labels) > 2 && packageRoots()[first]:
 		return false
 	}
 	if endsLikeSentence(word) {
 		return false
 	}
-	if isClassName(word) && !plainTLDs[last] || isClassName(word) && last == "net" {
+	if isClassName(word) && !plainTLDs()[last] || isClassName(word) && last == "net" {
 		return false
 	}
 	switch {
-	case plainTLDs[last]:
+	case plainTLDs()[last]:
 		return true
-	case fileTLDs[last]:
+	case fileTLDs()[last]:
 		return false
-	case fileOrCountry[last]:
+	case fileOrCountry()[last]:
 		return len(labels) > 2
 	case len(last) == 2 || strings.HasPrefix(last, "xn--"):
 		return len(labels) > 2 || len(first) > 2
@@ -323,12 +324,20 @@ func endsLikeSentence(word string) bool {
 	return capital(word[i+1]) && !capital(word[i-1]) && !capital(word[0])
 }
 
-func setOf(words string) map[string]bool {
-	m := map[string]bool{}
-	for w := range strings.FieldsSeq(words) {
-		m[w] = true
-	}
-	return m
+// lazily compiles a regular expression when it is first needed: most calls by integratord end without a scan.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+// setOf returns words as a set, made when it is first needed.
+func setOf(words string) func() map[string]bool {
+	return sync.OnceValue(func() map[string]bool {
+		m := map[string]bool{}
+		for w := range strings.FieldsSeq(words) {
+			m[w] = true
+		}
+		return m
+	})
 }
 
 var (
