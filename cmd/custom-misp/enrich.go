@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,19 +106,15 @@ func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, 
 	if f.output == "" {
 		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun]
 	}
-	var each func(enrich.Alert) error
-	var finish func() error
 	if f.dryRun {
-		each, finish = dryRun(e, st, f.output)
-	} else {
-		lookup, err := newLookup(s, quietly())
-		if err != nil {
-			return err
-		}
-		sink := newPrinter(st.out, f.output)
-		p := &enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url")}
-		each, finish = lookUp(ctx, p, s, st), sink.finish
+		return dryRun(ctx, e, st, f.output, files)
 	}
+	lookup, err := newLookup(s, quietly())
+	if err != nil {
+		return err
+	}
+	sink := newPrinter(st.out, f.output)
+	each := lookUp(ctx, &enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url")}, s, st)
 	failed := false
 	for _, name := range files {
 		err := eachAlert(name, st.in, func(where string, a enrich.Alert, err error) error {
@@ -134,11 +131,11 @@ func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, 
 			return nil
 		})
 		if err != nil {
-			_ = finish()
+			_ = sink.finish()
 			return err
 		}
 	}
-	if err := finish(); err != nil {
+	if err := sink.finish(); err != nil {
 		return err
 	}
 	if failed {
@@ -179,22 +176,76 @@ type alsoLine struct {
 	Path    string      `json:"path"`
 }
 
-// dryRun returns what is done with each alert when nobody is asked, and what is done at the end.
-func dryRun(e *engine.Engine, st streams, output string) (func(enrich.Alert) error, func() error) {
+// picked is an alert, or why it is none, with what was picked from it.
+type picked struct {
+	where       string
+	alert       enrich.Alert
+	observables []engine.Observable
+	err         error // it is no alert
+	warning     error // mappings that failed on it
+}
+
+// dryRun picks from the alerts on all cores and prints in their order.
+func dryRun(ctx context.Context, e *engine.Engine, st streams, output string, files []string) error {
+	type item struct {
+		at   position
+		text []byte
+		err  error
+	}
+	read := func(yield func(item) error) error {
+		for _, name := range files {
+			err := eachText(name, st.in, nil, func(at position, text []byte, err error) error {
+				if ctx.Err() != nil {
+					return errSilent
+				}
+				return yield(item{at, text, err})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	pick := func(i item) picked {
+		p := picked{where: i.at.String(), err: i.err}
+		if p.err == nil {
+			p.alert, p.err = enrich.ParseAlert(i.text)
+		}
+		if p.err == nil && !wazuh.IsEnrichment(p.alert.JSON) {
+			p.observables, p.warning = e.Pick(p.alert.JSON)
+		}
+		return p
+	}
+	show, finish := showPicked(st, output)
+	failed := false
+	err := inOrder(read, pick, func(p picked) error {
+		if p.err == nil {
+			p.err = show(p)
+		}
+		if p.err != nil {
+			failed = true
+			fmt.Fprintf(st.err, "%s: %v\n", p.where, p.err)
+		}
+		return nil
+	})
+	if err = cmp.Or(err, finish()); err == nil && failed {
+		err = errSilent
+	}
+	return err
+}
+
+// showPicked returns what prints the values that were picked from an alert, and what is done at the end.
+func showPicked(st streams, output string) (func(picked) error, func() error) {
 	table := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
 	if output == "table" {
 		fmt.Fprintln(table, "ALERT\tRULE\tTYPE\tVALUE\tMAPPING\tPATH")
 	}
 	enc := json.NewEncoder(st.out)
 	enc.SetEscapeHTML(false)
-	each := func(a enrich.Alert) error {
-		var observables []engine.Observable
-		var warning error
-		if !wazuh.IsEnrichment(a.JSON) {
-			observables, warning = e.Pick(a.JSON)
-		}
-		if warning != nil {
-			fmt.Fprintln(st.err, warning)
+	show := func(p picked) error {
+		a, observables := p.alert, p.observables
+		if p.warning != nil {
+			fmt.Fprintln(st.err, p.warning)
 		}
 		if output == "table" {
 			for _, o := range observables {
@@ -219,7 +270,7 @@ func dryRun(e *engine.Engine, st streams, output string) (func(enrich.Alert) err
 		}
 		return enc.Encode(line)
 	}
-	return each, table.Flush
+	return show, table.Flush
 }
 
 // cleanCell keeps a value from an alert from breaking the table or the terminal.
