@@ -225,6 +225,7 @@ func ownValues(own []string) (func(engine.Type, string) bool, error) {
 func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "%d alerts, %d with a value picked (%s), %d unreadable\n", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable)
+	fmt.Fprintf(w, "%d with a value picked or one that looks like an indicator, of which %s are picked from\n", r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare))
 	fmt.Fprintf(w, "picked: %s\n", typeCounts(r.Values))
 	table := func(title string, list []mappingtest.Row) {
 		fmt.Fprintf(w, "\n%s\tALERTS\tMATCHED\t\tPICKED\n", title)

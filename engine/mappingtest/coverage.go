@@ -16,11 +16,11 @@ type Coverage struct {
 	engine *engine.Engine
 	own    func(engine.Type, string) bool
 
-	alerts, matched, unreadable int
-	values                      map[engine.Type]int
-	decoders, groups            map[string]*counts
-	unpicked                    map[unpickedKey]*Unpicked
-	rest                        int // unpicked values at more places than are kept
+	alerts, matched, bare, unreadable int // bare: without a pick, but with a value that looks like an indicator
+	values                            map[engine.Type]int
+	decoders, groups                  map[string]*counts
+	unpicked                          map[unpickedKey]*Unpicked
+	rest                              int // unpicked values at more places than are kept
 }
 
 type counts struct {
@@ -76,12 +76,17 @@ func (c *Coverage) Add(alert []byte) {
 			r.values[o.Type]++
 		}
 	}
+	bare := false
 	for _, l := range Leaves(alert) {
 		i := engine.Observable{Type: l.Type, Value: l.Value}.Indicator()
 		if picked[i] || c.own != nil && c.own(l.Type, l.Value) || aliased(picked, l) {
 			continue
 		}
+		bare = len(observables) == 0
 		c.leave(unpickedKey{l.Path, l.Type}, 1, l.Value)
+	}
+	if bare {
+		c.bare++
 	}
 }
 
@@ -128,6 +133,7 @@ func (c *Coverage) leave(k unpickedKey, n int, example string) {
 func (c *Coverage) Merge(o *Coverage) {
 	c.alerts += o.alerts
 	c.matched += o.matched
+	c.bare += o.bare
 	c.unreadable += o.unreadable
 	c.rest += o.rest
 	for t, n := range o.values {
@@ -152,6 +158,7 @@ func (c *Coverage) Merge(o *Coverage) {
 type Report struct {
 	Alerts     int                 `json:"alerts"`
 	Matched    int                 `json:"matched"`    // of them, with at least one value picked
+	Bare       int                 `json:"bare"`       // of the others, with a value that looks like an indicator
 	Unreadable int                 `json:"unreadable"` // lines or files that are no alert
 	Values     map[engine.Type]int `json:"values"`     // picked, by type
 	Decoders   []Row               `json:"decoders"`   // most alerts first
@@ -181,7 +188,7 @@ type Unpicked struct {
 // Report returns what was counted so far.
 func (c *Coverage) Report() Report {
 	r := Report{
-		Alerts: c.alerts, Matched: c.matched, Unreadable: c.unreadable, Values: maps.Clone(c.values),
+		Alerts: c.alerts, Matched: c.matched, Bare: c.bare, Unreadable: c.unreadable, Values: maps.Clone(c.values),
 		Decoders: sortedRows(c.decoders), Groups: sortedRows(c.groups), Unpicked: []Unpicked{}, UnpickedElsewhere: c.rest,
 	}
 	for _, u := range c.unpicked {
