@@ -20,7 +20,7 @@ Layers, the later wins: default, file, environment, <options> and the other sett
 only when integratord calls), flags.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			settings, err := loadSettings(*g, nil, nil)
 			if err != nil {

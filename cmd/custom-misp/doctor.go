@@ -26,7 +26,7 @@ the role of the key's user, and one name that nobody has. Secrets are not printe
 Exit code 1 if there is a problem; warnings alone are good.`,
 		Example: `  sudo /var/ossec/integrations/custom-misp doctor
   custom-misp doctor --home /var/ossec --output json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings := readInstallation(*g).examine(cmd.Context())
 			if output == "json" {

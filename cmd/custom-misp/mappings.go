@@ -21,7 +21,7 @@ func newMappings(s streams, g *globalFlags) *cobra.Command {
 with the id of a built-in one takes its place; "mappings.disable" leaves mappings out.`,
 		Example: `  custom-misp mappings
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, _, e, err := loadEngine(*g, map[string]any{"mappings.disable": []string{}}, named, s)
 			if err != nil {

@@ -62,6 +62,17 @@ The verbs below are for people.`,
 	return root
 }
 
+// noArguments refuses arguments of a verb that takes none, and what is none of its own verbs.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return wrongUsef("%s has no verb %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return wrongUsef("%s takes no arguments, and was given %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+}
+
 // outputFlag adds --output to a verb and checks its value.
 func outputFlag(cmd *cobra.Command, to *string, def string, formats ...string) {
 	cmd.Flags().StringVarP(to, "output", "o", def, "form of the results: "+strings.Join(formats, " or "))

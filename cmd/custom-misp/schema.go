@@ -19,7 +19,7 @@ type, or the reference in Markdown. A file names its schema in its first line:
   # yaml-language-server: $schema=mapping.schema.json`,
 		Example: `  custom-misp schema > mapping.schema.json
   custom-misp schema --output markdown`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if output == "markdown" {
 				_, err := fmt.Fprint(s.out, mappingtest.Reference())

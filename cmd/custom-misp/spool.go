@@ -28,7 +28,7 @@ once, for when no alerts come in.`,
 		Example: `  custom-misp spool
   sudo custom-misp spool drain
   sudo custom-misp spool retry`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			i := readInstallation(*g)
 			if i.settingsErr != nil {
@@ -40,14 +40,14 @@ once, for when no alerts come in.`,
 	outputFlag(cmd, &output, "table", "table", "json")
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "drain", Short: "Look up held alerts and send held events now", Args: cobra.NoArgs,
+			Use: "drain", Short: "Look up held alerts and send held events now", Args: noArguments,
 			Long: "Look up held alerts and send held events now, until none is left. Exit code 1 if some are.\n" +
 				"As root it becomes the user of Wazuh. The settings are those that integratord would give.",
 			Example: "  sudo custom-misp spool drain",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return drainSpool(cmd.Context(), *g, s) },
 		},
 		&cobra.Command{
-			Use: "retry", Short: "Put back what was set aside, to be tried again", Args: cobra.NoArgs,
+			Use: "retry", Short: "Put back what was set aside, to be tried again", Args: noArguments,
 			Example: "  sudo custom-misp spool retry",
 			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.out) },
 		},
