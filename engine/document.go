@@ -128,8 +128,7 @@ func nestedEnd(s string, at int) int {
 	return len(s)
 }
 
-// find returns the place of the member of this name in members[from:to], -1 if there is none. Of two, it is the
-// first, as for gjson.
+// find returns the place of the member of this name in members[from:to], -1 if there is none. Of two, it is the first.
 func (d *document) find(from, to int32, name string) int32 {
 	for i := from; i < to; i = d.members[i].next {
 		if d.is(&d.members[i], name) {
