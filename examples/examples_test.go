@@ -266,14 +266,14 @@ func TestReadme(t *testing.T) {
 	readme := string(read(t, "README.md"))
 	table, _, _ := strings.Cut(readme, "## Steps")
 	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:ya?ml|xml|conf))`").FindAllStringSubmatch(table, -1) {
+	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:ya?ml|xml|conf|py))`").FindAllStringSubmatch(table, -1) {
 		named[m[1]] = true
 		if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil && !strings.HasPrefix(m[1], "/") {
 			t.Error(err)
 		}
 	}
 	err := filepath.WalkDir(".", func(name string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasSuffix(name, ".go") && name != "README.md" && !named[filepath.ToSlash(name)] {
+		if err == nil && !d.IsDir() && !strings.HasSuffix(name, ".go") && filepath.Base(name) != "README.md" && !named[filepath.ToSlash(name)] {
 			t.Errorf("README.md does not say what %s is for", name)
 		}
 		return err
