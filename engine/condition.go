@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -13,9 +15,21 @@ import (
 type condition struct {
 	is    conditionKind
 	of    []condition // of and, or, not
-	field *fieldPath  // of fieldIn, fieldStarts, fieldThere
-	texts []string    // of groupIn, groupStarts, decoderIn, fieldIn, fieldStarts: one of them
+	on    operand     // of textIn, textStarts, textMatches
+	field *fieldPath  // of onField, fieldThere
+	texts []string    // of groupIn, groupStarts, textIn, textStarts: one of them
+	regex func() *regexp.Regexp
 }
+
+// operand is what a condition compares.
+type operand uint8
+
+const (
+	onNothing operand = iota
+	onField
+	onDecoder
+	onValue // of keep
+)
 
 type conditionKind uint8
 
@@ -25,9 +39,9 @@ const (
 	isNot
 	groupIn     // a group is one of texts
 	groupStarts // a group starts with one of texts
-	decoderIn   // the name of the decoder is one of texts
-	fieldIn     // the text of a field is one of texts
-	fieldStarts // the text of a field starts with one of texts
+	textIn      // the text is one of texts
+	textStarts  // the text starts with one of texts
+	textMatches // regex matches the text
 	fieldThere  // there is a value that is not null
 )
 
@@ -84,28 +98,36 @@ func conditionOfElement(n ast.Node) (condition, bool) {
 }
 
 func conditionOfComparison(n *ast.BinaryNode, paths *paths) (condition, bool) {
-	is := fieldIn
-	operand, texts, ok := comparedWith(n)
+	c := condition{is: textIn}
+	left, texts, ok := comparedWith(n)
 	negated := false
 	if !ok {
 		text, isText := n.Right.(*ast.StringNode)
-		switch {
-		case !isText:
+		if !isText {
 			return condition{}, false
-		case n.Operator == "startsWith":
-			is = fieldStarts
-		case n.Operator == "!=":
+		}
+		left, texts = n.Left, []string{text.Value}
+		switch n.Operator {
+		case "startsWith":
+			c.is = textStarts
+		case "matches":
+			if _, err := syntax.Parse(text.Value, syntax.Perl); err != nil {
+				return condition{}, false
+			}
+			c.is, c.regex = textMatches, lazily(text.Value)
+		case "!=":
 			negated = true
 		default:
 			return condition{}, false
 		}
-		operand, texts = n.Left, []string{text.Value}
 	}
-	c := condition{is: is, texts: texts}
-	if p := argumentOf(operand, "field"); p != "" {
-		c.field = paths.of(p)
-	} else if isDecoderName(operand) && is == fieldIn {
-		c.is = decoderIn
+	c.texts = texts
+	if p := argumentOf(left, "field"); p != "" {
+		c.on, c.field = onField, paths.of(p)
+	} else if isDecoderName(left) {
+		c.on = onDecoder
+	} else if name, ok := left.(*ast.IdentifierNode); ok && name.Value == "value" {
+		c.on = onValue
 	} else {
 		return condition{}, false
 	}
@@ -193,14 +215,27 @@ func (r *run) decide(c *condition) bool {
 		return slices.ContainsFunc(r.groups, func(g string) bool { return slices.Contains(c.texts, g) })
 	case groupStarts:
 		return slices.ContainsFunc(r.groups, func(g string) bool { return strings.HasPrefix(g, c.texts[0]) })
-	case decoderIn:
-		return slices.Contains(c.texts, r.decoder())
-	case fieldIn:
-		return slices.Contains(c.texts, r.text(c.field))
-	case fieldStarts:
-		return strings.HasPrefix(r.text(c.field), c.texts[0])
+	case textIn:
+		return slices.Contains(c.texts, r.operand(c))
+	case textStarts:
+		return strings.HasPrefix(r.operand(c), c.texts[0])
+	case textMatches:
+		return c.regex().MatchString(r.operand(c))
 	case fieldThere:
 		return r.has(c.field)
 	}
 	return false
+}
+
+func (r *run) operand(c *condition) string {
+	switch c.on {
+	case onField:
+		return r.text(c.field)
+	case onDecoder:
+		return r.decoder()
+	case onValue:
+		return r.current
+	case onNothing:
+	}
+	return ""
 }

@@ -108,7 +108,7 @@ func genExpr(depth int) *rapid.Generator[string] {
 			case 19:
 				return `field("data.x") startsWith ` + name()
 			case 20:
-				return `field("fim.x") != ` + name()
+				return rapid.SampledFrom([]string{`field("fim.x") != `, `field("fim.x") matches `, `decoder.name matches `, `decoder.name startsWith `}).Draw(t, "comparison") + name()
 			case 21:
 				return "any(groups, # startsWith " + name() + ")"
 			default:

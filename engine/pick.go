@@ -78,7 +78,8 @@ type run struct {
 	names      map[string]any // what expressions see
 	provided   uses           // which of the costly names are those of this alert
 	vm         vm.VM
-	ran        bool // vm, on this alert
+	ran        bool   // vm, on this alert
+	current    string // the value that keep is about
 	found      []Observable
 	errs       []error
 }
@@ -87,6 +88,7 @@ type run struct {
 type place struct {
 	generation uint32
 	member     int32
+	text       string // of a string that had to be unescaped; empty if it was not asked for yet
 }
 
 // A seenValue is a value at a path that is not plain, asked for once.
@@ -137,7 +139,7 @@ func (r *run) release() {
 	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
-	r.found, r.errs = nil, nil
+	r.found, r.errs, r.current = nil, nil, ""
 	if r.ran {
 		r.ran, r.provided = false, 0
 		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
@@ -174,7 +176,7 @@ func (r *run) member(p *fieldPath) int32 {
 		from, to := r.doc.inside(parent)
 		i = r.doc.find(from, to, p.name)
 	}
-	r.places[p.id] = place{r.generation, i}
+	r.places[p.id] = place{r.generation, i, ""}
 	return i
 }
 
@@ -187,7 +189,11 @@ func (r *run) value(p *fieldPath) gjson.Result {
 	if i < 0 {
 		return gjson.Result{}
 	}
-	return valueOf(r.doc.raw(i))
+	raw := r.doc.raw(i)
+	if raw != "" && raw[0] == '"' {
+		return gjson.Result{Type: gjson.String, Raw: raw, Str: r.text(p)}
+	}
+	return valueOf(raw)
 }
 
 // text returns what field(path) is.
@@ -203,7 +209,14 @@ func (r *run) text(p *fieldPath) string {
 	if len(raw) >= 2 && raw[0] == '"' && strings.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1]
 	}
-	return valueOf(raw).String()
+	if raw == "" || raw[0] != '"' {
+		return valueOf(raw).String()
+	}
+	at := &r.places[p.id]
+	if at.text == "" { // a copy, which may outlive the alert
+		at.text = valueOf(raw).String()
+	}
+	return at.text
 }
 
 // has returns what has(path) is.
@@ -428,7 +441,10 @@ func (r *run) keep(p *pick, t Type, value string) error {
 	if p.keep == nil {
 		return keepByDefault(t, value)
 	}
-	r.names["value"], r.names["type"] = value, string(t)
+	r.current = value
+	if p.keep.direct == nil {
+		r.names["value"], r.names["type"] = value, string(t)
+	}
 	ok, err := r.eval(p.keep)
 	if err != nil {
 		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
