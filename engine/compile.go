@@ -42,12 +42,21 @@ type pick struct {
 	path   *fieldPath
 	split  string
 	prefix string
+	part   string            // "", or one of parts
 	regex  func() valueRegex // nil for none
 	scan   bool
 	typ    Type
 	keep   *program // nil: keepByDefault
 	line   int
 }
+
+// parts are what a pick may take of a path.
+var parts = []string{partPath, partName}
+
+const (
+	partPath = "path"
+	partName = "name"
+)
 
 // contextField is a value of the alert that goes into the enrichment, under a short key.
 type contextField struct{ key, path string }
@@ -155,6 +164,9 @@ func (r reader) compilePick(d declaredPick) pick {
 	}
 	if p.prefix = d.Prefix.Value; d.Prefix.Node != nil && p.prefix == "" {
 		r.Fault(d.Prefix.Node, "name what the values begin with or leave the key out", "prefix is empty")
+	}
+	if p.part = d.Part.Value; d.Part.Node != nil {
+		r.oneOf(d.Part, "part", parts)
 	}
 	if d.Regex.Node != nil {
 		p.regex = r.compileRegex(d.Regex)

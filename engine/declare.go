@@ -48,6 +48,7 @@ type (
 		Path   yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
 		Split  yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
 		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate begins with, and which is taken off; what begins otherwise is no candidate"`
+		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what is behind the last of them; what is no path, or ends with one, is no candidate"`
 		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
 		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
@@ -84,7 +85,7 @@ func FileShape() yamlfile.Shape {
 		types = append(types, string(t))
 	}
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
-		"version": {"1"}, "type": types, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
+		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
 	}}
 }
 

@@ -76,7 +76,7 @@ func (m *mapping) same(o *mapping) bool {
 	}
 	for i := range m.picks {
 		a, b := &m.picks[i], &o.picks[i]
-		if a.path.text != b.path.text || a.split != b.split || a.prefix != b.prefix || a.typ != b.typ || a.rest() != b.rest() {
+		if a.path.text != b.path.text || a.split != b.split || a.prefix != b.prefix || a.part != b.part || a.typ != b.typ || a.rest() != b.rest() {
 			return false
 		}
 	}

@@ -53,6 +53,8 @@ func TestLoadFaults(t *testing.T) {
 		{"regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: '(?=a)'}\n", "m.yaml:6:37: regex: invalid or unsupported Perl syntax: `(?=`; write RE2 syntax"},
 		{"empty regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: ''}\n", `m.yaml:6:37: regex is empty; leave the key out to take the whole value`},
 		{"empty split", head + "'true'\n    pick:\n      - {path: x, type: md5, split: ''}\n", `m.yaml:6:37: split is empty; name a separator or leave the key out`},
+		{"empty prefix", head + "'true'\n    pick:\n      - {path: x, type: md5, prefix: ''}\n", `m.yaml:6:38: prefix is empty; name what the values begin with or leave the key out`},
+		{"part", head + "'true'\n    pick:\n      - {path: x, type: filename, part: nam}\n", `m.yaml:6:41: part: "nam" is none of path, name; did you mean "name"?`},
 		{"keep", head + "'true'\n    pick:\n      - {path: x, type: md5, keep: 'valu != \"\"'}\n", `m.yaml:6:37: keep: unknown name valu; did you mean "value"?`},
 		{"value is for keep only", head + "value != \"\"" + rest, `m.yaml:4:12: match: unknown name value; did you mean "values"?`},
 		{"path", head + "'true'\n    pick:\n      - {path: 'data.x[0]', type: md5}\n", `m.yaml:6:16: path "data.x[0]" can never lead to a value; write array indexes as .0 and all items as .#`},

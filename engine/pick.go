@@ -409,6 +409,15 @@ func (p *pick) extract(text string, yield func(string) bool) bool {
 		}
 		text = rest
 	}
+	if p.part != "" {
+		last := strings.LastIndexAny(text, `/\`)
+		if last < 0 || last == len(text)-1 {
+			return true
+		}
+		if p.part == partName {
+			text = text[last+1:]
+		}
+	}
 	if p.regex == nil {
 		return yield(text)
 	}
@@ -473,6 +482,9 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 	}
 	if len(r.found) >= MaxObservables {
 		return evalError{fmt.Errorf("more than %d values in one alert, the rest is left out", MaxObservables)}
+	}
+	if r.found == nil {
+		r.found = make([]Observable, 0, 8) // as many as most alerts have that have one
 	}
 	r.found = append(r.found, Observable{
 		Type: t, Value: strings.Clone(value), Filter: m.filter,
