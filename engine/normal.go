@@ -98,6 +98,16 @@ func (t Type) Normal(raw string) (string, error) {
 	return normalText(s)
 }
 
+// Resolve returns the type and the normal form of a value that is said to be of type t: for [Auto], the type that its
+// form decides. The error says why it has none.
+func (t Type) Resolve(raw string) (Type, string, error) {
+	if t == Auto {
+		return decide(raw)
+	}
+	value, err := t.Normal(raw)
+	return t, value, err
+}
+
 // decide finds the type of a value from its form; see [Auto].
 func decide(raw string) (Type, string, error) {
 	s := strings.TrimSpace(raw)

@@ -361,7 +361,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if p.scan {
 			return scan(candidate, take)
 		}
-		t, value, err := p.resolve(candidate)
+		t, value, err := p.typ.Resolve(candidate)
 		return take(candidate, t, value, err)
 	})
 }
@@ -428,15 +428,6 @@ func (p *pick) extract(text string, yield func(string) bool) bool {
 		}
 	}
 	return true
-}
-
-// resolve gives a candidate its type and normal form, or says why it has none.
-func (p *pick) resolve(candidate string) (Type, string, error) {
-	if p.typ == Auto {
-		return decide(candidate)
-	}
-	value, err := p.typ.Normal(candidate)
-	return p.typ, value, err
 }
 
 // An evalError ends a pick: its keep expression failed, or there are too many values.

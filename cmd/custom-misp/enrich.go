@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -24,11 +23,11 @@ type enrichFlags struct {
 	dryRun   bool
 	output   string
 	mappings []string
-	paths    map[string]*string // option key → value of its flag
+	where    lookupPlace
 }
 
 func newEnrich(s streams, g *globalFlags) *cobra.Command {
-	f := enrichFlags{paths: map[string]*string{}}
+	var f enrichFlags
 	cmd := &cobra.Command{
 		Use:   "enrich [flags] FILE...|-",
 		Short: "Enrich alerts from files or standard input and print the events",
@@ -47,55 +46,19 @@ values are looked up in a directory in MISP feed format, otherwise in the config
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := f.given()
+			given, err := f.where.given()
 			if err != nil {
 				return err
 			}
 			return enrichFiles(cmd.Context(), s, *g, f, given, args)
 		},
 	}
-	flag := func(name, key, help string) {
-		f.paths[key] = cmd.Flags().String(name, "", help)
-	}
-	flag("feed", "feed.dir", "directory in MISP feed format to look up in")
-	flag("url", "misp.url", "address of MISP")
-	flag("key-file", "misp.key_file", "file with the authentication key")
-	flag("ca-file", "misp.ca_file", "certificates (PEM) to trust instead of the system's")
+	f.where.flags(cmd)
 	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "ask nobody; print what would be asked")
 	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
 	outputFlag(cmd, &f.output, "", "table", "json")
 	cmd.Flags().Lookup("output").Usage = "form of the results: table or json, one line each (default json; table with --dry-run)"
 	return cmd
-}
-
-// given returns the values of the flags that were set, by option key. Paths on a command line count from where
-// the user is.
-func (f enrichFlags) given() (map[string]any, error) {
-	values := map[string]any{}
-	for key, v := range f.paths {
-		if *v == "" {
-			continue
-		}
-		o, _ := findOption(key)
-		parsed, err := o.parse([]string{*v})
-		if err != nil {
-			return nil, wrongUsef("%s: %w", key, err)
-		}
-		values[key] = parsed
-		if o.kind == kindPath {
-			abs, err := filepath.Abs(*v)
-			if err != nil {
-				return nil, wrongUse{err}
-			}
-			values[key] = abs
-		}
-	}
-	if _, asked := values["misp.url"]; asked && values["feed.dir"] == nil {
-		values["feed.dir"] = ""
-	} else if asked {
-		return nil, wrongUsef("--feed and --url exclude each other")
-	}
-	return values, nil
 }
 
 func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, given map[string]any, files []string) error {

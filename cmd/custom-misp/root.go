@@ -47,6 +47,7 @@ The verbs below are for people.`,
 	root.PersistentFlags().StringVar(&g.config, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
 	root.AddCommand(
 		newEnrich(s, &g),
+		newLookupVerb(s, &g),
 		newLint(s, &g),
 		newTest(s, &g),
 		newExplain(s, &g),
