@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"iter"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -46,21 +47,25 @@ const (
 //   - for an address, each network that it is in, from /8 or /16 on;
 //   - for a URL, its host, and what is related to that. An address there that is not globally routable is left
 //     out, as it is when it is picked.
-func (o Observable) Related() []Relation {
+func (o Observable) Related() []Relation { return o.RelatedIn(networksAround) }
+
+// RelatedIn is [Observable.Related] for one who knows which networks there are: around yields those that an address
+// is in, without the bits of a host.
+func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	own := o.Indicator()
 	related := []Relation{{own, MatchExact}}
 	switch own.Family {
 	case familyHost:
 		return appendParents(related, own.Key)
 	case familyIP:
-		return appendNetworks(related, own.Key)
+		return appendNetworks(related, own.Key, around)
 	case familyURL:
-		return appendURLHost(related, o.Value)
+		return appendURLHost(related, o.Value, around)
 	}
 	return related
 }
 
-func appendURLHost(to []Relation, address string) []Relation {
+func appendURLHost(to []Relation, address string, around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	u, err := url.Parse(address)
 	if err != nil {
 		return to
@@ -69,7 +74,7 @@ func appendURLHost(to []Relation, address string) []Relation {
 		if keepByDefault("ip-dst", ip) != nil {
 			return to
 		}
-		return appendNetworks(append(to, Relation{Indicator{familyIP, ip}, MatchURLHost}), ip)
+		return appendNetworks(append(to, Relation{Indicator{familyIP, ip}, MatchURLHost}), ip, around)
 	}
 	host, err := Type("hostname").Normal(u.Hostname())
 	if err != nil || keepByDefault("hostname", host) != nil {
@@ -94,20 +99,39 @@ func appendParents(to []Relation, host string) []Relation {
 	return to
 }
 
-func appendNetworks(to []Relation, address string) []Relation {
+func appendNetworks(to []Relation, address string, around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return to
 	}
+	for network := range around(a) {
+		to = append(to, Relation{Indicator{familyNetwork, network.String()}, MatchNetwork})
+	}
+	return to
+}
+
+// networksAround yields every network that an address may be in, the smallest first.
+func networksAround(a netip.Addr) iter.Seq[netip.Prefix] {
 	shortest := shortestIPv4
 	if a.Is6() {
 		shortest = shortestIPv6
 	}
-	for bits := a.BitLen(); bits >= shortest; bits-- {
-		network := netip.PrefixFrom(a, bits).Masked()
-		to = append(to, Relation{Indicator{familyNetwork, network.String()}, MatchNetwork})
+	return func(yield func(netip.Prefix) bool) {
+		for bits := a.BitLen(); bits >= shortest; bits-- {
+			if !yield(netip.PrefixFrom(a, bits).Masked()) {
+				return
+			}
+		}
 	}
-	return to
+}
+
+// Network returns the network that an indicator stands for; false if it is none.
+func (i Indicator) Network() (netip.Prefix, bool) {
+	if i.Family != familyNetwork {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(i.Key)
+	return p, err == nil
 }
 
 // networkOf returns a network as MISP attributes hold one among addresses, without the bits of a host; false for

@@ -58,7 +58,8 @@ type (
 		Tag []wireTag `json:"Tag"`
 	}
 	wireTag struct {
-		Name loose `json:"name"`
+		Name      loose     `json:"name"`
+		Inherited looseFlag `json:"inherited"` // from the event
 	}
 	wireWarning struct {
 		Name loose `json:"warninglist_name"`
@@ -169,10 +170,15 @@ func (w wireAttribute) attribute() enrich.Attribute {
 	if a.Event.ID == "" {
 		a.Event.ID = string(w.EventID)
 	}
-	for _, t := range slices.Concat(w.Tag, w.Event.Tag) {
-		if name := string(t.Name); name != "" && !slices.Contains(a.Tags, name) {
-			a.Tags = append(a.Tags, name)
+	for _, t := range w.Tag {
+		a.Tags = appendNew(a.Tags, string(t.Name))
+		if t.Inherited {
+			a.Event.Tags = appendNew(a.Event.Tags, string(t.Name))
 		}
+	}
+	for _, t := range w.Event.Tag {
+		a.Tags = appendNew(a.Tags, string(t.Name))
+		a.Event.Tags = appendNew(a.Event.Tags, string(t.Name))
 	}
 	for _, d := range w.Decay {
 		if score, err := strconv.ParseFloat(string(d.Score), 64); err == nil && (a.DecayScore == nil || score > *a.DecayScore) {
@@ -180,11 +186,16 @@ func (w wireAttribute) attribute() enrich.Attribute {
 		}
 	}
 	for _, l := range w.Warnings {
-		if name := string(l.Name); name != "" && !slices.Contains(a.Warninglists, name) {
-			a.Warninglists = append(a.Warninglists, name)
-		}
+		a.Warninglists = appendNew(a.Warninglists, string(l.Name))
 	}
 	return a
+}
+
+func appendNew(names []string, name string) []string {
+	if name == "" || slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
 }
 
 func number(l loose) int {

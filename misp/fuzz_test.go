@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 )
@@ -131,7 +133,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			t.Fatalf("%d attributes in %d bytes", len(attributes), len(data))
 		}
 		for _, a := range attributes {
-			if a.Event != attributes[0].Event || a.Event.ID == "" && a.Event.UUID != "" {
+			if !cmp.Equal(a.Event, attributes[0].Event) || a.Event.ID == "" && a.Event.UUID != "" {
 				t.Fatalf("of another event: %+v", a.Event)
 			}
 			if n := len(engine.Indicators(a.Type, a.Value)); n > 2 {

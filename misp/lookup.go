@@ -229,13 +229,18 @@ func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
 		return nil, err
 	}
 	attributes, err := decodeAnswer(data)
-	if errors.Is(err, errOverLimit) {
-		return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d attributes that were asked for at most", pageSize),
-			remedyDropped, err)
-	}
 	if err != nil {
-		return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
-			"is misp.url the address of MISP itself?", err)
+		return nil, c.searchTrouble(err)
 	}
 	return attributes, nil
+}
+
+// searchTrouble says why an answer is not that of a search.
+func (c *Client) searchTrouble(err error) error {
+	if errors.Is(err, errOverLimit) {
+		return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d attributes that were asked for at most", pageSize),
+			remedyDropped, err)
+	}
+	return c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
+		"is misp.url the address of MISP itself?", err)
 }

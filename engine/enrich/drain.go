@@ -29,7 +29,7 @@ const (
 // just now.
 func (d *Durable) drain(ctx context.Context, answered bool) (Drained, []sighted) {
 	var done Drained
-	left := min(d.DrainTime, d.budget(ctx, d.Reserve))
+	left := min(d.DrainTime, budget(ctx, d.Reserve))
 	if left < leastForDrain {
 		return done, nil
 	}

@@ -3,7 +3,6 @@ package enrich
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -25,6 +24,8 @@ type Durable struct {
 	Reserve time.Duration
 	// DrainTime is how much of a call is spent on what earlier ones held, at most.
 	DrainTime time.Duration
+	// Local says that the look-up has no outages to keep a record of: it is a mirror, or keeps the record itself.
+	Local bool
 	// Faults takes the error events that belong to no outage.
 	Faults *Throttle
 	Now    func() time.Time
@@ -67,57 +68,13 @@ func (d *Durable) Drain(ctx context.Context) Drained {
 	return done
 }
 
-// errLeftAlone is why nobody asked.
-var errLeftAlone = errors.New("MISP asked to be left alone for a while")
-
-// lookUp asks, with as much patience as is likely to help, and keeps the record of outages. A question of a round
-// of draining that ran out of the time of the call, while MISP answered before, is no outage.
+// lookUp asks, and keeps the record of outages.
 func (d *Durable) lookUp(ctx context.Context, observables []engine.Observable, draining bool) ([]Match, error) {
-	o, err := d.MISP.Load()
-	if err != nil {
-		d.Log.Warn("it is not known whether MISP was away", "error", err.Error())
+	if d.Local {
+		return d.Lookup.Lookup(ctx, observables)
 	}
-	now := d.Now()
-	patiently := true
-	if o.Away() {
-		if now.Before(o.RetryAt) && o.RetryAt.Sub(now) <= longestWait {
-			return nil, &Trouble{Code: o.Code, Err: fmt.Errorf("%w: %s", errLeftAlone, o.Description)}
-		}
-		patiently = now.Sub(o.PatientAt) >= patient || now.Before(o.PatientAt)
-		ctx = WithOneTry(ctx)
-	}
-	limit := d.budget(ctx, d.Reserve)
-	if !patiently {
-		limit = min(limit, quick)
-	}
-	asking, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	matches, err := d.Lookup.Lookup(asking, observables)
-	switch {
-	case err != nil && context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
-		// The program is being ended, which says nothing about MISP.
-	case err != nil && draining && !o.Away() && asking.Err() != nil:
-	case err != nil:
-		if _, serr := d.MISP.failed(err, patiently); serr != nil {
-			d.Log.Error("outage not noted", "error", serr.Error())
-		}
-	case o.Away():
-		if _, serr := d.MISP.update(func(o *Outage) { o.Answered = d.Now() }); serr != nil {
-			d.Log.Error("end of outage not noted", "error", serr.Error())
-		}
-		d.Log.Info("MISP answers again", "away_since", o.Since.UTC().Format(time.RFC3339))
-	}
-	return matches, err
-}
-
-// budget returns the time that is left of a call but for a reserve.
-func (d *Durable) budget(ctx context.Context, reserve time.Duration) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return 24 * time.Hour
-	}
-	left := time.Until(deadline)
-	return left - min(reserve, left/4)
+	c := Circuit{Asked: d.Lookup, Outage: d.MISP, Reserve: d.Reserve, Log: d.Log, Now: d.Now}
+	return c.lookUp(ctx, observables, draining)
 }
 
 // hold puts an alert into the spool, and tells Wazuh if it is time to.
@@ -247,7 +204,7 @@ func (d *Durable) reportSightings(ctx context.Context, found []sighted) {
 	if d.Sightings == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(sightingTime, d.budget(ctx, 0)))
+	ctx, cancel := context.WithTimeout(ctx, min(sightingTime, budget(ctx, 0)))
 	defer cancel()
 	for _, s := range found {
 		n, err := d.Sightings.Report(ctx, s.alert, s.matches)

@@ -42,6 +42,9 @@ type Attribute struct {
 	Warninglists []string  // names of the enabled MISP warninglists that hold the value
 	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if none has one
 	Event        Event
+	// Origin names whose knowledge it is, where there is more than one: "misp", or a feed or list by the name that
+	// the configuration gives it. Empty if MISP was asked itself.
+	Origin string
 }
 
 // An Event is the MISP event that an attribute belongs to.
@@ -55,6 +58,7 @@ type Event struct {
 	Analysis    Analysis
 	Date        string // YYYY-MM-DD
 	Published   bool
+	Tags        []string // its own; the attributes have them too
 }
 
 // A ThreatLevel is MISP's threat_level_id: 1 high, 2 medium, 3 low, 4 undefined. 0 is not known.

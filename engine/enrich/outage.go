@@ -85,7 +85,7 @@ func (f OutageFile) update(change func(*Outage)) (Outage, error) {
 	if err != nil {
 		return o, fmt.Errorf("state of outages: %w", err)
 	}
-	if err := replace(f.Path, append(data, '\n'), false); err != nil { // if the power goes, it is learnt anew
+	if err := ReplaceFile(f.Path, append(data, '\n'), false); err != nil { // if the power goes, it is learnt anew
 		return o, fmt.Errorf("state of outages: %w", err)
 	}
 	return o, nil

@@ -91,7 +91,7 @@ func (s *Spool) Put(kind SpoolKind, data []byte) (dropped int, err error) {
 		return dropped, s.fault(err)
 	}
 	n := entryName{s.Now(), rand.Text()[:8], 0, int64(len(data))}
-	if err := replace(filepath.Join(s.dir(string(kind)), n.String()), data, true); err != nil {
+	if err := ReplaceFile(filepath.Join(s.dir(string(kind)), n.String()), data, true); err != nil {
 		return dropped, s.fault(err)
 	}
 	return dropped, nil
@@ -104,8 +104,8 @@ func (s *Spool) fault(err error) error {
 	return &Trouble{Code: CodeSpool, Err: fmt.Errorf("spool: %w", err), Remedy: remedy}
 }
 
-// replace writes a file that is complete or absent for whoever reads it; if synced, also after a power cut.
-func replace(name string, data []byte, synced bool) error {
+// ReplaceFile writes a file that is complete or absent for whoever reads it; if synced, also after a power cut.
+func ReplaceFile(name string, data []byte, synced bool) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
 	if err != nil {
 		return err
@@ -410,7 +410,7 @@ func (e Entry) SetAside(reason string) error {
 			_, _ = os.Remove(oldest+reasonFile), os.Remove(oldest)
 		}
 	}
-	if err := replace(e.path(dir)+reasonFile, []byte(reason+"\n"), true); err != nil {
+	if err := ReplaceFile(e.path(dir)+reasonFile, []byte(reason+"\n"), true); err != nil {
 		return e.spool.fault(err)
 	}
 	return e.moveTo(dir, e.name)

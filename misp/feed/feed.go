@@ -11,9 +11,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -41,24 +44,12 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 	if err != nil {
 		return nil, trouble("manifest.json", err, remedyFor(err))
 	}
-	var manifest map[string]json.RawMessage
-	if err := json.Unmarshal(data, &manifest); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
-			return nil, trouble("manifest.json", err, remedyAgain)
-		}
+	manifest, err := ParseManifest(data)
+	if err != nil {
+		return nil, err
 	}
-	if manifest == nil { // a list, a text, null
-		return nil, trouble("manifest.json", errors.New("not an object with an entry for each event"), "is this a directory in MISP feed format?")
-	}
-	names := make([]string, 0, len(manifest))
-	for uuid := range manifest {
-		if strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json") {
-			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), remedyAgain)
-		}
-		names = append(names, uuid+".json")
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, uuid := range slices.Sorted(maps.Keys(manifest)) {
+		name := uuid + ".json"
 		data, err := read(fsys, name)
 		if err != nil {
 			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), remedyFor(err))
@@ -70,6 +61,28 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 		f.add(attributes)
 	}
 	return f, nil
+}
+
+// ParseManifest reads manifest.json: the UUIDs of the feed's events, and what each was last changed at, in seconds
+// since 1970; empty if that is not told. Errors are [enrich.Trouble].
+func ParseManifest(data []byte) (map[string]string, error) {
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(data, &entries); err != nil {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
+			return nil, trouble("manifest.json", err, remedyAgain)
+		}
+	}
+	if entries == nil { // a list, a text, null
+		return nil, trouble("manifest.json", errors.New("not an object with an entry for each event"), "is this a directory in MISP feed format?")
+	}
+	manifest := make(map[string]string, len(entries))
+	for uuid, entry := range entries {
+		if strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json") {
+			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), remedyAgain)
+		}
+		manifest[uuid] = gjson.GetBytes(entry, "timestamp").String()
+	}
+	return manifest, nil
 }
 
 func (f *Feed) add(attributes []enrich.Attribute) {

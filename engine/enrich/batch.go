@@ -1,0 +1,232 @@
+package enrich
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jellydator/ttlcache/v3"
+
+	"custom-misp/engine"
+)
+
+// A Batch is a [Lookup] that puts what many callers want to know into common questions, asks the same only once, and
+// remembers the answers for a while. It is safe for concurrent use.
+type Batch struct {
+	asked    Lookup
+	limits   BatchLimits
+	known    *ttlcache.Cache[batchKey, []Match]
+	ctx      context.Context // of the questions: they outlive the callers
+	places   chan struct{}   // one for each question that may be asked at the same time
+	mu       sync.Mutex
+	waiting  []*asking
+	weight   int // values in waiting
+	deadline *time.Timer
+	asking   map[batchKey]*asking
+	asks     sync.WaitGroup
+}
+
+// BatchLimits says how questions are put together, and how long answers are good for.
+type BatchLimits struct {
+	Values   int           // in one question
+	Wait     time.Duration // for others, before a question is asked that is not full
+	Parallel int           // questions at the same time
+	Timeout  time.Duration // of a question
+	Hit      time.Duration // how long it is known that a value is known
+	Miss     time.Duration // and that it is not
+	Entries  int           // of which this is remembered
+}
+
+// batchKey is what an answer depends on.
+type batchKey struct {
+	engine.Indicator
+	filter *engine.Filter
+}
+
+// asking is an observable that is asked for.
+type asking struct {
+	observable engine.Observable
+	key        batchKey
+	patient    bool
+	done       chan struct{} // closed when what follows is set
+	matches    []Match
+	err        error
+}
+
+// NewBatch returns a Batch that asks another Lookup until ctx ends. Wait for the last questions with [Batch.Close].
+func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
+	return &Batch{
+		asked: asked, limits: limits, ctx: ctx, places: make(chan struct{}, limits.Parallel), asking: map[batchKey]*asking{},
+		known: ttlcache.New(
+			ttlcache.WithCapacity[batchKey, []Match](uint64(limits.Entries)), //nolint:gosec // not negative
+			ttlcache.WithDisableTouchOnHit[batchKey, []Match](),
+		),
+	}
+}
+
+// Close waits for questions that are being asked.
+func (b *Batch) Close() {
+	b.mu.Lock()
+	b.flush()
+	b.mu.Unlock()
+	b.asks.Wait()
+}
+
+// Waiting returns how many observables are waited for.
+func (b *Batch) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.asking)
+}
+
+// Known returns what is remembered of an observable; false for nothing. No match is something.
+func (b *Batch) Known(o engine.Observable) ([]Match, bool) {
+	item := b.known.Get(batchKey{o.Indicator(), o.Filter})
+	if item == nil {
+		return nil, false
+	}
+	return own(item.Value(), o), true
+}
+
+// own returns matches as those of an observable: who picked it where is not the same for all who ask.
+func own(matches []Match, o engine.Observable) []Match {
+	mine := make([]Match, len(matches))
+	for i, m := range matches {
+		m.Observable = o
+		mine[i] = m
+	}
+	return mine
+}
+
+// Lookup implements Lookup.
+func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
+	var matches []Match
+	var wanted []*asking
+	var of []engine.Observable
+	b.mu.Lock()
+	for _, o := range observables {
+		if known, ok := b.Known(o); ok {
+			matches = append(matches, known...)
+			continue
+		}
+		wanted = append(wanted, b.want(o, !OneTry(ctx)))
+		of = append(of, o)
+	}
+	b.mu.Unlock()
+	for i, a := range wanted {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return nil, &Trouble{Code: CodeUnavailable, Err: context.Cause(ctx)}
+		}
+		if a.err != nil {
+			return nil, a.err
+		}
+		matches = append(matches, own(a.matches, of[i])...)
+	}
+	return matches, nil
+}
+
+// want returns the asking for an observable: one that is under way, or a new one.
+func (b *Batch) want(o engine.Observable, patient bool) *asking {
+	key := batchKey{o.Indicator(), o.Filter}
+	if a := b.asking[key]; a != nil {
+		return a
+	}
+	a := &asking{observable: o, key: key, patient: patient, done: make(chan struct{})}
+	b.asking[key] = a
+	weight := len(o.Related())
+	if b.weight+weight > b.limits.Values {
+		b.flush()
+	}
+	b.waiting = append(b.waiting, a)
+	b.weight += weight
+	switch {
+	case b.weight >= b.limits.Values:
+		b.flush()
+	case len(b.waiting) == 1:
+		b.deadline = time.AfterFunc(b.limits.Wait, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.flush()
+		})
+	}
+	return a
+}
+
+// flush asks for what is waiting.
+func (b *Batch) flush() {
+	if b.deadline != nil {
+		b.deadline.Stop()
+		b.deadline = nil
+	}
+	if len(b.waiting) == 0 {
+		return
+	}
+	question := b.waiting
+	b.waiting, b.weight = nil, 0
+	b.asks.Go(func() {
+		b.places <- struct{}{}
+		defer func() { <-b.places }()
+		b.ask(question)
+	})
+}
+
+// splits is how many further questions are asked, at most, to find the value that one of many could not be answered
+// for.
+const splits = 40
+
+func (b *Batch) ask(question []*asking) {
+	left := splits
+	b.askIn(question, &left)
+}
+
+// askIn asks, and if the question itself may be at fault asks for one half of it and for the other: one value must
+// not keep the others from their answers. It reports whether there was an answer for any.
+func (b *Batch) askIn(question []*asking, left *int) bool {
+	ctx, cancel := context.WithTimeout(b.ctx, b.limits.Timeout)
+	defer cancel()
+	observables := make([]engine.Observable, len(question))
+	patient := false
+	for i, a := range question {
+		observables[i] = a.observable
+		patient = patient || a.patient
+	}
+	if !patient {
+		ctx = WithOneTry(ctx)
+	}
+	matches, err := b.asked.Lookup(ctx, observables)
+	if err != nil && len(question) > 1 && answeredAtAll(err) && *left > 1 && ctx.Err() == nil {
+		*left -= 2
+		half := len(question) / 2
+		first := b.askIn(question[:half], left)
+		second := b.askIn(question[half:], left)
+		return first || second
+	}
+	b.answer(question, matches, err)
+	return err == nil
+}
+
+func (b *Batch) answer(question []*asking, matches []Match, err error) {
+	byKey := make(map[batchKey][]Match, len(question))
+	for _, m := range matches {
+		k := batchKey{m.Observable.Indicator(), m.Observable.Filter}
+		byKey[k] = append(byKey[k], m)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range question {
+		a.matches, a.err = byKey[a.key], err
+		delete(b.asking, a.key)
+		if err == nil {
+			life := b.limits.Miss
+			if len(a.matches) > 0 {
+				life = b.limits.Hit
+			}
+			if life > 0 {
+				b.known.Set(a.key, a.matches, life)
+			}
+		}
+		close(a.done)
+	}
+}

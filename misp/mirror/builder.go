@@ -1,0 +1,212 @@
+package mirror
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// A Builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
+// entry.
+type Builder struct {
+	file        *os.File
+	out         *bufio.Writer
+	sum         uint32
+	at          int64
+	trailer     trailer
+	byIndicator []entry
+	byUUID      []entry
+	events      map[uuid.UUID]int // → number in places
+	places      []eventPlace
+	networks    map[string]bool
+	payload     []byte
+	record      []byte
+}
+
+type entry struct{ hash, at uint64 }
+
+// eventPlace says where the record of an event is, and how many attributes it has.
+type eventPlace struct{ at, attributes uint64 }
+
+// newBuilder begins a segment in a directory, under a name that no reader knows yet.
+func newBuilder(dir string) (*Builder, error) {
+	f, err := os.CreateTemp(dir, ".new-")
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}}
+	b.out = bufio.NewWriterSize(f, 1<<18)
+	return b, b.write([]byte(magic))
+}
+
+func (b *Builder) write(data []byte) error {
+	b.sum = crc32.Update(b.sum, crcTable, data)
+	b.at += int64(len(data))
+	_, err := b.out.Write(data)
+	return err
+}
+
+func (b *Builder) put(kind recordKind, payload []byte) (at uint64, err error) {
+	b.record = frame(b.record[:0], kind, payload)
+	at = uint64(b.at) //nolint:gosec // not negative
+	return at, b.write(b.record)
+}
+
+// Add puts an attribute in, unless it is of a type that is never compared. The first attribute of an event tells what
+// is known of that. version is what the origin tells an event's changes by; empty for nothing.
+func (b *Builder) Add(a enrich.Attribute, version string) error {
+	return b.add(identify(a.UUID), a, event{Event: a.Event, uuid: identify(a.Event.UUID), version: version})
+}
+
+func (b *Builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
+	indicators := engine.Indicators(a.Type, a.Value)
+	if len(indicators) == 0 {
+		return nil
+	}
+	in, err := b.addEvent(e)
+	if err != nil {
+		return err
+	}
+	in.attributes++
+	b.payload = appendAttribute(b.payload[:0], id, in.at, a)
+	at, err := b.put(recordAttribute, b.payload)
+	if err != nil {
+		return err
+	}
+	b.trailer.Attributes++
+	b.byUUID = append(b.byUUID, entry{hashUUID(id), at})
+	for _, i := range indicators {
+		b.byIndicator = append(b.byIndicator, entry{hashIndicator(i), at})
+		if p, ok := i.Network(); ok {
+			b.networks[p.String()] = true
+		}
+	}
+	return nil
+}
+
+// addEvent puts an event in, if it is not there yet, and returns its place.
+func (b *Builder) addEvent(e event) (*eventPlace, error) {
+	if i, ok := b.events[e.uuid]; ok {
+		return &b.places[i], nil
+	}
+	b.payload = appendEvent(b.payload[:0], e)
+	at, err := b.put(recordEvent, b.payload)
+	if err != nil {
+		return nil, err
+	}
+	b.events[e.uuid] = len(b.places)
+	b.places = append(b.places, eventPlace{at: at})
+	return &b.places[len(b.places)-1], nil
+}
+
+// remove notes that an attribute is no more.
+func (b *Builder) remove(id uuid.UUID) error {
+	at, err := b.put(recordRemoved, id[:])
+	if err != nil {
+		return err
+	}
+	b.trailer.Removed++
+	b.byUUID = append(b.byUUID, entry{hashUUID(id), at})
+	return nil
+}
+
+// finish completes the segment under its name, so that it is whole or absent also after a power cut.
+func (b *Builder) finish(name string, now time.Time) error {
+	defer b.abort()
+	b.trailer.Records = b.at
+	b.trailer.Created = now.UTC()
+	b.trailer.Events = len(b.places)
+	for n := range b.networks {
+		b.trailer.Networks = append(b.trailer.Networks, n)
+	}
+	slices.Sort(b.trailer.Networks)
+	var err error
+	if b.trailer.ByIndicator, err = b.table(b.byIndicator); err != nil {
+		return err
+	}
+	if b.trailer.ByUUID, err = b.table(b.byUUID); err != nil {
+		return err
+	}
+	b.trailer.EventsAt = b.at
+	for _, p := range b.places {
+		if err := b.words(p.at, p.attributes); err != nil {
+			return err
+		}
+	}
+	b.trailer.Sum = b.sum
+	t, err := json.Marshal(b.trailer)
+	if err != nil {
+		return err
+	}
+	t = binary.LittleEndian.AppendUint32(t, uint32(len(t))) //nolint:gosec // a few hundred bytes, and the networks
+	if _, err := io.WriteString(b.out, string(t)+magic); err != nil {
+		return err
+	}
+	err = cmp.Or(b.out.Flush(), b.file.Chmod(fileMode), b.file.Sync())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(b.file.Name(), name); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return cmp.Or(dir.Sync(), dir.Close())
+}
+
+// abort gives the file up, unless it has got its name.
+func (b *Builder) abort() {
+	_ = b.file.Close()
+	_ = os.Remove(b.file.Name())
+}
+
+// words writes two numbers.
+func (b *Builder) words(first, second uint64) error {
+	b.payload = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b.payload[:0], first), second)
+	return b.write(b.payload)
+}
+
+// table sorts entries and writes them with their directory.
+func (b *Builder) table(entries []entry) (tablePart, error) {
+	if len(entries) == 0 {
+		return tablePart{}, nil
+	}
+	if uint64(len(entries)) > 1<<31 {
+		return tablePart{}, fmt.Errorf("%d entries, more than a segment can hold", len(entries))
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at)) })
+	part := tablePart{Entries: len(entries), Index: b.at, Bits: uint8(max(1, bits.Len(uint(len(entries)/4))))} //nolint:gosec // 31 at most
+	for _, e := range entries {
+		if err := b.words(e.hash, e.at); err != nil {
+			return part, err
+		}
+	}
+	part.Directory = b.at
+	next := 0
+	for slot := range uint64(1)<<part.Bits + 1 {
+		for next < len(entries) && entries[next].hash>>(64-part.Bits) < slot {
+			next++
+		}
+		b.payload = binary.LittleEndian.AppendUint32(b.payload[:0], uint32(next)) //nolint:gosec // 2^31 at most
+		if err := b.write(b.payload); err != nil {
+			return part, err
+		}
+	}
+	return part, nil
+}

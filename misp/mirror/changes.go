@@ -1,0 +1,221 @@
+package mirror
+
+import (
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/google/uuid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// Changes is what has changed since the base of a set was written. It is collected in memory and written as a whole;
+// when it grows, base and changes become a new base.
+type Changes struct {
+	set        *snapshot
+	known      map[uuid.UUID]event // events of the set as it was
+	attributes map[uuid.UUID]*stored
+	events     map[uuid.UUID]event
+	dirty      bool
+}
+
+// changesOf begins with what is there.
+func changesOf(s *snapshot) *Changes {
+	c := &Changes{set: s, known: s.events(), attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}}
+	if s.changes == nil {
+		return c
+	}
+	for id, in := range s.changes.each() {
+		c.attributes[id] = &in
+	}
+	for at := uint64(len(magic)); ; {
+		kind, cursor, next := s.changes.record(at)
+		if kind == 0 {
+			break
+		}
+		if kind == recordRemoved {
+			c.attributes[cursor.id()] = nil
+		}
+		at = next
+	}
+	for id, e := range s.changes.changes {
+		if e.change != eventAsIs {
+			c.events[id] = e
+		}
+	}
+	return c
+}
+
+// current returns an attribute as the set and the changes have it now; nil for none.
+func (c *Changes) current(id uuid.UUID) *stored {
+	if in, changed := c.attributes[id]; changed {
+		return in
+	}
+	a, _ := c.set.base.find(id)
+	if a == nil {
+		return nil
+	}
+	e := event{Event: a.Event, uuid: identify(a.Event.UUID)}
+	if changed, ok := c.events[e.uuid]; ok {
+		if changed.change != eventUpdated {
+			return nil
+		}
+		e = changed
+	}
+	return &stored{*a, e}
+}
+
+// Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
+// if the set had it with another.
+func (c *Changes) Put(a enrich.Attribute) {
+	id := identify(a.UUID)
+	if len(engine.Indicators(a.Type, a.Value)) == 0 {
+		c.Remove(a.UUID)
+		return
+	}
+	c.UpdateEvent(a.Event)
+	now := &stored{a, event{Event: a.Event, uuid: identify(a.Event.UUID)}}
+	was := c.current(id)
+	if was != nil && sameAttribute(was.attribute, a) && was.event.uuid == now.event.uuid {
+		return
+	}
+	c.attributes[id] = now
+	c.dirty = true
+}
+
+// sameAttribute compares attributes but for what they have from their events.
+func sameAttribute(a, b enrich.Attribute) bool {
+	own := func(x enrich.Attribute) enrich.Attribute {
+		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), enrich.Event{}, "", nil
+		if len(x.Warninglists) == 0 {
+			x.Warninglists = nil
+		}
+		return x
+	}
+	return reflect.DeepEqual(own(a), own(b))
+}
+
+// Remove notes that an attribute is no more.
+func (c *Changes) Remove(attribute string) {
+	id := identify(attribute)
+	if c.current(id) == nil {
+		return
+	}
+	c.attributes[id] = nil
+	c.dirty = true
+}
+
+// UpdateEvent notes an event as it is now.
+func (c *Changes) UpdateEvent(e enrich.Event) {
+	id := identify(e.UUID)
+	was, known := c.events[id]
+	if !known {
+		was, known = c.known[id]
+	}
+	if !known {
+		// A new one: written with its first attribute.
+		c.known[id] = event{Event: e, uuid: id}
+		return
+	}
+	if was.change != eventRemoved && sameEvent(was.Event, e) {
+		return
+	}
+	now := event{Event: e, uuid: id, change: eventUpdated, version: was.version}
+	if was.change == eventRemoved || was.change == eventReplaced {
+		now.change = eventReplaced // what the base has of it stays away, also if the event is back
+	}
+	c.events[id] = now
+	c.dirty = true
+}
+
+func sameEvent(a, b enrich.Event) bool {
+	if len(a.Tags) == 0 && len(b.Tags) == 0 {
+		a.Tags, b.Tags = nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// RemoveEvent notes that an event is no more, and nor are its attributes.
+func (c *Changes) RemoveEvent(uuid uuid.UUID) { c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved}) }
+
+// ReplaceEvent notes that an event has exactly these attributes.
+func (c *Changes) ReplaceEvent(e enrich.Event, version string, attributes []enrich.Attribute) {
+	id := identify(e.UUID)
+	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
+	c.dropEvent(id, now)
+	for _, a := range attributes {
+		if len(engine.Indicators(a.Type, a.Value)) == 0 {
+			continue
+		}
+		c.attributes[identify(a.UUID)] = &stored{a, now}
+	}
+}
+
+func (c *Changes) dropEvent(id uuid.UUID, now event) {
+	for attribute, in := range c.attributes {
+		if in != nil && in.event.uuid == id {
+			delete(c.attributes, attribute)
+		}
+	}
+	c.events[id] = now
+	c.dirty = true
+}
+
+// total counts the attributes and events that the set has with the changes.
+func (c *Changes) total() (attributes, events int) {
+	attributes = c.set.base.trailer.Attributes
+	named := map[uuid.UUID]bool{}
+	for e := range c.set.base.events() {
+		named[e.uuid] = true
+		if c.drops(e.uuid) {
+			attributes -= e.attributes
+			delete(named, e.uuid)
+		}
+	}
+	for id, in := range c.attributes {
+		if a, _ := c.set.base.find(id); a != nil && !c.drops(identify(a.Event.UUID)) {
+			attributes--
+		}
+		if in != nil {
+			attributes++
+			named[in.event.uuid] = true
+		}
+	}
+	return attributes, len(named)
+}
+
+// drops reports whether the attributes that the base has of an event are no more.
+func (c *Changes) drops(event uuid.UUID) bool {
+	change := c.events[event].change
+	return change == eventReplaced || change == eventRemoved
+}
+
+// write makes a segment of the changes.
+func (c *Changes) write(dir, name string, now time.Time) error {
+	b, err := newBuilder(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range c.events {
+		if _, err := b.addEvent(e); err != nil {
+			b.abort()
+			return err
+		}
+	}
+	for id, in := range c.attributes {
+		if in == nil {
+			err = b.remove(id)
+		} else {
+			e := in.event
+			e.change = eventAsIs
+			err = b.add(id, in.attribute, e)
+		}
+		if err != nil {
+			b.abort()
+			return err
+		}
+	}
+	return b.finish(filepath.Join(dir, name), now)
+}

@@ -1,0 +1,164 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"custom-misp/engine/enrich"
+	"custom-misp/misp"
+	"custom-misp/misp/feed"
+)
+
+// Feed is a feed in MISP format as an origin: a directory or an address with manifest.json and a file for each event.
+// Only events whose time in the manifest has changed are read again, and the manifest itself only if the server says
+// that it is another one.
+type Feed struct {
+	name string
+	from place
+}
+
+// NewFeed returns the feed at a path or URL.
+func NewFeed(name, at, userAgent string) *Feed { return &Feed{name, newPlace(at, userAgent)} }
+
+// Name implements Origin.
+func (f *Feed) Name() string { return f.name }
+
+func (f *Feed) describe() (Kind, string) { return KindFeed, f.from.shown() }
+
+const manifestFile = "manifest.json"
+
+func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
+	began := y.Now()
+	full = full || w.set == nil
+	tag := ""
+	if !full && w.state.Failure == "" {
+		tag = w.state.Tag
+	}
+	data, tag, err := f.from.read(ctx, manifestFile, tag, maxManifest)
+	if errors.Is(err, errSame) {
+		return w.apply(changesOf(w.set), y.done(began, func(*State) {}))
+	}
+	if err != nil {
+		return err
+	}
+	manifest, err := feed.ParseManifest(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.from.shown(), err)
+	}
+	known := w.versions()
+	var changed []string
+	for _, id := range slices.Sorted(maps.Keys(manifest)) {
+		if version, have := known[identify(id)]; full || !have || version == "" || version != manifest[id] {
+			changed = append(changed, id)
+		}
+		delete(known, identify(id))
+	}
+	r := feedReader{feed: f, y: y, manifest: manifest}
+	done := y.done(began, func(s *State) {
+		s.Tag = tag
+		if full {
+			s.FullAt = began.UTC()
+		}
+		if r.broken > 0 {
+			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d of %d events not read, the first: %v", r.broken, len(manifest), r.first)
+		}
+	})
+	if full || len(changed) > len(manifest)/2 {
+		full = true
+		return w.replace(func(b *Builder) error { return r.all(ctx, b) }, done)
+	}
+	c := changesOf(w.set)
+	for id := range known {
+		c.RemoveEvent(id)
+	}
+	if err := r.each(ctx, changed, c.ReplaceEvent); err != nil {
+		return err
+	}
+	return w.apply(c, done)
+}
+
+// feedReader reads events. One that is not there or broken is left out, and told of: a feed whose owner forgot a file
+// is worth having all the same.
+type feedReader struct {
+	feed     *Feed
+	y        *Syncer
+	manifest map[string]string
+	broken   int
+	first    error
+}
+
+func (r *feedReader) all(ctx context.Context, b *Builder) error {
+	ids := slices.Sorted(maps.Keys(r.manifest))
+	var failed error
+	err := r.each(ctx, ids, func(e enrich.Event, version string, attributes []enrich.Attribute) {
+		if failed != nil {
+			return
+		}
+		if _, failed = b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); failed != nil {
+			return
+		}
+		for _, a := range attributes {
+			if failed = b.Add(a, version); failed != nil {
+				return
+			}
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Event, version string, attributes []enrich.Attribute)) error {
+	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		attributes, err := r.event(ctx, id)
+		if err != nil {
+			if _, passes := errors.AsType[errBroken](err); !passes {
+				return err
+			}
+			if r.broken++; r.first == nil {
+				r.first = err
+			}
+			continue
+		}
+		e := enrich.Event{UUID: id}
+		if len(attributes) > 0 {
+			e = attributes[0].Event
+		}
+		do(e, r.manifest[id], attributes)
+	}
+	return nil
+}
+
+// errBroken is an event that cannot be read now and will not be tomorrow.
+type errBroken struct{ error }
+
+func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, error) {
+	name := id + ".json"
+	data, _, err := r.feed.from.read(ctx, name, "", maxEvent)
+	if err != nil {
+		if _, absent := errors.AsType[errAbsent](err); absent {
+			return nil, errBroken{err}
+		}
+		return nil, err
+	}
+	attributes, err := misp.DecodeEvent(data)
+	if err != nil {
+		return nil, errBroken{r.feed.from.trouble(name, err, "tell the owner of the feed")}
+	}
+	for i := range attributes {
+		attributes[i].Event.UUID = id // by which the manifest knows it
+		if attributes[i].Event.ID == "" || strings.EqualFold(attributes[i].Event.ID, attributes[i].Event.UUID) {
+			attributes[i].Event.ID = id
+		}
+	}
+	return attributes, nil
+}
+

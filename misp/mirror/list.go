@@ -1,0 +1,208 @@
+package mirror
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// List is a plain list of values as an origin: a file or an address with a value a line, or in columns separated by
+// commas, semicolons or tabs. The first column holds the values, unless the first line names the columns and one of
+// them "value"; then "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags" (with blanks
+// between) and "timestamp" or "date" are understood too, as MISP's own export to CSV has them. A value without a type
+// has that of its form; a network is an address. Empty lines, and those that begin with #, do not matter.
+type List struct {
+	name string
+	from place
+}
+
+// NewList returns the list at a path or URL.
+func NewList(name, at, userAgent string) *List { return &List{name, newPlace(at, userAgent)} }
+
+// Name implements Origin.
+func (l *List) Name() string { return l.name }
+
+func (l *List) describe() (Kind, string) { return KindCSV, l.from.shown() }
+
+func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
+	began := y.Now()
+	tag := ""
+	if !full && w.set != nil {
+		tag = w.state.Tag
+	}
+	r, tag, err := l.from.open(ctx, "", tag)
+	if errors.Is(err, errSame) {
+		return w.apply(changesOf(w.set), y.done(began, func(*State) {}))
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	p := listReader{event: enrich.Event{
+		UUID: identify("list " + l.name).String(), Info: "list " + l.name, Published: true,
+	}}
+	p.event.ID = p.event.UUID
+	return w.replace(func(b *Builder) error {
+		bounded := &io.LimitedReader{R: r, N: maxList}
+		if err := p.read(ctx, bounded, func(a enrich.Attribute) error { return b.Add(a, "") }); err != nil {
+			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
+		}
+		if bounded.N <= 0 {
+			return l.from.trouble("", fmt.Errorf("longer than %d bytes", maxList), "split it")
+		}
+		if b.trailer.Attributes == 0 && p.useless > 0 {
+			return l.from.trouble("", fmt.Errorf("none of %d lines holds an indicator, the first is line %d", p.useless, p.firstUseless),
+				"is it a list of values, one a line or in columns?")
+		}
+		return nil
+	}, y.done(began, func(s *State) {
+		s.Tag, s.FullAt = tag, began.UTC()
+		if p.useless > 0 {
+			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d lines hold no indicator, the first is line %d", p.useless, p.firstUseless)
+		}
+	}))
+}
+
+// listReader reads the lines of a list.
+type listReader struct {
+	event        enrich.Event
+	columns      map[string]int // by name; the value alone if the list does not name them
+	useless      int
+	firstUseless int
+}
+
+// listColumns are the names that are understood.
+var listColumns = []string{
+	"value", "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags", "attribute_tag", "timestamp", "date",
+}
+
+func (p *listReader) read(ctx context.Context, r io.Reader, do func(enrich.Attribute) error) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
+		_, _ = in.Discard(len(mark)) // it was peeked
+	}
+	c := csv.NewReader(in)
+	c.Comma = separator(in)
+	c.Comment = '#'
+	c.FieldsPerRecord = -1
+	c.LazyQuotes = true
+	c.TrimLeadingSpace = true
+	c.ReuseRecord = true
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if p.columns == nil && p.header(row) {
+			continue
+		}
+		line, _ := c.FieldPos(0)
+		a, ok := p.attribute(row)
+		if !ok {
+			if p.useless++; p.firstUseless == 0 {
+				p.firstUseless = line
+			}
+			continue
+		}
+		if err := do(a); err != nil {
+			return err
+		}
+	}
+}
+
+// separator looks which one a list has in its first line that is no comment; a comma if none.
+func separator(in *bufio.Reader) rune {
+	start, _ := in.Peek(4096)
+	for line := range bytes.Lines(start) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		for _, r := range []rune{'\t', ';', ','} {
+			if bytes.ContainsRune(line, r) {
+				return r
+			}
+		}
+		break
+	}
+	return ','
+}
+
+// header takes a first line that names the columns.
+func (p *listReader) header(row []string) bool {
+	named := map[string]int{}
+	for i, name := range row {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if slices.Contains(listColumns, name) {
+			named[name] = i
+		}
+	}
+	if _, ok := named["value"]; !ok {
+		p.columns = map[string]int{"value": 0}
+		return false
+	}
+	p.columns = named
+	return true
+}
+
+func (p *listReader) attribute(row []string) (enrich.Attribute, bool) {
+	at := func(name string) string {
+		if i, ok := p.columns[name]; ok && i < len(row) {
+			return strings.TrimSpace(row[i])
+		}
+		return ""
+	}
+	a := enrich.Attribute{
+		Type: engine.Type(at("type")), Category: at("category"), Value: strings.Clone(at("value")), Comment: strings.Clone(at("comment")),
+		ToIDs: true, UUID: strings.Clone(at("uuid")), FirstSeen: strings.Clone(at("first_seen")), LastSeen: strings.Clone(at("last_seen")),
+		Tags: strings.Fields(at("tags")), Event: p.event,
+	}
+	if t := at("attribute_tag"); t != "" {
+		for tag := range strings.SplitSeq(t, ",") {
+			a.Tags = append(a.Tags, strings.TrimSpace(tag))
+		}
+	}
+	if flag := strings.ToLower(at("to_ids")); flag == "0" || flag == "false" || flag == "no" {
+		a.ToIDs = false
+	}
+	for _, text := range []string{at("timestamp"), at("date")} {
+		if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
+			a.Timestamp = time.Unix(seconds, 0).UTC()
+		}
+	}
+	if a.Type == "" {
+		a.Type = engine.Auto
+	}
+	if a.Type == engine.Auto {
+		if network, err := netip.ParsePrefix(a.Value); err == nil {
+			a.Type, a.Value = "ip-dst", network.Masked().String()
+		} else if t, value, err := a.Type.Resolve(a.Value); err == nil {
+			a.Type, a.Value = t, value
+		}
+	}
+	if len(engine.Indicators(a.Type, a.Value)) == 0 {
+		return a, false
+	}
+	if a.UUID == "" {
+		a.UUID = identify(p.event.Info + "\x00" + string(a.Type) + "\x00" + a.Value).String()
+	}
+	return a, true
+}

@@ -1,0 +1,161 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"custom-misp/engine/enrich"
+)
+
+const (
+	maxManifest = 64 << 20 // bytes
+	maxEvent    = 256 << 20
+	maxList     = 1 << 30
+	feedTimeout = 5 * time.Minute // for one file
+)
+
+// errSame is a file that is as it was when its tag was taken.
+var errSame = errors.New("not modified")
+
+// A place is where files are read from: a directory, or an address.
+type place struct {
+	at   string // path or URL; a slash is put before a file's name
+	http *retryablehttp.Client
+}
+
+// newPlace returns the place at a path or an http(s) URL.
+func newPlace(at, userAgent string) place {
+	p := place{at: at}
+	if !IsURL(at) {
+		return p
+	}
+	p.http = retryablehttp.NewClient()
+	p.http.Logger = nil
+	p.http.RetryMax = 3
+	p.http.HTTPClient.Timeout = feedTimeout
+	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
+	return p
+}
+
+// IsURL reports whether a place is an address, and not a path.
+func IsURL(at string) bool {
+	return strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://")
+}
+
+// shown is the place as it may be written down: without a password, and without a query, where keys stand.
+func (p place) shown() string {
+	u, err := url.Parse(p.at)
+	if p.http == nil || err != nil {
+		return p.at
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// name returns where a file is; that of the place itself for an empty name.
+func (p place) name(file string) string {
+	switch {
+	case file == "":
+		return p.at
+	case p.http == nil:
+		return filepath.Join(p.at, file)
+	}
+	u, err := url.Parse(p.at)
+	if err != nil {
+		return p.at
+	}
+	u.Path = path.Join(u.Path, file)
+	return u.String()
+}
+
+// errAbsent is a file that the place does not have: that passes only when somebody puts it there.
+type errAbsent struct{ error }
+
+// open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that.
+func (p place) open(ctx context.Context, file, tag string) (content io.ReadCloser, newTag string, err error) {
+	if p.http == nil {
+		return openFile(p.name(file), tag)
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
+	}
+	resp, err := p.http.Do(req)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the address may hold a key
+		}
+		return nil, "", p.trouble(file, err, "is the address right, and reachable from here?")
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return resp.Body, resp.Header.Get("ETag"), nil
+	case http.StatusNotModified:
+		return nil, tag, errors.Join(errSame, resp.Body.Close())
+	case http.StatusNotFound, http.StatusGone:
+		return nil, "", errAbsent{errors.Join(p.trouble(file, errors.New("answered "+resp.Status), "is the address right?"), resp.Body.Close())}
+	}
+	return nil, "", errors.Join(p.trouble(file, errors.New("answered "+resp.Status), "see what it says in a browser"), resp.Body.Close())
+}
+
+func openFile(name, tag string) (io.ReadCloser, string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		t := &enrich.Trouble{Code: enrich.CodeFeed, Err: err, Remedy: "let the user that this program runs as read it"}
+		if errors.Is(err, os.ErrNotExist) {
+			t.Remedy = "is the path right?"
+			return nil, "", errAbsent{t}
+		}
+		return nil, "", t
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	now := fmt.Sprintf("%d-%d", st.Size(), st.ModTime().UnixNano())
+	if now == tag {
+		return nil, tag, errors.Join(errSame, f.Close())
+	}
+	return f, now, nil
+}
+
+// read reads a file of at most a number of bytes.
+func (p place) read(ctx context.Context, file, tag string, most int64) (data []byte, newTag string, err error) {
+	r, newTag, err := p.open(ctx, file, tag)
+	if err != nil {
+		return nil, newTag, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	data, err = io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("longer than %d bytes", most)
+	}
+	if err != nil {
+		return nil, "", p.trouble(file, err, "download it again")
+	}
+	return data, newTag, nil
+}
+
+// trouble returns an error that names the file, without secrets.
+func (p place) trouble(file string, err error, remedy string) error {
+	name := p.shown()
+	if file != "" {
+		name = strings.TrimSuffix(name, "/") + "/" + file
+	}
+	return &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("%s: %w", name, err), Remedy: remedy}
+}

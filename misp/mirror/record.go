@@ -1,0 +1,211 @@
+package mirror
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// This file is the form of what a segment holds. A record is a byte that says its kind, the length of what follows as
+// a varint, and that: numbers as varints, texts with their length before them, lists with their number before them.
+
+type recordKind byte
+
+const (
+	recordEvent     recordKind = 'E'
+	recordAttribute recordKind = 'A'
+	recordRemoved   recordKind = 'R' // in changes: an attribute that is no more
+)
+
+// An eventChange says what a segment of changes means for the attributes that the base has of an event.
+type eventChange byte
+
+const (
+	eventAsIs     eventChange = iota // nothing: the event is only named for the attributes of this segment
+	eventUpdated                     // they are of this event as it is described here
+	eventReplaced                    // they are no more; those of this segment take their place
+	eventRemoved                     // they are no more, and nor is the event
+)
+
+// event is a MISP event as a segment holds it.
+type event struct {
+	enrich.Event
+	uuid    uuid.UUID
+	change  eventChange
+	version string // what tells whether the origin has changed it: a feed's timestamp; empty for MISP's
+	// attributes is how many there are of it in the segment; known of those that segment.events yields.
+	attributes int
+}
+
+// identify returns the UUID that text is. What is none, in lists and broken feeds, gets one of its own, always the
+// same.
+func identify(text string) uuid.UUID {
+	if u, err := uuid.Parse(text); err == nil {
+		return u
+	}
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("custom-misp:"+text))
+}
+
+func frame(to []byte, kind recordKind, payload []byte) []byte {
+	to = append(to, byte(kind))
+	to = binary.AppendUvarint(to, uint64(len(payload)))
+	return append(to, payload...)
+}
+
+func appendText(to []byte, texts ...string) []byte {
+	for _, s := range texts {
+		to = binary.AppendUvarint(to, uint64(len(s)))
+		to = append(to, s...)
+	}
+	return to
+}
+
+func appendTexts(to []byte, list []string) []byte {
+	to = binary.AppendUvarint(to, uint64(len(list)))
+	return appendText(to, list...)
+}
+
+func appendFlag(to []byte, flag bool) []byte {
+	if flag {
+		return append(to, 1)
+	}
+	return append(to, 0)
+}
+
+func appendEvent(to []byte, e event) []byte {
+	to = append(to, e.uuid[:]...)
+	to = append(to, byte(e.change))
+	to = appendFlag(to, e.Published)
+	to = binary.AppendUvarint(to, uint64(max(0, e.ThreatLevel)))
+	to = binary.AppendUvarint(to, uint64(max(0, e.Analysis)))
+	to = appendText(to, e.ID, e.UUID, e.Info, e.Org, e.OrgUUID, e.Date, e.version)
+	return appendTexts(to, e.Tags)
+}
+
+// appendAttribute writes an attribute of the event at a position. Tags that it has from the event stand there.
+func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute) []byte {
+	to = append(to, id[:]...)
+	to = binary.AppendUvarint(to, at)
+	to = appendFlag(to, a.ToIDs)
+	seconds := int64(0)
+	if !a.Timestamp.IsZero() {
+		seconds = a.Timestamp.Unix()
+	}
+	to = binary.AppendVarint(to, seconds)
+	to = appendText(to, a.ID, a.UUID, string(a.Type), a.Category, a.Value, a.Comment, a.FirstSeen, a.LastSeen)
+	to = appendTexts(to, ownTags(a))
+	return appendTexts(to, a.Warninglists)
+}
+
+// ownTags returns the tags that an attribute does not have from its event.
+func ownTags(a enrich.Attribute) []string {
+	var own []string
+	for _, t := range a.Tags {
+		if !slices.Contains(a.Event.Tags, t) {
+			own = append(own, t)
+		}
+	}
+	return own
+}
+
+// A cursor reads a record, whose texts all share its memory. After anything that does not fit it is broken, and reads
+// nothing more.
+type cursor struct {
+	data   string
+	broken bool
+}
+
+func (c *cursor) text() string { return c.take(c.number()) }
+
+func (c *cursor) take(n uint64) string {
+	if c.broken || n > uint64(len(c.data)) {
+		c.broken = true
+		return ""
+	}
+	s := c.data[:n]
+	c.data = c.data[n:]
+	return s
+}
+
+func (c *cursor) number() uint64 {
+	var n uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b := c.byte()
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	c.broken = true
+	return 0
+}
+
+// signed reads what binary.AppendVarint wrote.
+func (c *cursor) signed() int64 {
+	n := c.number()
+	return int64(n>>1) ^ -int64(n&1) //nolint:gosec // the bits are meant
+}
+
+func (c *cursor) byte() byte {
+	if s := c.take(1); s != "" {
+		return s[0]
+	}
+	return 0
+}
+
+func (c *cursor) id() (u uuid.UUID) {
+	copy(u[:], c.take(uint64(len(u))))
+	return u
+}
+
+func (c *cursor) texts() []string {
+	n := c.number()
+	if n == 0 || n > uint64(len(c.data)) {
+		c.broken = c.broken || n > 0
+		return nil
+	}
+	list := make([]string, 0, n)
+	for range n {
+		list = append(list, c.text())
+	}
+	return list
+}
+
+func (c *cursor) event() event {
+	e := event{uuid: c.id(), change: eventChange(c.byte())}
+	e.Published = c.byte() == 1
+	e.ThreatLevel = enrich.ThreatLevel(c.number() & 0xff)
+	e.Analysis = enrich.Analysis(c.number() & 0xff)
+	e.ID, e.UUID, e.Info, e.Org, e.OrgUUID, e.Date, e.version = c.text(), c.text(), c.text(), c.text(), c.text(), c.text(), c.text()
+	e.Tags = c.texts()
+	return e
+}
+
+// attribute reads an attribute without its event, and where that stands.
+func (c *cursor) attribute() (id uuid.UUID, at uint64, a enrich.Attribute) {
+	id, at = c.id(), c.number()
+	a.ToIDs = c.byte() == 1
+	if seconds := c.signed(); seconds != 0 {
+		a.Timestamp = time.Unix(seconds, 0).UTC()
+	}
+	a.ID, a.UUID, a.Type = c.text(), c.text(), engine.Type(c.text())
+	a.Category, a.Value, a.Comment, a.FirstSeen, a.LastSeen = c.text(), c.text(), c.text(), c.text(), c.text()
+	a.Tags, a.Warninglists = c.texts(), c.texts()
+	return id, at, a
+}
+
+// of puts an attribute into its event.
+func of(a enrich.Attribute, e enrich.Event) enrich.Attribute {
+	a.Event = e
+	for _, t := range e.Tags {
+		if !slices.Contains(a.Tags, t) {
+			a.Tags = append(a.Tags, t)
+		}
+	}
+	return a
+}

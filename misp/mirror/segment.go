@@ -1,0 +1,287 @@
+package mirror
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"iter"
+	"net/netip"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// A segment is an immutable file of attributes, sorted for looking up, that is mapped into memory: any number of
+// processes read it at the same time, without locks and without reading it in. It is laid out as
+//
+//	magic      8 bytes
+//	records    events and attributes, see record.go
+//	tables     by indicator, and by UUID
+//	events     the place of each event's record, and how many attributes it has, 8 bytes each
+//	trailer    JSON, see below
+//	length     of the trailer, 4 bytes
+//	magic      8 bytes
+//
+// All numbers are little endian. A table has an entry of 16 bytes for each key, its hash and the place of the record,
+// sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
+// a look-up reads one word of the directory and a handful of entries, whatever the size.
+type segment struct {
+	data        []byte
+	trailer     trailer
+	byIndicator table
+	byUUID      table
+	networks    []netip.Prefix
+	changes     map[uuid.UUID]event // in a segment of changes: what becomes of the events of the base
+}
+
+const (
+	magic     = "cmispm01"
+	entrySize = 16
+)
+
+// trailer describes a segment.
+type trailer struct {
+	Created     time.Time `json:"created"`
+	Attributes  int       `json:"attributes"`
+	Removed     int       `json:"removed,omitempty"`
+	Events      int       `json:"events"`
+	Records     int64     `json:"records"` // where they end
+	ByIndicator tablePart `json:"by_indicator"`
+	ByUUID      tablePart `json:"by_uuid"`
+	EventsAt    int64     `json:"events_at"`
+	Networks    []string  `json:"networks,omitempty"`
+	Sum         uint32    `json:"sum"` // CRC-32C of all that stands before the trailer
+}
+
+// tablePart says where a table stands.
+type tablePart struct {
+	Entries   int   `json:"entries"`
+	Bits      uint8 `json:"bits"`      // of a hash that the directory goes by
+	Index     int64 `json:"index"`     // where the entries begin
+	Directory int64 `json:"directory"` // where the directory begins: 2^bits+1 numbers of 4 bytes
+}
+
+// table is a part of a mapped file.
+type table struct {
+	bits             uint8
+	index, directory []byte
+}
+
+// all yields the places that a hash has entries for.
+func (t table) all(hash uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		if len(t.index) == 0 {
+			return
+		}
+		slot := 4 * (hash >> (64 - t.bits))
+		from, to := binary.LittleEndian.Uint32(t.directory[slot:]), binary.LittleEndian.Uint32(t.directory[slot+4:])
+		to = min(to, uint32(len(t.index)/entrySize)) //nolint:gosec // checked when the file is opened
+		for i := from; i < to; i++ {
+			entry := t.index[int(i)*entrySize:]
+			switch h := binary.LittleEndian.Uint64(entry); {
+			case h == hash && !yield(binary.LittleEndian.Uint64(entry[8:])):
+				return
+			case h > hash:
+				return
+			}
+		}
+	}
+}
+
+func hashIndicator(i engine.Indicator) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(string(i.Family))
+	_, _ = d.WriteString("\x00")
+	_, _ = d.WriteString(i.Key)
+	return d.Sum64()
+}
+
+func hashUUID(u uuid.UUID) uint64 { return xxhash.Sum64(u[:]) }
+
+var crcTable = crc32.MakeTable(crc32.Castagnoli)
+
+// errDamaged is a file that is not what was written.
+var errDamaged = errors.New("damaged")
+
+// openSegment maps a file. With check, it is read as a whole and compared with its sum.
+func openSegment(name string, check bool) (*segment, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read; the mapping stays
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := st.Size()
+	if size < int64(2*len(magic)+4) || size != int64(int(size)) {
+		return nil, fmt.Errorf("%s: %w: %d bytes", name, errDamaged, size)
+	}
+	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("%s: map into memory: %w", name, err)
+	}
+	s := &segment{data: data}
+	runtime.AddCleanup(s, func(mapped []byte) { _ = syscall.Munmap(mapped) }, data)
+	if err := s.parse(check); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+func (s *segment) parse(check bool) error {
+	n := len(s.data)
+	if string(s.data[:len(magic)]) != magic || string(s.data[n-len(magic):]) != magic {
+		return fmt.Errorf("%w: not a segment of a mirror, or of another version", errDamaged)
+	}
+	end := n - len(magic) - 4
+	length := int(binary.LittleEndian.Uint32(s.data[end:]))
+	if length > end-len(magic) {
+		return fmt.Errorf("%w: the trailer is too long", errDamaged)
+	}
+	start := end - length
+	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
+		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
+	}
+	t := s.trailer
+	var err error
+	if s.byIndicator, err = s.table(t.ByIndicator, start); err != nil {
+		return err
+	}
+	if s.byUUID, err = s.table(t.ByUUID, start); err != nil {
+		return err
+	}
+	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || !within(t.EventsAt, entrySize*int64(t.Events), start) {
+		return fmt.Errorf("%w: parts lie outside", errDamaged)
+	}
+	if check && crc32.Checksum(s.data[:start], crcTable) != t.Sum {
+		return fmt.Errorf("%w: the sum is another", errDamaged)
+	}
+	for _, text := range t.Networks {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			s.networks = append(s.networks, p)
+		}
+	}
+	return nil
+}
+
+func within(at, length int64, end int) bool {
+	return at >= 0 && length >= 0 && at <= int64(end) && length <= int64(end)-at
+}
+
+func (s *segment) table(p tablePart, end int) (table, error) {
+	if p.Entries == 0 {
+		return table{}, nil
+	}
+	directory := 4 * (int64(1)<<min(p.Bits, 40) + 1)
+	if p.Entries < 0 || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
+		return table{}, fmt.Errorf("%w: a table lies outside", errDamaged)
+	}
+	return table{p.Bits, s.data[p.Index : p.Index+int64(p.Entries)*entrySize], s.data[p.Directory : p.Directory+directory]}, nil
+}
+
+// record returns the record at a place, and the place of the next one; a kind of 0 for a place where there is none.
+func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
+	if at < uint64(len(magic)) || at >= uint64(s.trailer.Records) { //nolint:gosec // not negative
+		return 0, c, 0
+	}
+	rest := s.data[at:s.trailer.Records]
+	length, size := binary.Uvarint(rest[1:])
+	if size <= 0 || length > uint64(len(rest)-1-size) {
+		return 0, c, 0
+	}
+	start := 1 + uint64(size)
+	// A copy: the bytes are mapped, and go away with the file.
+	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
+}
+
+// event reads the event at a place.
+func (s *segment) event(at uint64) (event, bool) {
+	kind, c, _ := s.record(at)
+	if kind != recordEvent {
+		return event{}, false
+	}
+	e := c.event()
+	return e, !c.broken
+}
+
+// events yields all events of the segment.
+func (s *segment) events() iter.Seq[event] {
+	return func(yield func(event) bool) {
+		defer runtime.KeepAlive(s)
+		for i := range s.trailer.Events {
+			entry := s.data[s.trailer.EventsAt+entrySize*int64(i):]
+			e, ok := s.event(binary.LittleEndian.Uint64(entry))
+			e.attributes = int(binary.LittleEndian.Uint64(entry[8:])) //nolint:gosec // as many as were counted
+			if ok && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// find returns the attribute with a UUID, in its event. known is true also if it was removed.
+func (s *segment) find(id uuid.UUID) (a *enrich.Attribute, known bool) {
+	defer runtime.KeepAlive(s)
+	for at := range s.byUUID.all(hashUUID(id)) {
+		kind, c, _ := s.record(at)
+		switch kind {
+		case recordRemoved:
+			if c.id() == id {
+				return nil, true
+			}
+		case recordAttribute:
+			found, in, attribute := c.attribute()
+			if e, ok := s.event(in); ok && !c.broken && found == id {
+				attribute = of(attribute, e.Event)
+				return &attribute, true
+			}
+		case recordEvent:
+		}
+	}
+	return nil, false
+}
+
+// each yields all attributes, in their events, and their UUIDs.
+func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
+	return func(yield func(uuid.UUID, stored) bool) {
+		defer runtime.KeepAlive(s)
+		var in event
+		var inAt uint64
+		for at := uint64(len(magic)); ; {
+			kind, c, next := s.record(at)
+			if kind == 0 {
+				return
+			}
+			at = next
+			if kind != recordAttribute {
+				continue
+			}
+			id, eventAt, a := c.attribute()
+			if eventAt != inAt {
+				in, _ = s.event(eventAt)
+				inAt = eventAt
+			}
+			if !c.broken && !yield(id, stored{a, in}) {
+				return
+			}
+		}
+	}
+}
+
+// stored is an attribute as a segment holds it, apart from its event.
+type stored struct {
+	attribute enrich.Attribute
+	event     event
+}

@@ -1,0 +1,269 @@
+package mirror
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gaissmai/bart"
+	"github.com/google/uuid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+const (
+	fileMode  = 0o640 // as Wazuh has it: for its group
+	dirMode   = 0o750
+	stateFile = "state.json"
+	lockFile  = "lock"
+)
+
+// A State is what is known of the set of one origin. It lies beside the set's files, and replacing it is what makes
+// other files the set.
+type State struct {
+	Origin string `json:"origin"` // the name that matches bear
+	Kind   Kind   `json:"kind"`
+	Place  string `json:"place"` // address or path, without secrets
+	// Base is the segment of the last complete walk, Changes what has changed since; names of files.
+	Base    string `json:"base,omitempty"`
+	Changes string `json:"changes,omitempty"`
+
+	Attributes int       `json:"attributes"`
+	Events     int       `json:"events"`
+	Networks   int       `json:"networks"`
+	Bytes      int64     `json:"bytes"`             // on disk
+	FullAt     time.Time `json:"full_at,omitzero"`  // when the last complete walk began
+	SyncedAt   time.Time `json:"synced_at,omitzero"` // what was known to the origin then is in the set
+	// Watermark is the origin's own clock at the begin of the last sync.
+	Watermark time.Time `json:"watermark,omitzero"`
+	// Reconciled is when the events were last compared with MISP's own list of them.
+	Reconciled time.Time `json:"reconciled,omitzero"`
+	// Tag tells the file that was read from a later one: an HTTP entity tag, or size and time.
+	Tag string `json:"tag,omitempty"`
+
+	// The last failure; FailedAt is zero if the last sync was none.
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	Failure  string    `json:"failure,omitempty"`
+	Serial   uint64    `json:"serial"` // of the last file that was written
+}
+
+// A Kind says what an origin is.
+type Kind string
+
+// The kinds of origins.
+const (
+	KindMISP Kind = "misp" // a MISP server
+	KindFeed Kind = "feed" // events in MISP feed format
+	KindCSV  Kind = "csv"  // a plain list of values
+)
+
+// ErrNever is a set that was never completed.
+var ErrNever = errors.New("not synced yet")
+
+// loadState reads the state of a set; ErrNever if there is none.
+func loadState(dir string) (State, error) {
+	var s State
+	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, ErrNever
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync makes it anew", filepath.Join(dir, stateFile), err)
+	}
+	return s, nil
+}
+
+func (s State) save(dir string) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return enrich.ReplaceFile(filepath.Join(dir, stateFile), append(data, '\n'), true)
+}
+
+// A snapshot is a set as it is at one moment. It is immutable and safe for concurrent use.
+type snapshot struct {
+	state    State
+	base     *segment
+	changes  *segment // nil for none
+	networks *bart.Lite
+}
+
+// openSnapshot opens the files of a set. A writer may remove them while that is done, having put others in their
+// place; then it is done again.
+func openSnapshot(dir string, check bool) (*snapshot, error) {
+	for try := 0; ; try++ {
+		state, err := loadState(dir)
+		if err != nil {
+			return nil, err
+		}
+		s, err := state.open(dir, check)
+		if err == nil || try >= 10 || !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+}
+
+func (s State) open(dir string, check bool) (*snapshot, error) {
+	if s.Base == "" {
+		return nil, ErrNever
+	}
+	base, err := openSegment(filepath.Join(dir, s.Base), check)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{state: s, base: base, networks: &bart.Lite{}}
+	if s.Changes != "" {
+		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), check); err != nil {
+			return nil, err
+		}
+		snap.changes.changes = map[uuid.UUID]event{}
+		for e := range snap.changes.events() {
+			snap.changes.changes[e.uuid] = e
+		}
+		for _, n := range snap.changes.networks {
+			snap.networks.Insert(n)
+		}
+	}
+	for _, n := range base.networks {
+		snap.networks.Insert(n)
+	}
+	return snap, nil
+}
+
+// around yields the networks of the set that an address is in.
+func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
+	return s.networks.Supernets(netip.PrefixFrom(a, a.BitLen()))
+}
+
+// find yields the attributes that have an indicator.
+func (s *snapshot) find(i engine.Indicator) iter.Seq[enrich.Attribute] {
+	return func(yield func(enrich.Attribute) bool) {
+		defer runtime.KeepAlive(s)
+		hash := hashIndicator(i)
+		if s.changes != nil {
+			for at := range s.changes.byIndicator.all(hash) {
+				if _, a, ok := s.changes.attribute(at, i); ok && !yield(a) {
+					return
+				}
+			}
+		}
+		for at := range s.base.byIndicator.all(hash) {
+			id, a, ok := s.base.attribute(at, i)
+			if !ok {
+				continue
+			}
+			if a, ok = s.now(id, a); ok && !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
+func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, enrich.Attribute, bool) {
+	kind, c, _ := s.record(at)
+	if kind != recordAttribute {
+		return uuid.UUID{}, enrich.Attribute{}, false
+	}
+	id, in, a := c.attribute()
+	if c.broken {
+		return id, a, false
+	}
+	// The plain case needs no normal form to be made.
+	plain := a.Type.Family() == i.Family && strings.EqualFold(a.Value, i.Key)
+	if !plain && !slices.Contains(engine.Indicators(a.Type, a.Value), i) {
+		return id, a, false
+	}
+	e, ok := s.event(in)
+	return id, of(a, e.Event), ok
+}
+
+// now returns an attribute of the base as the changes leave it; false if they took it away or have another in its
+// place.
+func (s *snapshot) now(id uuid.UUID, a enrich.Attribute) (enrich.Attribute, bool) {
+	if s.changes == nil {
+		return a, true
+	}
+	if _, changed := s.changes.find(id); changed {
+		return a, false
+	}
+	e, changed := s.changes.changes[identify(a.Event.UUID)]
+	switch {
+	case !changed || e.change == eventAsIs:
+		return a, true
+	case e.change == eventUpdated:
+		a.Tags = ownTags(a)
+		return of(a, e.Event), true
+	}
+	return a, false
+}
+
+// each yields all attributes of the set, in their events.
+func (s *snapshot) each() iter.Seq2[uuid.UUID, stored] {
+	return func(yield func(uuid.UUID, stored) bool) {
+		for id, in := range s.base.each() {
+			if s.changes != nil {
+				if _, changed := s.changes.find(id); changed {
+					continue
+				}
+				if e, changed := s.changes.changes[in.event.uuid]; changed && e.change != eventAsIs {
+					if e.change != eventUpdated {
+						continue
+					}
+					in.event = e
+				}
+			}
+			if !yield(id, in) {
+				return
+			}
+		}
+		if s.changes == nil {
+			return
+		}
+		for id, in := range s.changes.each() {
+			if !yield(id, in) {
+				return
+			}
+		}
+	}
+}
+
+// events returns the events of the set.
+func (s *snapshot) events() map[uuid.UUID]event {
+	all := map[uuid.UUID]event{}
+	for e := range s.base.events() {
+		all[e.uuid] = e
+	}
+	if s.changes != nil {
+		for id, e := range s.changes.changes {
+			if e.change == eventRemoved {
+				delete(all, id)
+				continue
+			}
+			all[id] = e
+		}
+	}
+	return all
+}
+
+// Age returns how old the set is: the time since the last sync that was complete.
+func (s State) Age(now time.Time) time.Duration {
+	if s.SyncedAt.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(s.SyncedAt))
+}

@@ -1,0 +1,149 @@
+package misp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"custom-misp/engine/enrich"
+)
+
+// A Clock is one of the two times by which MISP tells what is new. Neither tells all: an attribute's own time does not
+// move when a draft of an event is published or an event is pulled from another MISP; the event's time of publication
+// does not move when something is edited, until it is published again.
+type Clock string
+
+// The clocks, by their names in MISP's searches.
+const (
+	ByTimestamp Clock = "timestamp"         // of the attribute's last change
+	ByPublished Clock = "publish_timestamp" // of its event's last publication
+)
+
+// A Walk says what of MISP to go through.
+type Walk struct {
+	// Clock and Since narrow it to what is not older; the whole of MISP if Since is zero.
+	Clock Clock
+	Since time.Time
+	// Warninglists has MISP tell which of its warninglists hold a value.
+	Warninglists bool
+}
+
+// walkQuestion is the body of the search of a walk.
+type walkQuestion struct {
+	ReturnFormat           string `json:"returnFormat"`
+	Timestamp              int64  `json:"timestamp,omitempty"` // seconds; 0 would be no filter
+	PublishTimestamp       int64  `json:"publish_timestamp,omitempty"`
+	Deleted                []int  `json:"deleted"` // [0,1]: live ones and deleted ones
+	Limit                  int    `json:"limit"`
+	Page                   int    `json:"page"`
+	Order                  string `json:"order"`
+	IncludeContext         bool   `json:"includeContext"`
+	IncludeEventTags       bool   `json:"includeEventTags"`
+	IncludeWarninglistHits bool   `json:"includeWarninglistHits,omitempty"`
+}
+
+// maxWalk bounds a walk: no MISP has so many attributes, so something else answers.
+const maxWalk = 100_000_000
+
+// WalkAll goes through the attributes of MISP, in the order of their ids, and calls do with each page of them: live
+// says which are not deleted. Filters on to_ids and published are not put to MISP, for it would then say nothing of
+// what loses either. It returns MISP's clock at the begin of the walk, zero if MISP did not tell. Errors are
+// [enrich.Trouble], or those of do.
+func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []enrich.Attribute, live []bool) error) (time.Time, error) {
+	q := walkQuestion{
+		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
+		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
+	}
+	if !w.Since.IsZero() {
+		seconds := max(1, w.Since.Unix())
+		if w.Clock == ByPublished {
+			q.PublishTimestamp = seconds
+		} else {
+			q.Timestamp = seconds
+		}
+	}
+	var began time.Time
+	for ; q.Page*pageSize <= maxWalk; q.Page++ {
+		wire, date, err := c.page(ctx, q)
+		if err != nil {
+			return began, err
+		}
+		if q.Page == 1 {
+			began = date
+		}
+		attributes, live := make([]enrich.Attribute, len(wire)), make([]bool, len(wire))
+		for i, a := range wire {
+			attributes[i], live[i] = a.attribute(), !bool(a.Deleted)
+		}
+		if err := do(attributes, live); err != nil {
+			return began, err
+		}
+		if len(wire) < pageSize { // the count that MISP gives in a header is wrong
+			return began, nil
+		}
+	}
+	return began, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes", maxWalk), remedyDropped, nil)
+}
+
+func (c *Client) page(ctx context.Context, q walkQuestion) ([]wireAttribute, time.Time, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("ask MISP: %w", err)
+	}
+	data, header, err := c.do(ctx, http.MethodPost, "attributes/restSearch", body)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	attributes, err := decodeAnswer(data)
+	if err != nil {
+		return nil, time.Time{}, c.searchTrouble(err)
+	}
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		date = time.Time{}
+	}
+	return attributes, date, nil
+}
+
+// An IndexedEvent is an event in MISP's list of all that the user of the key may see.
+type IndexedEvent struct {
+	ID, UUID  string
+	Published bool
+}
+
+// Events returns the list of all events, which tells what is not told otherwise: that an event was deleted,
+// unpublished, or is not to be seen any more. Errors are [enrich.Trouble].
+func (c *Client) Events(ctx context.Context) ([]IndexedEvent, error) {
+	const perPage = 10_000
+	var all []IndexedEvent
+	for page := 1; page*perPage <= maxWalk; page++ {
+		data, err := c.post(ctx, "events/index", []byte(`{"minimal":1,"limit":`+strconv.Itoa(perPage)+`,"page":`+strconv.Itoa(page)+`}`))
+		if err != nil {
+			return nil, err
+		}
+		var list []struct {
+			ID        loose     `json:"id"`
+			UUID      loose     `json:"uuid"`
+			Published looseFlag `json:"published"`
+		}
+		if err := json.Unmarshal(data, &list); err != nil {
+			return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a list of events", "is misp.url the address of MISP itself?", err)
+		}
+		for _, e := range list {
+			if e.UUID == "" {
+				return nil, c.trouble(enrich.CodeBadAnswer, "answered with a list of events without UUIDs", "is misp.url the address of MISP itself?", errNoEvent)
+			}
+			all = append(all, IndexedEvent{string(e.ID), string(e.UUID), bool(e.Published)})
+		}
+		if len(list) < perPage {
+			return all, nil
+		}
+	}
+	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d events", maxWalk), remedyDropped, nil)
+}
+
+var errNoEvent = errors.New("something without a UUID among its events")
