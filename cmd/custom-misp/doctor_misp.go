@@ -139,7 +139,7 @@ func (v *visit) lookConnect(ctx context.Context) finding {
 // the authorities and pins of the settings, the client knows.
 func (v *visit) lookTLS(ctx context.Context) finding {
 	var clientErr error
-	v.client, clientErr = newClient(v.s, slog.New(slog.DiscardHandler))
+	v.client, clientErr = newClient(v.s, v.s.duration("misp.timeout"), slog.New(slog.DiscardHandler))
 	if clientErr == nil {
 		v.about, v.err = v.client.About(ctx)
 	}
@@ -194,7 +194,7 @@ func (v *visit) certificate(ctx context.Context) *x509.Certificate {
 
 func (v *visit) lookKey(context.Context) finding {
 	if v.client == nil {
-		_, err := newClient(v.s, slog.New(slog.DiscardHandler))
+		_, err := newClient(v.s, v.s.duration("misp.timeout"), slog.New(slog.DiscardHandler))
 		return problemOf(err, "see the checks configuration and key")
 	}
 	if trouble, ok := errors.AsType[*enrich.Trouble](v.err); ok {

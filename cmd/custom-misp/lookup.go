@@ -92,6 +92,9 @@ func (p lookupPlace) given() (map[string]any, error) {
 			values[key] = abs
 		}
 	}
+	if values["misp.url"] != nil || values["feed.dir"] != nil {
+		values["lookup.policy"] = policyLive
+	}
 	if _, asked := values["misp.url"]; asked && values["feed.dir"] == nil {
 		values["feed.dir"] = ""
 	} else if asked {

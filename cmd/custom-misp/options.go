@@ -65,6 +65,22 @@ var options = []option{
 	{key: "lookup.orgs", def: []string{}, kind: kindTexts, help: "accept only events that one of these organisations created, by name or UUID"},
 	{key: "lookup.exclude_orgs", def: []string{}, kind: kindTexts, help: "reject events that one of these organisations created"},
 	{key: "lookup.match_kinds", def: []string{"exact", "url-host", "parent-domain", "network"}, kind: kindTexts, help: "what counts as a hit besides the value itself: the host of a URL, a domain above a name, a network around an address"},
+	{key: "lookup.policy", def: policyLive, kind: kindText, help: "whom to ask: live (MISP), mirror (the local copy, never MISP), mirror-then-live (MISP for what the copy does not know)"},
+	{key: "lookup.remember_hit", def: 10 * time.Minute, kind: kindDuration, help: "how long serve remembers what MISP said of a value that it knows"},
+	{key: "lookup.remember_miss", def: 10 * time.Minute, kind: kindDuration, help: "how long serve remembers that MISP does not know a value"},
+	{key: "mirror.misp", def: true, kind: kindFlag, help: "keep a copy of the MISP at misp.url"},
+	{key: "mirror.feeds", def: []string{}, kind: kindTexts, help: "feeds in MISP format to keep a copy of, each as NAME=DIRECTORY or NAME=https://…"},
+	{key: "mirror.lists", def: []string{}, kind: kindTexts, help: "plain lists (one value a line, or CSV) to keep a copy of, each as NAME=FILE or NAME=https://…"},
+	{key: "mirror.interval", def: time.Minute, kind: kindDuration, help: "time between two polls of MISP for what is new"},
+	{key: "mirror.feed_interval", def: 15 * time.Minute, kind: kindDuration, help: "the same for feeds and lists"},
+	{key: "mirror.reconcile_interval", def: 10 * time.Minute, kind: kindDuration, help: "time between two comparisons with MISP's list of events, which find deleted and unpublished ones"},
+	{key: "mirror.full_interval", def: 24 * time.Hour, kind: kindDuration, help: "time between two walks over all of MISP, which find attributes that were deleted for good"},
+	{key: "mirror.timeout", def: time.Minute, kind: kindDuration, help: "for one page of a walk over MISP"},
+	{key: "serve.alerts", def: "logs/alerts/alerts.json", kind: kindPath, help: "the alerts that serve follows; empty to take only what integratord hands over"},
+	{key: "serve.start", def: "end", kind: kindText, help: "where serve begins the first time: end or beginning of the file"},
+	{key: "serve.listen", def: "", kind: kindText, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
+	{key: "serve.listen_anywhere", def: false, kind: kindFlag, help: "let serve.listen be an address that others can reach; nothing there is secret, and nothing is protected"},
+	{key: "serve.stale_after", def: time.Hour, kind: kindDuration, help: "age of a copy from which on an error event tells of it"},
 	{key: "sightings.enabled", def: false, kind: kindFlag, help: "report exact hits back to MISP as sightings, each attribute once a day; the key's role needs perm_sighting"},
 	{key: "sightings.source", def: "wazuh", kind: kindText, help: "the name under which MISP shows them"},
 	{key: "sightings.tlp_red", def: false, kind: kindFlag, help: "also for attributes marked tlp:red"},
@@ -168,6 +184,7 @@ func (o option) parse(values []string) (any, error) {
 // words are the values that an option can have, besides the empty one.
 var words = map[string][]string{
 	"log.format": {"text", "json"}, "log.level": {"debug", "info", "warn", "error"},
+	"lookup.policy": {policyLive, policyMirror, policyMirrorThenLive}, "serve.start": {"end", "beginning"},
 	"lookup.min_threat_level": engine.ThreatLevels, "lookup.match_kinds": {"exact", "url-host", "parent-domain", "network"},
 }
 
@@ -181,6 +198,8 @@ func (o option) checkItems(items []string) error {
 		switch o.key {
 		case "misp.pins":
 			_, err = misp.ParsePin(item)
+		case "mirror.feeds", "mirror.lists":
+			_, _, err = parseOrigin(item)
 		case "ignore.values":
 			_, err = engine.NewIgnore([]string{item})
 		}

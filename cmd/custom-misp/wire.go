@@ -102,8 +102,26 @@ func readMappings(name string) ([]engine.Source, error) {
 	return []engine.Source{{Name: filepath.ToSlash(name), Data: data}}, nil
 }
 
-// newLookup returns the feed directory if one is configured, else the MISP server.
+// newLookup returns whom the settings say to ask.
 func newLookup(s *settings, log *slog.Logger) (enrich.Lookup, error) {
+	if s.text("lookup.policy") == policyLive {
+		return newLive(s, log)
+	}
+	m, err := newMirror(s)
+	if err != nil || s.text("lookup.policy") == policyMirror {
+		return m, err
+	}
+	live, err := newLive(s, log)
+	if err != nil {
+		return nil, err
+	}
+	return &enrich.MirrorFirst{Mirror: m, Live: live, Missed: func(err error) {
+		log.Warn("MISP was not asked for what the mirror does not know", "error", err.Error())
+	}}, nil
+}
+
+// newLive returns the feed directory if one is configured, else the MISP server.
+func newLive(s *settings, log *slog.Logger) (enrich.Lookup, error) {
 	if dir := s.path("feed.dir"); dir != "" {
 		f, err := feed.Open(os.DirFS(dir), s.filter())
 		if err != nil {
@@ -111,15 +129,15 @@ func newLookup(s *settings, log *slog.Logger) (enrich.Lookup, error) {
 		}
 		return f, nil
 	}
-	client, err := newClient(s, log)
+	client, err := newClient(s, s.duration("misp.timeout"), log)
 	if err != nil {
 		return nil, err
 	}
 	return client, nil
 }
 
-// newClient returns the client for the MISP server that the settings name.
-func newClient(s *settings, log *slog.Logger) (*misp.Client, error) {
+// newClient returns the client for the MISP server that the settings name, with a time for one try.
+func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*misp.Client, error) {
 	if s.text("misp.url") == "" {
 		return nil, wrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			filepath.Join(s.home, "etc", "custom-misp.yaml"), envName("misp.url"))
@@ -133,7 +151,7 @@ func newClient(s *settings, log *slog.Logger) (*misp.Client, error) {
 	}
 	c := misp.Config{
 		URL: s.text("misp.url"), Key: key, InsecureSkipVerify: s.flag("misp.insecure_skip_verify"),
-		Timeout: s.duration("misp.timeout"), Retries: s.count("misp.retries"),
+		Timeout: timeout, Retries: s.count("misp.retries"),
 		Filter: s.filter(), UserAgent: "custom-misp/" + version(), Logger: log,
 	}
 	if err := s.tls(&c); err != nil {

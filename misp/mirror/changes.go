@@ -138,7 +138,9 @@ func sameEvent(a, b enrich.Event) bool {
 }
 
 // RemoveEvent notes that an event is no more, and nor are its attributes.
-func (c *Changes) RemoveEvent(uuid uuid.UUID) { c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved}) }
+func (c *Changes) RemoveEvent(uuid uuid.UUID) {
+	c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved})
+}
 
 // ReplaceEvent notes that an event has exactly these attributes.
 func (c *Changes) ReplaceEvent(e enrich.Event, version string, attributes []enrich.Attribute) {

@@ -161,4 +161,3 @@ func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, 
 	}
 	return attributes, nil
 }
-

@@ -41,8 +41,8 @@ type State struct {
 	Attributes int       `json:"attributes"`
 	Events     int       `json:"events"`
 	Networks   int       `json:"networks"`
-	Bytes      int64     `json:"bytes"`             // on disk
-	FullAt     time.Time `json:"full_at,omitzero"`  // when the last complete walk began
+	Bytes      int64     `json:"bytes"`              // on disk
+	FullAt     time.Time `json:"full_at,omitzero"`   // when the last complete walk began
 	SyncedAt   time.Time `json:"synced_at,omitzero"` // what was known to the origin then is in the set
 	// Watermark is the origin's own clock at the begin of the last sync.
 	Watermark time.Time `json:"watermark,omitzero"`

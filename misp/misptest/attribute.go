@@ -10,58 +10,122 @@ import (
 
 // attribute is one as the server keeps it.
 type attribute struct {
-	fields map[string]any // as answered, with what is answered only when asked for
-	event  map[string]any // with all that it has
+	id     int
+	number int            // of a generated one
+	fields map[string]any // as answered, with what is answered only when asked for; nil for a generated one that nobody has changed
+	event  *event
 	object map[string]any // nil for an attribute of no object
-	halves []string       // folded, for comparison
 	own    []map[string]any
-	events []map[string]any // tags of the event
+
+	// What filters look at most, taken from fields by settle.
+	halves         []string // folded, for comparison
+	timestamp      int64
+	toIDs, deleted bool
 }
 
+// event is one as the server keeps it.
+type event struct {
+	fields map[string]any // with all that it has, but for its tags
+	tags   []map[string]any
+
+	// Taken from fields by settle.
+	timestamp, publishTimestamp int64
+	published                   bool
+}
+
+// ids are those of one more attribute, event and made up uuid.
+type ids struct{ attribute, event, uuid int }
+
 // load takes an event over, giving out ids as a server does.
-func (s *Server) load(event map[string]any) {
-	eventID := "1"
-	if n := len(s.attributes); n > 0 {
-		last, _ := strconv.Atoi(textOf(s.attributes[n-1].fields["event_id"]))
-		eventID = strconv.Itoa(last + 1)
-	}
-	full := withDefaults(event, map[string]any{
+func (s *Server) load(fields map[string]any) {
+	full := withDefaults(fields, map[string]any{
 		"date": "", "threat_level_id": "4", "info": "", "published": false, "uuid": "", "analysis": "0", "timestamp": "0",
 		"publish_timestamp": "0", "distribution": "1", "sharing_group_id": "0", "extends_uuid": "",
 	})
-	full["id"], full["org_id"], full["orgc_id"] = eventID, "1", "1"
-	org, _ := event["Orgc"].(map[string]any)
+	s.last.event++
+	full["id"], full["org_id"], full["orgc_id"] = strconv.Itoa(s.last.event), "1", "1"
+	org, _ := fields["Orgc"].(map[string]any)
 	full["Orgc"] = withDefaults(org, map[string]any{"id": "1", "name": "", "uuid": "", "local": true})
-	tags := items(event["Tag"])
-	for _, fields := range items(event["Attribute"]) {
-		s.add(fields, full, nil, tags)
+	e := &event{fields: full, tags: items(fields["Tag"])}
+	e.settle()
+	s.events = append(s.events, e)
+	for _, a := range items(fields["Attribute"]) {
+		s.add(a, e, nil)
 	}
-	for i, o := range items(event["Object"]) {
+	for i, o := range items(fields["Object"]) {
 		object := map[string]any{"id": strconv.Itoa(i + 1), "distribution": "5", "sharing_group_id": "0"}
-		for _, fields := range items(o["Attribute"]) {
+		for _, a := range items(o["Attribute"]) {
 			if on(o["deleted"]) {
-				fields["deleted"] = true
+				a["deleted"] = true
 			}
-			s.add(fields, full, object, tags)
+			s.add(a, e, object)
 		}
 	}
 }
 
-func (s *Server) add(fields, event, object map[string]any, eventTags []map[string]any) {
-	known := withDefaults(fields, map[string]any{
-		"object_relation": nil, "category": "", "type": "", "to_ids": false, "uuid": "", "timestamp": "0", "distribution": "5",
-		"sharing_group_id": "0", "comment": "", "deleted": false, "disable_correlation": false, "first_seen": nil,
-		"last_seen": nil, "value": "", "warnings": nil, "decay_score": nil,
-	})
-	known["id"], known["event_id"], known["object_id"] = strconv.Itoa(len(s.attributes)+1), event["id"], "0"
-	if object != nil {
-		known["object_id"] = object["id"]
-	}
-	s.attributes = append(s.attributes, attribute{
-		fields: known, event: event, object: object, own: items(fields["Tag"]), events: eventTags,
-		halves: halves(textOf(known["type"]), textOf(known["value"])),
-	})
+var attributeDefaults = map[string]any{
+	"object_relation": nil, "category": "", "type": "", "to_ids": false, "uuid": "", "timestamp": "0", "distribution": "5",
+	"sharing_group_id": "0", "comment": "", "deleted": false, "disable_correlation": false, "first_seen": nil,
+	"last_seen": nil, "value": "", "warnings": nil, "decay_score": nil,
 }
+
+func (s *Server) add(fields map[string]any, e *event, object map[string]any) {
+	s.last.attribute++
+	a := &attribute{
+		id: s.last.attribute, fields: withDefaults(fields, attributeDefaults), event: e, object: object,
+		own: items(fields["Tag"]),
+	}
+	a.fields["id"], a.fields["event_id"], a.fields["object_id"] = strconv.Itoa(a.id), e.fields["id"], "0"
+	if object != nil {
+		a.fields["object_id"] = object["id"]
+	}
+	a.settle()
+	s.attributes = append(s.attributes, a)
+}
+
+// settle takes out of the fields what is looked at most; it follows each change of them.
+func (a *attribute) settle() {
+	a.halves = halves(textOf(a.fields["type"]), textOf(a.fields["value"]))
+	a.timestamp = seconds(a.fields["timestamp"])
+	a.toIDs, a.deleted = on(a.fields["to_ids"]), on(a.fields["deleted"])
+}
+
+func (e *event) settle() {
+	e.timestamp, e.publishTimestamp = seconds(e.fields["timestamp"]), seconds(e.fields["publish_timestamp"])
+	e.published = on(e.fields["published"])
+}
+
+// known returns all fields of an attribute; those of a generated one are made anew for each call.
+func (a *attribute) known() map[string]any {
+	if a.fields == nil {
+		return a.generated()
+	}
+	return a.fields
+}
+
+// set changes fields of an attribute.
+func (a *attribute) set(fields map[string]any) {
+	a.fields = a.known()
+	maps.Copy(a.fields, fields)
+	a.settle()
+}
+
+func (a *attribute) uuid() string {
+	if a.fields == nil {
+		return GeneratedUUID(a.number)
+	}
+	return textOf(a.fields["uuid"])
+}
+
+// compared returns the halves of an attribute that a value is compared with.
+func (a *attribute) compared() []string {
+	if a.fields == nil {
+		return halves(Generated(a.number))
+	}
+	return a.halves
+}
+
+func (a *attribute) warned() bool { return a.fields["warnings"] != nil }
 
 // withDefaults returns what MISP knows of something: the fields of defaults, with the values that it has.
 func withDefaults(has, defaults map[string]any) map[string]any {
@@ -93,57 +157,66 @@ func textOf(v any) string {
 	return fmt.Sprint(v)
 }
 
-func (a attribute) org() string {
-	org, _ := a.event["Orgc"].(map[string]any)
-	return textOf(org["name"])
+func (e *event) org() map[string]any {
+	org, _ := e.fields["Orgc"].(map[string]any)
+	return org
 }
 
-func (a attribute) tagNames() []string {
+func (a *attribute) tagNames() []string {
 	var names []string
-	for _, t := range slices.Concat(a.own, a.events) {
+	for _, t := range slices.Concat(a.own, a.event.tags) {
 		names = append(names, textOf(t["name"]))
 	}
 	return names
 }
 
-// render returns an attribute as a question wants it. Without includeContext, the event says neither whether it is
-// published nor whose it is; Tag, warnings and decay_score are only there if there are any.
-func (a attribute) render(q map[string]any) map[string]any {
-	out := maps.Clone(a.fields)
+// render returns an attribute as a question wants it; Tag, warnings and decay_score are only there if there are
+// any.
+func (a *attribute) render(q map[string]any) map[string]any {
+	out := maps.Clone(a.known())
 	if !on(q["includeWarninglistHits"]) || out["warnings"] == nil {
 		delete(out, "warnings")
 	}
 	if !on(q["includeDecayScore"]) || out["decay_score"] == nil {
 		delete(out, "decay_score")
 	}
-	event := map[string]any{}
-	for _, k := range []string{"org_id", "distribution", "publish_timestamp", "id", "info", "orgc_id", "uuid"} {
-		event[k] = a.event[k]
-	}
-	if on(q["includeContext"]) {
-		event = maps.Clone(a.event)
-		tags := []map[string]any{}
-		for _, t := range a.events {
-			tag := renderTag(t)
-			tag["local"] = false
-			tags = append(tags, tag)
-		}
-		event["Tag"] = tags
-	}
-	out["Event"] = event
+	out["Event"] = a.event.render(q)
 	if a.object != nil {
 		out["Object"] = a.object
 	}
-	// Decay scores bring the tags of the event along.
-	if tags := a.renderTags(on(q["includeEventTags"]) || on(q["includeDecayScore"])); len(tags) > 0 {
+	if tags := a.renderTags(inherits(q)); len(tags) > 0 {
 		out["Tag"] = tags
 	}
 	return out
 }
 
+// inherits reports whether a question wants the tags of the event too. Decay scores bring them along.
+func inherits(q map[string]any) bool { return on(q["includeEventTags"]) || on(q["includeDecayScore"]) }
+
+// render returns an event as its attributes show it. Without includeContext, it says neither whether it is
+// published nor whose it is.
+func (e *event) render(q map[string]any) map[string]any {
+	if !on(q["includeContext"]) {
+		out := map[string]any{}
+		for _, k := range []string{"org_id", "distribution", "publish_timestamp", "id", "info", "orgc_id", "uuid"} {
+			out[k] = e.fields[k]
+		}
+		return out
+	}
+	out := maps.Clone(e.fields)
+	tags := []map[string]any{}
+	for _, t := range e.tags {
+		tag := renderTag(t)
+		tag["local"] = false
+		tags = append(tags, tag)
+	}
+	out["Tag"] = tags
+	return out
+}
+
 // renderTags returns the tags of an attribute, and those of its event if they are wanted: marked as inherited, and
 // without what the others say of themselves.
-func (a attribute) renderTags(inherited bool) []map[string]any {
+func (a *attribute) renderTags(inherited bool) []map[string]any {
 	var tags []map[string]any
 	for _, t := range a.own {
 		tag := renderTag(t)
@@ -151,7 +224,7 @@ func (a attribute) renderTags(inherited bool) []map[string]any {
 		tags = append(tags, tag)
 	}
 	if inherited {
-		for _, t := range a.events {
+		for _, t := range a.event.tags {
 			tag := renderTag(t)
 			tag["inherited"] = 1
 			tags = append(tags, tag)

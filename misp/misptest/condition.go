@@ -43,7 +43,7 @@ func (s *Server) Set(c Condition) {
 	s.condition, s.searches = c, 0
 }
 
-func (s *Server) now() Condition {
+func (s *Server) state() Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.condition
@@ -51,7 +51,7 @@ func (s *Server) now() Condition {
 
 // refuse answers what MISP does not let through to a page, and reports whether it did.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request) bool {
-	c := s.now()
+	c := s.state()
 	switch {
 	case c.DatabaseDown:
 		Message(w, http.StatusInternalServerError, "An Internal Error Has Occurred.")

@@ -93,11 +93,9 @@ func itemTerm(item any) term {
 	return never // lists, booleans
 }
 
-func (f *values) fit(a attribute) bool {
-	if f == nil {
-		return true
-	}
-	fits := func(t term) bool { return slices.ContainsFunc(a.halves, t) }
+func (f *values) fit(a *attribute) bool {
+	has := a.compared()
+	fits := func(t term) bool { return slices.ContainsFunc(has, t) }
 	return (len(f.any) == 0 || slices.ContainsFunc(f.any, fits)) && !slices.ContainsFunc(f.none, fits)
 }
 
@@ -139,10 +137,10 @@ func on(v any) bool {
 	return false
 }
 
-// wordFits judges the filters on type, category, organisation, event and threat level: a word or a list of them,
-// ! for not. Nothing is implied: sha256 does not ask for filename|sha256.
-func wordFits(filter any, has string) bool {
-	return wordsFit(texts(filter), func(want string) bool { return strings.EqualFold(want, has) })
+// wordFits judges the filters on type, category, organisation, event and threat level: any of some words, ! for
+// not. Nothing is implied: sha256 does not ask for filename|sha256.
+func wordFits(words []string, has string) bool {
+	return wordsFit(words, func(want string) bool { return strings.EqualFold(want, has) })
 }
 
 // tagsFit judges the filter on tags, of an attribute and of its event: as with words, % at either end for any

@@ -59,25 +59,35 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 		Message(w, http.StatusInternalServerError, "An Internal Error Has Occurred.")
 		return
 	}
+	s.mu.Lock()
+	body, count, skipped := s.page(q, limit)
+	s.mu.Unlock()
+	w.Header().Set("X-Result-Count", strconv.Itoa(count))
+	w.Header().Set("X-Skipped-Elements-Count", strconv.Itoa(skipped))
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	_, _ = w.Write(body)
+}
+
+// page returns the page of attributes that a question asks for, what is told of their number, and how many a
+// warninglist took out. The page is written out here, as nobody may change the database meanwhile: the caller
+// holds mu.
+func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped int) {
 	found := s.find(q)
-	count := len(found)
+	count = len(found)
 	if limit > 0 {
 		start := min(len(found), (pageOf(q["page"])-1)*limit)
 		found = found[start:min(len(found), start+limit)]
 		count = countTold(len(found), limit)
 	}
-	skipped := 0
-	list := []map[string]any{} // never null
+	out := newPaper(q, len(found))
 	for _, a := range found {
-		if on(q["enforceWarninglist"]) && a.fields["warnings"] != nil { // after the limit: the page gets shorter
+		if on(q["enforceWarninglist"]) && a.warned() { // after the limit: the page gets shorter
 			skipped++
 			continue
 		}
-		list = append(list, a.render(q))
+		out.add(a)
 	}
-	w.Header().Set("X-Result-Count", strconv.Itoa(count))
-	w.Header().Set("X-Skipped-Elements-Count", strconv.Itoa(skipped))
-	answerJSON(w, map[string]any{"response": map[string]any{"Attribute": list}})
+	return out.finish(), count, skipped
 }
 
 // countTold is what MISP says of the number of attributes on a page: one more for a full one, to tell that there
@@ -89,38 +99,35 @@ func countTold(n, limit int) int {
 	return max(1, n)
 }
 
-// find returns the attributes that a question asks for, ordered by id where it does not say otherwise. An order
-// that MISP does not know is none.
-func (s *Server) find(q map[string]any) []attribute {
-	want := valuesOf(q["value"])
-	var found []attribute
-	for _, a := range s.attributes {
-		if a.fits(q) && want.fit(a) {
-			found = append(found, a)
+// find returns the attributes that a question asks for, in its order. An order that MISP does not know is none:
+// then they come by id, but not if the question filters by time, when the database takes them from whatever index
+// it likes. Here they come backwards then, so that nobody gets used to anything. What is returned may be the
+// server's own list, and is not to be written to. The caller holds mu.
+func (s *Server) find(q map[string]any) []*attribute {
+	found := s.attributes
+	filters, timed := filtersOf(q, s.clock())
+	if len(filters) > 0 { // a walk through everything costs no more than its pages
+		found = nil
+		for _, a := range s.attributes {
+			if !slices.ContainsFunc(filters, func(fits filter) bool { return !fits(a) }) {
+				found = append(found, a)
+			}
 		}
 	}
 	order, _ := q["order"].(string)
 	field, direction, _ := strings.Cut(strings.ToLower(order), " ")
-	if field == "attribute.timestamp" {
-		slices.SortStableFunc(found, func(a, b attribute) int {
-			return cmp.Compare(textOf(a.fields["timestamp"]), textOf(b.fields["timestamp"]))
-		})
+	backwards := direction == "desc"
+	switch field {
+	case "attribute.timestamp":
+		found = slices.Clone(found)
+		slices.SortStableFunc(found, func(a, b *attribute) int { return cmp.Compare(a.timestamp, b.timestamp) })
+	case "attribute.id":
+	default:
+		backwards = timed
 	}
-	if direction == "desc" && (field == "attribute.timestamp" || field == "attribute.id") {
+	if backwards {
+		found = slices.Clone(found)
 		slices.Reverse(found)
 	}
 	return found
-}
-
-// fits judges all filters but that on the value. Unknown ones are ignored, misspelt ones with them.
-func (a attribute) fits(q map[string]any) bool {
-	return flagFits(q["to_ids"], on(a.fields["to_ids"])) &&
-		flagFits(q["published"], on(a.event["published"])) &&
-		deletedFits(q["deleted"], on(a.fields["deleted"])) &&
-		wordFits(q["type"], textOf(a.fields["type"])) &&
-		wordFits(q["category"], textOf(a.fields["category"])) &&
-		wordFits(q["eventid"], textOf(a.fields["event_id"])) &&
-		wordFits(q["threat_level_id"], textOf(a.event["threat_level_id"])) &&
-		wordFits(q["org"], a.org()) &&
-		tagsFit(q["tags"], a.tagNames())
 }

@@ -4,6 +4,10 @@
 // It compares values loosely (compare.go), takes much of a question for something else than it says
 // (question.go), answers with its whole database where it does not understand one at all, and tells a count that
 // is not the count (search.go). [Condition] brings it into the states in which a real one refuses.
+//
+// For tests of a mirror, its database changes while it serves (change.go): every change moves those clocks that it
+// moves in a real one, by the server's own time ([Server.SetNow]), and some changes none. [NewGenerated] starts a
+// server with as many attributes as a benchmark needs.
 package misptest
 
 import (
@@ -19,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Key is the key that the server accepts.
@@ -33,12 +38,17 @@ type Request struct {
 	Body   map[string]any // nil if it was no JSON object
 }
 
-// Server is a MISP with the events of a feed directory.
+// Server is a MISP. All its methods may be called while it serves, from any goroutine.
 type Server struct {
 	*httptest.Server
-	attributes []attribute
+	t testing.TB
 
-	mu        sync.Mutex
+	mu         sync.Mutex
+	attributes []*attribute // by id, ascending
+	events     []*event     // by id, ascending
+	last       ids          // given out, and never again
+	now        time.Time    // zero for the real time
+
 	requests  []Request
 	fault     http.HandlerFunc
 	sightings []Sighting
@@ -51,7 +61,7 @@ type Server struct {
 // warnings and decay_score, as they are answered when they are asked for; feeds have none.
 func New(t testing.TB, feed fs.FS) *Server {
 	t.Helper()
-	s := &Server{}
+	s := &Server{t: t}
 	names, err := fs.Glob(feed, "*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -70,9 +80,13 @@ func New(t testing.TB, feed fs.FS) *Server {
 		}
 		s.load(file.Event)
 	}
-	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
-	t.Cleanup(s.Close)
+	s.start()
 	return s
+}
+
+func (s *Server) start() {
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.t.Cleanup(s.Close)
 }
 
 // Requests returns the questions asked so far.
@@ -99,8 +113,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.mu.Lock()
 	s.requests = append(s.requests, request)
-	fault, n := s.fault, len(s.requests)
+	fault, n, now := s.fault, len(s.requests), s.clock()
 	s.mu.Unlock()
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
 	// A session for each answer, though a key needs none.
 	http.SetCookie(w, &http.Cookie{Name: "CAKEPHP", Value: fmt.Sprintf("session-%d", n), Path: "/", HttpOnly: true}) //nolint:gosec // as MISP sets it without HTTPS
 	if fault != nil {
@@ -128,6 +143,8 @@ func (s *Server) Answer(w http.ResponseWriter, r *http.Request) {
 		s.sight(w, r)
 	case page == "/attributes/restsearch":
 		s.search(w, r)
+	case page == "/events/index" && r.Method == http.MethodPost:
+		s.index(w, r)
 	case slices.Contains([]string{"attributes", "events", "servers", "sightings", "users"}, controller):
 		Message(w, http.StatusForbidden, NoPermission) // an unknown page there is one that nobody has the right to
 	default:

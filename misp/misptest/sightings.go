@@ -26,13 +26,15 @@ func (s *Server) Sightings() []Sighting {
 // have one of the values, of which the answer shows the last. A failure has status 200 too, and only its message
 // tells.
 func (s *Server) sight(w http.ResponseWriter, r *http.Request) {
-	if s.now().NoSightings {
+	if s.state().NoSightings {
 		Message(w, http.StatusForbidden, NoPermission)
 		return
 	}
 	var q map[string]any
 	_ = json.NewDecoder(r.Body).Decode(&q)
 	kind := textOf(q["type"])
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	meant := s.meant(q)
 	switch {
 	case kind != "" && kind != "0" && kind != "1" && kind != "2":
@@ -50,35 +52,34 @@ func refuseSighting(w http.ResponseWriter, reason string) {
 	answerJSON(w, map[string]any{"message": "Could not add the Sighting. Reason: " + reason})
 }
 
-// meant returns the attributes that a sighting is told of. There are no wildcards here.
-func (s *Server) meant(q map[string]any) []attribute {
+// meant returns the attributes that a sighting is told of. There are no wildcards here. The caller holds mu.
+func (s *Server) meant(q map[string]any) []*attribute {
 	var wanted []string
 	for _, v := range append(texts(q["values"]), texts(q["value"])...) {
 		wanted = append(wanted, fold(compress(v)))
 	}
-	var meant []attribute
+	var meant []*attribute
 	for _, a := range s.attributes {
-		byID := textOf(q["uuid"]) == a.fields["uuid"] || textOf(q["id"]) == a.fields["id"]
-		if byID || slices.ContainsFunc(a.halves, func(half string) bool { return slices.Contains(wanted, half) }) {
+		byID := textOf(q["uuid"]) == a.uuid() || textOf(q["id"]) == strconv.Itoa(a.id)
+		if byID || slices.ContainsFunc(a.compared(), func(half string) bool { return slices.Contains(wanted, half) }) {
 			meant = append(meant, a)
 		}
 	}
 	return meant
 }
 
-// take adds a sighting of each attribute, and returns the last as it is answered: with a uuid of its own.
-func (s *Server) take(q map[string]any, meant []attribute) map[string]any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// take adds a sighting of each attribute, and returns the last as it is answered: with a uuid of its own. No clock
+// of the attributes or their events moves. The caller holds mu.
+func (s *Server) take(q map[string]any, meant []*attribute) map[string]any {
 	for _, a := range meant {
 		s.sightings = append(s.sightings, Sighting{
-			UUID: textOf(a.fields["uuid"]), Source: textOf(q["source"]), Type: textOf(q["type"]), Date: unix(q["timestamp"]),
+			UUID: a.uuid(), Source: textOf(q["source"]), Type: textOf(q["type"]), Date: unix(q["timestamp"]),
 		})
 	}
 	last, taken := meant[len(meant)-1], s.sightings[len(s.sightings)-1]
 	id := strconv.Itoa(len(s.sightings))
 	return map[string]any{
-		"id": id, "attribute_id": last.fields["id"], "event_id": last.fields["event_id"], "org_id": "1",
+		"id": id, "attribute_id": strconv.Itoa(last.id), "event_id": last.event.fields["id"], "org_id": "1",
 		"date_sighting": taken.Date, "uuid": "sighting-" + id, "source": taken.Source, "type": taken.Type,
 	}
 }

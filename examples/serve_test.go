@@ -1,0 +1,395 @@
+package examples_test
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// This file checks what is there to run and to watch the resident engine: the unit agrees with the program's defaults,
+// and the rules and the dashboard ask for nothing that the program does not measure.
+
+// metrics is what "custom-misp serve" measures: names, and the labels of each beside job and instance, which Prometheus
+// adds.
+var metrics = map[string][]string{
+	"custom_misp_alerts_considered_total":  nil,
+	"custom_misp_alerts_matched_total":     nil,
+	"custom_misp_alerts_read_total":        {"source"},
+	"custom_misp_alerts_unreadable_total":  nil,
+	"custom_misp_build_info":               {"version"},
+	"custom_misp_checkpoint_lag_bytes":     nil,
+	"custom_misp_checkpoint_lag_seconds":   nil,
+	"custom_misp_events_failed_total":      nil,
+	"custom_misp_events_sent_total":        nil,
+	"custom_misp_events_suppressed_total":  nil,
+	"custom_misp_hits_total":               {"mapping", "type"},
+	"custom_misp_lookup_duration_seconds":  {"by", "le"}, // a histogram
+	"custom_misp_lookup_values_total":      {"by", "result"},
+	"custom_misp_mirror_age_seconds":       {"origin"},
+	"custom_misp_mirror_attributes":        {"origin"},
+	"custom_misp_mirror_bytes":             {"origin"},
+	"custom_misp_mirror_events":            {"origin"},
+	"custom_misp_mirror_sync_errors_total": {"origin"},
+	"custom_misp_misp_outages_total":       nil,
+	"custom_misp_misp_up":                  nil,
+	"custom_misp_picks_total":              {"mapping", "type"},
+	"custom_misp_queue_depth":              {"queue"},
+	"custom_misp_reload_success":           nil,
+	"custom_misp_reload_timestamp_seconds": nil,
+	"custom_misp_spool_bytes":              nil,
+	"custom_misp_spool_entries":            {"kind"},
+	"go_goroutines":                        nil,
+	"process_cpu_seconds_total":            nil,
+	"process_open_fds":                     nil,
+	"process_resident_memory_bytes":        nil,
+}
+
+// asked is a metric as a PromQL expression asks for it.
+type asked struct {
+	name   string
+	labels []string // of its selector
+	counts bool     // over a time, as rate does: with a range behind it
+}
+
+var (
+	promText  = regexp.MustCompile(`"[^"]*"`)
+	promGroup = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
+	promName  = regexp.MustCompile(`([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\(?)(\{[^}]*\})?(\[?)`)
+	promLabel = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)\s*[!=]`)
+	promRange = regexp.MustCompile(`\[[^\]]*\]`)
+	promShift = regexp.MustCompile(`\boffset\s+\w+`)
+	promNum   = regexp.MustCompile(`\b[0-9][0-9a-zA-Z.]*`)
+	promWords = []string{"and", "or", "unless", "bool"}
+)
+
+// parse finds the metrics in an expression, and the labels that it groups or joins by. It is no parser of PromQL, which
+// would be a dependency of many modules; promtool checks the language, this only the names.
+func parse(expr string) (found []asked, labels []string) {
+	expr = promText.ReplaceAllString(expr, `""`)
+	for _, m := range promGroup.FindAllStringSubmatch(expr, -1) {
+		for l := range strings.SplitSeq(m[1], ",") {
+			labels = append(labels, strings.TrimSpace(l))
+		}
+	}
+	expr = promGroup.ReplaceAllString(expr, " ")
+	expr = promShift.ReplaceAllString(promRange.ReplaceAllString(expr, "["), "")
+	expr = promNum.ReplaceAllString(expr, "0")
+	for _, m := range promName.FindAllStringSubmatch(expr, -1) {
+		if m[2] == "(" || slices.Contains(promWords, m[1]) {
+			continue
+		}
+		a := asked{name: m[1], counts: m[4] == "["}
+		for _, l := range promLabel.FindAllStringSubmatch(m[3], -1) {
+			a.labels = append(a.labels, l[1])
+		}
+		found = append(found, a)
+	}
+	return found, labels
+}
+
+// checkExpr reports what an expression asks for that is not measured, and notes in used what it asks for.
+func checkExpr(t *testing.T, where, expr string, used map[string]bool) {
+	t.Helper()
+	found, grouped := parse(expr)
+	if len(found) == 0 {
+		t.Errorf("%s: no metric in %s", where, expr)
+	}
+	known := []string{"job", "instance"}
+	for _, a := range found {
+		name := a.name
+		if name == "up" { // Prometheus's own
+			continue
+		}
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			if base, ok := strings.CutSuffix(name, suffix); ok && slices.Contains(metrics[base], "le") {
+				name = base
+			}
+		}
+		labels, ok := metrics[name]
+		if !ok {
+			t.Errorf("%s: %s is not measured, in %s", where, a.name, expr)
+			continue
+		}
+		if slices.Contains(labels, "le") && name == a.name {
+			t.Errorf("%s: %s is a histogram; _bucket, _sum and _count can be asked for, in %s", where, name, expr)
+		}
+		used[name] = true
+		own := append([]string{"job", "instance"}, labels...)
+		for _, l := range a.labels {
+			if !slices.Contains(own, l) {
+				t.Errorf("%s: %s has no label %s, in %s", where, name, l, expr)
+			}
+		}
+		counter := strings.HasSuffix(name, "_total") || name != a.name
+		if counter && !a.counts {
+			t.Errorf("%s: %s only grows; rate or increase of it say something, in %s", where, a.name, expr)
+		}
+		known = append(known, labels...)
+	}
+	for _, l := range grouped {
+		if !slices.Contains(known, l) {
+			t.Errorf("%s: nothing has the label %s, in %s", where, l, expr)
+		}
+	}
+}
+
+// TestParse pins what checkExpr relies on.
+func TestParse(t *testing.T) {
+	found, labels := parse(`topk(3, sum by (type) (increase(a_total{job=~"$job", x!="b_total"}[$__range])) > 0) and on (instance) (c offset 1d) * 2e3`)
+	if len(found) != 2 || found[0].name != "a_total" || !found[0].counts || !slices.Equal(found[0].labels, []string{"job", "x"}) ||
+		found[1].name != "c" || found[1].counts {
+		t.Errorf("metrics %+v", found)
+	}
+	if !slices.Equal(labels, []string{"type", "instance"}) {
+		t.Errorf("labels %v", labels)
+	}
+}
+
+type alertingRule struct {
+	Alert       string
+	Expr        string
+	For         string
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+// alertingRules reads alerts.yml. An unknown key is a fault, as it is for Prometheus.
+func alertingRules(t *testing.T) (all []alertingRule) {
+	t.Helper()
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []alertingRule
+		}
+	}
+	if err := yaml.Load(read(t, "monitoring/alerts.yml"), &file, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
+	}
+	if len(all) == 0 {
+		t.Fatal("no rules")
+	}
+	return all
+}
+
+// TestAlertingRules checks the rules for Prometheus, and that each has a test for promtool.
+func TestAlertingRules(t *testing.T) {
+	tests := string(read(t, "monitoring/alerts_test.yml"))
+	seen := map[string]bool{}
+	for _, r := range alertingRules(t) {
+		if !strings.HasPrefix(r.Alert, "CustomMisp") || seen[r.Alert] {
+			t.Errorf("alert %q has no name of its own that begins with CustomMisp", r.Alert)
+		}
+		seen[r.Alert] = true
+		checkExpr(t, r.Alert, r.Expr, map[string]bool{})
+		if s := r.Labels["severity"]; s != "warning" && s != "critical" {
+			t.Errorf("%s: severity %q", r.Alert, s)
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s: an alert needs a summary, and a description that says what to do", r.Alert)
+		}
+		if !strings.Contains(r.Annotations["summary"], "$labels.instance") {
+			t.Errorf("%s: the summary does not say where", r.Alert)
+		}
+		if !strings.Contains(tests, `alertname="`+r.Alert+`"`) {
+			t.Errorf("%s has no test in alerts_test.yml", r.Alert)
+		}
+	}
+	var file struct {
+		RuleFiles []string `yaml:"rule_files"`
+		Tests     []map[string]any
+	}
+	if err := yaml.Load([]byte(tests), &file); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(file.RuleFiles, []string{"alerts.yml"}) || len(file.Tests) == 0 {
+		t.Errorf("alerts_test.yml tests %v with %d tests", file.RuleFiles, len(file.Tests))
+	}
+}
+
+// TestScrape checks that prometheus.yml, the rules and the dashboard speak of the same job.
+func TestScrape(t *testing.T) {
+	var file struct {
+		RuleFiles []string `yaml:"rule_files"`
+		Scrape    []struct {
+			JobName string `yaml:"job_name"`
+			Static  []struct {
+				Targets []string
+			} `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	if err := yaml.Load(read(t, "monitoring/prometheus.yml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(file.RuleFiles, []string{"alerts.yml"}) || len(file.Scrape) != 1 || len(file.Scrape[0].Static) == 0 {
+		t.Fatalf("%+v", file)
+	}
+	for _, r := range alertingRules(t) {
+		for _, m := range regexp.MustCompile(`job="([^"]*)"`).FindAllStringSubmatch(r.Expr, -1) {
+			if m[1] != file.Scrape[0].JobName {
+				t.Errorf("%s is about job %s, but prometheus.yml has %s", r.Alert, m[1], file.Scrape[0].JobName)
+			}
+		}
+	}
+}
+
+type panel struct {
+	ID          int
+	Type        string
+	Title       string
+	Description string
+	Datasource  map[string]string
+	GridPos     struct{ H, W, X, Y int }
+	Targets     []struct {
+		RefID      string
+		Datasource map[string]string
+		Expr       string
+	}
+	Panels []panel
+}
+
+// TestDashboard checks that Grafana's dashboard can be imported anywhere, that its panels say what they show, and that
+// together they show everything that is measured.
+func TestDashboard(t *testing.T) {
+	data := read(t, "monitoring/grafana-dashboard.json")
+	var board struct {
+		ID            *int
+		UID           *string
+		Title         string
+		SchemaVersion int
+		Templating    struct {
+			List []struct{ Type, Name, Label, Definition string }
+		}
+		Annotations struct {
+			List []struct{ Name, Expr string }
+		}
+		Panels []panel
+	}
+	if err := json.Unmarshal(data, &board); err != nil {
+		t.Fatal(err)
+	}
+	if board.ID != nil || board.UID != nil || board.Title == "" || board.SchemaVersion == 0 {
+		t.Errorf("id %v, uid %v, title %q, schemaVersion %d", board.ID, board.UID, board.Title, board.SchemaVersion)
+	}
+	for _, m := range regexp.MustCompile(`"uid": *"([^"]*)"`).FindAllSubmatch(data, -1) {
+		if uid := string(m[1]); uid != "${datasource}" && uid != "-- Grafana --" {
+			t.Errorf("uid %q is of one Grafana only", uid)
+		}
+	}
+	used := map[string]bool{}
+	variables := map[string]bool{"__rate_interval": true, "__range": true}
+	for _, v := range board.Templating.List {
+		variables[v.Name] = true
+		if m := regexp.MustCompile(`label_values\((\w+)`).FindStringSubmatch(v.Definition); m != nil {
+			if _, ok := metrics[m[1]]; !ok {
+				t.Errorf("variable %s: %s is not measured", v.Name, m[1])
+			}
+		}
+	}
+	if !variables["datasource"] {
+		t.Error("no variable for the datasource")
+	}
+	for _, a := range board.Annotations.List {
+		if a.Expr != "" {
+			checkExpr(t, "annotation "+a.Name, a.Expr, map[string]bool{})
+		}
+	}
+	ids, shown := map[int]bool{}, 0
+	type place struct{ x, y int }
+	taken := map[place]string{}
+	for _, p := range board.Panels {
+		if p.Title == "" || ids[p.ID] || len(p.Panels) > 0 {
+			t.Errorf("panel %d %q: no title, an id that another has, or panels in it, which are not looked at here", p.ID, p.Title)
+		}
+		ids[p.ID] = true
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				at := place{p.GridPos.X + x, p.GridPos.Y + y}
+				if other, ok := taken[at]; ok || at.x >= 24 {
+					t.Fatalf("panel %q lies over %q or out of the grid", p.Title, other)
+				}
+				taken[at] = p.Title
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		shown++
+		if p.Description == "" || len(p.Targets) == 0 || p.Datasource["uid"] != "${datasource}" {
+			t.Errorf("panel %q: no description, nothing to show, or a datasource of its own", p.Title)
+		}
+		for _, target := range p.Targets {
+			checkExpr(t, p.Title, target.Expr, used)
+			for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(target.Expr, -1) {
+				if !variables[m[1]] {
+					t.Errorf("panel %q: there is no variable %s", p.Title, m[1])
+				}
+			}
+			if target.Datasource["uid"] != "${datasource}" {
+				t.Errorf("panel %q: a datasource of its own", p.Title)
+			}
+		}
+	}
+	if shown == 0 {
+		t.Error("no panels")
+	}
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		if !used[name] {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+}
+
+// TestUnit checks that the systemd unit lets the program write where it does by default, and nowhere else.
+func TestUnit(t *testing.T) {
+	settings := map[string][]string{}
+	section := ""
+	for line := range strings.Lines(string(read(t, "systemd/custom-misp.service"))) {
+		line = strings.TrimSpace(line)
+		switch key, value, ok := strings.Cut(line, "="); {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "["):
+			section = strings.Trim(line, "[]")
+		case !ok || key != strings.TrimSpace(key):
+			t.Errorf("%q is no setting", line)
+		default:
+			settings[section+"."+key] = append(settings[section+"."+key], value)
+		}
+	}
+	const home = "/var/ossec/"
+	source := string(read(t, "../cmd/custom-misp/options.go"))
+	var want []string
+	for _, option := range []struct{ key, prefix string }{{"state_dir", ""}, {"log.file", "-"}} {
+		m := regexp.MustCompile(`\{key: "` + regexp.QuoteMeta(option.key) + `", def: "([^"]+)"`).FindStringSubmatch(source)
+		if m == nil {
+			t.Fatalf("no default for %s", option.key)
+		}
+		want = append(want, option.prefix+home+m[1])
+	}
+	if got := settings["Service.ReadWritePaths"]; !slices.Equal(got, want) {
+		t.Errorf("ReadWritePaths %q, but the program writes by default to %q", got, want)
+	}
+	for key, value := range map[string]string{
+		"Service.Type": "notify", "Service.ExecStart": "/usr/bin/env " + home + "integrations/custom-misp serve",
+		"Service.User": "wazuh", "Service.Group": "wazuh", "Service.ProtectSystem": "strict", "Service.Restart": "always",
+		"Service.NoNewPrivileges": "yes", "Service.CapabilityBoundingSet": "", "Service.MemoryDenyWriteExecute": "yes",
+		"Service.RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+	} {
+		if got := settings[key]; !slices.Equal(got, []string{value}) {
+			t.Errorf("%s is %q, want %q", key, got, value)
+		}
+	}
+	// A restart of the manager must not stop this, and this must not start the manager.
+	for _, key := range []string{"Unit.Requires", "Unit.BindsTo", "Unit.PartOf", "Unit.Wants", "Unit.Requisite"} {
+		if strings.Contains(strings.Join(settings[key], " "), "wazuh-manager") {
+			t.Errorf("%s names wazuh-manager", key)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package misptest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// This file is what other users of a MISP do to it. Each change moves the clocks that it was seen to move in a real
+// one, to the server's own time:
+//
+//   - whatever changes an attribute moves its timestamp and that of its event, and makes the event a draft at once;
+//   - whatever changes an event alone moves that of the event, and makes it a draft;
+//   - publishing moves publish_timestamp and nothing else, making a draft of an event moves nothing;
+//   - what is gone for good leaves no trace.
+//
+// Events and attributes are given in JSON, in the shape of a feed, and named by their uuid. One that does not exist
+// fails the test, as does a field that nobody can set.
+
+// AddEvent adds an event that was made on this server: a draft, never published, in which everything is as old as
+// the server's clock says, whatever it says itself. It returns the event's uuid, which is made up if it has none;
+// so are those of its attributes.
+func (s *Server) AddEvent(event string) string {
+	s.t.Helper()
+	return s.adopt(event, func(fields map[string]any) {
+		fields["published"], fields["publish_timestamp"], fields["timestamp"] = false, "0", s.stamp()
+		for _, a := range attributesIn(fields) {
+			a["timestamp"] = s.stamp()
+		}
+	})
+}
+
+// PullEvent adds an event that this server took over from another: published or not and as old as it says itself,
+// with all its attributes. Only publish_timestamp is of this server's clock. It returns the event's uuid.
+func (s *Server) PullEvent(event string) string {
+	s.t.Helper()
+	return s.adopt(event, func(fields map[string]any) { fields["publish_timestamp"] = s.stamp() })
+}
+
+// AddAttribute adds an attribute to an event, and returns its uuid, which is made up if it has none.
+func (s *Server) AddAttribute(eventUUID, fields string) string {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.eventOf(eventUUID)
+	known := s.read(fields, "timestamp", "deleted")
+	if e == nil || known == nil || !s.name(known) {
+		return ""
+	}
+	known["timestamp"] = s.stamp()
+	s.add(known, e, nil)
+	e.touch(s.stamp())
+	return textOf(known["uuid"])
+}
+
+// EditAttribute changes fields of an attribute, like to_ids, value or comment.
+func (s *Server) EditAttribute(uuid, fields string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.set(s.read(fields, "timestamp", "deleted", "uuid", "Tag")) })
+}
+
+// TagAttribute adds a tag to an attribute, which moves the attribute's timestamp as an edit does.
+func (s *Server) TagAttribute(uuid, tag string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.own = append(a.own, map[string]any{"name": tag}) })
+}
+
+// SoftDelete marks an attribute as deleted. It stays, for those who ask for deleted ones too.
+func (s *Server) SoftDelete(uuid string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": true}) })
+}
+
+// Restore takes a soft deletion back.
+func (s *Server) Restore(uuid string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": false}) })
+}
+
+// HardDelete takes an attribute away. Nothing tells of it: that no search does was seen; what becomes of the
+// event's own clock was not, and so stays as it is, which is the worst for a mirror.
+func (s *Server) HardDelete(uuid string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if gone := s.attributeOf(uuid); gone != nil {
+		s.attributes = slices.DeleteFunc(s.attributes, func(a *attribute) bool { return a == gone })
+	}
+}
+
+// TagEvent adds a tag to an event. The timestamps of its attributes stay.
+func (s *Server) TagEvent(eventUUID, tag string) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) {
+		e.tags = append(e.tags, map[string]any{"name": tag})
+		e.touch(s.stamp())
+	})
+}
+
+// Publish publishes an event, or does so again.
+func (s *Server) Publish(eventUUID string) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) {
+		e.fields["published"], e.fields["publish_timestamp"] = true, s.stamp()
+	})
+}
+
+// Unpublish makes an event a draft. No clock moves.
+func (s *Server) Unpublish(eventUUID string) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) { e.fields["published"] = false })
+}
+
+// DeleteEvent takes an event away, with its attributes. Nothing tells of it. It looks the same if the user of the
+// key may no longer see the event.
+func (s *Server) DeleteEvent(eventUUID string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if gone := s.eventOf(eventUUID); gone != nil {
+		s.events = slices.DeleteFunc(s.events, func(e *event) bool { return e == gone })
+		s.attributes = slices.DeleteFunc(s.attributes, func(a *attribute) bool { return a.event == gone })
+	}
+}
+
+// touch is what any edit does to an event.
+func (e *event) touch(stamp string) {
+	e.fields["timestamp"], e.fields["published"] = stamp, false
+	e.settle()
+}
+
+func (s *Server) change(uuid string, change func(*attribute)) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.attributeOf(uuid); a != nil {
+		change(a)
+		a.set(map[string]any{"timestamp": s.stamp()})
+		a.event.touch(s.stamp())
+	}
+}
+
+func (s *Server) changeEvent(uuid string, change func(*event)) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.eventOf(uuid); e != nil {
+		change(e)
+		e.settle()
+	}
+}
+
+// adopt adds an event, with what prepare makes of its fields.
+func (s *Server) adopt(event string, prepare func(fields map[string]any)) string {
+	s.t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(event), &fields); err != nil {
+		s.t.Errorf("event %s: %v", event, err)
+		return ""
+	}
+	if inner, ok := fields["Event"].(map[string]any); ok {
+		fields = inner
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, named := range append(attributesIn(fields), fields) {
+		if !s.name(named) {
+			return ""
+		}
+	}
+	prepare(fields)
+	s.load(fields)
+	return textOf(fields["uuid"])
+}
+
+func attributesIn(event map[string]any) []map[string]any {
+	all := items(event["Attribute"])
+	for _, o := range items(event["Object"]) {
+		all = append(all, items(o["Attribute"])...)
+	}
+	return all
+}
+
+// read reads the fields of an attribute; nil, and a failed test, if one is unknown or of the wrong ones.
+func (s *Server) read(text string, wrong ...string) map[string]any {
+	s.t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(text), &fields); err != nil {
+		s.t.Errorf("attribute %s: %v", text, err)
+		return nil
+	}
+	for k := range fields {
+		_, known := attributeDefaults[k]
+		if !known && k != "Tag" || slices.Contains(wrong, k) {
+			s.t.Errorf("attribute %s: %s can't be set", text, k)
+			return nil
+		}
+	}
+	return fields
+}
+
+// name makes a uuid up for an attribute or event that has none. One that is taken fails the test.
+func (s *Server) name(fields map[string]any) bool {
+	s.t.Helper()
+	uuid := textOf(fields["uuid"])
+	if uuid == "" {
+		s.last.uuid++
+		fields["uuid"] = fmt.Sprintf("00000000-0000-4000-a000-%012x", s.last.uuid)
+		return true
+	}
+	if s.attributeWith(uuid) != nil || s.eventWith(uuid) != nil {
+		s.t.Errorf("uuid %s is taken", uuid)
+		return false
+	}
+	return true
+}
+
+// attributeOf returns the attribute with a uuid; nil, and a failed test, if there is none. The caller holds mu.
+func (s *Server) attributeOf(uuid string) *attribute {
+	s.t.Helper()
+	a := s.attributeWith(uuid)
+	if a == nil {
+		s.t.Errorf("no attribute %s", uuid)
+	}
+	return a
+}
+
+func (s *Server) attributeWith(uuid string) *attribute {
+	number := generatedNumber(uuid)
+	for _, a := range s.attributes {
+		if a.fields == nil && a.number == number || a.fields != nil && a.fields["uuid"] == uuid {
+			return a
+		}
+	}
+	return nil
+}
+
+func (s *Server) eventOf(uuid string) *event {
+	s.t.Helper()
+	e := s.eventWith(uuid)
+	if e == nil {
+		s.t.Errorf("no event %s", uuid)
+	}
+	return e
+}
+
+func (s *Server) eventWith(uuid string) *event {
+	for _, e := range s.events {
+		if e.fields["uuid"] == uuid {
+			return e
+		}
+	}
+	return nil
+}
