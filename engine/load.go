@@ -114,6 +114,9 @@ func (e *Engine) seal() {
 	e.runs.New = func() any { return newRun(e) }
 }
 
+// Len returns how many mappings are loaded.
+func (e *Engine) Len() int { return len(e.mappings) }
+
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
 // (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults. A file that
 // cannot be read is among them, with the reason.

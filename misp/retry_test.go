@@ -107,7 +107,7 @@ func TestDecodeLeniently(t *testing.T) {
 			"Tag":[{"name":"own"}],"warnings":[{"warninglist_name":"Resolvers"}],
 			"Event":{"threat_level_id":1,"analysis":2,"published":1,"Orgc":{"name":"EXAMPLE-CERT"},"Tag":[{"name":"tlp:amber"}]}}`,
 		"empty lists and null for nothing": `{"id":"7","event_id":"3","type":"ip-dst","value":"192.31.196.7","to_ids":true,"deleted":false,"timestamp":"1790000000",
-			"comment":[],"first_seen":null,"last_seen":{},"Object":[],"Tag":[{"name":"own"},{"name":"tlp:amber"}],"warnings":[{"warninglist_name":"Resolvers"}],
+			"comment":[],"first_seen":null,"last_seen":{},"Object":[],"Tag":[{"name":"own"},{"name":"tlp:amber","inherited":"1"}],"warnings":[{"warninglist_name":"Resolvers"}],
 			"Event":{"id":"3","threat_level_id":"1","analysis":"2","published":true,"Orgc":{"name":"EXAMPLE-CERT","id":[]},"Tag":{}}}`,
 	} {
 		got, err := decodeAnswer([]byte(`{"response":{"Attribute":[` + body + `]}}`))

@@ -55,6 +55,9 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 		log.Debug("alert is an enrichment of our own, nothing to do", "alert_id", alert.Source.AlertID)
 		return nil
 	}
+	if served(s) {
+		return handOver(s, alert, log)
+	}
 	if s.flag("misp.insecure_skip_verify") {
 		log.Warn("MISP's certificate is not checked: whoever is in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
 	}
@@ -88,6 +91,19 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
 		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
 	return cmp.Or(lookupErr, sourcesErr) // the alert is held, or needed no look-up; integratord is told all the same
+}
+
+// handOver puts an alert where the resident process takes it from.
+func handOver(s *settings, alert enrich.Alert, log *slog.Logger) error {
+	dropped, err := newSpool(s).Put(enrich.SpoolAlerts, alert.JSON)
+	if err != nil {
+		return fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
+	}
+	if dropped > 0 {
+		log.Error("spool is full, the oldest entries were dropped", "dropped", dropped)
+	}
+	log.Debug("alert handed over to serve", "alert_id", alert.Source.AlertID)
+	return nil
 }
 
 // asTrouble returns an error about the configuration as Wazuh is told of it.

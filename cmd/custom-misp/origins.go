@@ -121,4 +121,3 @@ func (s *settings) originInterval(o mirror.Origin) time.Duration {
 	}
 	return s.duration("mirror.feed_interval")
 }
-

@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,6 +27,8 @@ type Durable struct {
 	DrainTime time.Duration
 	// Local says that the look-up has no outages to keep a record of: it is a mirror, or keeps the record itself.
 	Local bool
+	// Meanwhile says what becomes of alerts during an outage; empty if they are held.
+	Meanwhile string
 	// Faults takes the error events that belong to no outage.
 	Faults *Throttle
 	Now    func() time.Time
@@ -103,13 +106,20 @@ func (d *Durable) hold(ctx context.Context, a Alert, why error) error {
 	return nil
 }
 
+// TellOutage tells Wazuh that MISP is away, if it is and Wazuh was not told of it yet.
+func (d *Durable) TellOutage(ctx context.Context, a Alert) {
+	if o, err := d.MISP.Load(); err == nil && o.Away() && o.shouldTell(d.Now()) {
+		d.tellOutage(ctx, a, &Trouble{Code: o.Code, Err: errors.New(o.Description)})
+	}
+}
+
 // tellOutage tells Wazuh that an outage has begun, unless the program is being ended.
 func (d *Durable) tellOutage(ctx context.Context, a Alert, why error) {
 	if ctx.Err() != nil {
 		return
 	}
 	event := TroubleEvent(a, why)
-	event.Body.Description += fmt.Sprintf("; alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
+	event.Body.Description += "; " + d.meanwhile()
 	if err := d.Sink.Send(ctx, event); err != nil {
 		d.Log.Error("Wazuh not told of the outage", "error", err.Error()) // the next alert tells
 		return
@@ -123,6 +133,14 @@ func (d *Durable) tellOutage(ctx context.Context, a Alert, why error) {
 	if err != nil {
 		d.Log.Error("outage not noted", "error", err.Error())
 	}
+}
+
+// meanwhile says what becomes of alerts during an outage.
+func (d *Durable) meanwhile() string {
+	if d.Meanwhile != "" {
+		return d.Meanwhile
+	}
+	return fmt.Sprintf("alerts are held in %s and looked up when MISP answers", d.Spool.Dir)
 }
 
 func (d *Durable) tellDropped(ctx context.Context, a Alert, dropped int) {

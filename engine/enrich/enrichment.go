@@ -50,6 +50,8 @@ type Body struct {
 	Warninglists []string   `json:"warninglists,omitempty"`
 	DecayScore   string     `json:"decay_score,omitempty"` // 0.0 to 100.0, by the decaying model that gives it most
 	Link         string     `json:"link,omitempty"`        // to the MISP event, for a browser
+	// Whose knowledge it is, where a mirror has it of more than one: "misp", or the name of a feed or list.
+	Origin string `json:"origin,omitempty"`
 
 	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
@@ -236,7 +238,9 @@ func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches
 		i := m.Observable.Indicator()
 		accepted[key{i, m.Observable.Filter}] = true
 		same := func(o Match) bool {
-			return o.Attribute.UUID == m.Attribute.UUID && o.Attribute.ID == m.Attribute.ID && o.Attribute.Value == m.Attribute.Value
+			// A feed that MISP takes too has the same attributes, under the same UUIDs.
+			return o.Attribute.UUID == m.Attribute.UUID && o.Attribute.Value == m.Attribute.Value &&
+				(o.Attribute.ID == m.Attribute.ID || m.Attribute.UUID != "")
 		}
 		if !slices.ContainsFunc(found[i], same) {
 			found[i] = append(found[i], m)
@@ -276,7 +280,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
 		},
 		Tags: lead.Tags, TLP: tlp(lead.Tags), MitreID: mitreIDs(lead.Tags), Warninglists: lead.Warninglists,
-		MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
+		Origin: lead.Origin, MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
 		Observable: &ObservableBody{
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
 		},
@@ -285,7 +289,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	if !lead.Timestamp.IsZero() {
 		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)
 	}
-	if p.Link != "" && lead.Event.ID != "" {
+	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == OriginMISP) {
 		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
 	}
 	if lead.DecayScore != nil {

@@ -47,6 +47,9 @@ type Attribute struct {
 	Origin string
 }
 
+// OriginMISP is the origin of what a mirror has from the MISP server itself.
+const OriginMISP = "misp"
+
 // An Event is the MISP event that an attribute belongs to.
 type Event struct {
 	ID          string // of the server that answered; the UUID in feeds

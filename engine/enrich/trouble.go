@@ -33,6 +33,8 @@ const (
 	CodeTLS          Code = "misp_tls"            // certificate not trusted, expired or for another name
 	CodeQueue        Code = "wazuh_queue"         // Wazuh's queue socket is absent, full or refuses
 	CodeMapping      Code = "mapping_fault"       // a mapping file was left out, or an expression failed
+	CodeMirror       Code = "mirror_stale"        // the mirror cannot be synced, or never was
+	CodeAlerts       Code = "alerts_unreadable"   // Wazuh's file of alerts cannot be read
 	CodeFeed         Code = "feed_unreadable"     // the feed directory cannot be read
 	CodeConfig       Code = "configuration_fault" // the configuration cannot be used
 	CodeSpool        Code = "spool_fault"         // an alert or event cannot be held, and is lost

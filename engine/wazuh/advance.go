@@ -19,14 +19,14 @@ func (f *Follower) finish() (lines Lines, more bool, err error) {
 	}
 	f.from, f.past = f.At(), true
 	lines.End = f.from
-	return lines, true, f.leave()
+	f.leave()
+	return lines, true, nil
 }
 
-// leave closes the file; from and past say where to go on.
-func (f *Follower) leave() error {
-	s := f.cur
-	f.cur, f.left, f.rest, f.over, f.leaving, f.waits = nil, s.info, nil, false, false, 0
-	return s.close()
+// leave ends reading the file; from and past say where to go on. It stays open until the next one is, so that no
+// other file gets its inode.
+func (f *Follower) leave() {
+	f.cur, f.left, f.rest, f.over, f.leaving, f.waits = nil, f.cur, nil, false, false, 0
 }
 
 // followed reports whether there is a later file than the one that is read, and something in it: until then whoever
@@ -67,7 +67,8 @@ func (f *Follower) endPacked(err error) (lines Lines, more bool, _ error) {
 			return lines, false, err
 		}
 		if plain != nil {
-			return lines, true, errors.Join(f.leave(), f.use(plain, c.Offset))
+			f.leave()
+			return lines, true, f.use(plain, c.Offset)
 		}
 		info, err := os.Stat(name)
 		if err == nil && info.Size() != f.packed {
@@ -82,7 +83,8 @@ func (f *Follower) endPacked(err error) (lines Lines, more bool, _ error) {
 				return lines, false, readTrouble(err)
 			}
 			again.date = f.cur.date
-			return lines, true, errors.Join(f.leave(), f.use(again, f.offset))
+			f.leave()
+			return lines, true, f.use(again, f.offset)
 		}
 	}
 	f.log.Warn("alerts may be missed: a compressed file cannot be read to its end", "file", name, "offset", f.offset, "error", err.Error())
@@ -93,7 +95,7 @@ func (f *Follower) endPacked(err error) (lines Lines, more bool, _ error) {
 // open opens the file to go on with, if there is one by now.
 func (f *Follower) open() error {
 	if f.past {
-		_, rest, err := later(f.path, f.from, f.left)
+		_, rest, err := later(f.path, f.from, f.left.info)
 		if err != nil {
 			return err
 		}
@@ -160,6 +162,10 @@ func (f *Follower) use(s *source, offset int64) error {
 			return err
 		}
 		s.date = date
+	}
+	if f.left != nil {
+		_ = f.left.close() // only read
+		f.left = nil
 	}
 	f.cur, f.offset, f.rest, f.over, f.leaving = s, offset, nil, false, false
 	f.waits, f.waited, f.packed = 0, liveness{}, s.info.Size()

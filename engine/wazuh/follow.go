@@ -53,7 +53,7 @@ type Follower struct {
 
 	from   Checkpoint // while cur is nil: where to go on
 	past   bool       // from is the end of its file, which was left: go on with the next one
-	left   fs.FileInfo
+	left   *source
 	closed bool
 
 	waits  int      // since something was read
@@ -193,11 +193,16 @@ func (f *Follower) Behind(c Checkpoint) int64 {
 // Close ends reading; Next returns [fs.ErrClosed] from then on.
 func (f *Follower) Close() error {
 	f.closed = true
-	if f.cur == nil {
+	if f.cur != nil {
+		f.from = f.At()
+		f.leave()
+	}
+	if f.left == nil {
 		return nil
 	}
-	f.from = f.At()
-	return f.leave()
+	s := f.left
+	f.left = nil
+	return s.close()
 }
 
 // step reads once. more says that there may be more at once.
@@ -222,7 +227,8 @@ func (f *Follower) step() (lines Lines, more bool, err error) {
 		return f.take(known), true, nil
 	case errors.Is(err, errTruncated):
 		f.from, f.past = f.At(), false
-		return lines, true, f.leave()
+		f.leave()
+		return lines, true, nil
 	case f.cur.packed():
 		return f.endPacked(err)
 	case !errors.Is(err, io.EOF):

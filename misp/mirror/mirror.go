@@ -49,7 +49,7 @@ type set struct {
 }
 
 // Open opens the sets of origins below a directory. One that was never synced, or is damaged, counts as empty; see
-// [Mirror.Ready]. filter is what matches are filtered by where a mapping says nothing else.
+// [Mirror.Usable]. filter is what matches are filtered by where a mapping says nothing else.
 func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	m := &Mirror{dir: dir, names: origins, filter: filter, now: time.Now}
 	m.sets.Store(&[]*set{})
@@ -107,8 +107,12 @@ func (m *Mirror) refresh(name string, old *set) *set {
 	return s
 }
 
-// Lookup implements [enrich.Lookup]. It never fails, and asks nobody.
+// Lookup implements [enrich.Lookup]. It asks nobody, and fails only while there is nothing to look up in; see
+// [Mirror.Usable].
 func (m *Mirror) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	if err := m.Usable(); err != nil {
+		return nil, err
+	}
 	var matches []enrich.Match
 	for _, o := range observables {
 		matches = m.AppendMatches(matches, o)
@@ -172,13 +176,28 @@ func (m *Mirror) States() []State {
 	return states
 }
 
-// Ready returns nil if every origin has a set; else what is missing, and why.
-func (m *Mirror) Ready() error {
-	var errs []error
+// Usable returns nil if there is something to look up in: the set of MISP, if that is among the origins, else of any.
+// A feed that has never been read does not keep the others from being used. The error is an [enrich.Trouble].
+func (m *Mirror) Usable() error {
+	var first *set
 	for _, s := range *m.sets.Load() {
-		if s.snapshot == nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.name, s.err))
+		if s.snapshot != nil && (first == nil || first.name != ServerName) {
+			return nil
+		}
+		if first == nil {
+			first = s
 		}
 	}
-	return errors.Join(errs...)
+	err := ErrNever
+	name := "any origin"
+	if first != nil {
+		name, err = first.name, first.err
+		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" {
+			err = errors.New(state.Failure)
+		}
+	}
+	return &enrich.Trouble{
+		Code: enrich.CodeMirror, Err: fmt.Errorf("there is no mirror of %s yet: %w", name, err),
+		Remedy: "custom-misp sync makes it, and so does custom-misp serve",
+	}
 }

@@ -24,7 +24,7 @@ type Server struct {
 }
 
 // ServerName is the name of the origin that is the configured MISP.
-const ServerName = "misp"
+const ServerName = enrich.OriginMISP
 
 // Name implements Origin.
 func (s *Server) Name() string { return ServerName }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// This file holds the names of all metrics; they are a promise to dashboards. Counters end in _total, times are in
+// seconds, sizes in bytes.
+
+const metricPrefix = "custom_misp_"
+
+// meter counts what a resident process does. It implements enrich.Meter.
+type meter struct {
+	set        *metrics.Set
+	unreadable *metrics.Counter
+	considered *metrics.Counter
+	matched    *metrics.Counter
+	sent       *metrics.Counter
+	failed     *metrics.Counter
+	suppressed *metrics.Counter
+	batches    *metrics.Gauge
+
+	mu    sync.Mutex
+	picks map[pickName]pickCounters // so that no name is written for every alert
+}
+
+type pickName struct {
+	mapping string
+	typ     engine.Type
+}
+
+type pickCounters struct{ picks, hits *metrics.Counter }
+
+func newMeter() *meter {
+	set := metrics.NewSet()
+	counter := func(name string) *metrics.Counter { return set.NewCounter(metricPrefix + name) }
+	m := &meter{
+		set: set, unreadable: counter("alerts_unreadable_total"), considered: counter("alerts_considered_total"),
+		matched: counter("alerts_matched_total"), sent: counter("events_sent_total"), failed: counter("events_failed_total"),
+		suppressed: counter("events_suppressed_total"), picks: map[pickName]pickCounters{},
+	}
+	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
+	for _, source := range []string{"alerts.json", "spool"} {
+		m.read(source)
+	}
+	return m
+}
+
+// named returns the name of a metric with labels, given as names and values in turn.
+func named(metric string, labels ...string) string {
+	name := metricPrefix + metric
+	for i := 0; i < len(labels); i += 2 {
+		name += map[bool]string{true: "{", false: ","}[i == 0] + labels[i] + "=" + strconv.Quote(labels[i+1])
+	}
+	if len(labels) > 0 {
+		name += "}"
+	}
+	return name
+}
+
+func (m *meter) read(source string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("alerts_read_total", "source", source))
+}
+
+// Read implements enrich.Meter.
+func (m *meter) Read(alerts, unreadable int) {
+	m.read("alerts.json").Add(alerts)
+	m.unreadable.Add(unreadable)
+}
+
+// Picked implements enrich.Meter.
+func (m *meter) Picked(observables []engine.Observable, matches []enrich.Match) {
+	m.considered.Inc()
+	if len(matches) > 0 {
+		m.matched.Inc()
+	}
+	known := map[engine.Indicator]bool{}
+	for _, match := range matches {
+		known[match.Observable.Indicator()] = true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range observables {
+		hit := len(known) > 0 && known[o.Indicator()]
+		for _, p := range o.Picks {
+			name := pickName{p.Mapping, p.Type}
+			c, ok := m.picks[name]
+			if !ok {
+				labels := []string{"mapping", p.Mapping, "type", string(p.Type)}
+				c = pickCounters{m.set.GetOrCreateCounter(named("picks_total", labels...)), m.set.GetOrCreateCounter(named("hits_total", labels...))}
+				m.picks[name] = c
+			}
+			c.picks.Inc()
+			if hit {
+				c.hits.Inc()
+			}
+		}
+	}
+}
+
+// Sent implements enrich.Meter.
+func (m *meter) Sent(failed bool) {
+	if failed {
+		m.failed.Inc()
+	} else {
+		m.sent.Inc()
+	}
+}
+
+// Depth implements enrich.Meter.
+func (m *meter) Depth(batches int) { m.batches.Set(float64(batches)) }
+
+// drained counts what came from the spool.
+func (m *meter) drained(d enrich.Drained) {
+	m.read("spool").Add(d.Alerts)
+	m.sent.Add(d.Sent + d.Events)
+}
+
+// asked counts a look-up by the mirror or by MISP.
+func (m *meter) asked(by string, values, hits int, took time.Duration) {
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "hit")).Add(hits)
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "miss")).Add(values - hits)
+	m.set.GetOrCreatePrometheusHistogramExt(named("lookup_duration_seconds", "by", by), lookupBounds).Update(took.Seconds())
+}
+
+// lookupBounds reach from one value in the mirror to a question that MISP takes all its time for.
+var lookupBounds = []float64{
+	1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+}
+
+// remembered counts a value that needed no look-up.
+func (m *meter) remembered(hit bool) {
+	result := map[bool]string{true: "hit", false: "miss"}[hit]
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", "cache", "result", result)).Inc()
+}
+
+func (m *meter) syncFailed(origin string) {
+	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
+}
+
+// write writes all metrics in the form that Prometheus reads.
+func (m *meter) write(w io.Writer, s serveStatus) {
+	m.set.WritePrometheus(w)
+	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
+	flag := map[bool]float64{true: 1}
+	gauge(named("build_info", "version", s.Version), 1)
+	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
+	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
+	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("misp_up"), flag[!s.MISP.Away])
+	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
+	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "events": s.Spool.Events, "aside": s.Spool.Aside} {
+		gauge(named("spool_entries", "kind", kind), float64(n))
+	}
+	gauge(named("spool_bytes"), float64(s.Spool.Bytes))
+	gauge(named("reload_success"), flag[s.Configuration.Failure == ""])
+	gauge(named("reload_timestamp_seconds"), float64(s.Configuration.LoadedAt.Unix()))
+	for _, o := range s.Mirror {
+		if o.SyncedAt.IsZero() {
+			continue // an age of 0 would say that it is fresh
+		}
+		gauge(named("mirror_age_seconds", "origin", o.Origin), o.AgeSeconds)
+		gauge(named("mirror_attributes", "origin", o.Origin), float64(o.Attributes))
+		gauge(named("mirror_events", "origin", o.Origin), float64(o.Events))
+		gauge(named("mirror_bytes", "origin", o.Origin), float64(o.Bytes))
+	}
+	metrics.WriteProcessMetrics(w)
+}
