@@ -49,6 +49,9 @@ type walkQuestion struct {
 // maxWalk bounds a walk: no MISP has so many attributes, so something else answers.
 const maxWalk = 100_000_000
 
+// leastPage is the shortest page that is asked for, after pageSize was divided by 5 as often as need be.
+const leastPage = 40
+
 // WalkAll goes through the attributes of MISP, in the order of their ids, and calls do with each page of them: live
 // says which are not deleted. Filters on to_ids and published are not put to MISP, for it would then say nothing of
 // what loses either. It returns MISP's clock at the begin of the walk, zero if MISP did not tell. Errors are
@@ -67,13 +70,19 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []enric
 		}
 	}
 	var began time.Time
-	for ; q.Page*pageSize <= maxWalk; q.Page++ {
+	first := true
+	for ; q.Page*q.Limit <= maxWalk; q.Page++ {
 		wire, date, err := c.page(ctx, q)
+		if bad, ok := errors.AsType[badAnswer](err); ok && bad.permanent && q.Limit > leastPage {
+			// Long texts, like rules and scripts: on from here in pages of a fifth of the size.
+			q.Limit, q.Page = q.Limit/5, (q.Page-1)*5
+			continue
+		}
 		if err != nil {
 			return began, err
 		}
-		if q.Page == 1 {
-			began = date
+		if first {
+			began, first = date, false
 		}
 		attributes, live := make([]enrich.Attribute, len(wire)), make([]bool, len(wire))
 		for i, a := range wire {
@@ -82,7 +91,7 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []enric
 		if err := do(attributes, live); err != nil {
 			return began, err
 		}
-		if len(wire) < pageSize { // the count that MISP gives in a header is wrong
+		if len(wire) < q.Limit { // the count that MISP gives in a header is wrong
 			return began, nil
 		}
 	}
@@ -130,7 +139,7 @@ func (c *Client) Events(ctx context.Context) ([]IndexedEvent, error) {
 			UUID      loose     `json:"uuid"`
 			Published looseFlag `json:"published"`
 		}
-		if err := json.Unmarshal(data, &list); err != nil {
+		if err := json.Unmarshal(data, &list); err != nil || list == nil { // null would be taken for no events at all
 			return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a list of events", "is misp.url the address of MISP itself?", err)
 		}
 		for _, e := range list {

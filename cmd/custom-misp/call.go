@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -71,6 +72,7 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 		lookup = unusable{asTrouble(lookupErr)}
 	}
 	d := newDurable(s, e, lookup, log)
+	defer sendOnce(s, d, log)()
 	if sourcesErr != nil {
 		log.Error("mappings not read", "error", sourcesErr.Error())
 		d.Tell(ctx, alert, asTrouble(sourcesErr))
@@ -91,6 +93,22 @@ func enrichCall(ctx context.Context, s *settings, call wazuh.Call, log *slog.Log
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
 		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
 	return cmp.Or(lookupErr, sourcesErr) // the alert is held, or needed no look-up; integratord is told all the same
+}
+
+// sendOnce has a call remember what it sends where a resident process does, if there is one at times: it reads the same
+// alerts in Wazuh's file when it is back.
+func sendOnce(s *settings, d *enrich.Durable, log *slog.Logger) (done func()) {
+	dir := s.path("state_dir")
+	if _, err := os.Stat(filepath.Join(dir, serveLock)); err != nil {
+		return func() {}
+	}
+	once, err := enrich.NewOnce(d.Sink, dir)
+	if err != nil {
+		log.Warn("events may be sent again by serve", "error", err.Error())
+		return func() {}
+	}
+	d.Sink = once
+	return func() { _ = once.Close() } // what was written is written
 }
 
 // handOver puts an alert where the resident process takes it from.

@@ -45,13 +45,16 @@ const (
 	serveSock  = "serve.sock"
 	checkpoint = "checkpoint.json"
 
-	serveWindow   = 16               // batches of up to 256 KiB that are worked on at the same time
-	serveGrace    = 4 * time.Second  // for what was begun, when the program is to end
-	drainEvery    = 5 * time.Second  // look at the spool, if nothing new is in it
-	drainTimeout  = 30 * time.Second // for a round of work on it
-	saveEvery     = time.Second      // the checkpoint
-	serveMemory   = 160 << 20        // bytes from which on garbage is collected harder, unless GOMEMLIMIT says otherwise
-	watchInterval = 2 * time.Second  // look at the configuration's files
+	serveWindow   = 16                     // batches of up to 256 KiB that are worked on at the same time
+	serveGrace    = 3 * time.Second        // for what was begun, when the program is to end; the rest of the five is for a full queue
+	spoolEvery    = 100 * time.Millisecond // look whether something new is in the spool
+	drainEvery    = 5 * time.Second        // look at the spool, if nothing new is in it
+	drainTimeout  = 30 * time.Second       // for a round of work on it
+	saveEvery     = time.Second            // the checkpoint
+	serveMemory   = 160 << 20              // bytes from which on garbage is collected harder, unless GOMEMLIMIT says otherwise
+	watchInterval = 2 * time.Second        // look at the configuration's files
+
+	lockTries, lockWait = 20, 10 * time.Millisecond // for the lock, before another process has it for good
 )
 
 // A server is one resident process.
@@ -123,7 +126,8 @@ func (v *server) run(ctx context.Context, s *settings) (err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context) error{v.alerts, v.spool, v.watch, v.tick} {
+	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
+	for _, part := range []func(context.Context) error{v.alerts, v.spool, watch, v.tick} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -156,7 +160,15 @@ func lockServe(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; give the directory to the user that Wazuh runs as", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for range lockTries { // a call that looks whether somebody has the lock has it itself for a moment
+		if err == nil {
+			break
+		}
+		time.Sleep(lockWait)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		pid, _ := os.ReadFile(name)
 		_ = f.Close()
 		return nil, fmt.Errorf("serve runs already (pid %s), with the lock %s; see custom-misp status", strings.TrimSpace(string(pid)), name)
@@ -294,9 +306,10 @@ func (c *checkpoints) flush() error {
 // spool works on what integratord hands over, and on what is held, whenever there is something new, and every few
 // seconds, for what has to wait for MISP or the queue.
 func (v *server) spool(ctx context.Context) error {
-	every := time.NewTicker(20 * time.Millisecond)
+	every := time.NewTicker(spoolEvery)
 	defer every.Stop()
 	var seen, last time.Time
+	stuck := false // what is held was tried, and put back
 	for {
 		select {
 		case <-ctx.Done():
@@ -304,23 +317,30 @@ func (v *server) spool(ctx context.Context) error {
 		case <-every.C:
 		}
 		w := v.way.Load()
-		changed := time.Time{}
-		if st, err := os.Stat(filepath.Join(w.durable.Spool.Dir, string(enrich.SpoolAlerts))); err == nil {
-			changed = st.ModTime()
-		}
-		if changed.Equal(seen) && time.Since(last) < drainEvery {
+		changed := spoolChanged(w)
+		if (stuck || changed.Equal(seen)) && time.Since(last) < drainEvery {
 			continue
 		}
-		last = time.Now()
 		// Within a grain of the file system's clock, a later change may have the same time: then once more.
-		if seen = changed; time.Since(changed) < 50*time.Millisecond {
+		if seen = changed; time.Since(changed) < spoolEvery {
 			seen = time.Time{}
 		}
 		round, cancel := context.WithTimeout(ctx, drainTimeout)
 		done := w.durable.Drain(round)
 		cancel()
 		v.meter.drained(done)
+		last = time.Now()
+		stuck = done == (enrich.Drained{}) && !spoolChanged(w).Equal(changed)
 	}
+}
+
+// spoolChanged returns when an alert was put into the spool, or taken out of it.
+func spoolChanged(w *way) time.Time {
+	st, err := os.Stat(filepath.Join(w.durable.Spool.Dir, string(enrich.SpoolAlerts)))
+	if err != nil {
+		return time.Time{}
+	}
+	return st.ModTime()
 }
 
 // tick does what has to be done every second: it takes over what syncs have written, tells of outages and of a mirror

@@ -25,6 +25,7 @@ import (
 // When the configuration changes, another takes its place; what has begun ends on the old one.
 type way struct {
 	settings *settings
+	seen     string // fingerprint of the files, before the mappings were read
 	durable  *enrich.Durable
 	policy   string
 	mirror   *mirror.Mirror // nil if the policy is live
@@ -48,9 +49,10 @@ const (
 	liveEntries  = 200_000               // answers that are remembered
 )
 
-// newWay makes a way. ctx bounds it. At the start of the program, mappings with faults are left out and the others do
+// newWay makes a way. ctx bounds it: also its questions to MISP, which go on when another way has taken its place. At the start of the program, mappings with faults are left out and the others do
 // their work, as in a call; later they are a reason to keep what was there.
 func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, error) {
+	seen := s.fingerprint(v.global)
 	sources, err := mappingSources(s, nil)
 	if err != nil {
 		return nil, err
@@ -62,8 +64,9 @@ func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, err
 	if e, err = forSite(s, e); err != nil {
 		return nil, err
 	}
+	asking := ctx
 	ctx, stop := context.WithCancel(ctx)
-	w := &way{settings: s, policy: s.text("lookup.policy"), stop: stop, log: v.log}
+	w := &way{settings: s, seen: seen, policy: s.text("lookup.policy"), stop: stop, log: v.log}
 	var lookup enrich.Lookup
 	var sighter enrich.Lookup // the live one: it takes sightings
 	if w.policy != policyMirror || s.flag("sightings.enabled") {
@@ -93,18 +96,23 @@ func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, err
 		if w.policy == policyMirrorThenLive {
 			asked = &enrich.Circuit{Asked: asked, Outage: w.durable.MISP, Log: v.log, Now: time.Now}
 		}
-		w.batch = enrich.NewBatch(ctx, asked, enrich.BatchLimits{
+		w.batch = enrich.NewBatch(asking, asked, enrich.BatchLimits{
 			Values: liveValues, Wait: liveWait, Parallel: liveParallel, Timeout: s.duration("timeout"),
 			Hit: s.duration("lookup.remember_hit"), Miss: s.duration("lookup.remember_miss"), Entries: liveEntries,
 		})
-		w.durable.Lookup = cached{w.batch, v.meter}
+		w.durable.Lookup, w.durable.Local = cached{w.batch, w.batch, v.meter}, true
+		if w.policy == policyLive {
+			// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
+			circuit := &enrich.Circuit{Asked: w.batch, Outage: w.durable.MISP, Log: v.log, Now: time.Now}
+			w.durable.Lookup = cached{circuit, w.batch, v.meter}
+		}
 	}
 	switch w.policy {
 	case policyMirror:
-		w.durable.Lookup, w.durable.Local = timed{w.mirror, v.meter, "mirror"}, true
+		w.durable.Lookup = timed{w.mirror, v.meter, "mirror"}
+		w.durable.Local = true
 	case policyMirrorThenLive:
 		w.durable.Lookup = &enrich.MirrorFirst{Mirror: timed{w.mirror, v.meter, "mirror"}, Live: w.durable.Lookup}
-		w.durable.Local = true
 	}
 	w.durable.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
 	if w.policy == policyMirrorThenLive {
@@ -216,20 +224,28 @@ func countKnown(matches []enrich.Match) int {
 	return len(known)
 }
 
-// cached is a Batch that counts what it remembers.
+// cached counts what a batch remembers. Where that is all, nobody else is asked: it says nothing about MISP.
 type cached struct {
-	*enrich.Batch
+	asked enrich.Lookup
+	batch *enrich.Batch
 	meter *meter
 }
 
 // Lookup implements enrich.Lookup.
 func (c cached) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var all []enrich.Match
+	remembered := 0
 	for _, o := range observables {
-		if known, ok := c.Known(o); ok {
+		if known, ok := c.batch.Known(o); ok {
+			remembered++
+			all = append(all, known...)
 			c.meter.remembered(len(known) > 0)
 		}
 	}
-	return c.Batch.Lookup(ctx, observables)
+	if remembered == len(observables) {
+		return all, nil
+	}
+	return c.asked.Lookup(ctx, observables)
 }
 
 // reloads is what became of changes of the configuration.
@@ -240,39 +256,39 @@ type reloads struct {
 	good time.Time // when what is in force was loaded
 }
 
-// watch loads the configuration and the mappings anew when their files change, or on SIGHUP.
-func (v *server) watch(ctx context.Context) error {
+// watch loads the configuration and the mappings anew when their files change, or on SIGHUP. hard is what bounds a way.
+func (v *server) watch(ctx, hard context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	every := time.NewTicker(watchInterval)
 	defer every.Stop()
 	v.reloads.good = time.Now()
-	seen := v.way.Load().settings.fingerprint(v.global)
+	seen := v.way.Load().seen
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
 		case <-every.C:
-			now := v.way.Load().settings.fingerprint(v.global)
-			if now == seen {
+			if v.way.Load().settings.fingerprint(v.global) == seen {
 				continue
 			}
-			seen = now
 		}
-		v.reload(ctx)
-		seen = v.way.Load().settings.fingerprint(v.global)
+		seen = v.reload(ctx, hard)
 	}
 }
 
 // atStart are the keys that count only when serve starts.
 var atStart = []string{"state_dir", "wazuh.queue", "wazuh.plain_header", "serve.alerts", "serve.listen", "serve.listen_anywhere", "log.file", "log.format", "log.level"}
 
-func (v *server) reload(ctx context.Context) {
+// reload returns the fingerprint of what it has read, by the settings that are in force then. A change that is made
+// meanwhile makes another one.
+func (v *server) reload(ctx, hard context.Context) (seen string) {
 	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonic()))
 	defer notify(daemon.SdNotifyReady)
 	old := v.way.Load()
+	seen = old.settings.fingerprint(v.global)
 	i := readInstallation(v.global)
 	err := i.settingsErr
 	var w *way
@@ -282,7 +298,7 @@ func (v *server) reload(ctx context.Context) {
 				v.log.Warn("this change counts only after a restart of serve", "key", key)
 			}
 		}
-		w, err = v.newWay(context.WithoutCancel(ctx), i.s, false)
+		w, err = v.newWay(hard, i.s, false)
 	}
 	v.reloads.mu.Lock()
 	defer v.reloads.mu.Unlock()
@@ -293,12 +309,13 @@ func (v *server) reload(ctx context.Context) {
 		old.durable.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
 			Code: enrich.CodeConfig, Err: fmt.Errorf("a change was not taken over: %w", err), Remedy: "what was there stays in force; mend it, see custom-misp lint and custom-misp config",
 		})
-		return
+		return seen
 	}
 	v.reloads.err, v.reloads.good = "", v.reloads.at
 	v.way.Store(w)
 	old.close()
 	v.log.Info("configuration and mappings loaded anew", "mappings", len(w.durable.Engine.Mappings()), "policy", w.policy)
+	return w.seen
 }
 
 // monotonic returns the clock that systemd wants to see in microseconds, 0 if there is none.

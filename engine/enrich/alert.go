@@ -46,29 +46,12 @@ type Agent struct {
 // ParseAlert checks that data is an alert: one JSON object, at most [MaxAlert] bytes, nested at most 1,000 deep,
 // with a rule. Blanks, a newline and a byte order mark around it do not matter. It keeps data.
 func ParseAlert(data []byte) (Alert, error) {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
-	switch {
-	case len(data) == 0:
-		return Alert{}, errors.New("empty, not an alert")
-	case len(data) > MaxAlert:
-		return Alert{}, fmt.Errorf("%d bytes, longer than an alert can be (%d)", len(data), MaxAlert)
-	case bytes.HasPrefix(data, []byte("alertdate=")):
-		return Alert{}, errors.New("in Wazuh's old text format; add <alert_format>json</alert_format> to the <integration> block")
-	}
-	if TooDeep(data) {
-		return Alert{}, fmt.Errorf("nested more than %d deep, not an alert", maxDepth)
-	}
-	if err := checkJSON(data); err != nil {
+	data, err := checkAlert(data)
+	if err != nil {
 		return Alert{}, err
-	}
-	if data[0] != '{' {
-		return Alert{}, errors.New("JSON, but not an object, so not an alert")
 	}
 	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip")
 	rule := v[0]
-	if !rule.IsObject() {
-		return Alert{}, errors.New("a JSON object without a rule, not an alert")
-	}
 	return Alert{
 		JSON: data,
 		Source: Source{
@@ -78,6 +61,32 @@ func ParseAlert(data []byte) (Alert, error) {
 		},
 		Agent: Agent{ID: v[4].String(), Name: v[5].String(), IP: v[6].String()},
 	}, nil
+}
+
+// checkAlert returns the alert without what may stand around it, or why it is none.
+func checkAlert(data []byte) ([]byte, error) {
+	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("empty, not an alert")
+	case len(data) > MaxAlert:
+		return nil, fmt.Errorf("%d bytes, longer than an alert can be (%d)", len(data), MaxAlert)
+	case bytes.HasPrefix(data, []byte("alertdate=")):
+		return nil, errors.New("in Wazuh's old text format; add <alert_format>json</alert_format> to the <integration> block")
+	}
+	if TooDeep(data) {
+		return nil, fmt.Errorf("nested more than %d deep, not an alert", maxDepth)
+	}
+	if err := checkJSON(data); err != nil {
+		return nil, err
+	}
+	if data[0] != '{' {
+		return nil, errors.New("JSON, but not an object, so not an alert")
+	}
+	if !gjson.GetBytes(data, "rule").IsObject() {
+		return nil, errors.New("a JSON object without a rule, not an alert")
+	}
+	return data, nil
 }
 
 // checkJSON returns nil for valid JSON; gjson tells that fastest, encoding/json tells best what is wrong.
@@ -97,7 +106,10 @@ func checkJSON(data []byte) error {
 }
 
 // TooDeep reports whether a text is nested deeper than any alert. Check it before a parser that recurses.
-func TooDeep(data []byte) bool { return nesting(data) > maxDepth }
+func TooDeep(data []byte) bool {
+	// Few texts have so many brackets at all, and counting them is cheap.
+	return bytes.Count(data, []byte("{"))+bytes.Count(data, []byte("[")) > maxDepth && nesting(data) > maxDepth
+}
 
 // nesting returns how deep objects and arrays are nested, without following them: validators recurse.
 func nesting(data []byte) int {

@@ -169,8 +169,8 @@ func (w *drainer) alerts(ctx context.Context, answered bool) bool {
 			for _, h := range held {
 				w.note(h.entry.Return())
 			}
-			if suspect != nil {
-				w.note(suspect.entry.Return())
+			if suspect != nil { // if MISP went away just now, this counts once: it has to answer before the next time
+				w.fail(ctx, suspect.entry, suspect.alert, suspicion)
 			}
 			return false
 		}

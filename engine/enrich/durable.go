@@ -64,9 +64,11 @@ func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
 	return r, nil
 }
 
-// Drain works on what is held, without an alert of its own.
+// Drain works on what is held, without an alert of its own. If the last that was heard of MISP is that it answers again,
+// a held alert that it then does not answer may itself be the reason.
 func (d *Durable) Drain(ctx context.Context) Drained {
-	done, found := d.drain(ctx, false)
+	o, err := d.MISP.Load()
+	done, found := d.drain(ctx, err == nil && !o.Answered.IsZero())
 	d.reportSightings(ctx, found)
 	return done
 }

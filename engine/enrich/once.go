@@ -59,14 +59,20 @@ func (o *Once) open() error {
 	if err != nil {
 		return fmt.Errorf("memory of sent events: %w", err)
 	}
-	// A write that was cut short by a full disk must not shift those that follow.
-	if st, err := f.Stat(); err == nil && st.Size()%8 != 0 {
-		if err := f.Truncate(st.Size() - st.Size()%8); err != nil {
-			return errors.Join(fmt.Errorf("memory of sent events: %w", err), f.Close())
-		}
+	if err := trim(f); err != nil {
+		return errors.Join(fmt.Errorf("memory of sent events: %w", err), f.Close())
 	}
 	o.file = f
 	return nil
+}
+
+// trim takes a write back that was cut short by a full disk or a kill: it must not shift those that follow.
+func trim(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil || st.Size()%8 == 0 {
+		return err
+	}
+	return f.Truncate(st.Size() - st.Size()%8)
 }
 
 // Send implements Sink. Events about errors, and those of alerts without an id, are always sent.
@@ -93,7 +99,9 @@ func (o *Once) Send(ctx context.Context, e Enrichment) error {
 // remember fails nothing: without the file, an event may come twice after a restart.
 func (o *Once) remember(key uint64) {
 	o.seen[0][key] = true
-	_, _ = o.file.Write(binary.LittleEndian.AppendUint64(nil, key))
+	if _, err := o.file.Write(binary.LittleEndian.AppendUint64(nil, key)); err != nil {
+		_ = trim(o.file)
+	}
 	if len(o.seen[0]) < onceEntries {
 		return
 	}

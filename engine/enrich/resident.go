@@ -56,6 +56,7 @@ type Resident struct {
 const (
 	leastPause = 100 * time.Millisecond // before a look-up or an event is tried again
 	longPause  = 5 * time.Second
+	lastTry    = 500 * time.Millisecond // to send an event, when the program is to end
 	// isolateAfter is how often a batch fails, with an answer, before its alerts are looked up one by one.
 	isolateAfter = 3
 )
@@ -111,7 +112,7 @@ func (r *Resident) Run(ctx context.Context) error {
 			err = w.err
 		}
 		if err == nil {
-			err = r.finish(hard, w)
+			err = r.finish(ctx, hard, w)
 		}
 		if err == nil && len(w.found) > 0 {
 			select {
@@ -130,9 +131,15 @@ func (r *Resident) Run(ctx context.Context) error {
 
 // picked is an alert of a batch that something was picked from.
 type picked struct {
-	alert       Alert
+	text        []byte // is known to be an alert
 	observables []engine.Observable
 	matches     []Match
+}
+
+// alert reads what most alerts are not asked for.
+func (p *picked) alert() Alert {
+	a, _ := ParseAlert(p.text) // it was checked
+	return a
 }
 
 // lookUp picks from the alerts of a batch and looks up what was picked, all at once.
@@ -140,23 +147,24 @@ func (r *Resident) lookUp(ctx context.Context, w *work) error {
 	var todo []*picked
 	unreadable := w.alerts.Skipped
 	for _, text := range w.alerts.Text {
-		a, err := ParseAlert(text)
+		text, err := checkAlert(text)
 		if err != nil {
 			if unreadable++; unreadable == 1 {
-				w.way.Log.Warn("line is no alert and left out", "error", err.Error(), "bytes", len(text))
+				w.way.Log.Warn("line is no alert and left out", "error", err.Error())
 			}
 			continue
 		}
-		if r.Own(a.JSON) {
+		if r.Own(text) {
 			continue
 		}
-		observables, warning := w.way.Engine.Pick(a.JSON)
+		observables, warning := w.way.Engine.Pick(text)
 		if warning != nil {
+			a := (&picked{text: text}).alert()
 			w.way.Log.Warn("mappings failed on this alert", "alert_id", a.Source.AlertID, "errors", warning.Error())
 			w.way.Tell(ctx, a, &Trouble{Code: CodeMapping, Err: warning, Remedy: "mend the expression, see custom-misp explain"})
 		}
 		if len(observables) > 0 {
-			todo = append(todo, &picked{alert: a, observables: observables})
+			todo = append(todo, &picked{text: text, observables: observables})
 		}
 	}
 	r.Meter.Read(len(w.alerts.Text)+w.alerts.Skipped, unreadable)
@@ -166,8 +174,9 @@ func (r *Resident) lookUp(ctx context.Context, w *work) error {
 	for _, p := range todo {
 		r.Meter.Picked(p.observables, p.matches)
 		if len(p.matches) > 0 {
-			w.events = append(w.events, w.way.enrichments(p.alert, p.observables, p.matches)...)
-			w.found = append(w.found, sighted{p.alert, p.matches})
+			a := p.alert()
+			w.events = append(w.events, w.way.enrichments(a, p.observables, p.matches)...)
+			w.found = append(w.found, sighted{a, p.matches})
 		}
 	}
 	return nil
@@ -235,7 +244,7 @@ func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked, why 
 		return false
 	}
 	for _, p := range failed {
-		if err := d.hold(ctx, p.alert, why); err != nil {
+		if err := d.hold(ctx, p.alert(), why); err != nil {
 			return false
 		}
 		p.observables = nil
@@ -243,10 +252,10 @@ func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked, why 
 	return true
 }
 
-// finish sends the events of a batch and is done with it.
-func (r *Resident) finish(ctx context.Context, w *work) error {
+// finish sends the events of a batch and is done with it. soft is the context that ends first.
+func (r *Resident) finish(soft, ctx context.Context, w *work) error {
 	for _, e := range w.events {
-		if err := r.send(ctx, w.way, e); err != nil {
+		if err := r.send(soft, ctx, w.way, e); err != nil {
 			return err
 		}
 	}
@@ -254,11 +263,16 @@ func (r *Resident) finish(ctx context.Context, w *work) error {
 	return nil
 }
 
-// send waits until the queue takes an event.
-func (r *Resident) send(ctx context.Context, d *Durable, e Enrichment) error {
+// send waits until the queue takes an event. A try that begins when the program is to end is a short one.
+func (r *Resident) send(soft, ctx context.Context, d *Durable, e Enrichment) error {
 	pause := leastPause
 	for {
-		err := d.Sink.Send(ctx, e)
+		trying, cancel := ctx, context.CancelFunc(func() {})
+		if soft.Err() != nil {
+			trying, cancel = context.WithTimeout(ctx, lastTry)
+		}
+		err := d.Sink.Send(trying, e)
+		cancel()
 		if err == nil {
 			r.Meter.Sent(false)
 			return nil

@@ -67,6 +67,7 @@ func (f *Follower) endPacked(err error) (lines Lines, more bool, _ error) {
 			return lines, false, err
 		}
 		if plain != nil {
+			f.from, f.past = c, false
 			f.leave()
 			return lines, true, f.use(plain, c.Offset)
 		}
@@ -83,6 +84,7 @@ func (f *Follower) endPacked(err error) (lines Lines, more bool, _ error) {
 				return lines, false, readTrouble(err)
 			}
 			again.date = f.cur.date
+			f.from, f.past = c, false
 			f.leave()
 			return lines, true, f.use(again, f.offset)
 		}

@@ -19,7 +19,7 @@ const (
 	maxLine = enrich.MaxAlert
 	// A file that has nothing new is looked at again after minWait, and then less and less often.
 	minWait = 5 * time.Millisecond
-	maxWait = 20 * time.Millisecond
+	maxWait = 40 * time.Millisecond
 	// afresh is after how many waits the archive is looked through again although alerts.json is as it was.
 	afresh = 50
 	// A compressed file that ends too early is read again when it has been of one size for steady waits, and left when
@@ -52,8 +52,8 @@ type Follower struct {
 	leaving bool    // there is a later file: cur is read to its end, and then left
 
 	from   Checkpoint // while cur is nil: where to go on
-	past   bool       // from is the end of its file, which was left: go on with the next one
-	left   *source
+	past   bool       // from is the end of its file: go on with the next one
+	left   *source    // the file that was read before
 	closed bool
 
 	waits  int      // since something was read

@@ -1,6 +1,7 @@
 package wazuh_test
 
 import (
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -148,8 +149,12 @@ func (c *chance) restart() {
 }
 
 // TestFollowRandom has a site written to, rotated, compressed and restarted at random. Every line has to be seen
-// once, in order. A failure prints how to repeat it.
+// once, in order. A failure prints how to repeat it; -rapid.checks has it try longer.
 func TestFollowRandom(t *testing.T) {
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		_ = checks.Value.Set("20") // each is many writes to a disk
+		defer func() { _ = checks.Value.Set(checks.DefValue) }()
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "alerts")
 		if err != nil {

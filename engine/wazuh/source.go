@@ -185,7 +185,13 @@ func (s *source) unpack(buf []byte) ([]byte, error) {
 		}
 		return buf, err
 	}
-	n, err := s.gz.Read(room)
+	n := 0
+	var err error
+	for n < len(room) && err == nil {
+		var m int
+		m, err = s.gz.Read(room[n:])
+		n += m
+	}
 	s.pos += int64(n)
 	if n > 0 {
 		err = nil // it comes again

@@ -71,7 +71,7 @@ func benchMirror(b *testing.B, n int) *Mirror {
 		if err != nil {
 			b.Fatal(err)
 		}
-		w, err := openWriter(dir+"/misp", time.Now)
+		w, err := openWriter(dir+"/misp", time.Now, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -33,6 +32,7 @@ type Builder struct {
 	events      map[uuid.UUID]int // → number in places
 	places      []eventPlace
 	networks    map[string]bool
+	words       map[string]uint64
 	payload     []byte
 	record      []byte
 }
@@ -48,7 +48,7 @@ func newBuilder(dir string) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}}
+	b := &Builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}, words: map[string]uint64{}}
 	b.out = bufio.NewWriterSize(f, 1<<18)
 	return b, b.write([]byte(magic))
 }
@@ -82,7 +82,7 @@ func (b *Builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
 		return err
 	}
 	in.attributes++
-	b.payload = appendAttribute(b.payload[:0], id, in.at, a)
+	b.payload = appendAttribute(b.payload[:0], id, in.at, a, b.word)
 	at, err := b.put(recordAttribute, b.payload)
 	if err != nil {
 		return err
@@ -96,6 +96,20 @@ func (b *Builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
 		}
 	}
 	return nil
+}
+
+// maxWords bounds what is kept in memory for each segment: a list may have a category of its own for each value.
+const maxWords = 4096
+
+// word returns the number of a text that many attributes share, from 1 on; 0 if there are too many of them.
+func (b *Builder) word(text string) uint64 {
+	n, ok := b.words[text]
+	if !ok && len(b.words) < maxWords {
+		b.trailer.Words = append(b.trailer.Words, text)
+		n = uint64(len(b.trailer.Words))
+		b.words[text] = n
+	}
+	return n
 }
 
 // addEvent puts an event in, if it is not there yet, and returns its place.
@@ -143,7 +157,7 @@ func (b *Builder) finish(name string, now time.Time) error {
 	}
 	b.trailer.EventsAt = b.at
 	for _, p := range b.places {
-		if err := b.words(p.at, p.attributes); err != nil {
+		if err := b.pair(p.at, p.attributes); err != nil {
 			return err
 		}
 	}
@@ -152,8 +166,10 @@ func (b *Builder) finish(name string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	t = binary.LittleEndian.AppendUint32(t, uint32(len(t))) //nolint:gosec // a few hundred bytes, and the networks
-	if _, err := io.WriteString(b.out, string(t)+magic); err != nil {
+	sum := crc32.Checksum(t, crcTable)
+	t = binary.LittleEndian.AppendUint32(t, uint32(len(t))) //nolint:gosec // a few hundred bytes, the words and the networks
+	t = binary.LittleEndian.AppendUint32(t, sum)
+	if _, err := b.out.Write(append(t, magic...)); err != nil {
 		return err
 	}
 	err = cmp.Or(b.out.Flush(), b.file.Chmod(fileMode), b.file.Sync())
@@ -176,8 +192,8 @@ func (b *Builder) abort() {
 	_ = os.Remove(b.file.Name())
 }
 
-// words writes two numbers.
-func (b *Builder) words(first, second uint64) error {
+// pair writes two numbers.
+func (b *Builder) pair(first, second uint64) error {
 	b.payload = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b.payload[:0], first), second)
 	return b.write(b.payload)
 }
@@ -193,7 +209,7 @@ func (b *Builder) table(entries []entry) (tablePart, error) {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at)) })
 	part := tablePart{Entries: len(entries), Index: b.at, Bits: uint8(max(1, bits.Len(uint(len(entries)/4))))} //nolint:gosec // 31 at most
 	for _, e := range entries {
-		if err := b.words(e.hash, e.at); err != nil {
+		if err := b.pair(e.hash, e.at); err != nil {
 			return part, err
 		}
 	}

@@ -15,20 +15,24 @@ import (
 // when it grows, base and changes become a new base.
 type Changes struct {
 	set        *snapshot
-	known      map[uuid.UUID]event // events of the set as it was
-	attributes map[uuid.UUID]*stored
+	known      map[uuid.UUID]event   // events of the set as it was
+	attributes map[uuid.UUID]*stored // nil for one that is no more
 	events     map[uuid.UUID]event
+	in         map[uuid.UUID][]uuid.UUID // event → attributes that are, or were, among the changes in it
 	dirty      bool
 }
 
 // changesOf begins with what is there.
 func changesOf(s *snapshot) *Changes {
-	c := &Changes{set: s, known: s.events(), attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}}
+	c := &Changes{
+		set: s, known: s.events(),
+		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID][]uuid.UUID{},
+	}
 	if s.changes == nil {
 		return c
 	}
 	for id, in := range s.changes.each() {
-		c.attributes[id] = &in
+		c.hold(id, in)
 	}
 	for at := uint64(len(magic)); ; {
 		kind, cursor, next := s.changes.record(at)
@@ -46,6 +50,11 @@ func changesOf(s *snapshot) *Changes {
 		}
 	}
 	return c
+}
+
+func (c *Changes) hold(id uuid.UUID, a stored) {
+	c.attributes[id] = &a
+	c.in[a.event.uuid] = append(c.in[a.event.uuid], id)
 }
 
 // current returns an attribute as the set and the changes have it now; nil for none.
@@ -68,20 +77,20 @@ func (c *Changes) current(id uuid.UUID) *stored {
 }
 
 // Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
-// if the set had it with another.
+// if the set had it with another; but what it says of its event is news in any case.
 func (c *Changes) Put(a enrich.Attribute) {
 	id := identify(a.UUID)
+	c.UpdateEvent(a.Event)
 	if len(engine.Indicators(a.Type, a.Value)) == 0 {
 		c.Remove(a.UUID)
 		return
 	}
-	c.UpdateEvent(a.Event)
-	now := &stored{a, event{Event: a.Event, uuid: identify(a.Event.UUID)}}
+	now := stored{a, event{Event: a.Event, uuid: identify(a.Event.UUID)}}
 	was := c.current(id)
 	if was != nil && sameAttribute(was.attribute, a) && was.event.uuid == now.event.uuid {
 		return
 	}
-	c.attributes[id] = now
+	c.hold(id, now)
 	c.dirty = true
 }
 
@@ -151,16 +160,21 @@ func (c *Changes) ReplaceEvent(e enrich.Event, version string, attributes []enri
 		if len(engine.Indicators(a.Type, a.Value)) == 0 {
 			continue
 		}
-		c.attributes[identify(a.UUID)] = &stored{a, now}
+		c.hold(identify(a.UUID), stored{a, now})
 	}
 }
 
 func (c *Changes) dropEvent(id uuid.UUID, now event) {
-	for attribute, in := range c.attributes {
-		if in != nil && in.event.uuid == id {
-			delete(c.attributes, attribute)
+	for _, attribute := range c.in[id] {
+		if in := c.attributes[attribute]; in == nil || in.event.uuid != id {
+			continue
+		}
+		delete(c.attributes, attribute)
+		if a, _ := c.set.base.find(attribute); a != nil && identify(a.Event.UUID) != id {
+			c.attributes[attribute] = nil // it had moved here from another event, where the base still has it
 		}
 	}
+	delete(c.in, id)
 	c.events[id] = now
 	c.dirty = true
 }
@@ -174,6 +188,11 @@ func (c *Changes) total() (attributes, events int) {
 		if c.drops(e.uuid) {
 			attributes -= e.attributes
 			delete(named, e.uuid)
+		}
+	}
+	for id, e := range c.events {
+		if e.change != eventRemoved {
+			named[id] = true
 		}
 	}
 	for id, in := range c.attributes {

@@ -38,9 +38,9 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	if !full && w.state.Failure == "" {
 		tag = w.state.Tag
 	}
-	data, tag, err := f.from.read(ctx, manifestFile, tag, maxManifest)
+	data, tag, err := f.from.read(ctx, manifestFile, tag, testOnlyMaxManifest)
 	if errors.Is(err, errSame) {
-		return w.apply(changesOf(w.set), y.done(began, func(*State) {}))
+		return w.keep(y.done(began, func(*State) {}))
 	}
 	if err != nil {
 		return err
@@ -75,7 +75,11 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	for id := range known {
 		c.RemoveEvent(id)
 	}
-	if err := r.each(ctx, changed, c.ReplaceEvent); err != nil {
+	err = r.each(ctx, changed, func(e enrich.Event, version string, attributes []enrich.Attribute) error {
+		c.ReplaceEvent(e, version, attributes)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return w.apply(c, done)
@@ -93,27 +97,20 @@ type feedReader struct {
 
 func (r *feedReader) all(ctx context.Context, b *Builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
-	var failed error
-	err := r.each(ctx, ids, func(e enrich.Event, version string, attributes []enrich.Attribute) {
-		if failed != nil {
-			return
-		}
-		if _, failed = b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); failed != nil {
-			return
+	return r.each(ctx, ids, func(e enrich.Event, version string, attributes []enrich.Attribute) error {
+		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
+			return err
 		}
 		for _, a := range attributes {
-			if failed = b.Add(a, version); failed != nil {
-				return
+			if err := b.Add(a, version); err != nil {
+				return err
 			}
 		}
+		return nil
 	})
-	if err == nil {
-		err = failed
-	}
-	return err
 }
 
-func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Event, version string, attributes []enrich.Attribute)) error {
+func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Event, version string, attributes []enrich.Attribute) error) error {
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -132,7 +129,9 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Ev
 		if len(attributes) > 0 {
 			e = attributes[0].Event
 		}
-		do(e, r.manifest[id], attributes)
+		if err := do(e, r.manifest[id], attributes); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -142,11 +141,12 @@ type errBroken struct{ error }
 
 func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, error) {
 	name := id + ".json"
-	data, _, err := r.feed.from.read(ctx, name, "", maxEvent)
-	if err != nil {
-		if _, absent := errors.AsType[errAbsent](err); absent {
-			return nil, errBroken{err}
-		}
+	data, _, err := r.feed.from.read(ctx, name, "", testOnlyMaxEvent)
+	_, absent := errors.AsType[errAbsent](err)
+	switch {
+	case absent || errors.Is(err, errLong):
+		return nil, errBroken{err}
+	case err != nil:
 		return nil, err
 	}
 	attributes, err := misp.DecodeEvent(data)
@@ -154,9 +154,13 @@ func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, 
 		return nil, errBroken{r.feed.from.trouble(name, err, "tell the owner of the feed")}
 	}
 	for i := range attributes {
-		attributes[i].Event.UUID = id // by which the manifest knows it
-		if attributes[i].Event.ID == "" || strings.EqualFold(attributes[i].Event.ID, attributes[i].Event.UUID) {
-			attributes[i].Event.ID = id
+		a := &attributes[i]
+		if a.UUID == "" {
+			a.UUID = identify(strings.Join([]string{id, string(a.Type), a.Value}, "\x00")).String()
+		}
+		a.Event.UUID = id // by which the manifest knows it
+		if a.Event.ID == "" || strings.EqualFold(a.Event.ID, id) {
+			a.Event.ID = id
 		}
 	}
 	return attributes, nil

@@ -44,7 +44,11 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	r, tag, err := l.from.open(ctx, "", tag)
 	if errors.Is(err, errSame) {
-		return w.apply(changesOf(w.set), y.done(began, func(*State) {}))
+		return w.keep(y.done(began, func(s *State) {
+			if before := w.state; before.FailedAt.Equal(before.FullAt) {
+				s.FailedAt, s.Failure = before.FailedAt, before.Failure // its useless lines are still there
+			}
+		}))
 	}
 	if err != nil {
 		return err
@@ -55,12 +59,12 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}}
 	p.event.ID = p.event.UUID
 	return w.replace(func(b *Builder) error {
-		bounded := &io.LimitedReader{R: r, N: maxList}
+		bounded := &io.LimitedReader{R: r, N: testOnlyMaxList + 1}
 		if err := p.read(ctx, bounded, func(a enrich.Attribute) error { return b.Add(a, "") }); err != nil {
 			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
 		}
 		if bounded.N <= 0 {
-			return l.from.trouble("", fmt.Errorf("longer than %d bytes", maxList), "split it")
+			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, testOnlyMaxList), "split it")
 		}
 		if b.trailer.Attributes == 0 && p.useless > 0 {
 			return l.from.trouble("", fmt.Errorf("none of %d lines holds an indicator, the first is line %d", p.useless, p.firstUseless),
@@ -88,8 +92,12 @@ var listColumns = []string{
 	"value", "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags", "attribute_tag", "timestamp", "date",
 }
 
+// maxRow bounds a row of a list, in bytes: a quote that is not closed would make one of all that follows.
+const maxRow = 1 << 20
+
 func (p *listReader) read(ctx context.Context, r io.Reader, do func(enrich.Attribute) error) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+	row := &io.LimitedReader{R: r, N: maxRow}
+	in := bufio.NewReaderSize(row, 64<<10)
 	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		_, _ = in.Discard(len(mark)) // it was peeked
 	}
@@ -100,22 +108,25 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(enrich.Attri
 	c.LazyQuotes = true
 	c.TrimLeadingSpace = true
 	c.ReuseRecord = true
-	for {
+	for line := 0; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row, err := c.Read()
-		if errors.Is(err, io.EOF) {
+		row.N = maxRow
+		fields, err := c.Read()
+		switch {
+		case row.N <= 0:
+			return fmt.Errorf("what follows line %d does not end within %d bytes; is there a quote that is not closed", line, maxRow)
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
-		if p.columns == nil && p.header(row) {
+		line, _ = c.FieldPos(0)
+		if p.columns == nil && p.header(fields) {
 			continue
 		}
-		line, _ := c.FieldPos(0)
-		a, ok := p.attribute(row)
+		a, ok := p.attribute(fields)
 		if !ok {
 			if p.useless++; p.firstUseless == 0 {
 				p.firstUseless = line

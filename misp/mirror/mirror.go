@@ -40,12 +40,12 @@ type Mirror struct {
 	sets       atomic.Pointer[[]*set]
 }
 
-// set is a snapshot under the name of its origin, and when its state was written.
+// set is a snapshot under the name of its origin.
 type set struct {
 	name     string
-	snapshot *snapshot // nil if there is none yet
-	written  time.Time
-	err      error // why there is none
+	snapshot *snapshot   // nil if there is none yet
+	state    fs.FileInfo // the file with the state of the snapshot; nil if it is to be opened anew
+	err      error       // why there is none, or no newer one
 }
 
 // Open opens the sets of origins below a directory. One that was never synced, or is damaged, counts as empty; see
@@ -87,22 +87,21 @@ func (m *Mirror) refresh(name string, old *set) *set {
 		}
 		return &set{name: name, err: ErrNever}
 	}
-	if old != nil && old.written.Equal(st.ModTime()) {
+	// A sync may write two states within one tick of the file system's clock; they are two files all the same.
+	if old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()) {
 		return old
 	}
-	s := &set{name: name, written: st.ModTime()}
-	if old != nil && old.snapshot != nil {
-		// Often only the time of the sync is new.
-		if state, err := loadState(dir); err == nil && state.Base == old.snapshot.state.Base && state.Changes == old.snapshot.state.Changes {
-			same := *old.snapshot
-			same.state = state
-			s.snapshot = &same
-			return s
-		}
+	s := &set{name: name, state: st}
+	var have *snapshot
+	if old != nil {
+		have = old.snapshot
 	}
-	s.snapshot, s.err = openSnapshot(dir, true)
-	if s.err != nil && old != nil {
-		s.snapshot = old.snapshot // better than nothing
+	s.snapshot, s.err = openSnapshot(dir, have)
+	if s.err != nil {
+		s.snapshot = have // better than nothing
+		if !errors.Is(s.err, errDamaged) && !errors.Is(s.err, ErrNever) {
+			s.state = nil // may pass: too many open files, too little memory
+		}
 	}
 	return s
 }
@@ -179,19 +178,23 @@ func (m *Mirror) States() []State {
 // Usable returns nil if there is something to look up in: the set of MISP, if that is among the origins, else of any.
 // A feed that has never been read does not keep the others from being used. The error is an [enrich.Trouble].
 func (m *Mirror) Usable() error {
-	var first *set
+	var absent *set
+	some := false
 	for _, s := range *m.sets.Load() {
-		if s.snapshot != nil && (first == nil || first.name != ServerName) {
-			return nil
+		switch {
+		case s.snapshot != nil:
+			some = true
+		case absent == nil || s.name == ServerName:
+			absent = s
 		}
-		if first == nil {
-			first = s
-		}
+	}
+	if some && (absent == nil || absent.name != ServerName) {
+		return nil
 	}
 	err := ErrNever
 	name := "any origin"
-	if first != nil {
-		name, err = first.name, first.err
+	if absent != nil {
+		name, err = absent.name, absent.err
 		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" {
 			err = errors.New(state.Failure)
 		}

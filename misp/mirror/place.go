@@ -18,12 +18,17 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-const (
-	maxManifest = 64 << 20 // bytes
-	maxEvent    = 256 << 20
-	maxList     = 1 << 30
-	feedTimeout = 5 * time.Minute // for one file
+// Limits, in bytes; variables for tests alone.
+var (
+	testOnlyMaxManifest int64 = 64 << 20
+	testOnlyMaxEvent    int64 = 256 << 20
+	testOnlyMaxList     int64 = 1 << 30
 )
+
+const feedTimeout = 5 * time.Minute // for one file
+
+// errLong is a file that is longer than any that makes sense.
+var errLong = errors.New("too long")
 
 // errSame is a file that is as it was when its tag was taken.
 var errSame = errors.New("not modified")
@@ -45,8 +50,21 @@ func newPlace(at, userAgent string) place {
 	p.http.RetryMax = 3
 	p.http.HTTPClient.Timeout = feedTimeout
 	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	p.http.HTTPClient.CheckRedirect = follow
 	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
 	return p
+}
+
+// follow says whether to go where a server sends us.
+func follow(r *http.Request, via []*http.Request) error {
+	r.Header.Del("Referer") // it would tell another server a key that stands in the address
+	switch {
+	case len(via) >= 10:
+		return errors.New("stopped after 10 redirects")
+	case via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
+		return errors.New("sent us on to an address without TLS")
+	}
+	return nil
 }
 
 // IsURL reports whether a place is an address, and not a path.
@@ -56,9 +74,13 @@ func IsURL(at string) bool {
 
 // shown is the place as it may be written down: without a password, and without a query, where keys stand.
 func (p place) shown() string {
-	u, err := url.Parse(p.at)
-	if p.http == nil || err != nil {
+	if p.http == nil {
 		return p.at
+	}
+	u, err := url.Parse(p.at)
+	if err != nil {
+		scheme, _, _ := strings.Cut(p.at, "://")
+		return scheme + "://…" // nobody knows what of it is a key
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
@@ -90,7 +112,7 @@ func (p place) open(ctx context.Context, file, tag string) (content io.ReadClose
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
 	if err != nil {
-		return nil, "", err
+		return nil, "", p.trouble(file, errors.New("no valid address"), "is the address right?")
 	}
 	if tag != "" {
 		req.Header.Set("If-None-Match", tag)
@@ -143,7 +165,7 @@ func (p place) read(ctx context.Context, file, tag string, most int64) (data []b
 	defer r.Close() //nolint:errcheck // only read
 	data, err = io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("longer than %d bytes", most)
+		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is it what it should be?")
 	}
 	if err != nil {
 		return nil, "", p.trouble(file, err, "download it again")

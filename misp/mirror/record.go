@@ -87,8 +87,9 @@ func appendEvent(to []byte, e event) []byte {
 	return appendTexts(to, e.Tags)
 }
 
-// appendAttribute writes an attribute of the event at a position. Tags that it has from the event stand there.
-func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute) []byte {
+// appendAttribute writes an attribute of the event at a position. Tags that it has from the event stand there. word
+// returns the number of a text that many attributes share; 0 for one that has none, and is written out.
+func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute, word func(string) uint64) []byte {
 	to = append(to, id[:]...)
 	to = binary.AppendUvarint(to, at)
 	to = appendFlag(to, a.ToIDs)
@@ -97,7 +98,18 @@ func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute) []b
 		seconds = a.Timestamp.Unix()
 	}
 	to = binary.AppendVarint(to, seconds)
-	to = appendText(to, a.ID, a.UUID, string(a.Type), a.Category, a.Value, a.Comment, a.FirstSeen, a.LastSeen)
+	for _, shared := range []string{string(a.Type), a.Category} {
+		n := word(shared)
+		to = binary.AppendUvarint(to, n)
+		if n == 0 {
+			to = appendText(to, shared)
+		}
+	}
+	text := a.UUID
+	if text == id.String() {
+		text = ""
+	}
+	to = appendText(to, a.ID, text, a.Value, a.Comment, a.FirstSeen, a.LastSeen)
 	to = appendTexts(to, ownTags(a))
 	return appendTexts(to, a.Warninglists)
 }
@@ -176,25 +188,41 @@ func (c *cursor) texts() []string {
 	return list
 }
 
+// word reads a text that many attributes share.
+func (c *cursor) word(words []string) string {
+	n := c.number()
+	switch {
+	case n == 0:
+		return c.text()
+	case n > uint64(len(words)):
+		c.broken = true
+		return ""
+	}
+	return words[n-1]
+}
+
 func (c *cursor) event() event {
 	e := event{uuid: c.id(), change: eventChange(c.byte())}
 	e.Published = c.byte() == 1
-	e.ThreatLevel = enrich.ThreatLevel(c.number() & 0xff)
-	e.Analysis = enrich.Analysis(c.number() & 0xff)
+	e.ThreatLevel = enrich.ThreatLevel(c.number() & 0xffff)
+	e.Analysis = enrich.Analysis(c.number() & 0xffff)
 	e.ID, e.UUID, e.Info, e.Org, e.OrgUUID, e.Date, e.version = c.text(), c.text(), c.text(), c.text(), c.text(), c.text(), c.text()
 	e.Tags = c.texts()
 	return e
 }
 
 // attribute reads an attribute without its event, and where that stands.
-func (c *cursor) attribute() (id uuid.UUID, at uint64, a enrich.Attribute) {
+func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a enrich.Attribute) {
 	id, at = c.id(), c.number()
 	a.ToIDs = c.byte() == 1
 	if seconds := c.signed(); seconds != 0 {
 		a.Timestamp = time.Unix(seconds, 0).UTC()
 	}
-	a.ID, a.UUID, a.Type = c.text(), c.text(), engine.Type(c.text())
-	a.Category, a.Value, a.Comment, a.FirstSeen, a.LastSeen = c.text(), c.text(), c.text(), c.text(), c.text()
+	a.Type, a.Category = engine.Type(c.word(words)), c.word(words)
+	if a.ID, a.UUID = c.text(), c.text(); a.UUID == "" {
+		a.UUID = id.String()
+	}
+	a.Value, a.Comment, a.FirstSeen, a.LastSeen = c.text(), c.text(), c.text(), c.text()
 	a.Tags, a.Warninglists = c.texts(), c.texts()
 	return id, at, a
 }

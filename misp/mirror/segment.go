@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"iter"
 	"net/netip"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,8 +23,8 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// A segment is an immutable file of attributes, sorted for looking up, that is mapped into memory: any number of
-// processes read it at the same time, without locks and without reading it in. It is laid out as
+// A segment is an immutable file of attributes, sorted for looking up: any number of processes read it at the same
+// time, without locks and without reading it in. It is mapped into memory, and laid out as
 //
 //	magic      8 bytes
 //	records    events and attributes, see record.go
@@ -29,13 +32,16 @@ import (
 //	events     the place of each event's record, and how many attributes it has, 8 bytes each
 //	trailer    JSON, see below
 //	length     of the trailer, 4 bytes
+//	sum        of the trailer, CRC-32C, 4 bytes
 //	magic      8 bytes
 //
 // All numbers are little endian. A table has an entry of 16 bytes for each key, its hash and the place of the record,
 // sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
 // a look-up reads one word of the directory and a handful of entries, whatever the size.
 type segment struct {
-	data        []byte
+	data        []byte   // mapped
+	recent      sync.Map // place → event, of events that were read; recentEvents at most
+	recents     atomic.Int32
 	trailer     trailer
 	byIndicator table
 	byUUID      table
@@ -44,8 +50,9 @@ type segment struct {
 }
 
 const (
-	magic     = "cmispm01"
+	magic     = "cmispm02"
 	entrySize = 16
+	tailSize  = 8 + len(magic) // what follows the trailer
 )
 
 // trailer describes a segment.
@@ -59,7 +66,9 @@ type trailer struct {
 	ByUUID      tablePart `json:"by_uuid"`
 	EventsAt    int64     `json:"events_at"`
 	Networks    []string  `json:"networks,omitempty"`
-	Sum         uint32    `json:"sum"` // CRC-32C of all that stands before the trailer
+	// Words are the types and categories of attributes, which stand in these by their number.
+	Words []string `json:"words,omitempty"`
+	Sum   uint32   `json:"sum"` // CRC-32C of all that stands before the trailer
 }
 
 // tablePart says where a table stands.
@@ -120,37 +129,65 @@ func openSegment(name string, check bool) (*segment, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read; the mapping stays
-	st, err := f.Stat()
+	s, err := mapSegment(f)
+	if err == nil {
+		err = s.parse()
+	}
+	if err == nil && check {
+		err = s.compareSum(f)
+	}
 	if err != nil {
-		return nil, err
-	}
-	size := st.Size()
-	if size < int64(2*len(magic)+4) || size != int64(int(size)) {
-		return nil, fmt.Errorf("%s: %w: %d bytes", name, errDamaged, size)
-	}
-	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("%s: map into memory: %w", name, err)
-	}
-	s := &segment{data: data}
-	runtime.AddCleanup(s, func(mapped []byte) { _ = syscall.Munmap(mapped) }, data)
-	if err := s.parse(check); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
 }
 
-func (s *segment) parse(check bool) error {
+func mapSegment(f *os.File) (*segment, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := st.Size()
+	if size < int64(len(magic)+tailSize) || size != int64(int(size)) {
+		return nil, fmt.Errorf("%w: %d bytes", errDamaged, size)
+	}
+	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map into memory: %w", err)
+	}
+	s := &segment{data: data}
+	runtime.AddCleanup(s, func(mapped []byte) { _ = syscall.Munmap(mapped) }, data)
+	return s, nil
+}
+
+// compareSum reads the whole file, past the mapping: pages of that would stay with the process.
+func (s *segment) compareSum(f io.ReaderAt) error {
+	sum := crc32.New(crcTable)
+	end := len(s.data) - tailSize
+	end -= int(binary.LittleEndian.Uint32(s.data[end:]))
+	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, int64(end))); err != nil {
+		return err
+	}
+	if sum.Sum32() != s.trailer.Sum {
+		return fmt.Errorf("%w: the sum is another", errDamaged)
+	}
+	return nil
+}
+
+func (s *segment) parse() error {
 	n := len(s.data)
 	if string(s.data[:len(magic)]) != magic || string(s.data[n-len(magic):]) != magic {
 		return fmt.Errorf("%w: not a segment of a mirror, or of another version", errDamaged)
 	}
-	end := n - len(magic) - 4
+	end := n - tailSize
 	length := int(binary.LittleEndian.Uint32(s.data[end:]))
 	if length > end-len(magic) {
 		return fmt.Errorf("%w: the trailer is too long", errDamaged)
 	}
 	start := end - length
+	if crc32.Checksum(s.data[start:end], crcTable) != binary.LittleEndian.Uint32(s.data[end+4:]) {
+		return fmt.Errorf("%w: the sum of the trailer is another", errDamaged)
+	}
 	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
 		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
 	}
@@ -162,11 +199,8 @@ func (s *segment) parse(check bool) error {
 	if s.byUUID, err = s.table(t.ByUUID, start); err != nil {
 		return err
 	}
-	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || !within(t.EventsAt, entrySize*int64(t.Events), start) {
+	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || t.Events > start || !within(t.EventsAt, entrySize*int64(t.Events), start) {
 		return fmt.Errorf("%w: parts lie outside", errDamaged)
-	}
-	if check && crc32.Checksum(s.data[:start], crcTable) != t.Sum {
-		return fmt.Errorf("%w: the sum is another", errDamaged)
 	}
 	for _, text := range t.Networks {
 		if p, err := netip.ParsePrefix(text); err == nil {
@@ -185,7 +219,7 @@ func (s *segment) table(p tablePart, end int) (table, error) {
 		return table{}, nil
 	}
 	directory := 4 * (int64(1)<<min(p.Bits, 40) + 1)
-	if p.Entries < 0 || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
+	if p.Entries < 0 || p.Entries > end || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
 		return table{}, fmt.Errorf("%w: a table lies outside", errDamaged)
 	}
 	return table{p.Bits, s.data[p.Index : p.Index+int64(p.Entries)*entrySize], s.data[p.Directory : p.Directory+directory]}, nil
@@ -206,13 +240,23 @@ func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
 }
 
+// recentEvents is how many events are remembered: hits tend to be of few.
+const recentEvents = 4096
+
 // event reads the event at a place.
 func (s *segment) event(at uint64) (event, bool) {
+	if e, ok := s.recent.Load(at); ok {
+		return e.(event), true
+	}
 	kind, c, _ := s.record(at)
 	if kind != recordEvent {
 		return event{}, false
 	}
 	e := c.event()
+	if !c.broken && s.recents.Load() < recentEvents {
+		s.recents.Add(1)
+		s.recent.Store(at, e)
+	}
 	return e, !c.broken
 }
 
@@ -242,7 +286,7 @@ func (s *segment) find(id uuid.UUID) (a *enrich.Attribute, known bool) {
 				return nil, true
 			}
 		case recordAttribute:
-			found, in, attribute := c.attribute()
+			found, in, attribute := c.attribute(s.trailer.Words)
 			if e, ok := s.event(in); ok && !c.broken && found == id {
 				attribute = of(attribute, e.Event)
 				return &attribute, true
@@ -268,7 +312,7 @@ func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 			if kind != recordAttribute {
 				continue
 			}
-			id, eventAt, a := c.attribute()
+			id, eventAt, a := c.attribute(s.trailer.Words)
 			if eventAt != inAt {
 				in, _ = s.event(eventAt)
 				inAt = eventAt

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,11 +34,19 @@ func (s *Server) describe() (Kind, string) { return KindMISP, newPlace(s.URL, ""
 
 func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.Now()
-	if full || w.set == nil || w.state.Watermark.IsZero() || began.Sub(w.state.FullAt) >= y.Full {
+	if full || w.set == nil || w.state.Watermark.IsZero() || due(began, w.state.FullAt, y.Full) {
 		return s.walk(ctx, w, y, began)
 	}
-	return s.poll(ctx, w, y, began)
+	err := s.poll(ctx, w, y, began)
+	if errors.Is(err, errBlind) {
+		y.Log.Info("MISP is walked as a whole", "because", err.Error())
+		return s.walk(ctx, w, y, began)
+	}
+	return err
 }
+
+// errBlind is something that a poll would go past, so that only a walk helps.
+var errBlind = errors.New("a poll does not see all that is new")
 
 const walks = 3 // over MISP, to find one during which nothing was taken away
 
@@ -90,7 +99,7 @@ var errMoved = errors.New("events were deleted during the walk")
 // watermark returns the clock of MISP, or ours if MISP does not tell it.
 func watermark(clock, ours time.Time) time.Time {
 	if clock.IsZero() {
-		return ours.UTC()
+		return ours.UTC().Truncate(time.Second) // as MISP's
 	}
 	return clock.UTC()
 }
@@ -133,9 +142,13 @@ func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time
 		if clock.IsZero() {
 			clock = at
 		}
+		if !at.IsZero() && at.Before(since) {
+			// What has happened since then bears times that were asked for already.
+			return fmt.Errorf("%w: MISP's clock was set back, from %s or later to %s", errBlind, since.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+		}
 	}
 	reconciled := w.state.Reconciled
-	if began.Sub(reconciled) >= y.Reconcile {
+	if due(began, reconciled, y.Reconcile) {
 		if err := s.reconcile(ctx, c); err != nil {
 			return err
 		}
@@ -167,7 +180,12 @@ func (s *Server) reconcile(ctx context.Context, c *Changes) error {
 		list = again
 	}
 	for _, e := range list {
-		c.setPublished(identify(e.UUID), e.Published)
+		id := identify(e.UUID)
+		if c.events[id].change == eventRemoved {
+			// The user of the key may see it again; its attributes are as old as they were.
+			return fmt.Errorf("%w: event %s is back", errBlind, e.ID)
+		}
+		c.setPublished(id, e.Published)
 	}
 	return nil
 }

@@ -104,44 +104,65 @@ type snapshot struct {
 
 // openSnapshot opens the files of a set. A writer may remove them while that is done, having put others in their
 // place; then it is done again.
-func openSnapshot(dir string, check bool) (*snapshot, error) {
+func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 	for try := 0; ; try++ {
 		state, err := loadState(dir)
 		if err != nil {
 			return nil, err
 		}
-		s, err := state.open(dir, check)
+		s, err := state.open(dir, have)
 		if err == nil || try >= 10 || !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 	}
 }
 
-func (s State) open(dir string, check bool) (*snapshot, error) {
+// open opens the files of a set, and compares them with their sums; but what an earlier snapshot of it has open is taken
+// from there, as files are never changed: a base of many megabytes is read when it is new, and not at each sync.
+func (s State) open(dir string, have *snapshot) (*snapshot, error) {
 	if s.Base == "" {
 		return nil, ErrNever
 	}
-	base, err := openSegment(filepath.Join(dir, s.Base), check)
-	if err != nil {
-		return nil, err
+	snap := &snapshot{state: s, networks: &bart.Lite{}}
+	var err error
+	switch {
+	case have == nil || !have.state.sameBase(s):
+		if snap.base, err = openSegment(filepath.Join(dir, s.Base), true); err != nil {
+			return nil, err
+		}
+	case have.state.Changes == s.Changes: // often only the time of the sync is new
+		same := *have
+		same.state = s
+		return &same, nil
+	default:
+		snap.base = have.base
 	}
-	snap := &snapshot{state: s, base: base, networks: &bart.Lite{}}
 	if s.Changes != "" {
-		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), check); err != nil {
+		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), true); err != nil {
 			return nil, err
 		}
 		snap.changes.changes = map[uuid.UUID]event{}
 		for e := range snap.changes.events() {
 			snap.changes.changes[e.uuid] = e
 		}
-		for _, n := range snap.changes.networks {
-			snap.networks.Insert(n)
+		snap.insert(snap.changes.networks)
+	}
+	snap.insert(snap.base.networks)
+	return snap, nil
+}
+
+// sameBase reports whether two states have the same base. The name alone does not tell: it comes again when somebody
+// removes the directory.
+func (s State) sameBase(t State) bool { return s.Base == t.Base && s.FullAt.Equal(t.FullAt) }
+
+// insert adds networks to those that addresses are looked for in, but for those so wide that they say nothing of an
+// address: [engine.Observable.Related] has MISP not asked for them either.
+func (s *snapshot) insert(networks []netip.Prefix) {
+	for _, n := range networks {
+		if n.Bits() >= 16 || n.Bits() >= 8 && n.Addr().Is4() {
+			s.networks.Insert(n)
 		}
 	}
-	for _, n := range base.networks {
-		snap.networks.Insert(n)
-	}
-	return snap, nil
 }
 
 // around yields the networks of the set that an address is in.
@@ -179,7 +200,7 @@ func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, enrich.At
 	if kind != recordAttribute {
 		return uuid.UUID{}, enrich.Attribute{}, false
 	}
-	id, in, a := c.attribute()
+	id, in, a := c.attribute(s.trailer.Words)
 	if c.broken {
 		return id, a, false
 	}

@@ -1,12 +1,12 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -25,7 +25,7 @@ type Origin interface {
 type Syncer struct {
 	// Dir is the directory of all sets.
 	Dir string
-	// Full is how often an origin is walked as a whole, which is what finds attributes that were deleted for good.
+	// Full is how often a MISP server is walked as a whole, which is what finds attributes that were deleted for good.
 	Full time.Duration
 	// Reconcile is how often the events are compared with MISP's own list of them.
 	Reconcile time.Duration
@@ -33,6 +33,8 @@ type Syncer struct {
 	Overlap time.Duration
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	sets sync.Map // directory → *snapshot that was compared with its sums, so that the next sync need not
 }
 
 // Times that a Syncer is usually given.
@@ -45,11 +47,17 @@ const (
 // Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is what it was, and
 // its state tells the failure. ErrBusy if another process is at it.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
-	w, err := openWriter(filepath.Join(y.Dir, o.Name()), y.Now)
+	dir := filepath.Join(y.Dir, o.Name())
+	known, _ := y.sets.Load(dir)
+	have, _ := known.(*snapshot)
+	w, err := openWriter(dir, y.Now, have)
 	if err != nil {
 		return State{}, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
 	defer w.close() //nolint:errcheck // the lock ends with the file
+	if w.damage != nil {
+		y.Log.Warn("mirror is damaged; making it anew", "origin", o.Name(), "error", w.damage.Error())
+	}
 	before := w.state
 	w.state.Origin = o.Name()
 	kind, where := o.describe()
@@ -59,9 +67,14 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	w.state.Kind, w.state.Place = kind, where
 	began := y.Now()
 	err = o.sync(ctx, w, y, full)
+	y.sets.Store(dir, w.set)
 	if err != nil {
+		if w.state.Base != "" && w.state.Base == before.Base {
+			// It is still a copy of what it was: the next sync must not take it for one of another place.
+			w.state.Kind, w.state.Place = before.Kind, before.Place
+		}
 		if ctx.Err() == nil {
-			err = cmp.Or(errors.Join(err, w.failed(err)), err)
+			err = errors.Join(err, w.failed(err))
 		}
 		return w.state, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
@@ -72,6 +85,13 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 
 // ErrBusy is another process that is syncing the set.
 var ErrBusy = errBusy
+
+// due reports whether something is to be done again. If our clock was set back, it is: nobody knows how long ago the
+// last time was.
+func due(now, last time.Time, every time.Duration) bool {
+	ago := now.Sub(last)
+	return ago >= every || ago < 0
+}
 
 // done returns the change of a state by a sync that succeeded.
 func (y *Syncer) done(began time.Time, more func(*State)) func(*State) {

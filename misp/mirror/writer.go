@@ -1,9 +1,9 @@
 package mirror
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,25 +13,26 @@ import (
 	"github.com/google/uuid"
 )
 
-// leastBase is how many changes are kept beside a base of whatever size, before a new base is made of both.
-const leastBase = 20_000
+// testOnlyLeastBase is how many changes are kept beside a base of whatever size, before a new base is made of both.
+var testOnlyLeastBase = 20_000
 
 // A writer is the one process, and the one part of it, that changes a set. Readers never wait for it, and see what it
 // has done when it is complete.
 type writer struct {
-	dir   string
-	lock  *os.File
-	state State
-	set   *snapshot // nil until there is a base
-	now   func() time.Time
+	dir    string
+	lock   *os.File
+	state  State
+	set    *snapshot // nil until there is a base
+	now    func() time.Time
+	damage error // why the set that was there is of no use
 }
 
 // errBusy is another process at work on a set.
 var errBusy = errors.New("another process is syncing it")
 
 // openWriter takes the lock of a set, errBusy if another has it, and clears away what one that was killed left
-// behind.
-func openWriter(dir string, now func() time.Time) (*writer, error) {
+// behind. have is what this process had open of the set; nil for nothing.
+func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
@@ -48,31 +49,24 @@ func openWriter(dir string, now func() time.Time) (*writer, error) {
 	}
 	w := &writer{dir: dir, lock: lock, now: now}
 	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
-		return nil, cmp.Or(err, lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	w.clear()
-	if err := w.reopen(); err != nil {
-		// What cannot be read is as good as never written: the next sync is a complete one.
-		w.set, w.state.Base, w.state.Changes = nil, "", ""
+	w.set, err = w.state.open(dir, have)
+	switch {
+	case err == nil || errors.Is(err, ErrNever):
+	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
+		// As good as never written: the next sync is a complete one.
+		w.damage = err
+		w.state.Base, w.state.Changes = "", ""
 		w.state.Watermark, w.state.Tag = time.Time{}, ""
+	default: // it may be whole: too little memory, too many open files
+		return nil, errors.Join(err, lock.Close())
 	}
 	return w, nil
 }
 
 func (w *writer) close() error { return w.lock.Close() }
-
-func (w *writer) reopen() error {
-	w.set = nil
-	if w.state.Base == "" {
-		return nil
-	}
-	set, err := w.state.open(w.dir, false)
-	if err != nil {
-		return err
-	}
-	w.set = set
-	return nil
-}
 
 // clear removes files that are not part of the set.
 func (w *writer) clear() {
@@ -115,32 +109,36 @@ func (w *writer) replace(fill func(*Builder) error, change func(*State)) error {
 	}
 	state := w.state
 	state.Base, state.Changes = name, ""
-	state.Attributes, state.Events, state.Networks = b.trailer.Attributes, b.trailer.Events, len(b.trailer.Networks)
+	state.Attributes, state.Events = b.trailer.Attributes, b.trailer.Events
 	change(&state)
 	return w.swap(state)
 }
 
+// keep leaves the set as it is, and changes its state.
+func (w *writer) keep(change func(*State)) error {
+	state := w.state
+	change(&state)
+	return w.note(state)
+}
+
 // apply writes changes, or nothing but the state if there are none.
 func (w *writer) apply(c *Changes, change func(*State)) error {
-	state := w.state
 	if !c.dirty {
-		change(&state)
-		return w.note(state)
+		return w.keep(change)
 	}
 	name := w.next("changes")
 	if err := c.write(w.dir, name, w.now()); err != nil {
 		return err
 	}
-	state.Serial, state.Changes = w.state.Serial, name
+	state := w.state
+	state.Changes = name
 	state.Attributes, state.Events = c.total()
 	change(&state)
 	if err := w.swap(state); err != nil {
 		return err
 	}
-	state = w.state
-	state.Networks = w.set.networks.Size()
-	if len(c.attributes) <= max(leastBase, w.set.base.trailer.Attributes/10) {
-		return w.note(state)
+	if len(c.attributes)+len(c.events) <= max(testOnlyLeastBase, w.set.base.trailer.Attributes/10) {
+		return nil
 	}
 	return w.merge()
 }
@@ -148,6 +146,16 @@ func (w *writer) apply(c *Changes, change func(*State)) error {
 // merge makes a new base of base and changes.
 func (w *writer) merge() error {
 	return w.replace(func(b *Builder) error {
+		for _, e := range w.set.events() {
+			if e.version == "" {
+				continue
+			}
+			// Also without attributes: a feed would have it read again.
+			e.change = eventAsIs
+			if _, err := b.addEvent(e); err != nil {
+				return err
+			}
+		}
 		for id, in := range w.set.each() {
 			e := in.event
 			e.change = eventAsIs
@@ -159,9 +167,13 @@ func (w *writer) merge() error {
 	}, func(*State) {})
 }
 
-// swap makes other files the set, and removes those that were.
+// swap makes other files the set, unless they cannot be opened, and removes those that were.
 func (w *writer) swap(state State) error {
-	state.Serial = w.state.Serial
+	set, err := state.open(w.dir, w.set)
+	if err != nil {
+		return err
+	}
+	state.Networks = set.networks.Size()
 	state.Bytes = 0
 	for _, name := range []string{state.Base, state.Changes} {
 		if name == "" {
@@ -176,9 +188,8 @@ func (w *writer) swap(state State) error {
 	if err := w.note(state); err != nil {
 		return err
 	}
-	if err := w.reopen(); err != nil {
-		return err
-	}
+	set.state = state
+	w.set = set
 	w.clear()
 	return nil
 }

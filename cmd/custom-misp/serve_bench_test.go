@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// BenchmarkServe takes alerts from alerts.json all the way to datagrams: a Sysmon alert of 1.2 KB each, every
+// hundredth with a hit, against a mirror of SERVE_BENCH_INDICATORS (10,000 unless set) hashes. An operation is an
+// alert. Beside it, what checking that the same bytes are JSON takes is the unit that other machines compare by.
+func BenchmarkServe(b *testing.B) {
+	indicators := 10_000
+	if n, err := strconv.Atoi(os.Getenv("SERVE_BENCH_INDICATORS")); err == nil {
+		indicators = n
+	}
+	home := benchHome(b, indicators)
+	alerts := filepath.Join(home, "logs/alerts/alerts.json")
+	writeBenchAlerts(b, alerts, b.N, indicators)
+	events, want := listenForEvents(b, home), b.N/100
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	b.ResetTimer()
+	began := time.Now()
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, globalFlags{home: home}, streams{out: io.Discard, err: os.Stderr}) }()
+	for range want {
+		<-events
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "alerts/s")
+	stop()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	const checks = 10_000
+	line := benchAlert(1, benchHash(1))
+	began = time.Now()
+	for range checks {
+		if !gjson.ValidBytes(line) {
+			b.Fatal("not JSON")
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/(time.Since(began).Seconds()/checks), "x-valid")
+}
+
+func benchHash(i int) string {
+	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
+	return hex.EncodeToString(sum[:])
+}
+
+// benchHome makes a Wazuh directory with a mirror of a list of hashes.
+func benchHome(b *testing.B, indicators int) string {
+	b.Helper()
+	home, err := os.MkdirTemp("", "serve") // short enough for the address of a socket
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(home) })
+	for _, dir := range []string{"etc", "logs/alerts", "queue/sockets", "var/run"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var list strings.Builder
+	for i := range indicators {
+		list.WriteString(benchHash(-i) + "\n")
+	}
+	for name, data := range map[string]string{
+		"list.txt": list.String(),
+		"etc/custom-misp.yaml": "lookup: {policy: mirror}\nserve: {start: beginning}\nmirror: {lists: [generated=" +
+			filepath.Join(home, "list.txt") + "]}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(data), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s, err := loadSettings(globalFlags{home: home}, nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	origins, err := newOrigins(s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := newSyncer(s, slog.New(slog.DiscardHandler)).Sync(b.Context(), origins[0], false); err != nil {
+		b.Fatal(err)
+	}
+	return home
+}
+
+func writeBenchAlerts(b *testing.B, name string, n, indicators int) {
+	b.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i := 1; i <= n; i++ {
+		hash := benchHash(i)
+		if i%100 == 0 {
+			hash = benchHash(-(i * 7919 % indicators))
+		}
+		_, _ = w.Write(benchAlert(i, hash))
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// benchAlert is a Sysmon alert of a process with one hash, with its newline.
+func benchAlert(i int, hash string) []byte {
+	return fmt.Appendf(nil, `{"timestamp":"2026-10-05T08:10:01.118+0000","rule":{"level":3,"description":"Sysmon - Event 1: Process creation cmd.exe","id":"61603","firedtimes":7,"mail":false,"groups":["windows","sysmon","sysmon_event1"]},"agent":{"id":"%03d","name":"ws-%03d","ip":"10.20.4.7"},"manager":{"name":"wazuh-manager"},"id":"1791187801.%d","decoder":{"name":"windows_eventchannel"},"data":{"win":{"system":{"providerName":"Microsoft-Windows-Sysmon","providerGuid":"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}","eventID":"1","version":"5","level":"4","task":"1","opcode":"0","keywords":"0x8000000000000000","systemTime":"2026-10-05T08:10:00.9181234Z","eventRecordID":"%d","processID":"3104","threadID":"4388","channel":"Microsoft-Windows-Sysmon/Operational","computer":"ws-07.corp.example","severityValue":"INFORMATION","message":"\"Process Create\""},"eventdata":{"utcTime":"2026-10-05 08:10:00.917","processGuid":"{a1b2c3d4-0001-0002-0003-000000000004}","processId":"4242","image":"C:\\\\Windows\\\\System32\\\\cmd.exe","commandLine":"cmd.exe /c whoami","currentDirectory":"C:\\\\Users\\\\alice\\\\","user":"CORP\\\\alice","hashes":"SHA256=%s","parentImage":"C:\\\\Windows\\\\explorer.exe","parentCommandLine":"explorer.exe"}}},"location":"EventChannel"}`+"\n", 1+i%200, i%200, i, i, hash)
+}
+
+// listenForEvents opens Wazuh's queue and hands over the enrichments that come.
+func listenForEvents(b *testing.B, home string) <-chan []byte {
+	b.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(home, "queue/sockets/queue"), Net: "unixgram"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	events := make(chan []byte, 1024)
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			events <- bytes.Clone(buf[:n])
+		}
+	}()
+	return events
+}

@@ -1,0 +1,373 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp/misptest"
+)
+
+// two pages of attributes.
+const twoPages = 6000
+
+// when returns a fault that answers searches that fit, and lets MISP answer the others.
+func when(s *misptest.Server, fits func(q map[string]any) bool, answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		requests := s.Requests()
+		if last := requests[len(requests)-1]; last.Path == r.URL.Path && fits(last.Body) {
+			answer(w, r)
+			return
+		}
+		s.Answer(w, r)
+	}
+}
+
+func page(n float64) func(map[string]any) bool {
+	return func(q map[string]any) bool { return q["page"] == n && q["returnFormat"] != nil }
+}
+
+func text(status int, kind, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+// TestFailures has a walk and a poll fail in every way that a MISP, or what stands before it, can: the set stays what it
+// was, the state tells why, and the next sync works.
+func TestFailures(t *testing.T) {
+	s := newSite(t, misptest.NewGenerated(t, twoPages))
+	s.sync()
+	_, known := misptest.Generated(twoPages - 1)
+	broken := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte(`{"response":{"Attribute":[{"id":"1","type":"dom`))
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for i, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+		code   enrich.Code
+	}{
+		{"500", text(500, "application/json", `{"message":"An Internal Error Has Occurred."}`), enrich.CodeUnavailable},
+		{"HTML", text(200, "text/html", "<html>Log in</html>"), enrich.CodeBadAnswer},
+		{"half an answer", text(200, "application/json", `{"response":{"Attribute":[{"id":"1","ty`), enrich.CodeBadAnswer},
+		{"another answer", text(200, "application/json", `{"response":[]}`), enrich.CodeBadAnswer},
+		{"null", text(200, "application/json", `null`), enrich.CodeBadAnswer},
+		{"lost connection", broken, enrich.CodeUnavailable},
+		{"refused", text(403, "application/json", `{"message":"Authentication failed."}`), enrich.CodeUnauthorized},
+		{"sent elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/users/login", http.StatusFound) }, enrich.CodeUnavailable},
+	} {
+		fail := func(what string, fits func(map[string]any) bool, full bool) {
+			t.Helper()
+			before := s.mirror.States()[0]
+			s.tick(time.Minute)
+			s.Fault(when(s.Server, fits, tt.answer))
+			state, err := s.syncer.Sync(context.Background(), s.origin, full)
+			trouble, _ := errors.AsType[*enrich.Trouble](err)
+			if err == nil || trouble == nil || trouble.Code != tt.code || state.Failure == "" || !state.FailedAt.Equal(s.now) {
+				t.Errorf("%s, %s: error %v, state %+v", tt.name, what, err, state)
+			}
+			s.mirror.Refresh()
+			want := before
+			want.Failure, want.FailedAt = state.Failure, state.FailedAt
+			if d := cmp.Diff(want, s.mirror.States()[0]); d != "" {
+				t.Errorf("%s, %s: state (-want +got):\n%s", tt.name, what, d)
+			}
+			if len(s.finds("md5", known)) != 1 {
+				t.Errorf("%s, %s: the set is another", tt.name, what)
+			}
+			onlySet(t, s.syncer.Dir+"/misp")
+		}
+		fail("second page of a walk", page(2), true)
+		s.AddAttribute(misptest.GeneratedEventUUID(0), `{"type":"domain","value":"new.example"}`)
+		fail("poll by timestamp", func(q map[string]any) bool { return q["timestamp"] != nil }, false)
+		fail("poll by publication", func(q map[string]any) bool { return q["publish_timestamp"] != nil }, false)
+		s.now = s.now.Add(UsualReconcile)
+		fail("list of events", func(q map[string]any) bool { return q["minimal"] != nil }, false)
+		s.Fault(nil)
+		if state := s.sync(); state.Failure != "" || !state.FailedAt.IsZero() || state.Attributes != twoPages+i+1 {
+			t.Errorf("%s: after a sync that worked, state %+v", tt.name, state)
+		}
+		if got := s.finds("domain", "new.example"); len(got) != i+1 {
+			t.Errorf("%s: found %q", tt.name, got)
+		}
+	}
+	if d := s.difference([]engine.Observable{observable("md5", known), observable("domain", "new.example")}); d != "" {
+		t.Errorf("in the end (-misp +mirror):\n%s", d)
+	}
+}
+
+// TestNever has a first sync fail: there is nothing to look up in, and the error says why.
+func TestNever(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	err := s.mirror.Usable()
+	trouble, _ := errors.AsType[*enrich.Trouble](err)
+	if trouble == nil || trouble.Code != enrich.CodeMirror || !errors.Is(err, ErrNever) || !strings.Contains(trouble.Remedy, "custom-misp sync") {
+		t.Errorf("before the first sync: %v", err)
+	}
+	if d := cmp.Diff([]State{{Origin: ServerName}}, s.mirror.States()); d != "" {
+		t.Errorf("states (-want +got):\n%s", d)
+	}
+	s.origin.Client = newClient(t, s.URL, "wrong-key")
+	for range 2 {
+		if _, err = s.syncer.Sync(t.Context(), s.origin, false); err == nil {
+			t.Fatal("synced with a wrong key")
+		}
+	}
+	s.mirror.Refresh()
+	if _, err := s.mirror.Lookup(t.Context(), asked); err == nil || !strings.Contains(err.Error(), "Authentication failed") || strings.Contains(err.Error(), "wrong-key") {
+		t.Errorf("look-up: %v", err)
+	}
+	if got := s.mirror.States()[0]; !strings.Contains(got.Failure, "Authentication failed") || got.Kind != KindMISP || got.Place != s.URL {
+		t.Errorf("state %+v", got)
+	}
+	// A feed that is there does not stand in for a MISP that is not.
+	both := Open(s.syncer.Dir, []string{"list", ServerName}, engine.Filter{})
+	syncList(t, s.syncer, NewList("list", file(t, "evil.example\n"), ""))
+	both.Refresh()
+	if both.Usable() == nil {
+		t.Error("usable without MISP")
+	}
+	s.origin.Client = s.client
+	s.sync()
+	both.Refresh()
+	if err := errors.Join(both.Usable(), Open(s.syncer.Dir, []string{ServerName, "never"}, engine.Filter{}).Usable()); err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff([]string{"exact domain evil.example", "exact domain evil.example"}, found(both, observable("domain", "evil.example"))); d != "" {
+		t.Errorf("found in both (-want +got):\n%s", d)
+	}
+}
+
+// TestCancelled stops a sync: the set stays, and nothing is told, for nothing is wrong.
+func TestCancelled(t *testing.T) {
+	s := newSite(t, misptest.NewGenerated(t, twoPages))
+	want := s.sync()
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }))
+	if _, err := s.syncer.Sync(ctx, s.origin, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	s.mirror.Refresh()
+	if d := cmp.Diff([]State{want}, s.mirror.States()); d != "" {
+		t.Errorf("state (-want +got):\n%s", d)
+	}
+	onlySet(t, s.syncer.Dir+"/misp")
+}
+
+// TestMovedWalk deletes events while MISP is walked, which moves attributes to pages that were read: the walk is made
+// again, but not for ever.
+func TestMovedWalk(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		deleted, walks int
+	}{{"once", 1, 2}, {"each time", 9, 3}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, misptest.NewGenerated(t, twoPages))
+			deleted := 0
+			s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) {
+				if deleted < tt.deleted {
+					s.DeleteEvent(misptest.GeneratedEventUUID(deleted))
+					deleted++
+				}
+				s.Answer(w, r)
+			}))
+			s.sync()
+			firsts := 0
+			for _, r := range s.Requests() {
+				if page(1)(r.Body) {
+					firsts++
+				}
+			}
+			if firsts != tt.walks {
+				t.Errorf("%d walks, want %d", firsts, tt.walks)
+			}
+			var all []engine.Observable
+			for i := 0; i < twoPages; i += 500 {
+				typ, value := misptest.Generated(i)
+				all = append(all, observable(engine.Type(typ), value))
+			}
+			if d := s.difference(all); d != "" && tt.deleted == 1 {
+				t.Errorf("(-misp +mirror):\n%s", d)
+			}
+			onlySet(t, s.syncer.Dir+"/misp")
+		})
+	}
+}
+
+// TestBusy has another process come while one syncs.
+func TestBusy(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	var busy error
+	s.Fault(func(w http.ResponseWriter, r *http.Request) {
+		if busy == nil {
+			_, busy = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(context.Background(), s.origin, false)
+		}
+		s.Answer(w, r)
+	})
+	s.sync()
+	if !errors.Is(busy, ErrBusy) {
+		t.Errorf("the other got %v", busy)
+	}
+	s.sync() // the lock is free again
+}
+
+// TestReaders has readers look up, refresh and open the set anew while it is synced and merged.
+func TestReaders(t *testing.T) {
+	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
+	testOnlyLeastBase = 3
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 3 {
+		readers.Go(func() {
+			m := s.mirror
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if i > 0 && n%10 == 0 {
+					m = Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+				}
+				m.Refresh()
+				matches, err := m.Lookup(context.Background(), asked[:10])
+				if err != nil || len(matches) < 9 {
+					t.Errorf("%d matches, %v", len(matches), err)
+					return
+				}
+				n := 0
+				for range m.All() {
+					n++
+				}
+				if n < 14 || n > 15 {
+					t.Errorf("%d attributes", n)
+					return
+				}
+			}
+		})
+	}
+	bases := map[string]bool{}
+	for i := range 60 {
+		s.tick(time.Minute)
+		switch i % 3 {
+		case 0:
+			s.EditAttribute(uuidOf("0"+string(rune('1'+rand.IntN(9)))), `{"comment":"`+s.now.String()+`"}`)
+		case 1:
+			s.SoftDelete(uuidOf("11"))
+		case 2:
+			s.Restore(uuidOf("11"))
+		}
+		bases[s.sync().Base] = true
+	}
+	close(stop)
+	readers.Wait()
+	if len(bases) < 5 {
+		t.Errorf("%d bases only: nothing was merged", len(bases))
+	}
+}
+
+// TestRemoved takes the files away below a reader.
+func TestRemoved(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	dir := filepath.Join(s.syncer.Dir, ServerName)
+	want := s.finds("domain", "evil.example")
+	must(t, os.RemoveAll(dir))
+	if d := cmp.Diff(want, s.finds("domain", "evil.example")); d != "" {
+		t.Errorf("while nobody looked (-want +got):\n%s", d)
+	}
+	// Files of the same names come in their place.
+	s.tick(time.Minute)
+	s.EditAttribute(uuidOf("01"), `{"value":"other.example"}`)
+	s.sync()
+	if d := cmp.Diff([]string{"exact domain other.example"}, s.finds("domain", "other.example")); d != "" {
+		t.Errorf("after a new sync (-want +got):\n%s", d)
+	}
+	must(t, os.RemoveAll(dir))
+	if !s.mirror.Refresh() || s.mirror.Usable() == nil || len(s.finds("domain", "other.example")) > 0 {
+		t.Error("usable without a set")
+	}
+	if s.mirror.Refresh() {
+		t.Error("changed once more")
+	}
+}
+
+// TestDamaged changes a byte of each file of a set: a reader that comes then does without, and the next sync, of whatever
+// process, makes the set anew.
+func TestDamaged(t *testing.T) {
+	for _, which := range []string{"base-", "changes-"} {
+		s := newSite(t, misptest.New(t, fixture))
+		s.sync()
+		s.tick(time.Minute)
+		s.EditAttribute(uuidOf("01"), `{"comment":"x"}`)
+		state := s.sync()
+		name := state.Base
+		if which == "changes-" {
+			name = state.Changes
+		}
+		name = filepath.Join(s.syncer.Dir, ServerName, name)
+		data, err := os.ReadFile(name)
+		must(t, err)
+		data[len(data)/3] ^= 4
+		must(t, enrich.ReplaceFile(name, data, false)) // as on another disk: what is mapped stays
+		fresh := Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+		if err := fresh.Usable(); !errors.Is(err, errDamaged) {
+			t.Errorf("%s: usable: %v", which, err)
+		}
+		if len(s.finds("domain", "evil.example")) != 1 {
+			t.Errorf("%s: the reader that had it open lost it", which)
+		}
+		state, err = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
+		must(t, err)
+		if !fresh.Refresh() || fresh.Usable() != nil || state.Changes != "" || !state.FullAt.Equal(s.now) {
+			t.Errorf("%s: not made anew: %+v", which, state)
+		}
+		onlySet(t, s.syncer.Dir+"/misp")
+	}
+}
+
+// TestOtherPlace gives an origin another address, at which there is nobody at first: the set of the one is not taken
+// for one of the other.
+func TestOtherPlace(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	other := misptest.New(t, fixture)
+	other.SetNow(s.now)
+	other.EditAttribute(uuidOf("01"), `{"value":"other.example"}`)
+	s.tick(time.Hour)
+	other.SetNow(s.now)
+	origin := &Server{Client: newClient(t, other.URL, misptest.Key), URL: other.URL}
+	other.Set(misptest.Condition{DatabaseDown: true})
+	for range 2 {
+		state, err := s.syncer.Sync(t.Context(), origin, false)
+		if err == nil || state.Place != s.URL {
+			t.Fatalf("error %v, place %s", err, state.Place)
+		}
+	}
+	other.Set(misptest.Condition{})
+	state, err := s.syncer.Sync(t.Context(), origin, false)
+	must(t, err)
+	s.mirror.Refresh()
+	if got := s.finds("domain", "other.example"); len(got) != 1 || state.Place != other.URL {
+		t.Errorf("found %v, state %+v", got, state)
+	}
+}

@@ -1,0 +1,188 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp"
+	"custom-misp/misp/misptest"
+)
+
+// begin is when a site begins.
+var begin = time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
+
+// site is a MISP, a mirror of it, and a clock that both go by.
+type site struct {
+	*misptest.Server
+	t      testing.TB
+	client *misp.Client
+	origin *Server
+	syncer *Syncer
+	mirror *Mirror
+	now    time.Time
+}
+
+func newSite(t testing.TB, server *misptest.Server) *site {
+	t.Helper()
+	s := &site{Server: server, t: t, now: begin}
+	s.tick(0)
+	s.client = newClient(t, server.URL, misptest.Key)
+	s.origin = &Server{Client: s.client, URL: server.URL, Warninglists: true}
+	s.syncer = newSyncer(t.TempDir(), func() time.Time { return s.now })
+	s.mirror = Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+	s.mirror.now = s.syncer.Now
+	return s
+}
+
+func newClient(t testing.TB, url, key string) *misp.Client {
+	t.Helper()
+	client, err := misp.New(misp.Config{URL: url, Key: key, Timeout: 10 * time.Second, Now: func() time.Time { return begin }})
+	must(t, err)
+	return client
+}
+
+func newSyncer(dir string, now func() time.Time) *Syncer {
+	return &Syncer{
+		Dir: dir, Full: UsualFull, Reconcile: UsualReconcile, Overlap: UsualOverlap, Log: slog.New(slog.DiscardHandler), Now: now,
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tick lets time pass.
+func (s *site) tick(d time.Duration) {
+	s.now = s.now.Add(d)
+	s.SetNow(s.now)
+}
+
+// sync brings the mirror up to date.
+func (s *site) sync() State {
+	s.t.Helper()
+	return s.syncAs(false)
+}
+
+func (s *site) syncAs(full bool) State {
+	s.t.Helper()
+	state, err := s.syncer.Sync(context.Background(), s.origin, full)
+	must(s.t, err)
+	s.mirror.Refresh()
+	return state
+}
+
+// difference compares what the mirror finds for observables with what MISP itself does.
+func (s *site) difference(observables []engine.Observable) string {
+	s.t.Helper()
+	live, err := s.client.Lookup(context.Background(), observables)
+	must(s.t, err)
+	mirrored, err := s.mirror.Lookup(context.Background(), observables)
+	must(s.t, err)
+	return diff(live, mirrored)
+}
+
+// diff compares matches in any order.
+func diff(want, got []enrich.Match) string {
+	order := func(m []enrich.Match) []enrich.Match {
+		m = slices.Clone(m)
+		slices.SortFunc(m, func(a, b enrich.Match) int { return cmpStrings(line(a), line(b)) })
+		return m
+	}
+	return cmp.Diff(order(want), order(got), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(enrich.Attribute{}, "Origin"))
+}
+
+func cmpStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// line is a match in short.
+func line(m enrich.Match) string {
+	return fmt.Sprintf("%s %s: %s %s %s %s", m.Observable.Type, m.Observable.Value, m.Kind, m.Attribute.Type, m.Attribute.Value, m.Attribute.UUID)
+}
+
+// finds returns what the mirror knows of a value, each as "kind type value".
+func (s *site) finds(typ engine.Type, value string, f ...engine.Filter) []string {
+	o := observable(typ, value)
+	if len(f) > 0 {
+		o.Filter = &f[0]
+	}
+	return found(s.mirror, o)
+}
+
+func found(m *Mirror, o engine.Observable) []string {
+	lines := []string{}
+	for _, match := range m.AppendMatches(nil, o) {
+		lines = append(lines, fmt.Sprintf("%s %s %s", match.Kind, match.Attribute.Type, match.Attribute.Value))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func observable(typ engine.Type, value string) engine.Observable {
+	return engine.Observable{Type: typ, Value: value, Picks: []engine.Pick{{Mapping: "m", Path: "p", Type: typ}}}
+}
+
+// files returns the names of the files of a set.
+func files(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// onlySet checks that a directory holds the files of its set and nothing else.
+func onlySet(t testing.TB, dir string) {
+	t.Helper()
+	state, err := loadState(dir)
+	must(t, err)
+	want := []string{lockFile, stateFile}
+	for _, name := range []string{state.Base, state.Changes} {
+		if name != "" {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(want)
+	if d := cmp.Diff(want, files(t, dir)); d != "" {
+		t.Errorf("files of %s (-want +got):\n%s", filepath.Base(dir), d)
+	}
+}
+
+// counted checks that the state tells as many attributes as there are.
+func counted(t testing.TB, m *Mirror) {
+	t.Helper()
+	n := 0
+	for range m.All() {
+		n++
+	}
+	total := 0
+	for _, s := range m.States() {
+		total += s.Attributes
+	}
+	if n != total {
+		t.Errorf("%d attributes, and the state tells of %d", n, total)
+	}
+}
