@@ -151,8 +151,13 @@ func TestConfiguration(t *testing.T) {
 // yamlDefault turns a default from the Go source into what [flatten] makes of it.
 func yamlDefault(t *testing.T, expr string) string {
 	t.Helper()
-	if n, ok := strings.CutSuffix(expr, " * time.Second"); ok {
-		return n + "s"
+	for unit, letter := range map[string]string{"time.Second": "s", "time.Minute": "m", "time.Hour": "h"} {
+		if expr == unit {
+			return "1" + letter
+		}
+		if n, ok := strings.CutSuffix(expr, " * "+unit); ok {
+			return n + letter
+		}
 	}
 	if list, ok := strings.CutPrefix(expr, "[]string{"); ok {
 		return "[" + strings.NewReplacer(`"`, "", ", ", ",").Replace(strings.TrimSuffix(list, "}")) + "]"

@@ -48,6 +48,7 @@ type exportFile struct {
 
 type besideFile struct {
 	path string
+	what string // in the table
 	text string
 	keep bool // if it is there
 }
@@ -256,7 +257,7 @@ func (x *exporter) writeTo(dir string, out io.Writer) (err error) {
 		if err := cmp.Or(err, f.commit()); err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t\n", cleanCell(name))
+		fmt.Fprintf(table, "%s\t%s\n", cleanCell(name), b.what)
 	}
 	return table.Flush()
 }

@@ -61,7 +61,10 @@ because events have paths, and lists compare the whole field.`,
 			for _, f := range cdbFiles {
 				fmt.Fprintf(&conf, "<list>etc/%s</list>\n", f.path)
 			}
-			return []besideFile{{"misp-lists.conf", conf.String(), false}, {"rules/misp_list_rules.xml", cdbRules, true}}
+			return []besideFile{
+				{"misp-lists.conf", "lines for <ruleset> in ossec.conf", conf.String(), false},
+				{"rules/misp_list_rules.xml", "rules that use them", cdbRules, true},
+			}
 		},
 	}
 }

@@ -23,6 +23,7 @@ type lookupFlags struct {
 	output string
 	typ    string
 	all    bool
+	from   string
 	where  lookupPlace
 }
 
@@ -30,10 +31,12 @@ func newLookupVerb(s streams, g *globalFlags) *cobra.Command {
 	var f lookupFlags
 	cmd := &cobra.Command{
 		Use:   "lookup [flags] VALUE...|-",
-		Short: "Show what MISP knows about values",
+		Short: "Show what the mirror and MISP know about values",
 		Long: `Look values up and print what matches them as it would match in an alert: the same normal forms, networks, parent
 domains and hosts of URLs, and the configured filters. With - the values are read from standard input, one a line;
 empty lines and what begins with # do not matter.
+
+Asked are the mirror, MISP itself, or both, as lookup.policy says; --from names one of them.
 
 The form of a value decides its type; --type says it for those that have none, like names of files.`,
 		Example: `  custom-misp lookup 192.31.196.7 gate.bad-cdn.example
@@ -50,6 +53,8 @@ The form of a value decides its type; --type says it for those that have none, l
 	f.where.flags(cmd)
 	cmd.Flags().StringVarP(&f.typ, "type", "t", string(engine.Auto), "MISP attribute type of the values")
 	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "whatever the filters: attributes that are not for detection, unpublished, on warninglists, old, of any tag")
+	cmd.Flags().StringVar(&f.from, "from", "", "whom to ask: mirror or misp")
+	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"mirror", "misp"}, cobra.ShellCompDirectiveNoFileComp))
 	outputFlag(cmd, &f.output, "table", "table", "json")
 	return cmd
 }
@@ -122,6 +127,7 @@ type lookupMatch struct {
 	Timestamp    string           `json:"timestamp,omitempty"`
 	Tags         []string         `json:"tags"`
 	Warninglists []string         `json:"warninglists,omitempty"`
+	Origin       string           `json:"origin"` // who knows it: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
 	Event        lookupEvent      `json:"event"`
 }
 
@@ -156,7 +162,7 @@ func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags,
 	if f.all {
 		filter = unfiltered()
 	}
-	lookup, err := newLookup(s, quietly())
+	lookup, err := askedByHand(s, f.from)
 	if err != nil {
 		return err
 	}
@@ -201,6 +207,61 @@ func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags,
 	return nil
 }
 
+// everyone is a Lookup that asks several others, all of them. Matches that do not say whose knowledge they are get the
+// name of the one who was asked.
+type everyone []namedLookup
+
+type namedLookup struct {
+	lookup enrich.Lookup
+	name   string
+}
+
+// Lookup implements enrich.Lookup.
+func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var all []enrich.Match
+	for _, l := range e {
+		matches, err := l.lookup.Lookup(ctx, observables)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range matches {
+			m.Attribute.Origin = cmp.Or(m.Attribute.Origin, l.name)
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// askedByHand returns who is asked for a person: the one who is named, else all that the policy speaks of.
+func askedByHand(s *settings, from string) (enrich.Lookup, error) {
+	policy := s.text("lookup.policy")
+	var asked everyone
+	switch from {
+	case "", "mirror", "misp":
+	default:
+		return nil, wrongUsef("--from %q is unknown; use mirror or misp", from)
+	}
+	if from == "mirror" || from == "" && policy != policyLive {
+		m, err := newMirror(s)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, namedLookup{m, ""})
+	}
+	if from == "misp" || from == "" && policy != policyMirror {
+		live, err := newLive(s, quietly())
+		if err != nil {
+			return nil, err
+		}
+		name := "live"
+		if s.path("feed.dir") != "" {
+			name = "feed"
+		}
+		asked = append(asked, namedLookup{live, name})
+	}
+	return asked, nil
+}
+
 // unfiltered is a filter that lets everything through, whatever is configured.
 func unfiltered() *engine.Filter {
 	return &engine.Filter{
@@ -236,7 +297,7 @@ func newLookupMatch(m enrich.Match) lookupMatch {
 	a := m.Attribute
 	l := lookupMatch{
 		Kind: m.Kind, UUID: a.UUID, Type: a.Type, Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
-		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists,
+		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Origin: a.Origin,
 		Event: lookupEvent{
 			ID: a.Event.ID, UUID: a.Event.UUID, Info: a.Event.Info, Org: a.Event.Org, ThreatLevel: a.Event.ThreatLevel.String(),
 			Date: a.Event.Date, Published: a.Event.Published,
@@ -260,14 +321,14 @@ func writeLookup(st streams, lines []lookupLine, output string) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "VALUE\tTYPE\tMATCH\tATTRIBUTE\tTO_IDS\tTHREAT\tORG\tDATE\tEVENT")
+	fmt.Fprintln(table, "VALUE\tTYPE\tMATCH\tATTRIBUTE\tTO_IDS\tTHREAT\tORG\tDATE\tORIGIN\tEVENT")
 	for _, l := range lines {
 		if len(l.Matches) == 0 {
 			fmt.Fprintf(table, "%s\t%s\tnot known\n", cleanCell(l.Value), l.Type)
 		}
 		for _, m := range l.Matches {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\t%t\t%s\t%s\t%s\t%s\n", cleanCell(l.Value), l.Type, m.Kind, m.Type, cleanCell(m.Value), m.ToIDs,
-				m.Event.ThreatLevel, cleanCell(m.Event.Org), m.Event.Date, cleanCell(m.Event.Info))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\t%t\t%s\t%s\t%s\t%s\t%s\n", cleanCell(l.Value), l.Type, m.Kind, m.Type, cleanCell(m.Value), m.ToIDs,
+				m.Event.ThreatLevel, cleanCell(m.Event.Org), m.Event.Date, m.Origin, cleanCell(m.Event.Info))
 		}
 	}
 	return table.Flush()

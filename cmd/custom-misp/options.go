@@ -65,7 +65,7 @@ var options = []option{
 	{key: "lookup.orgs", def: []string{}, kind: kindTexts, help: "accept only events that one of these organisations created, by name or UUID"},
 	{key: "lookup.exclude_orgs", def: []string{}, kind: kindTexts, help: "reject events that one of these organisations created"},
 	{key: "lookup.match_kinds", def: []string{"exact", "url-host", "parent-domain", "network"}, kind: kindTexts, help: "what counts as a hit besides the value itself: the host of a URL, a domain above a name, a network around an address"},
-	{key: "lookup.policy", def: policyLive, kind: kindText, help: "whom to ask: live (MISP), mirror (the local copy, never MISP), mirror-then-live (MISP for what the copy does not know)"},
+	{key: "lookup.policy", def: "live", kind: kindText, help: "whom to ask: live (MISP), mirror (the local copy, never MISP), mirror-then-live (MISP for what the copy does not know)"},
 	{key: "lookup.remember_hit", def: 10 * time.Minute, kind: kindDuration, help: "how long serve remembers what MISP said of a value that it knows"},
 	{key: "lookup.remember_miss", def: 10 * time.Minute, kind: kindDuration, help: "how long serve remembers that MISP does not know a value"},
 	{key: "mirror.misp", def: true, kind: kindFlag, help: "keep a copy of the MISP at misp.url"},

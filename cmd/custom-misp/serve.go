@@ -47,7 +47,7 @@ const (
 
 	serveWindow   = 16                     // batches of up to 256 KiB that are worked on at the same time
 	serveGrace    = 3 * time.Second        // for what was begun, when the program is to end; the rest of the five is for a full queue
-	spoolEvery    = 100 * time.Millisecond // look whether something new is in the spool
+	spoolEvery    = 200 * time.Millisecond // look whether something new is in the spool
 	drainEvery    = 5 * time.Second        // look at the spool, if nothing new is in it
 	drainTimeout  = 30 * time.Second       // for a round of work on it
 	saveEvery     = time.Second            // the checkpoint
@@ -172,6 +172,14 @@ func lockServe(dir string) (unlock func(), err error) {
 		pid, _ := os.ReadFile(name)
 		_ = f.Close()
 		return nil, fmt.Errorf("serve runs already (pid %s), with the lock %s; see custom-misp status", strings.TrimSpace(string(pid)), name)
+	}
+	// What was being written when a process was killed; files of calls that run now are younger.
+	if leftovers, err := filepath.Glob(filepath.Join(dir, ".new-*")); err == nil {
+		for _, l := range leftovers {
+			if st, err := os.Stat(l); err == nil && time.Since(st.ModTime()) > time.Minute {
+				_ = os.Remove(l)
+			}
+		}
 	}
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -347,6 +355,7 @@ func spoolChanged(w *way) time.Time {
 // that grows old, writes the checkpoint, and shows systemd that all is well.
 func (v *server) tick(ctx context.Context) error {
 	watchdog, _ := daemon.SdWatchdogEnabled(false)
+	supervised := os.Getenv("NOTIFY_SOCKET") != ""
 	var petted, reported, outage time.Time
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -370,7 +379,7 @@ func (v *server) tick(ctx context.Context) error {
 			petted = time.Now()
 			notify(daemon.SdNotifyWatchdog)
 		}
-		if time.Since(reported) >= 10*time.Second {
+		if supervised && time.Since(reported) >= 10*time.Second {
 			reported = time.Now()
 			notify("STATUS=" + v.status().line())
 		}

@@ -2,7 +2,6 @@ package wazuh
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"custom-misp/engine/enrich"
 )
 
 // maxPrefix is how much of the start of an alerts file tells it from all others, in bytes. The first alert in it
@@ -81,37 +82,12 @@ func (c Checkpoint) Save(name string) error {
 	c.SavedAt = time.Now()
 	data, err := json.Marshal(c)
 	if err == nil {
-		err = replaceFile(name, append(data, '\n'))
+		err = enrich.ReplaceFile(name, append(data, '\n'), true)
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w; make %s writable for the user that this program runs as, on a disk with space", err, filepath.Dir(name))
 	}
 	return nil
-}
-
-// replaceFile writes a file that is complete or as it was, also after a power cut. One process at a time.
-func replaceFile(name string, data []byte) error {
-	temporary := name + ".new"
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = cmp.Or(err, f.Sync())
-	err = cmp.Or(err, f.Close())
-	if err == nil {
-		err = os.Rename(temporary, name)
-	}
-	if err != nil {
-		_ = os.Remove(temporary)
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	return cmp.Or(err, d.Close())
 }
 
 // untouched reports whether nothing of the file was read yet: whichever file it was, all of it is still to be read.

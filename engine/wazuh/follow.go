@@ -19,7 +19,7 @@ const (
 	maxLine = enrich.MaxAlert
 	// A file that has nothing new is looked at again after minWait, and then less and less often.
 	minWait = 5 * time.Millisecond
-	maxWait = 40 * time.Millisecond
+	maxWait = 100 * time.Millisecond
 	// afresh is after how many waits the archive is looked through again although alerts.json is as it was.
 	afresh = 50
 	// A compressed file that ends too early is read again when it has been of one size for steady waits, and left when

@@ -139,6 +139,9 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Ev
 // errBroken is an event that cannot be read now and will not be tomorrow.
 type errBroken struct{ error }
 
+// Unwrap returns what is wrong with it.
+func (e errBroken) Unwrap() error { return e.error }
+
 func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, error) {
 	name := id + ".json"
 	data, _, err := r.feed.from.read(ctx, name, "", testOnlyMaxEvent)

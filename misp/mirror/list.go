@@ -126,6 +126,9 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(enrich.Attri
 		if p.columns == nil && p.header(fields) {
 			continue
 		}
+		if !slices.ContainsFunc(fields, func(f string) bool { return strings.TrimSpace(f) != "" }) {
+			continue
+		}
 		a, ok := p.attribute(fields)
 		if !ok {
 			if p.useless++; p.firstUseless == 0 {

@@ -105,6 +105,9 @@ func (p place) name(file string) string {
 // errAbsent is a file that the place does not have: that passes only when somebody puts it there.
 type errAbsent struct{ error }
 
+// Unwrap returns what happened.
+func (e errAbsent) Unwrap() error { return e.error }
+
 // open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that.
 func (p place) open(ctx context.Context, file, tag string) (content io.ReadCloser, newTag string, err error) {
 	if p.http == nil {

@@ -1,0 +1,81 @@
+package enrich_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// TestMirrorFirst gives the mirror and MISP values that they know, and asks for some.
+func TestMirrorFirst(t *testing.T) {
+	gone := &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("away")}
+	never := &enrich.Trouble{Code: enrich.CodeMirror, Err: errors.New("there is no mirror yet")}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	tests := []struct {
+		name      string
+		ctx       context.Context
+		ask       string
+		mirrorErr error
+		liveErr   error
+		answer    string
+		live      []string // questions to MISP
+		missed    bool
+	}{
+		{name: "the mirror knows all", ask: "hit-1 hit-2", answer: "hit-1 hit-2"},
+		{name: "MISP is asked for the rest", ask: "hit-1 new-1 x", answer: "hit-1 new-1", live: []string{"new-1 x"}},
+		{name: "nobody knows", ask: "x", live: []string{"x"}},
+		{name: "MISP is away", ask: "hit-1 new-1", liveErr: gone, answer: "hit-1", live: []string{"new-1"}, missed: true},
+		{name: "MISP is away, nothing known", ask: "new-1", liveErr: gone, live: []string{"new-1"}, missed: true},
+		{name: "no mirror yet", ask: "hit-1", mirrorErr: never, answer: "error mirror_stale"},
+		{name: "the program is ended", ctx: ended, ask: "hit-1 new-1", liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
+		{name: "the program is ended, and nobody else is needed", ctx: ended, ask: "hit-1", answer: "hit-1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			misp := &oracle{err: tt.liveErr}
+			missed := false
+			p := &enrich.MirrorFirst{
+				Mirror: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+					if tt.mirrorErr != nil {
+						return nil, tt.mirrorErr
+					}
+					return (&oracle{}).Lookup(context.WithoutCancel(ctx), o)
+				}),
+				Live: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+					if _, err := misp.Lookup(ctx, o); err != nil {
+						return nil, err
+					}
+					return knowing("new-1")(ctx, o)
+				}),
+				Missed: func(error) { missed = true },
+			}
+			ctx := t.Context()
+			if tt.ctx != nil {
+				ctx = tt.ctx
+			}
+			expect(t, "answer", []string{tt.answer}, []string{matched(p.Lookup(ctx, values(tt.ask)))})
+			expect(t, "questions to MISP", tt.live, misp.asked())
+			if missed != tt.missed {
+				t.Errorf("missed: %t", missed)
+			}
+			p.Missed = nil
+			_, _ = p.Lookup(ctx, values(tt.ask)) // nobody need be told
+		})
+	}
+}
+
+// TestMirrorFirstFilters has one value under two filters, of which the mirror knows it under one.
+func TestMirrorFirstFilters(t *testing.T) {
+	loose, strict := observable("hit-1"), observable("hit-1")
+	strict.Filter = &engine.Filter{Tags: []string{"tlp:green"}}
+	misp := &oracle{}
+	p := &enrich.MirrorFirst{Live: misp, Mirror: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+		return known()(ctx, o[:1])
+	})}
+	expect(t, "answer", []string{"hit-1 hit-1"}, []string{matched(p.Lookup(t.Context(), []engine.Observable{loose, strict}))})
+	expect(t, "questions to MISP", []string{"hit-1"}, misp.asked())
+}
