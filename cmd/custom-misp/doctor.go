@@ -89,8 +89,7 @@ func problemOf(err error, otherwise string) finding {
 	return problem(remedy, "%s", found)
 }
 
-// A check looks at one part of an installation. It has at least one finding to tell; one that names no check of
-// its own gets the check's id.
+// A check looks at one part of an installation. A finding that names no check of its own gets the check's id.
 type check struct {
 	id    string
 	wazuh bool // needs Wazuh's directory
@@ -112,6 +111,7 @@ func checks() []check {
 		{"mappings", false, (*installation).checkMappings},
 		{"log", true, (*installation).checkLog},
 		{"state", true, (*installation).checkState},
+		{"serve", true, (*installation).checkResident},
 		{"misp", false, (*installation).checkMISP},
 	}
 }

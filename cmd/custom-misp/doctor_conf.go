@@ -25,6 +25,8 @@ func (i *installation) checkIntegration(context.Context) []finding {
 		return []finding{problem("sudo "+i.command("doctor"), "this user must not read %s", file)}
 	case i.confErr != nil && len(i.blocks) == 0:
 		return []finding{problem(i.s.fromHome("bin/wazuh-analysisd")+" -t", "%s cannot be read to its end: %v", file, i.confErr)}
+	case len(i.blocks) == 0 && i.confErr == nil && served(i.s) && i.s.path("serve.alerts") != "":
+		return []finding{good("no block is needed: serve follows the alerts by itself")}
 	case len(i.blocks) == 0:
 		return []finding{i.noBlock()}
 	}

@@ -44,7 +44,7 @@ func (i *installation) checkConfiguration(context.Context) []finding {
 			return []finding{problem(i.readable(name), "%s: %v", o.key, err)}
 		}
 	}
-	if i.s.path("feed.dir") == "" && i.s.text("misp.url") == "" {
+	if !i.asksNobody() && i.s.text("misp.url") == "" {
 		return []finding{problem("write into "+file+": misp: {url: https://misp.example.org}, with your own address", "misp.url is not set")}
 	}
 	if err != nil {
@@ -62,6 +62,9 @@ func (i *installation) readable(file string) string {
 func (i *installation) checkKey(context.Context) []finding {
 	if dir := i.s.path("feed.dir"); dir != "" {
 		return []finding{skipped("the feed in %s is looked up in, which needs no key", dir)}
+	}
+	if i.asksNobody() {
+		return []finding{skipped("only copies of feeds and lists are looked up in, which needs no key")}
 	}
 	key, err := i.s.key()
 	file := i.s.path("misp.key_file")

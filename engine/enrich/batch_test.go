@@ -160,7 +160,10 @@ func TestBatchPutsTogether(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(l *enrich.BatchLimits) { l.Values, l.Parallel = tt.values, 1 }, func(t *testing.T, b *enrich.Batch, o *oracle) {
 				expect(t, "answers", tt.answers, ask(b, tt.callers...))
-				expect(t, "questions", tt.questions, o.asked())
+				got := o.asked()
+				slices.Sort(got) // full ones may overtake each other
+				slices.Sort(tt.questions)
+				expect(t, "questions", tt.questions, got)
 			})
 		})
 	}
@@ -189,8 +192,8 @@ func TestBatchRemembers(t *testing.T) {
 			later time.Duration
 			asked []string
 		}{
-			{59 * time.Second, nil}, {time.Second, []string{"miss"}}, {time.Second, nil}, {8 * time.Minute, []string{"miss"}},
-			{time.Minute, []string{"hit-1 miss"}}, {0, nil},
+			{59 * time.Second, nil}, {2 * time.Second, []string{"miss"}}, {time.Second, nil}, {8 * time.Minute, []string{"miss"}},
+			{61 * time.Second, []string{"hit-1 miss"}}, {0, nil},
 		} {
 			time.Sleep(step.later)
 			expect(t, "answer", []string{"hit-1"}, ask(b, "hit-1 miss"))

@@ -1,0 +1,330 @@
+package enrich_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// journal is what happens, in its order: "sent ID", "done N" for the nth batch.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) read() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string{}, j.lines...)
+}
+
+// batches is a source of alerts, and then waits for its context, or fails.
+type batches struct {
+	journal *journal
+	texts   [][][]byte
+	next    int
+	err     error
+}
+
+func (b *batches) Next(ctx context.Context) (enrich.Alerts, error) {
+	if b.next == len(b.texts) {
+		if b.err != nil {
+			return enrich.Alerts{}, b.err
+		}
+		<-ctx.Done()
+		return enrich.Alerts{}, ctx.Err()
+	}
+	n := b.next
+	b.next++
+	return enrich.Alerts{Text: b.texts[n], Done: func() { b.journal.add("done %d", n) }}, nil
+}
+
+// tally is a meter.
+type tally struct {
+	read, unreadable, considered, matched, sent, failed atomic.Int32
+	deepest                                             atomic.Int32
+}
+
+func (m *tally) Read(alerts, unreadable int) {
+	m.read.Add(int32(alerts))           //nolint:gosec // few
+	m.unreadable.Add(int32(unreadable)) //nolint:gosec // few
+}
+
+func (m *tally) Picked(_ []engine.Observable, matches []enrich.Match) {
+	m.considered.Add(1)
+	if len(matches) > 0 {
+		m.matched.Add(1)
+	}
+}
+
+func (m *tally) Sent(failed bool) {
+	if failed {
+		m.failed.Add(1)
+	} else {
+		m.sent.Add(1)
+	}
+}
+
+func (m *tally) Depth(n int) { m.deepest.Store(max(m.deepest.Load(), int32(n))) } //nolint:gosec // few
+
+// sinkFunc is a sink by a function.
+type sinkFunc func(ctx context.Context, e enrich.Enrichment) error
+
+func (f sinkFunc) Send(ctx context.Context, e enrich.Enrichment) error { return f(ctx, e) }
+
+// way is a Resident with all around it.
+type way struct {
+	enrich.Resident
+	journal
+	source *batches
+	meter  *tally
+	*enrich.Durable
+}
+
+// newWay makes a Resident whose look-up knows every value, and whose sink writes down what it takes.
+func newWay(t *testing.T, texts ...[]string) *way {
+	t.Helper()
+	w := &way{meter: &tally{}, Durable: newDurable(t, t.TempDir(), chance{})}
+	w.source = &batches{journal: &w.journal}
+	for _, batch := range texts {
+		var lines [][]byte
+		for _, text := range batch {
+			lines = append(lines, []byte(text))
+		}
+		w.source.texts = append(w.source.texts, lines)
+	}
+	w.Lookup = known()
+	w.Sink = sinkFunc(func(_ context.Context, e enrich.Enrichment) error {
+		if e.Body.Error == "" {
+			w.add("sent %s", e.Body.Source.AlertID)
+		} else {
+			w.add("error %s", e.Body.Error)
+		}
+		return nil
+	})
+	w.Faults.Sink = sinkFunc(func(ctx context.Context, e enrich.Enrichment) error { return w.Sink.Send(ctx, e) })
+	w.Resident = enrich.Resident{
+		Source: w.source, Way: func() *enrich.Durable { return w.Durable }, Meter: w.meter, Window: 8, Grace: 4 * time.Second,
+		Own: func(alert []byte) bool { return string(alert) == own },
+	}
+	return w
+}
+
+const own = `{"rule":{"id":"own"},"data":{"dst":"192.31.196.1"}}`
+
+// text is an alert with a value; those of two alerts differ.
+func text(t *testing.T, id int) string { return string(numbered(t, id).JSON) }
+
+// run runs until a time has passed, and returns what Run does and how long the end took.
+func (w *way) run(t *testing.T, after time.Duration) (time.Duration, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var ended time.Time
+	time.AfterFunc(after, func() { ended = time.Now(); cancel() })
+	err := w.Resident.Run(ctx)
+	if ended.IsZero() {
+		return 0, err
+	}
+	return time.Since(ended), err
+}
+
+// TestResidentOrder has look-ups that take their time, as they like: what is sent keeps the order of the alerts, and a
+// batch is done when all of it is sent, and before anything of the next one.
+func TestResidentOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var texts [][]string
+		var want []string
+		for i, id := 0, 0; i < 200; i++ {
+			var batch []string
+			for range rand.IntN(5) { //nolint:gosec // a test
+				id++
+				batch = append(batch, text(t, id))
+				want = append(want, fmt.Sprint("sent ", id))
+			}
+			texts, want = append(texts, batch), append(want, fmt.Sprint("done ", i))
+		}
+		w := newWay(t, texts...)
+		var at, most atomic.Int32
+		w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			most.Store(max(most.Load(), at.Add(1)))
+			defer at.Add(-1)
+			time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond) //nolint:gosec // a test
+			return known()(ctx, o)
+		})
+		w.Sink = slowly(w.Sink)
+		_, err := w.run(t, time.Hour)
+		must(t, err)
+		expect(t, "what happened", want, w.read())
+		if n := most.Load(); n < 2 || int(n) > w.Window+1 {
+			t.Errorf("%d look-ups at the same time", n)
+		}
+		if sent := w.meter.sent.Load(); int(sent) != len(want)-200 || w.meter.read.Load() != sent || w.meter.matched.Load() != sent {
+			t.Errorf("counted: %d sent, %d read, %d matched", sent, w.meter.read.Load(), w.meter.matched.Load())
+		}
+	})
+}
+
+func slowly(to enrich.Sink) enrich.Sink {
+	return sinkFunc(func(ctx context.Context, e enrich.Enrichment) error {
+		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond) //nolint:gosec // a test
+		return to.Send(ctx, e)
+	})
+}
+
+// TestResidentLeavesOut has lines that are no alerts, and own ones.
+func TestResidentLeavesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, []string{"no JSON", own, text(t, 1), `{"rule":{"id":"1"},"id":"no value"}`, "{"}, []string{"[]"}, []string{text(t, 2)})
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 1", "done 0", "done 1", "sent 2", "done 2"}, w.read())
+		got := []string{fmt.Sprint(w.meter.read.Load(), " read, ", w.meter.unreadable.Load(), " unreadable, ", w.meter.considered.Load(), " considered")}
+		expect(t, "counted", []string{"7 read, 3 unreadable, 2 considered"}, got)
+	})
+}
+
+// TestResidentStops ends it in the middle, in many ways. What is not all sent is not done, nor is anything after it.
+func TestResidentStops(t *testing.T) {
+	full := &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("full")}
+	blocked := func(w *way, block func(ctx context.Context) error) {
+		sink := w.Sink
+		w.Sink = sinkFunc(func(ctx context.Context, e enrich.Enrichment) error {
+			if e.Body.Source.AlertID == "3" {
+				return block(ctx)
+			}
+			return sink.Send(ctx, e)
+		})
+	}
+	upToThird := []string{"sent 1", "done 0", "sent 2"}
+	tests := []struct {
+		name    string
+		prepare func(w *way)
+		want    []string
+		most    time.Duration // for the end
+		fails   bool
+	}{
+		{"nothing to do", func(*way) {}, []string{"sent 1", "done 0", "sent 2", "sent 3", "done 1", "sent 4", "done 2"}, 0, false},
+		{"the queue refuses", func(w *way) { blocked(w, func(context.Context) error { return full }) }, upToThird, 4 * time.Second, true},
+		{"the queue takes its time", func(w *way) {
+			blocked(w, func(ctx context.Context) error {
+				select { // as Queue does
+				case <-time.After(min(2*time.Second, untilDeadline(ctx))):
+				}
+				return full
+			})
+		}, upToThird, 4*time.Second + 500*time.Millisecond, true},
+		{"MISP hangs", func(w *way) { w.Lookup = &oracle{takes: time.Hour} }, []string{}, 4 * time.Second, true},
+		{"MISP refuses", func(w *way) { w.Lookup = away(enrich.CodeUnavailable) }, []string{}, 4 * time.Second, true},
+		{"an event that can never be sent", func(w *way) {
+			blocked(w, func(context.Context) error { return errors.New("too long") })
+		}, []string{"sent 1", "done 0", "sent 2", "done 1", "sent 4", "done 2"}, 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWay(t, []string{text(t, 1)}, []string{text(t, 2), text(t, 3)}, []string{text(t, 4)})
+				tt.prepare(w)
+				took, err := w.run(t, 20*time.Second)
+				if took > tt.most || (err != nil) != tt.fails {
+					t.Errorf("the end took %s, at most %s is promised; error %v", took, tt.most, err)
+				}
+				expect(t, "what happened", tt.want, w.read())
+			})
+		})
+	}
+}
+
+func untilDeadline(ctx context.Context) time.Duration {
+	if d, ok := ctx.Deadline(); ok {
+		return time.Until(d)
+	}
+	return time.Hour
+}
+
+// TestResidentWaits has MISP and the queue away for a while: all comes when they are back, in order.
+func TestResidentWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, []string{text(t, 1)}, []string{text(t, 2)}, []string{text(t, 3)})
+		sink, began := w.Sink, time.Now()
+		w.Sink = sinkFunc(func(ctx context.Context, e enrich.Enrichment) error {
+			if time.Since(began) < time.Minute {
+				return &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("no such file")}
+			}
+			return sink.Send(ctx, e)
+		})
+		w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			if time.Since(began) < 30*time.Second {
+				return away(enrich.CodeUnavailable)(ctx, o)
+			}
+			return known()(ctx, o)
+		})
+		_, err := w.run(t, 5*time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 1", "done 0", "sent 2", "done 1", "sent 3", "done 2"}, w.read())
+		o, err := w.Queue.Load()
+		if err != nil || !o.Lasts() {
+			t.Errorf("the outage of the queue is not noted: %+v, %v", o, err)
+		}
+	})
+}
+
+// TestResidentHoldsPoison has an alert that MISP never answers, among others: it is held, and they go on.
+func TestResidentHoldsPoison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
+		w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			for _, v := range o {
+				if v.Value == "192.31.196.3" { // of alert 2
+					return nil, &enrich.Trouble{Code: enrich.CodeRejected, Err: errors.New("answered 405")}
+				}
+			}
+			return known()(ctx, o)
+		})
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"error misp_rejected", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, w.read())
+		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1 {
+			t.Errorf("the spool holds %+v, %v", depth, err)
+		}
+	})
+}
+
+// TestResidentTakesAnotherWay changes the way, and has the source fail: what was begun ends on the old way.
+func TestResidentTakesAnotherWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, []string{text(t, 1)}, []string{text(t, 2)})
+		old, ways := w.Durable, 0
+		other := newDurable(t, t.TempDir(), chance{})
+		other.Lookup, other.Sink = (&oracle{}), w.Sink // knows none of the values
+		w.Way = func() *enrich.Durable {
+			ways++
+			return map[bool]*enrich.Durable{true: old, false: other}[ways == 1]
+		}
+		old.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			time.Sleep(time.Second)
+			return known()(ctx, o)
+		})
+		w.source.err = errors.New("the disk is gone")
+		_, err := w.run(t, time.Hour)
+		if !errors.Is(err, w.source.err) {
+			t.Errorf("error %v", err)
+		}
+		expect(t, "what happened", []string{"sent 1", "done 0", "done 1"}, w.read())
+	})
+}

@@ -1,0 +1,306 @@
+package mirror
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// build writes a segment and opens it.
+func build(t testing.TB, fill func(*Builder)) (*segment, string) {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := newBuilder(dir)
+	must(t, err)
+	fill(b)
+	name := filepath.Join(dir, "base-1.segment")
+	must(t, b.finish(name, begin))
+	s, err := openSegment(name, true)
+	must(t, err)
+	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
+		t.Errorf("files (-want +got):\n%s", d)
+	}
+	return s, name
+}
+
+func add(t testing.TB, b *Builder, all ...enrich.Attribute) {
+	t.Helper()
+	for _, a := range all {
+		must(t, b.Add(a, ""))
+	}
+}
+
+// attributes generates any attribute of a MISP, with texts of any kind.
+func attributes() *rapid.Generator[enrich.Attribute] {
+	words := rapid.SliceOfNDistinct(rapid.StringN(0, 12, -1), 0, 4, rapid.ID[string])
+	return rapid.Custom(func(t *rapid.T) enrich.Attribute {
+		draw := func(name string) string { return rapid.String().Draw(t, name) }
+		typ := rapid.SampledFrom([]engine.Type{"text", "filename", "user-agent"}).Draw(t, "type")
+		a := enrich.Attribute{
+			ID: draw("id"), UUID: rapid.OneOf(rapid.String(), rapid.Just(uuidOf("01")), rapid.Just("ABCDEFAB-0000-4000-8000-000000000001")).Draw(t, "uuid"),
+			Type: typ, Category: draw("category"), Value: "x" + rapid.StringMatching(`[ -~é]{0,40}`).Draw(t, "value"), Comment: draw("comment"),
+			ToIDs: rapid.Bool().Draw(t, "to_ids"), FirstSeen: draw("first_seen"), LastSeen: draw("last_seen"),
+			Tags: words.Draw(t, "tags"), Warninglists: words.Draw(t, "warninglists"),
+			Event: enrich.Event{
+				ID: draw("event id"), UUID: draw("event uuid"), Info: draw("info"), Org: draw("org"), OrgUUID: draw("org uuid"), Date: draw("date"),
+				ThreatLevel: enrich.ThreatLevel(rapid.IntRange(0, 1000).Draw(t, "level")), Analysis: enrich.Analysis(rapid.IntRange(0, 1001).Draw(t, "analysis")),
+				Published: rapid.Bool().Draw(t, "published"), Tags: words.Draw(t, "event tags"),
+			},
+		}
+		if seconds := rapid.Int64Range(0, 1<<40).Draw(t, "timestamp"); seconds > 0 {
+			a.Timestamp = time.Unix(seconds, 0).UTC()
+		}
+		return a
+	})
+}
+
+// all of what a MISP tells of an attribute comes out of a segment as it went in; tags of the event stand last.
+func asStored(a enrich.Attribute) enrich.Attribute {
+	a.Tags = ownTags(a)
+	return of(a, a.Event)
+}
+
+var sameAs = cmp.Options{cmpopts.EquateEmpty()}
+
+func TestRecordRoundTrip(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(r *rapid.T) {
+		want := map[uuid.UUID]enrich.Attribute{}
+		events := map[uuid.UUID]enrich.Event{}
+		b, err := newBuilder(dir)
+		must(t, err)
+		for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
+			id, in := identify(a.UUID), identify(a.Event.UUID)
+			if _, ok := want[id]; ok || len(engine.Indicators(a.Type, a.Value)) == 0 {
+				continue
+			}
+			if e, ok := events[in]; ok {
+				a.Event = e // the first one tells
+			}
+			events[in] = a.Event
+			must(t, b.Add(a, "v"))
+			if a.UUID == "" {
+				a.UUID = id.String() // none is as good as the one it gets
+			}
+			want[id] = asStored(a)
+		}
+		name := filepath.Join(dir, "x.segment")
+		must(t, b.finish(name, begin))
+		s, err := openSegment(name, true)
+		must(t, err)
+		got := map[uuid.UUID]enrich.Attribute{}
+		for id, in := range s.each() {
+			got[id] = of(in.attribute, in.event.Event)
+			if in.event.version != "v" || in.event.uuid != identify(in.event.UUID) {
+				r.Fatalf("event %+v", in.event)
+			}
+		}
+		if d := cmp.Diff(want, got, sameAs); d != "" {
+			r.Fatalf("each (-want +got):\n%s", d)
+		}
+		snap := snapshot{base: s}
+		for id, a := range want {
+			found, known := s.find(id)
+			if !known || !cmp.Equal(a, *found, sameAs) {
+				r.Fatalf("find: %t %s", known, cmp.Diff(&a, found, sameAs))
+			}
+			for _, i := range engine.Indicators(a.Type, a.Value) {
+				there := false
+				for f := range snap.find(i) {
+					there = there || cmp.Equal(a, f, sameAs)
+				}
+				if !there {
+					r.Fatalf("%q is not found", a.Value)
+				}
+			}
+		}
+		sizes := 0
+		for e := range s.events() {
+			sizes += e.attributes
+		}
+		if sizes != len(want) || s.trailer.Attributes != len(want) || s.trailer.Events != len(events) {
+			r.Fatalf("%d in events, trailer %+v", sizes, s.trailer)
+		}
+		if _, known := s.find(uuid.New()); known {
+			r.Fatal("found what is not there")
+		}
+	})
+}
+
+// TestManyWords has more categories than are kept by number.
+func TestManyWords(t *testing.T) {
+	s, _ := build(t, func(b *Builder) {
+		for i := range maxWords + 10 {
+			add(t, b, enrich.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
+		}
+	})
+	if n := len(s.trailer.Words); n != maxWords {
+		t.Errorf("%d words", n)
+	}
+	for _, in := range s.each() {
+		if a := in.attribute; a.Category != a.UUID || a.Type != "domain" {
+			t.Fatalf("%+v", a)
+		}
+	}
+}
+
+// TestCollision gives two indicators one hash, and two attributes too: what is found is only what was meant.
+func TestCollision(t *testing.T) {
+	one := engine.Indicator{Family: "host", Key: "one.example"}
+	two := engine.Indicator{Family: "host", Key: "two.example"}
+	s, _ := build(t, func(b *Builder) {
+		add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "one.example"}, enrich.Attribute{UUID: uuidOf("02"), Type: "domain|ip", Value: "two.example|192.31.196.1"})
+		for i := range b.byIndicator {
+			b.byIndicator[i].hash = hashIndicator(one)
+		}
+		for i := range b.byUUID {
+			b.byUUID[i].hash = hashUUID(identify(uuidOf("02")))
+		}
+	})
+	snap := snapshot{base: s}
+	for a := range snap.find(one) {
+		if a.Value != "one.example" {
+			t.Errorf("found %s", a.Value)
+		}
+	}
+	// Asked for by the other, they have its hash.
+	for at := range s.byIndicator.all(hashIndicator(one)) {
+		if _, a, ok := s.attribute(at, two); ok && a.Value != "two.example|192.31.196.1" {
+			t.Errorf("found %s", a.Value)
+		}
+	}
+	if a, known := s.find(identify(uuidOf("02"))); !known || a.Value != "two.example|192.31.196.1" {
+		t.Errorf("found %+v", a)
+	}
+	n := 0
+	for range s.byIndicator.all(hashIndicator(one)) {
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// TestFlippedBits changes bits of a segment, at random and in its last bytes: each is noticed.
+func TestFlippedBits(t *testing.T) {
+	_, name := build(t, func(b *Builder) {
+		for i := range 50 {
+			add(t, b, generated(i))
+		}
+	})
+	data, err := os.ReadFile(name)
+	must(t, err)
+	flip := func(at int, bit byte) {
+		broken := append([]byte{}, data...)
+		broken[at] ^= bit
+		must(t, os.WriteFile(name, broken, 0o600))
+		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+			t.Fatalf("bit %08b of byte %d of %d: %v", bit, at, len(data), err)
+		}
+	}
+	for range 300 {
+		flip(rand.IntN(len(data)), 1<<rand.IntN(8))
+	}
+	for at := len(data) - 40; at < len(data); at++ {
+		flip(at, 1)
+	}
+	for _, size := range []int{0, 1, len(magic), 27, len(data) / 2, len(data) - 1} {
+		must(t, os.WriteFile(name, data[:size], 0o600))
+		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+			t.Errorf("cut off at %d: %v", size, err)
+		}
+	}
+	if _, err := openSegment(t.TempDir(), true); err == nil {
+		t.Error("a directory was opened")
+	}
+}
+
+// read goes through everything in a segment.
+func (s *segment) read() {
+	for id, in := range s.each() {
+		_, _ = s.find(id)
+		for _, i := range engine.Indicators(in.attribute.Type, in.attribute.Value) {
+			for range (&snapshot{base: s}).find(i) {
+				continue
+			}
+		}
+	}
+	for e := range s.events() {
+		_, _ = s.event(uint64(e.attributes)) //nolint:gosec // any number
+	}
+	for _, t := range []table{s.byIndicator, s.byUUID} {
+		for shift := range 64 {
+			for at := range t.all(1<<shift - 1) {
+				_, _, _ = s.record(at)
+			}
+		}
+		for i := 0; i < len(t.index); i += entrySize {
+			for at := range t.all(binary.LittleEndian.Uint64(t.index[i:])) {
+				_, _, _ = s.attribute(at, engine.Indicator{Family: "host", Key: "x"})
+			}
+		}
+	}
+}
+
+// FuzzSegment opens anything as a segment, with sums that are right: whatever stands in it, reading ends and reads
+// nothing outside.
+func FuzzSegment(f *testing.F) {
+	_, name := build(f, func(b *Builder) {
+		add(f, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: enrich.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
+		add(f, b, enrich.Attribute{UUID: "x", Type: "ip-dst", Value: "192.31.196.0/24", Timestamp: begin, Event: enrich.Event{UUID: uuidOf("e2")}})
+		must(f, b.remove(identify(uuidOf("03"))))
+	})
+	data, err := os.ReadFile(name)
+	must(f, err)
+	end := len(data) - tailSize
+	start := end - int(binary.LittleEndian.Uint32(data[end:]))
+	f.Add(data[:start], data[start:end])
+	f.Add([]byte(magic), []byte(`{"records":8,"events":1152921504606846976,"events_at":0,"by_uuid":{"entries":1152921504606846976,"bits":1,"index":0,"directory":0}}`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content, trailer []byte) {
+		whole := append(append([]byte{}, content...), trailer...)
+		whole = binary.LittleEndian.AppendUint32(whole, uint32(len(trailer))) //nolint:gosec // a test
+		whole = binary.LittleEndian.AppendUint32(whole, crc32.Checksum(trailer, crcTable))
+		whole = append(whole, magic...)
+		name := filepath.Join(dir, "x.segment")
+		must(t, os.WriteFile(name, whole, 0o600))
+		if s, err := openSegment(name, false); err == nil {
+			s.read()
+		} else if !errors.Is(err, errDamaged) {
+			t.Errorf("error %v", err)
+		}
+		// As it comes, with nothing put right.
+		must(t, os.WriteFile(name, content, 0o600))
+		if s, err := openSegment(name, false); err == nil {
+			s.read()
+		}
+	})
+}
+
+// TestTrailer sees that the trailer can be read by people and other programs.
+func TestTrailer(t *testing.T) {
+	s, name := build(t, func(b *Builder) { add(t, b, generated(0), generated(1)) })
+	data, err := os.ReadFile(name)
+	must(t, err)
+	end := len(data) - tailSize
+	var got trailer
+	must(t, json.Unmarshal(data[end-int(binary.LittleEndian.Uint32(data[end:])):end], &got))
+	if d := cmp.Diff(s.trailer, got); d != "" || got.Attributes != 2 || got.Events != 1 || !got.Created.Equal(begin) {
+		t.Errorf("trailer (-want +got):\n%s", d)
+	}
+}
