@@ -172,23 +172,54 @@ func (b *Batch) flush() {
 	})
 }
 
-// splits is how many further questions are asked, at most, to find the value that one of many could not be answered
-// for.
-const splits = 40
+const (
+	// splits is how many further questions are asked, at most, to find the value that one of many could not be
+	// answered for.
+	splits = 40
+	// silence is how often a question is split although neither half is answered: then it is not for the values.
+	silence = 2
+)
 
-func (b *Batch) ask(question []*asking) {
-	left := splits
-	b.askIn(question, &left)
+// unanswered is a part of a question that there was no answer for.
+type unanswered struct {
+	part []*asking
+	err  error
 }
 
-// askIn asks, and if the question itself may be at fault asks for one half of it and for the other: one value must
-// not keep the others from their answers. It reports whether there was an answer for any.
-func (b *Batch) askIn(question []*asking, left *int) bool {
+// ask asks, and if the question itself may be at fault asks for one half of it and for the other, and so on: one value
+// must not keep the others from their answers.
+func (b *Batch) ask(question []*asking) {
+	parts, left, silent := [][]*asking{question}, splits, 0
+	for len(parts) > 0 {
+		var failed []unanswered
+		for _, part := range parts {
+			if err := b.askPart(part); err != nil {
+				failed = append(failed, unanswered{part, err})
+			}
+		}
+		if silent++; len(failed) < len(parts) {
+			silent = 0
+		}
+		parts = nil
+		for _, f := range failed {
+			if silent > silence || left < 2 || len(f.part) == 1 || !answeredAtAll(f.err) || b.ctx.Err() != nil {
+				b.answer(f.part, nil, f.err)
+				continue
+			}
+			left -= 2
+			half := len(f.part) / 2
+			parts = append(parts, f.part[:half], f.part[half:])
+		}
+	}
+}
+
+// askPart asks, and answers those who wait unless that fails.
+func (b *Batch) askPart(part []*asking) error {
 	ctx, cancel := context.WithTimeout(b.ctx, b.limits.Timeout)
 	defer cancel()
-	observables := make([]engine.Observable, len(question))
+	observables := make([]engine.Observable, len(part))
 	patient := false
-	for i, a := range question {
+	for i, a := range part {
 		observables[i] = a.observable
 		patient = patient || a.patient
 	}
@@ -196,15 +227,10 @@ func (b *Batch) askIn(question []*asking, left *int) bool {
 		ctx = WithOneTry(ctx)
 	}
 	matches, err := b.asked.Lookup(ctx, observables)
-	if err != nil && len(question) > 1 && answeredAtAll(err) && *left > 1 && ctx.Err() == nil {
-		*left -= 2
-		half := len(question) / 2
-		first := b.askIn(question[:half], left)
-		second := b.askIn(question[half:], left)
-		return first || second
+	if err == nil {
+		b.answer(part, matches, nil)
 	}
-	b.answer(question, matches, err)
-	return err == nil
+	return err
 }
 
 func (b *Batch) answer(question []*asking, matches []Match, err error) {

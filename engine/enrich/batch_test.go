@@ -311,7 +311,9 @@ func TestBatchTriesOnce(t *testing.T) {
 		for _, contexts := range [][]context.Context{{once}, {once, t.Context()}, {t.Context(), once}} {
 			var all sync.WaitGroup
 			for i, ctx := range contexts {
-				all.Go(func() { _, _ = b.Lookup(ctx, []engine.Observable{observable(fmt.Sprint(len(contexts), i, len(o.once)))}) })
+				all.Go(func() {
+					_, _ = b.Lookup(ctx, []engine.Observable{observable(fmt.Sprint(len(contexts), i, len(o.once)))})
+				})
 			}
 			all.Wait()
 		}
@@ -330,7 +332,7 @@ func TestBatchAllRejected(t *testing.T) {
 		}
 		expect(t, "answer", []string{"error misp_rejected"}, ask(b, values.String()))
 		b.Close()
-		if n := len(o.asked()); n > 41 {
+		if n := len(o.asked()); n > 1+2+4 {
 			t.Errorf("%d questions", n)
 		}
 	})

@@ -2,7 +2,9 @@ package enrich
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -194,7 +196,7 @@ func (r *Resident) answer(ctx context.Context, d *Durable, todo []*picked) error
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if try >= isolateAfter && answeredAtAll(err) && r.isolate(ctx, d, todo, err) {
+		if try >= isolateAfter && answeredAtAll(err) && r.isolate(ctx, d, todo) {
 			return nil
 		}
 		if !sleep(ctx, pause) {
@@ -221,6 +223,9 @@ func ask(ctx context.Context, d *Durable, todo []*picked) error {
 	if err != nil {
 		return err
 	}
+	for _, p := range todo {
+		p.matches = nil // of an earlier try
+	}
 	for _, m := range matches {
 		for _, p := range users[batchKey{m.Observable.Indicator(), m.Observable.Filter}] {
 			p.matches = append(p.matches, m)
@@ -229,27 +234,27 @@ func ask(ctx context.Context, d *Durable, todo []*picked) error {
 	return nil
 }
 
-// isolate looks alerts up one by one, and holds those that fail if any does not. It reports whether all are done.
-func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked, why error) bool {
-	var failed []*picked
+// isolate looks alerts up one by one, and holds those that fail while others are answered. It reports whether all are
+// done.
+func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked) bool {
 	for _, p := range todo {
-		p.matches = nil
-		if err := ask(ctx, d, []*picked{p}); err != nil {
-			failed = append(failed, p)
-			why = err
+		err := ask(ctx, d, []*picked{p})
+		if err == nil {
+			continue
 		}
-	}
-	others, err := d.MISP.Load()
-	if len(failed) == len(todo) && (len(todo) > 1 || err != nil || others.Away()) {
-		return false
-	}
-	for _, p := range failed {
-		if err := d.hold(ctx, p.alert(), why); err != nil {
+		if !answeredAtAll(err) || !answersOthers(ctx, d) || d.hold(ctx, p.alert(), err) != nil {
 			return false
 		}
 		p.observables = nil
 	}
 	return true
+}
+
+// answersOthers reports whether there is an answer for a hash that nobody can know. If there is none, a failure says
+// nothing about an alert.
+func answersOthers(ctx context.Context, d *Durable) bool {
+	_, err := d.lookUp(ctx, []engine.Observable{{Type: "md5", Value: fmt.Sprintf("%x", rand.Text()[:16])}}, false)
+	return err == nil && ctx.Err() == nil
 }
 
 // finish sends the events of a batch and is done with it. soft is the context that ends first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -284,25 +285,106 @@ func TestResidentWaits(t *testing.T) {
 	})
 }
 
-// TestResidentHoldsPoison has an alert that MISP never answers, among others: it is held, and they go on.
+// rejecting answers 400 when it is asked for one of some values, and knows all others.
+func rejecting(bad ...string) lookup {
+	return func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+		for _, v := range o {
+			if slices.Contains(bad, v.Value) {
+				return nil, &enrich.Trouble{Code: enrich.CodeRejected, Err: errors.New("answered 400")}
+			}
+		}
+		return known()(ctx, o)
+	}
+}
+
+// TestResidentHoldsPoison has alerts that MISP never answers, among others and alone: they are held, and all others go
+// on.
 func TestResidentHoldsPoison(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
-		w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
-			for _, v := range o {
-				if v.Value == "192.31.196.3" { // of alert 2
-					return nil, &enrich.Trouble{Code: enrich.CodeRejected, Err: errors.New("answered 405")}
+	tests := []struct {
+		name    string
+		batches [][]int // ids of alerts; 2 and 6 are never answered
+		want    []string
+		held    int
+	}{
+		{"among others", [][]int{{1, 2, 3}, {4}}, []string{"error misp_rejected", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1},
+		{"alone", [][]int{{2}, {3}}, []string{"error misp_rejected", "done 0", "sent 3", "done 1"}, 1},
+		{"nothing else", [][]int{{2}}, []string{"error misp_rejected", "done 0"}, 1},
+		{"all of a batch", [][]int{{2, 6, 2}, {2}}, []string{"error misp_rejected", "done 0", "done 1"}, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var texts [][]string
+				for _, ids := range tt.batches {
+					var batch []string
+					for _, id := range ids {
+						batch = append(batch, text(t, id))
+					}
+					texts = append(texts, batch)
 				}
+				w := newWay(t, texts...)
+				w.Lookup = rejecting("192.31.196.3", "192.31.196.7")
+				_, err := w.run(t, time.Minute)
+				must(t, err)
+				expect(t, "what happened", tt.want, w.read())
+				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != tt.held {
+					t.Errorf("the spool holds %+v, %v", depth, err)
+				}
+			})
+		})
+	}
+}
+
+// TestResidentLeavesMISPInPeace has a MISP that answers nobody: it is not asked for each alert alone, none is held, and
+// there are no two answers for one when it is back.
+func TestResidentLeavesMISPInPeace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3), text(t, 4), text(t, 5)})
+		began, questions := time.Now(), 0
+		w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			if questions++; time.Since(began) < time.Minute {
+				return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("answered 500"), Answered: true}
 			}
 			return known()(ctx, o)
 		})
-		_, err := w.run(t, time.Minute)
+		_, err := w.run(t, 2*time.Minute)
 		must(t, err)
-		expect(t, "what happened", []string{"error misp_rejected", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, w.read())
-		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1 {
-			t.Errorf("the spool holds %+v, %v", depth, err)
+		expect(t, "what happened", []string{"sent 1", "sent 2", "sent 3", "sent 4", "sent 5", "done 0"}, w.read())
+		if questions > 60 {
+			t.Errorf("%d questions in a minute", questions)
 		}
 	})
+}
+
+// TestDrainPoisons holds alerts that MISP never answers, and nothing else: while it answers others, they are set aside
+// in the end; while it does not, they are not.
+func TestDrainPoisons(t *testing.T) {
+	b := newBench(t)
+	for _, id := range []int{2, 6} {
+		put(t, b.Spool, enrich.SpoolAlerts, text(t, id))
+	}
+	b.Lookup = rejecting("192.31.196.3", "192.31.196.7")
+	round := func(n int) (aside int) {
+		for range n {
+			b.now = b.now.Add(time.Second)
+			aside += b.Drain(t.Context()).SetAside
+		}
+		return aside
+	}
+	if n := round(20); n != 0 {
+		t.Errorf("%d are set aside, though MISP answers nobody", n)
+	}
+	others := &enrich.Circuit{Asked: known(), Outage: b.MISP, Log: b.Log, Now: b.Now}
+	aside := 0
+	for range 12 {
+		if _, err := others.Lookup(t.Context(), values("hit-1")); err != nil {
+			t.Fatal(err)
+		}
+		aside += round(1)
+	}
+	if aside != 2 {
+		t.Errorf("%d of 2 are set aside", aside)
+	}
 }
 
 // TestResidentTakesAnotherWay changes the way, and has the source fail: what was begun ends on the old way.

@@ -49,7 +49,7 @@ func generatedObservable(i int) engine.Observable {
 	case 0:
 		return engine.Observable{Type: "sha256", Value: hex.EncodeToString(sum[:])}
 	case 1:
-		return engine.Observable{Type: "ip-dst", Value: netip.AddrFrom4([4]byte{byte(1 + sum[0]%120), sum[1], sum[2], sum[3]}).String()}
+		return engine.Observable{Type: "ip-dst", Value: netip.AddrFrom4([4]byte{1 + sum[0]%120, sum[1], sum[2], sum[3]}).String()}
 	case 2:
 		return engine.Observable{Type: "domain", Value: hex.EncodeToString(sum[:8]) + ".bad-cdn.example.org"}
 	}

@@ -16,8 +16,8 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// killDir is set in the process that TestKill kills.
-const killDir = "CUSTOM_MISP_TEST_MIRROR_DIR"
+// killed is set in the process that TestKill kills, which works in its own working directory.
+const killed = "CUSTOM_MISP_TEST_MIRROR_KILLED"
 
 // generations is an origin whose attributes all change with each sync, so that no part of one set goes unnoticed in
 // another.
@@ -68,16 +68,18 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 // TestKill kills a process again and again while it syncs and merges. Each time the set opens as one of the complete
 // sets, not older than the last that the process called done, and the next sync clears away what was left behind.
 func TestKill(t *testing.T) {
-	if dir := os.Getenv(killDir); dir != "" {
-		syncUntilKilled(t, dir)
+	if os.Getenv(killed) != "" {
+		syncUntilKilled(t, ".")
 		return
 	}
-	const kills = 60
+	self, err := os.Executable()
+	must(t, err)
+	const kills = 50
 	dir := t.TempDir()
 	done, syncs, leftovers := 0, 0, 0
 	for range kills {
-		work := exec.Command(os.Args[0], "-test.run=^TestKill$") //nolint:gosec // this very program
-		work.Env = append(os.Environ(), killDir+"="+dir)
+		work := exec.Command(self, "-test.run=^TestKill$")
+		work.Dir, work.Env = dir, append(os.Environ(), killed+"=1")
 		out, err := work.StdoutPipe()
 		must(t, err)
 		must(t, work.Start())

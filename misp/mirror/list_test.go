@@ -56,7 +56,8 @@ func TestList(t *testing.T) {
 			[]string{
 				"domain evil.example (a \"b\"; c) [tlp:red own] Network activity 2026-01-01 not to_ids " + uuidOf("01"),
 				"hostname www.evil.example (x)", "text some text (x)",
-			}, "1 lines hold no indicator, the first is line 6",
+			},
+			"1 lines hold no indicator, the first is line 6",
 		},
 		{
 			"MISP's own export", "uuid,event_id,category,type,value,comment,to_ids,date,object_relation,attribute_tag,object_uuid,object_name,object_meta_category\n" +
@@ -66,7 +67,8 @@ func TestList(t *testing.T) {
 			[]string{
 				"filename|md5 a, b.doc|" + sum + " (two\nlines) [tlp:red own] Payload delivery at 1780000000 " + uuidOf("01"),
 				"ip-dst 192.31.196.0/24 Network activity at 1780000001 not to_ids " + uuidOf("02"),
-			}, "1 lines hold no indicator, the first is line 5",
+			},
+			"1 lines hold no indicator, the first is line 5",
 		},
 		{"a title, and other useless lines", "My list\nevil.example\nlocalhost\nfile.exe\n-\n", []string{"domain evil.example"}, "4 lines hold no indicator, the first is line 1"},
 		{"lonely quotes", "evil.example\nw\"eird.example\nother.example\n", []string{"domain evil.example", "domain other.example"}, "1 lines hold no indicator, the first is line 2"},

@@ -28,11 +28,23 @@ type crowd struct {
 
 // values are what attributes of a crowd are, so that many share one.
 var values = []struct{ typ, value string }{
-	{"domain", "evil.example"}, {"hostname", "www.evil.example"}, {"ip-dst", "192.31.196.25"}, {"ip-src", "192.31.196.0/24"},
-	{"ip-dst", "192.31.0.0/16"}, {"domain|ip", "evil.example|192.31.196.25"}, {"ip-src|port", "192.31.196.25|80"},
-	{"filename|md5", "a.doc|0f0e0d0c0b0a09080706050403020100"}, {"md5", "0f0e0d0c0b0a09080706050403020100"},
-	{"url", "http://www.evil.example/x"}, {"url", "http://192.31.196.25/x"}, {"comment", "evil.example"}, {"text", "some text"},
-	{"email-src", "a@evil.example"}, {"vulnerability", "CVE-2026-12345"}, {"ip-dst", "2620:4f:8000::1"}, {"ip-dst", "2620:4f:8000::/48"},
+	{"domain", "evil.example"},
+	{"hostname", "www.evil.example"},
+	{"ip-dst", "192.31.196.25"},
+	{"ip-src", "192.31.196.0/24"},
+	{"ip-dst", "192.31.0.0/16"},
+	{"domain|ip", "evil.example|192.31.196.25"},
+	{"ip-src|port", "192.31.196.25|80"},
+	{"filename|md5", "a.doc|0f0e0d0c0b0a09080706050403020100"},
+	{"md5", "0f0e0d0c0b0a09080706050403020100"},
+	{"url", "http://www.evil.example/x"},
+	{"url", "http://192.31.196.25/x"},
+	{"comment", "evil.example"},
+	{"text", "some text"},
+	{"email-src", "a@evil.example"},
+	{"vulnerability", "CVE-2026-12345"},
+	{"ip-dst", "2620:4f:8000::1"},
+	{"ip-dst", "2620:4f:8000::/48"},
 }
 
 // crowdAsked are observables for them.

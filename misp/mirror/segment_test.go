@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func build(t testing.TB, fill func(*Builder)) (*segment, string) {
 	fill(b)
 	name := filepath.Join(dir, "base-1.segment")
 	must(t, b.finish(name, begin))
-	s, err := openSegment(name, true)
+	s, err := openSegment(name)
 	must(t, err)
 	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
 		t.Errorf("files (-want +got):\n%s", d)
@@ -101,7 +102,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 		name := filepath.Join(dir, "x.segment")
 		must(t, b.finish(name, begin))
-		s, err := openSegment(name, true)
+		s, err := openSegment(name)
 		must(t, err)
 		got := map[uuid.UUID]enrich.Attribute{}
 		for id, in := range s.each() {
@@ -209,7 +210,7 @@ func TestFlippedBits(t *testing.T) {
 		broken := append([]byte{}, data...)
 		broken[at] ^= bit
 		must(t, os.WriteFile(name, broken, 0o600))
-		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(name); !errors.Is(err, errDamaged) {
 			t.Fatalf("bit %08b of byte %d of %d: %v", bit, at, len(data), err)
 		}
 	}
@@ -221,11 +222,11 @@ func TestFlippedBits(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, len(magic), 27, len(data) / 2, len(data) - 1} {
 		must(t, os.WriteFile(name, data[:size], 0o600))
-		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(name); !errors.Is(err, errDamaged) {
 			t.Errorf("cut off at %d: %v", size, err)
 		}
 	}
-	if _, err := openSegment(t.TempDir(), true); err == nil {
+	if _, err := openSegment(t.TempDir()); err == nil {
 		t.Error("a directory was opened")
 	}
 }
@@ -249,7 +250,7 @@ func (s *segment) read() {
 				_, _, _ = s.record(at)
 			}
 		}
-		for i := 0; i < len(t.index); i += entrySize {
+		for i := 0; i < min(len(t.index), 100*entrySize); i += entrySize {
 			for at := range t.all(binary.LittleEndian.Uint64(t.index[i:])) {
 				_, _, _ = s.attribute(at, engine.Indicator{Family: "host", Key: "x"})
 			}
@@ -271,23 +272,21 @@ func FuzzSegment(f *testing.F) {
 	start := end - int(binary.LittleEndian.Uint32(data[end:]))
 	f.Add(data[:start], data[start:end])
 	f.Add([]byte(magic), []byte(`{"records":8,"events":1152921504606846976,"events_at":0,"by_uuid":{"entries":1152921504606846976,"bits":1,"index":0,"directory":0}}`))
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, content, trailer []byte) {
 		whole := append(append([]byte{}, content...), trailer...)
 		whole = binary.LittleEndian.AppendUint32(whole, uint32(len(trailer))) //nolint:gosec // a test
 		whole = binary.LittleEndian.AppendUint32(whole, crc32.Checksum(trailer, crcTable))
 		whole = append(whole, magic...)
-		name := filepath.Join(dir, "x.segment")
-		must(t, os.WriteFile(name, whole, 0o600))
-		if s, err := openSegment(name, false); err == nil {
-			s.read()
-		} else if !errors.Is(err, errDamaged) {
-			t.Errorf("error %v", err)
-		}
-		// As it comes, with nothing put right.
-		must(t, os.WriteFile(name, content, 0o600))
-		if s, err := openSegment(name, false); err == nil {
-			s.read()
+		for _, data := range [][]byte{whole, content} { // with sums that are right, and as it comes
+			if len(data) < len(magic)+tailSize {
+				continue // not mapped at all
+			}
+			s := &segment{data: slices.Clip(data)}
+			if err := s.parse(); err == nil {
+				s.read()
+			} else if !errors.Is(err, errDamaged) {
+				t.Errorf("error %v", err)
+			}
 		}
 	})
 }

@@ -34,12 +34,16 @@ func (s *Server) describe() (Kind, string) { return KindMISP, newPlace(s.URL, ""
 
 func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.Now()
-	if full || w.set == nil || w.state.Watermark.IsZero() || due(began, w.state.FullAt, y.Full) {
+	if full || w.set == nil || w.state.Watermark.IsZero() {
 		return s.walk(ctx, w, y, began)
 	}
 	err := s.poll(ctx, w, y, began)
-	if errors.Is(err, errBlind) {
+	switch {
+	case errors.Is(err, errBlind):
 		y.Log.Info("MISP is walked as a whole", "because", err.Error())
+		return s.walk(ctx, w, y, began)
+	case err == nil && due(began, w.state.FullAt, y.Full):
+		// After the poll: where MISP is too slow for a walk, the set grows no older for it.
 		return s.walk(ctx, w, y, began)
 	}
 	return err

@@ -228,6 +228,43 @@ func TestEdit(t *testing.T) {
 	}
 }
 
+// TestWalkFails has a MISP that is too slow for a walk that is due: the mirror is polled all the same.
+func TestWalkFails(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	first := s.sync()
+	s.tick(UsualFull)
+	s.AddAttribute(uuidOf("e1"), `{"type":"domain","value":"new.example"}`)
+	s.Fault(when(s.Server, func(q map[string]any) bool {
+		return q["returnFormat"] != nil && q["timestamp"] == nil && q["publish_timestamp"] == nil
+	}, text(504, "text/html", "time out")))
+	state, err := s.syncer.Sync(t.Context(), s.origin, false)
+	if err == nil || state.Failure == "" || !state.SyncedAt.Equal(s.now) || !state.FullAt.Equal(first.FullAt) {
+		t.Errorf("error %v, state %+v", err, state)
+	}
+	s.mirror.Refresh()
+	if got := s.finds("domain", "new.example"); len(got) != 1 {
+		t.Errorf("found %v", got)
+	}
+	s.Fault(nil)
+	if state := s.sync(); state.Failure != "" || !state.FullAt.Equal(s.now) {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestClockSetBack has our own clock go back, after which nobody knows when the next walk was due.
+func TestClockSetBack(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	s.HardDelete(uuidOf("01"))
+	s.now = s.now.Add(-48 * time.Hour)
+	if state := s.sync(); !state.FullAt.Equal(s.now) {
+		t.Errorf("state %+v", state)
+	}
+	if d := s.difference(asked); d != "" {
+		t.Errorf("(-misp +mirror):\n%s", d)
+	}
+}
+
 // TestNothingNew polls a MISP in which nothing happens: no file is written but the state.
 func TestNothingNew(t *testing.T) {
 	s := newSite(t, misptest.New(t, fixture))

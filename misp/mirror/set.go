@@ -127,7 +127,7 @@ func (s State) open(dir string, have *snapshot) (*snapshot, error) {
 	var err error
 	switch {
 	case have == nil || !have.state.sameBase(s):
-		if snap.base, err = openSegment(filepath.Join(dir, s.Base), true); err != nil {
+		if snap.base, err = openSegment(filepath.Join(dir, s.Base)); err != nil {
 			return nil, err
 		}
 	case have.state.Changes == s.Changes: // often only the time of the sync is new
@@ -138,7 +138,7 @@ func (s State) open(dir string, have *snapshot) (*snapshot, error) {
 		snap.base = have.base
 	}
 	if s.Changes != "" {
-		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), true); err != nil {
+		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes)); err != nil {
 			return nil, err
 		}
 		snap.changes.changes = map[uuid.UUID]event{}

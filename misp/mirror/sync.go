@@ -44,8 +44,8 @@ const (
 	UsualOverlap   = 10 * time.Minute
 )
 
-// Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is what it was, and
-// its state tells the failure. ErrBusy if another process is at it.
+// Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is a complete one all
+// the same, mostly what it was, and its state tells the failure. ErrBusy if another process is at it.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	dir := filepath.Join(y.Dir, o.Name())
 	known, _ := y.sets.Load(dir)
