@@ -3,6 +3,7 @@ package examples_test
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,39 +16,20 @@ import (
 // and the rules and the dashboard ask for nothing that the program does not measure.
 
 // metrics is what "custom-misp serve" measures: names, and the labels of each beside job and instance, which Prometheus
-// adds.
-var metrics = map[string][]string{
-	"custom_misp_alerts_considered_total":  nil,
-	"custom_misp_alerts_matched_total":     nil,
-	"custom_misp_alerts_read_total":        {"source"},
-	"custom_misp_alerts_unreadable_total":  nil,
-	"custom_misp_build_info":               {"version"},
-	"custom_misp_checkpoint_lag_bytes":     nil,
-	"custom_misp_checkpoint_lag_seconds":   nil,
-	"custom_misp_events_failed_total":      nil,
-	"custom_misp_events_sent_total":        nil,
-	"custom_misp_events_suppressed_total":  nil,
-	"custom_misp_hits_total":               {"mapping", "type"},
-	"custom_misp_lookup_duration_seconds":  {"by", "le"}, // a histogram
-	"custom_misp_lookup_values_total":      {"by", "result"},
-	"custom_misp_mirror_age_seconds":       {"origin"},
-	"custom_misp_mirror_attributes":        {"origin"},
-	"custom_misp_mirror_bytes":             {"origin"},
-	"custom_misp_mirror_events":            {"origin"},
-	"custom_misp_mirror_sync_errors_total": {"origin"},
-	"custom_misp_misp_outages_total":       nil,
-	"custom_misp_misp_up":                  nil,
-	"custom_misp_picks_total":              {"mapping", "type"},
-	"custom_misp_queue_depth":              {"queue"},
-	"custom_misp_reload_success":           nil,
-	"custom_misp_reload_timestamp_seconds": nil,
-	"custom_misp_spool_bytes":              nil,
-	"custom_misp_spool_entries":            {"kind"},
-	"go_goroutines":                        nil,
-	"process_cpu_seconds_total":            nil,
-	"process_open_fds":                     nil,
-	"process_resident_memory_bytes":        nil,
-}
+// adds. The list is written by the program's own tests.
+var metrics = func() map[string][]string {
+	data, err := os.ReadFile("monitoring/metrics.txt")
+	if err != nil {
+		panic(err)
+	}
+	list := map[string][]string{}
+	for line := range strings.Lines(string(data)) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
+			list[words[0]] = words[1:]
+		}
+	}
+	return list
+}()
 
 // asked is a metric as a PromQL expression asks for it.
 type asked struct {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,14 +58,14 @@ func newMeter() *meter {
 
 // named returns the name of a metric with labels, given as names and values in turn.
 func named(metric string, labels ...string) string {
-	name := metricPrefix + metric
-	for i := 0; i < len(labels); i += 2 {
-		name += map[bool]string{true: "{", false: ","}[i == 0] + labels[i] + "=" + strconv.Quote(labels[i+1])
+	var list []string
+	for pair := range slices.Chunk(labels, 2) {
+		list = append(list, pair[0]+"="+strconv.Quote(pair[1]))
 	}
-	if len(labels) > 0 {
-		name += "}"
+	if len(list) == 0 {
+		return metricPrefix + metric
 	}
-	return name
+	return metricPrefix + metric + "{" + strings.Join(list, ",") + "}"
 }
 
 func (m *meter) read(source string) *metrics.Counter {
@@ -173,4 +175,5 @@ func (m *meter) write(w io.Writer, s serveStatus) {
 		gauge(named("mirror_bytes", "origin", o.Origin), float64(o.Bytes))
 	}
 	metrics.WriteProcessMetrics(w)
+	metrics.WriteFDMetrics(w)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,10 +52,8 @@ func originNames(s *settings) ([]string, error) {
 			if err != nil {
 				return nil, wrongUsef("%s: %w", key, err)
 			}
-			for _, taken := range names {
-				if taken == name {
-					return nil, wrongUsef("%s: the name %q is taken twice", key, name)
-				}
+			if slices.Contains(names, name) {
+				return nil, wrongUsef("%s: the name %q is taken twice", key, name)
 			}
 			names = append(names, name)
 		}

@@ -257,4 +257,12 @@ func serveHandOver(t *testing.T, built *manager) {
 	r.alerts.add("after", liveHit)
 	r.expectHits(t, append(ids, "alone", "handed", "after")...)
 	r.stop(t)
+
+	r.misp.Fault(nil)
+	r.handOver(t, "meanwhile", liveHit) // by the call itself, and serve finds it in alerts.json
+	r.alerts.add("meanwhile", liveHit)
+	r.alerts.add("again", liveHit)
+	r.start(t)
+	r.expectHits(t, append(ids, "alone", "handed", "after", "meanwhile", "again")...)
+	r.stop(t)
 }

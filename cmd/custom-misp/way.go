@@ -49,8 +49,9 @@ const (
 	liveEntries  = 200_000               // answers that are remembered
 )
 
-// newWay makes a way. ctx bounds it: also its questions to MISP, which go on when another way has taken its place. At the start of the program, mappings with faults are left out and the others do
-// their work, as in a call; later they are a reason to keep what was there.
+// newWay makes a way. ctx bounds it: also its questions to MISP, which go on when another way has taken its place. At
+// the start of the program, mappings with faults are left out and the others do their work, as in a call; later they
+// are a reason to keep what was there.
 func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, error) {
 	seen := s.fingerprint(v.global)
 	sources, err := mappingSources(s, nil)

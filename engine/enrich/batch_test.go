@@ -192,8 +192,12 @@ func TestBatchRemembers(t *testing.T) {
 			later time.Duration
 			asked []string
 		}{
-			{59 * time.Second, nil}, {2 * time.Second, []string{"miss"}}, {time.Second, nil}, {8 * time.Minute, []string{"miss"}},
-			{61 * time.Second, []string{"hit-1 miss"}}, {0, nil},
+			{59 * time.Second, nil},
+			{2 * time.Second, []string{"miss"}},
+			{time.Second, nil},
+			{8 * time.Minute, []string{"miss"}},
+			{61 * time.Second, []string{"hit-1 miss"}},
+			{0, nil},
 		} {
 			time.Sleep(step.later)
 			expect(t, "answer", []string{"hit-1"}, ask(b, "hit-1 miss"))
