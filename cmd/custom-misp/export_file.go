@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"custom-misp/engine/enrich"
 )
 
 // An exportedFile is written beside the one of its name, and takes its place when it is complete.
@@ -46,11 +48,7 @@ func (f *exportedFile) commit() error {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	f.file = nil
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return cmp.Or(d.Sync(), d.Close())
+	return enrich.SyncDir(dir)
 }
 
 // discard removes what was not committed.

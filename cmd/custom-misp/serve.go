@@ -222,7 +222,9 @@ func (v *server) follow(s *settings) error {
 		return err
 	}
 	v.saved.put(v.follower.At(), nil)
-	return v.saved.flush()
+	err = v.saved.flush()
+	v.saved.at = time.Time{} // what is done first is written down at once: who is killed again and again gets on too
+	return err
 }
 
 // alerts works on what Wazuh writes.

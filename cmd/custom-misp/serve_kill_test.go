@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -147,7 +148,7 @@ func (k *killing) writeAlerts(t *testing.T, stop <-chan struct{}, chance *rand.R
 	})
 }
 
-// pack compresses a file as monitord does: beside it, and then it is removed.
+// pack compresses a file as Wazuh does: beside it, and then it is removed.
 func pack(t *testing.T, name string) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -193,10 +194,7 @@ func (k *killing) changeFeed(t *testing.T, i int) {
 		return object{"uuid": fmt.Sprintf("00000000-0000-4000-9000-%012d", n), "type": "hostname", "category": "Network activity", "value": value, "to_ids": true, "timestamp": "1790000000"}
 	}
 	event := object{"uuid": id, "info": "kills", "date": "2026-01-05", "timestamp": fmt.Sprint(1790000000 + i), "published": true, "analysis": "2", "threat_level_id": "1"}
-	entry := object{}
-	for k, v := range event {
-		entry[k] = v
-	}
+	entry := maps.Clone(event)
 	event["Attribute"] = []object{attribute(0, killHit), attribute(i+1, fmt.Sprintf("v-%d.bad.example", i))}
 	write(id+".json", object{"Event": event})
 	write("manifest.json", object{id: entry})

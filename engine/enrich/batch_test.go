@@ -73,7 +73,7 @@ func observable(value string) engine.Observable { return engine.Observable{Type:
 
 // values returns the observables of a text with blanks between.
 func values(text string) (observables []engine.Observable) {
-	for _, v := range strings.Fields(text) {
+	for v := range strings.FieldsSeq(text) {
 		observables = append(observables, observable(v))
 	}
 	return observables

@@ -138,7 +138,7 @@ func (w *way) run(t *testing.T, after time.Duration) (time.Duration, error) {
 	defer cancel()
 	var ended time.Time
 	time.AfterFunc(after, func() { ended = time.Now(); cancel() })
-	err := w.Resident.Run(ctx)
+	err := w.Run(ctx)
 	if ended.IsZero() {
 		return 0, err
 	}
@@ -224,9 +224,7 @@ func TestResidentStops(t *testing.T) {
 		{"the queue refuses", func(w *way) { blocked(w, func(context.Context) error { return full }) }, upToThird, 4 * time.Second, true},
 		{"the queue takes its time", func(w *way) {
 			blocked(w, func(ctx context.Context) error {
-				select { // as Queue does
-				case <-time.After(min(2*time.Second, untilDeadline(ctx))):
-				}
+				time.Sleep(min(2*time.Second, untilDeadline(ctx))) // as Queue does
 				return full
 			})
 		}, upToThird, 4*time.Second + 500*time.Millisecond, true},

@@ -126,10 +126,11 @@ func ReplaceFile(name string, data []byte, synced bool) error {
 	if !synced {
 		return nil
 	}
-	return syncDir(filepath.Dir(name))
+	return SyncDir(filepath.Dir(name))
 }
 
-func syncDir(name string) error {
+// SyncDir makes sure that the names in a directory are there after a power cut.
+func SyncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {
 		return err
@@ -313,7 +314,7 @@ func (s *Spool) removeStale(dir string) {
 // Close gives the lock back.
 func (o *OpenSpool) Close() error {
 	for _, kind := range spoolKinds {
-		_ = syncDir(o.dir(string(kind) + claimed)) // so that what is done does not come back after a power cut
+		_ = SyncDir(o.dir(string(kind) + claimed)) // so that what is done does not come back after a power cut
 	}
 	return o.lock.Close()
 }

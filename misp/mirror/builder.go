@@ -179,11 +179,7 @@ func (b *Builder) finish(name string, now time.Time) error {
 	if err := os.Rename(b.file.Name(), name); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return cmp.Or(dir.Sync(), dir.Close())
+	return enrich.SyncDir(filepath.Dir(name))
 }
 
 // abort gives the file up, unless it has got its name.

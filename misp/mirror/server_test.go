@@ -148,6 +148,15 @@ func TestChanges(t *testing.T) {
 			s.DeleteEvent(uuidOf("e3"))
 			s.tick(UsualReconcile)
 		}, func(s *site) { s.PullEvent(pulled) }, byPoll},
+		{"event back, with little of what it had", func(s *site) {
+			s.sync()
+			s.DeleteEvent(e1)
+			s.tick(UsualReconcile)
+		}, func(s *site) {
+			s.PullEvent(`{"Event":{"uuid":"` + e1 + `","info":"Anew","timestamp":"1700000000","Attribute":[
+				{"uuid":"` + uuidOf("01") + `","type":"domain","value":"other.example","timestamp":"1700000000"}]}}`)
+		}, byPoll},
+		{"event deleted that came after the walk", func(s *site) { s.sync(); s.PullEvent(pulled) }, func(s *site) { s.DeleteEvent(uuidOf("e3")) }, byReconcile},
 		{"event back, at the same poll that finds it gone", func(s *site) { s.PullEvent(pulled) }, func(s *site) {
 			s.DeleteEvent(uuidOf("e3"))
 			s.PullEvent(`{"Event":{"uuid":"` + uuidOf("e3") + `","info":"Anew","timestamp":"1700000000","Attribute":[

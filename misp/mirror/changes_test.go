@@ -1,0 +1,49 @@
+package mirror
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// TestMovedAttribute has an attribute under one UUID in an event of the base, then in another that is removed: what the
+// base has of it does not come back.
+func TestMovedAttribute(t *testing.T) {
+	dir := t.TempDir()
+	w, err := openWriter(dir+"/x", time.Now, nil)
+	must(t, err)
+	defer w.close() //nolint:errcheck // the lock ends with the file
+	in := func(event, value string) enrich.Attribute {
+		return enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: value, Event: enrich.Event{UUID: uuidOf(event)}}
+	}
+	other := enrich.Attribute{UUID: uuidOf("02"), Type: "domain", Value: "b.example", Event: enrich.Event{UUID: uuidOf("e1")}}
+	must(t, w.replace(func(b *Builder) error {
+		add(t, b, in("e1", "a.example"), other)
+		return nil
+	}, func(*State) {}))
+	m := Open(dir, []string{"x"}, engine.Filter{})
+	step := func(what string, change func(*Changes), attributes, events int, want ...string) {
+		t.Helper()
+		c := changesOf(w.set)
+		change(c)
+		must(t, w.apply(c, func(*State) {}))
+		m.Refresh()
+		var got []string
+		for _, value := range []string{"a.example", "b.example", "c.example"} {
+			got = append(got, found(m, observable("domain", value))...)
+		}
+		if d := cmp.Diff(want, got); d != "" || w.state.Attributes != attributes || w.state.Events != events {
+			t.Errorf("%s: %d attributes of %d events (-want +got):\n%s", what, w.state.Attributes, w.state.Events, d)
+		}
+		counted(t, m)
+	}
+	step("moved", func(c *Changes) { c.Put(in("e2", "c.example")) }, 2, 2, "exact domain b.example", "exact domain c.example")
+	step("other event removed", func(c *Changes) { c.RemoveEvent(identify(uuidOf("e2"))) }, 1, 1, "exact domain b.example")
+	step("back", func(c *Changes) { c.Put(in("e1", "c.example")) }, 2, 1, "exact domain b.example", "exact domain c.example")
+	step("replaced", func(c *Changes) { c.ReplaceEvent(other.Event, "2", []enrich.Attribute{other}) }, 1, 1, "exact domain b.example")
+	step("removed", func(c *Changes) { c.RemoveEvent(identify(uuidOf("e1"))) }, 0, 0)
+}
