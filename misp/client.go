@@ -125,6 +125,9 @@ func New(c Config) (*Client, error) {
 	}, nil
 }
 
+// Close lets go of connections that are kept for a next question. The client may be used all the same.
+func (c *Client) Close() { c.http.HTTPClient.CloseIdleConnections() }
+
 // shownURL returns an address as an error may show it: without what stands before an @ and after ? or #, where
 // people put passwords and keys, and without the key wherever else it stands.
 func shownURL(address, key string) string {
@@ -212,6 +215,13 @@ func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(data))
 	return resp, nil
+}
+
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+func (w wholeAnswers) CloseIdleConnections() {
+	if t, ok := w.transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
 }
 
 // check returns why an answer of status 200 is none of MISP's.

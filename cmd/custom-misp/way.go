@@ -18,6 +18,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 	"custom-misp/misp/mirror"
 )
 
@@ -32,6 +33,7 @@ type way struct {
 	batch    *enrich.Batch  // nil if it is mirror
 	live     bool           // MISP is asked
 	stop     context.CancelFunc
+	clients  []*misp.Client // that hold connections
 	syncs    sync.WaitGroup
 	log      *slog.Logger
 }
@@ -40,6 +42,9 @@ type way struct {
 func (w *way) close() {
 	w.stop()
 	w.syncs.Wait()
+	for _, c := range w.clients {
+		c.Close()
+	}
 }
 
 const (
@@ -77,6 +82,9 @@ func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, err
 			return nil, err
 		}
 		sighter = live
+		if c, ok := live.(*misp.Client); ok {
+			w.clients = append(w.clients, c)
+		}
 		if w.policy != policyMirror {
 			w.live = s.path("feed.dir") == ""
 			lookup = live
@@ -140,6 +148,9 @@ func (v *server) syncAll(ctx context.Context, w *way) error {
 	}
 	y := newSyncer(w.settings, v.log)
 	for _, o := range origins {
+		if s, ok := o.(*mirror.Server); ok {
+			w.clients = append(w.clients, s.Client)
+		}
 		w.syncs.Go(func() { v.keepInStep(ctx, w, y, o) })
 	}
 	return nil

@@ -7,7 +7,8 @@ import (
 )
 
 // MirrorFirst is a [Lookup] that asks a mirror, and for what that does not know somebody else: what is so new that no
-// sync has brought it yet. The mirror never fails for lack of the other: while MISP is away, its word is the last.
+// sync has brought it yet. The mirror never fails for lack of the other: while MISP is away, its word is the last. While
+// there is no mirror yet, the other one answers alone.
 type MirrorFirst struct {
 	Mirror Lookup
 	Live   Lookup // keeps the record of its own outages, see [Circuit]
@@ -18,8 +19,8 @@ type MirrorFirst struct {
 // Lookup implements Lookup.
 func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
 	matches, err := p.Mirror.Lookup(ctx, observables)
-	if err != nil {
-		return nil, err
+	if err != nil { // there is none yet
+		return p.Live.Lookup(ctx, observables)
 	}
 	known := make(map[batchKey]bool, len(matches))
 	for _, m := range matches {
@@ -35,7 +36,7 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 		return matches, nil
 	}
 	live, err := p.Live.Lookup(ctx, unknown)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return nil, err // the program is being ended, which says nothing about MISP
 	}
 	if err != nil {

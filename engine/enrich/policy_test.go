@@ -30,7 +30,9 @@ func TestMirrorFirst(t *testing.T) {
 		{name: "nobody knows", ask: "x", live: []string{"x"}},
 		{name: "MISP is away", ask: "hit-1 new-1", liveErr: gone, answer: "hit-1", live: []string{"new-1"}, missed: true},
 		{name: "MISP is away, nothing known", ask: "new-1", liveErr: gone, live: []string{"new-1"}, missed: true},
-		{name: "no mirror yet", ask: "hit-1", mirrorErr: never, answer: "error mirror_stale"},
+		{name: "no mirror yet", ask: "hit-1 new-1", mirrorErr: never, answer: "new-1", live: []string{"hit-1 new-1"}},
+		{name: "no mirror yet, and MISP is away", ask: "new-1", mirrorErr: never, liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
+		{name: "the program is ended just after the answer", ctx: ended, ask: "hit-1 new-1", answer: "hit-1 new-1", live: []string{"new-1"}},
 		{name: "the program is ended", ctx: ended, ask: "hit-1 new-1", liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
 		{name: "the program is ended, and nobody else is needed", ctx: ended, ask: "hit-1", answer: "hit-1"},
 	}

@@ -64,6 +64,7 @@ func (q *Queue) Send(ctx context.Context, e enrich.Enrichment) error {
 	if err := conn.SetWriteDeadline(deadline); err != nil {
 		return q.dialTrouble(err)
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })() // nobody waits any more
 	if _, err := conn.Write([]byte(datagram)); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return q.trouble(errors.New("the queue stayed full"), "see why analysisd does not keep up: ossec.log, wazuh-analysisd.state")

@@ -146,22 +146,26 @@ func TestListAgain(t *testing.T) {
 	if d := cmp.Diff([]string{"list", "list 304"}, p.requests()); d != "" {
 		t.Errorf("asked (-want +got):\n%s", d)
 	}
-	for name, content := range map[string]string{
-		"useless alone": "<html>\n<body>", "never ending": "evil.example\n\"" + strings.Repeat("x\n", maxRow), "too long": strings.Repeat("evil.example\n", 100),
+	defer func(most int64) { testOnlyMaxList = most }(testOnlyMaxList)
+	for _, tt := range []struct {
+		name, content string
+		most          int64
+		says          string
+	}{
+		{"useless alone", "<html>\n<body>", 100, "none of 2 lines holds an indicator, the first is line 1"},
+		{"never ending", "evil.example\n\"" + strings.Repeat("x\n", maxRow), 4 * maxRow, "what follows line 1 does not end"},
+		{"too long", strings.Repeat("evil.example\n", 100), 1299, "too long: more than 1299 bytes"},
 	} {
-		if name == "too long" {
-			defer func(most int64) { testOnlyMaxList = most }(testOnlyMaxList)
-			testOnlyMaxList = 1000
-		}
-		p.change(func(files map[string]string) { files["list"] = content })
+		testOnlyMaxList = tt.most
+		p.change(func(files map[string]string) { files["list"] = tt.content })
 		values, state, err := c.sync(t)
 		trouble, _ := errors.AsType[*enrich.Trouble](err)
 		if trouble == nil || trouble.Code != enrich.CodeFeed || trouble.Remedy == "" || len(values) != 2 || state.Serial != first.Serial ||
-			state.Failure == "" || strings.Contains(state.Failure, "secret") {
-			t.Errorf("%s: %v, %v, %+v", name, values, err, state)
+			!strings.Contains(state.Failure, tt.says) || strings.Contains(state.Failure, "secret") {
+			t.Errorf("%s: %v, %v, %+v", tt.name, values, err, state)
 		}
-		testOnlyMaxList = 1 << 20
 	}
+	testOnlyMaxList = 14
 	p.change(func(files map[string]string) { delete(files, "list") })
 	if values, _, err := c.sync(t); err == nil || len(values) != 2 {
 		t.Errorf("gone: %v, %v", values, err)

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"net/http"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -257,6 +258,24 @@ func TestWalkFails(t *testing.T) {
 	s.Fault(nil)
 	if state := s.sync(); state.Failure != "" || !state.FullAt.Equal(s.now) {
 		t.Errorf("state %+v", state)
+	}
+}
+
+// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it stays.
+func TestMissedOnce(t *testing.T) {
+	s := newSite(t, misptest.New(t, fixture))
+	first := s.sync()
+	s.tick(UsualReconcile)
+	lists := 0
+	s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil }, func(w http.ResponseWriter, r *http.Request) {
+		if lists++; lists == 1 {
+			text(200, "application/json", `[{"id":"2","uuid":"`+uuidOf("e2")+`","published":false}]`)(w, r)
+			return
+		}
+		s.Answer(w, r)
+	}))
+	if state := s.sync(); lists != 2 || state.Serial != first.Serial {
+		t.Errorf("%d lists, state %+v", lists, state)
 	}
 }
 
