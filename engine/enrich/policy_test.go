@@ -48,10 +48,10 @@ func TestMirrorFirst(t *testing.T) {
 					return (&oracle{}).Lookup(context.WithoutCancel(ctx), o)
 				}),
 				Live: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
-					if _, err := misp.Lookup(ctx, o); err != nil {
+					if _, err := misp.Lookup(context.WithoutCancel(ctx), o); err != nil {
 						return nil, err
 					}
-					return knowing("new-1")(ctx, o)
+					return knowing("new-1")(context.WithoutCancel(ctx), o)
 				}),
 				Missed: func(error) { missed = true },
 			}
