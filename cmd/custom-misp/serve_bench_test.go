@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,6 +57,62 @@ func BenchmarkServe(b *testing.B) {
 		}
 	}
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/(time.Since(began).Seconds()/checks), "x-valid")
+}
+
+// BenchmarkServeLatency writes 5,000 alerts a second, every hundredth with a hit, and tells how long after its line was
+// written an event is there. An operation is an alert.
+func BenchmarkServeLatency(b *testing.B) {
+	const rate, step = 5000, 10 // alerts a second, and at once
+	const indicators = 10_000
+	home := benchHome(b, indicators)
+	f, err := os.Create(filepath.Join(home, "logs/alerts/alerts.json"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // nobody reads it any more
+	events := listenForEvents(b, home)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, globalFlags{home: home}, streams{out: io.Discard, err: os.Stderr}) }()
+	n := max(b.N, 100)
+	wrote := make([]time.Time, n+1)
+	var took []time.Duration
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range n / 100 {
+			event := <-events
+			var id int
+			_, alert, _ := bytes.Cut(event, []byte(`"alert_id":"1791187801.`))
+			if _, err := fmt.Fscanf(bytes.NewReader(alert), "%d", &id); err == nil {
+				took = append(took, time.Since(wrote[id]))
+			}
+		}
+	}()
+	began := time.Now()
+	for i := 1; i <= n; i++ {
+		hash := benchHash(i)
+		if i%100 == 0 {
+			hash = benchHash(-(i * 7919 % indicators))
+		}
+		line := benchAlert(i, hash)
+		wrote[i] = time.Now()
+		if _, err := f.Write(line); err != nil {
+			b.Fatal(err)
+		}
+		if i%step == 0 {
+			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / rate)))
+		}
+	}
+	<-done
+	stop()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
 
 func benchHash(i int) string {
