@@ -23,6 +23,9 @@ func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writ
 		return err
 	}
 	call := wazuh.ParseCall(args)
+	if done, err := handOverAtOnce(g, call); done {
+		return err
+	}
 	s, err := loadSettings(g, &call, nil)
 	log, closeLog := openLog(s, stderr)
 	defer closeLog()
@@ -109,19 +112,6 @@ func sendOnce(s *settings, d *enrich.Durable, log *slog.Logger) (done func()) {
 	}
 	d.Sink = once
 	return func() { _ = once.Close() } // what was written is written
-}
-
-// handOver puts an alert where the resident process takes it from.
-func handOver(s *settings, alert enrich.Alert, log *slog.Logger) error {
-	dropped, err := newSpool(s).Put(enrich.SpoolAlerts, alert.JSON)
-	if err != nil {
-		return fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
-	}
-	if dropped > 0 {
-		log.Error("spool is full, the oldest entries were dropped", "dropped", dropped)
-	}
-	log.Debug("alert handed over to serve", "alert_id", alert.Source.AlertID)
-	return nil
 }
 
 // asTrouble returns an error about the configuration as Wazuh is told of it.

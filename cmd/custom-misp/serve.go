@@ -3,16 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -44,6 +40,7 @@ const (
 	serveLock  = "serve.lock"
 	serveSock  = "serve.sock"
 	checkpoint = "checkpoint.json"
+	spoolDir   = "spool"
 
 	serveWindow   = 16                     // batches of up to 256 KiB that are worked on at the same time
 	serveGrace    = 3 * time.Second        // for what was begun, when the program is to end; the rest of the five is for a full queue
@@ -96,7 +93,7 @@ func serve(ctx context.Context, g globalFlags, st streams) error {
 
 func (v *server) run(ctx context.Context, s *settings) (err error) {
 	dir := s.path("state_dir")
-	unlock, err := lockServe(dir)
+	unlock, err := lockServe(s)
 	if err != nil {
 		return err
 	}
@@ -147,53 +144,6 @@ func (v *server) run(ctx context.Context, s *settings) (err error) {
 	}
 	v.log.Info("serve ended", "alerts", v.meter.read("alerts.json").Get(), "events", v.meter.sent.Get())
 	return err
-}
-
-// lockServe takes the lock that one resident of an installation has; a call by integratord sees by it whether there
-// is one.
-func lockServe(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o750); err != nil {
-		return nil, fmt.Errorf("state_dir: %w; make it for the user that Wazuh runs as", err)
-	}
-	name := filepath.Join(dir, serveLock)
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
-	if err != nil {
-		return nil, fmt.Errorf("state_dir: %w; give the directory to the user that Wazuh runs as", err)
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	for range lockTries { // a call that looks whether somebody has the lock has it itself for a moment
-		if err == nil {
-			break
-		}
-		time.Sleep(lockWait)
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	if err != nil {
-		pid, _ := os.ReadFile(name)
-		_ = f.Close()
-		return nil, fmt.Errorf("serve runs already (pid %s), with the lock %s; see custom-misp status", strings.TrimSpace(string(pid)), name)
-	}
-	// What was being written when a process was killed; files of calls that run now are younger.
-	if leftovers, err := filepath.Glob(filepath.Join(dir, ".new-*")); err == nil {
-		for _, l := range leftovers {
-			if st, err := os.Stat(l); err == nil && time.Since(st.ModTime()) > time.Minute {
-				_ = os.Remove(l)
-			}
-		}
-	}
-	_ = f.Truncate(0)
-	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return func() { _ = f.Close() }, nil
-}
-
-// served reports whether a resident process runs, which takes the alerts that are put into the spool.
-func served(s *settings) bool {
-	f, err := os.Open(filepath.Join(s.path("state_dir"), serveLock))
-	if err != nil {
-		return false
-	}
-	defer f.Close() //nolint:errcheck // only read
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 // notify tells systemd, if that is who started the program.

@@ -198,7 +198,7 @@ func (s *settings) tls(c *misp.Config) (err error) {
 // newSpool returns the spool, whose place other parts of the state lie beside.
 func newSpool(s *settings) *enrich.Spool {
 	return &enrich.Spool{
-		Dir: filepath.Join(s.path("state_dir"), "spool"), MaxEntries: s.count("spool.max_entries"),
+		Dir: filepath.Join(s.path("state_dir"), spoolDir), MaxEntries: s.count("spool.max_entries"),
 		MaxBytes: int64(s.count("spool.max_mib")) << 20, Now: time.Now,
 	}
 }

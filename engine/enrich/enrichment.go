@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -352,12 +353,14 @@ func tlp(tags []string) string {
 }
 
 // technique finds the ATT&CK id in a galaxy tag: misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001".
-var technique = regexp.MustCompile(`^misp-galaxy:mitre-.*\b(T[0-9]{4}(?:\.[0-9]{3})?)"$`)
+var technique = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^misp-galaxy:mitre-.*\b(T[0-9]{4}(?:\.[0-9]{3})?)"$`)
+})
 
 func mitreIDs(tags []string) []string {
 	var ids []string
 	for _, t := range tags {
-		if m := technique.FindStringSubmatch(t); m != nil && !slices.Contains(ids, m[1]) {
+		if m := technique().FindStringSubmatch(t); m != nil && !slices.Contains(ids, m[1]) {
 			ids = append(ids, m[1])
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -33,11 +34,13 @@ var months = []string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "S
 // dated is what the name of a dated file says. Counter is 0 for the first file of a day.
 type dated struct{ Year, Month, Day, Counter int }
 
-var datedForm = regexp.MustCompile(`^(\d{4})/([A-Z][a-z]{2})/ossec-alerts-(\d{2})(?:-(\d{3,6}))?\.json$`)
+var datedForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(\d{4})/([A-Z][a-z]{2})/ossec-alerts-(\d{2})(?:-(\d{3,6}))?\.json$`)
+})
 
 // parseDated reads a name like 2026/Jan/ossec-alerts-05-001.json.
 func parseDated(s string) (dated, bool) {
-	m := datedForm.FindStringSubmatch(s)
+	m := datedForm().FindStringSubmatch(s)
 	if m == nil || !slices.Contains(months, m[2]) {
 		return dated{}, false
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Conf is what of ossec.conf matters to an integration.
@@ -194,12 +195,12 @@ func plainXML(data []byte) []byte {
 	return out
 }
 
-var versionForm = regexp.MustCompile(`(?i)\bversion"?\s*[:=]\s*"v?(\d+\.\d+(?:\.\d+)?)`)
+var versionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\bversion"?\s*[:=]\s*"v?(\d+\.\d+(?:\.\d+)?)`) })
 
 // ParseVersion finds Wazuh's version in one of the files that have it: VERSION.json, the script bin/wazuh-control
 // or, before 4.2, ossec-init.conf. It is "" if there is none, else like "4.14.7".
 func ParseVersion(data []byte) string {
-	if found := versionForm.FindSubmatch(data); found != nil {
+	if found := versionForm().FindSubmatch(data); found != nil {
 		return string(found[1])
 	}
 	return ""

@@ -54,7 +54,7 @@ func newBuilder(dir string) (*Builder, error) {
 }
 
 func (b *Builder) write(data []byte) error {
-	b.sum = crc32.Update(b.sum, crcTable, data)
+	b.sum = crc32.Update(b.sum, crcTable(), data)
 	b.at += int64(len(data))
 	_, err := b.out.Write(data)
 	return err
@@ -166,7 +166,7 @@ func (b *Builder) finish(name string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	sum := crc32.Checksum(t, crcTable)
+	sum := crc32.Checksum(t, crcTable())
 	t = binary.LittleEndian.AppendUint32(t, uint32(len(t))) //nolint:gosec // a few hundred bytes, the words and the networks
 	t = binary.LittleEndian.AppendUint32(t, sum)
 	if _, err := b.out.Write(append(t, magic...)); err != nil {

@@ -117,7 +117,8 @@ func hashIndicator(i engine.Indicator) uint64 {
 
 func hashUUID(u uuid.UUID) uint64 { return xxhash.Sum64(u[:]) }
 
-var crcTable = crc32.MakeTable(crc32.Castagnoli)
+// crcTable is made when it is first needed: most processes read no sums.
+var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 // errDamaged is a file that is not what was written.
 var errDamaged = errors.New("damaged")
@@ -162,7 +163,7 @@ func mapSegment(f *os.File) (*segment, error) {
 
 // compareSum reads the whole file, past the mapping: pages of that would stay with the process.
 func (s *segment) compareSum(f io.ReaderAt) error {
-	sum := crc32.New(crcTable)
+	sum := crc32.New(crcTable())
 	end := len(s.data) - tailSize
 	end -= int(binary.LittleEndian.Uint32(s.data[end:]))
 	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, int64(end))); err != nil {
@@ -185,7 +186,7 @@ func (s *segment) parse() error {
 		return fmt.Errorf("%w: the trailer is too long", errDamaged)
 	}
 	start := end - length
-	if crc32.Checksum(s.data[start:end], crcTable) != binary.LittleEndian.Uint32(s.data[end+4:]) {
+	if crc32.Checksum(s.data[start:end], crcTable()) != binary.LittleEndian.Uint32(s.data[end+4:]) {
 		return fmt.Errorf("%w: the sum of the trailer is another", errDamaged)
 	}
 	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
