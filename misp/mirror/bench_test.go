@@ -114,6 +114,9 @@ func BenchmarkLookup(b *testing.B) {
 						observables[i] = generatedObservable(n + i)
 					}
 				}
+				for i := range observables { // the kernel maps each page when it is first read, which is not what is measured
+					_, _ = m.Lookup(context.Background(), observables[i:i+1])
+				}
 				b.ResetTimer()
 				found := 0
 				for i := 0; b.Loop(); i++ {
