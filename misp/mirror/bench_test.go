@@ -76,7 +76,7 @@ func benchMirror(b *testing.B, n int) *Mirror {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		if err := w.replace(func(to *Builder) error {
+		if err := w.replace(func(to *builder) error {
 			for i := range n {
 				if err := to.Add(generated(i), ""); err != nil {
 					return err

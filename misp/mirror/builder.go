@@ -19,9 +19,9 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// A Builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
+// A builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
 // entry.
-type Builder struct {
+type builder struct {
 	file        *os.File
 	out         *bufio.Writer
 	sum         uint32
@@ -43,24 +43,24 @@ type entry struct{ hash, at uint64 }
 type eventPlace struct{ at, attributes uint64 }
 
 // newBuilder begins a segment in a directory, under a name that no reader knows yet.
-func newBuilder(dir string) (*Builder, error) {
+func newBuilder(dir string) (*builder, error) {
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}, words: map[string]uint64{}}
+	b := &builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}, words: map[string]uint64{}}
 	b.out = bufio.NewWriterSize(f, 1<<18)
 	return b, b.write([]byte(magic))
 }
 
-func (b *Builder) write(data []byte) error {
+func (b *builder) write(data []byte) error {
 	b.sum = crc32.Update(b.sum, crcTable(), data)
 	b.at += int64(len(data))
 	_, err := b.out.Write(data)
 	return err
 }
 
-func (b *Builder) put(kind recordKind, payload []byte) (at uint64, err error) {
+func (b *builder) put(kind recordKind, payload []byte) (at uint64, err error) {
 	b.record = frame(b.record[:0], kind, payload)
 	at = uint64(b.at) //nolint:gosec // not negative
 	return at, b.write(b.record)
@@ -68,11 +68,11 @@ func (b *Builder) put(kind recordKind, payload []byte) (at uint64, err error) {
 
 // Add puts an attribute in, unless it is of a type that is never compared. The first attribute of an event tells what
 // is known of that. version is what the origin tells an event's changes by; empty for nothing.
-func (b *Builder) Add(a enrich.Attribute, version string) error {
+func (b *builder) Add(a enrich.Attribute, version string) error {
 	return b.add(identify(a.UUID), a, event{Event: a.Event, uuid: identify(a.Event.UUID), version: version})
 }
 
-func (b *Builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
+func (b *builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
 	indicators := engine.Indicators(a.Type, a.Value)
 	if len(indicators) == 0 {
 		return nil
@@ -102,7 +102,7 @@ func (b *Builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
 const maxWords = 4096
 
 // word returns the number of a text that many attributes share, from 1 on; 0 if there are too many of them.
-func (b *Builder) word(text string) uint64 {
+func (b *builder) word(text string) uint64 {
 	n, ok := b.words[text]
 	if !ok && len(b.words) < maxWords {
 		b.trailer.Words = append(b.trailer.Words, text)
@@ -113,7 +113,7 @@ func (b *Builder) word(text string) uint64 {
 }
 
 // addEvent puts an event in, if it is not there yet, and returns its place.
-func (b *Builder) addEvent(e event) (*eventPlace, error) {
+func (b *builder) addEvent(e event) (*eventPlace, error) {
 	if i, ok := b.events[e.uuid]; ok {
 		return &b.places[i], nil
 	}
@@ -128,7 +128,7 @@ func (b *Builder) addEvent(e event) (*eventPlace, error) {
 }
 
 // remove notes that an attribute is no more.
-func (b *Builder) remove(id uuid.UUID) error {
+func (b *builder) remove(id uuid.UUID) error {
 	at, err := b.put(recordRemoved, id[:])
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (b *Builder) remove(id uuid.UUID) error {
 }
 
 // finish completes the segment under its name, so that it is whole or absent also after a power cut.
-func (b *Builder) finish(name string, now time.Time) error {
+func (b *builder) finish(name string, now time.Time) error {
 	defer b.abort()
 	b.trailer.Records = b.at
 	b.trailer.Created = now.UTC()
@@ -183,19 +183,19 @@ func (b *Builder) finish(name string, now time.Time) error {
 }
 
 // abort gives the file up, unless it has got its name.
-func (b *Builder) abort() {
+func (b *builder) abort() {
 	_ = b.file.Close()
 	_ = os.Remove(b.file.Name())
 }
 
 // pair writes two numbers.
-func (b *Builder) pair(first, second uint64) error {
+func (b *builder) pair(first, second uint64) error {
 	b.payload = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b.payload[:0], first), second)
 	return b.write(b.payload)
 }
 
 // table sorts entries and writes them with their directory.
-func (b *Builder) table(entries []entry) (tablePart, error) {
+func (b *builder) table(entries []entry) (tablePart, error) {
 	if len(entries) == 0 {
 		return tablePart{}, nil
 	}

@@ -11,9 +11,9 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// Changes is what has changed since the base of a set was written. It is collected in memory and written as a whole;
+// A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a whole;
 // when it grows, base and changes become a new base.
-type Changes struct {
+type changeSet struct {
 	set        *snapshot
 	known      map[uuid.UUID]event   // events of the set as it was
 	attributes map[uuid.UUID]*stored // nil for one that is no more
@@ -23,8 +23,8 @@ type Changes struct {
 }
 
 // changesOf begins with what is there.
-func changesOf(s *snapshot) *Changes {
-	c := &Changes{
+func changesOf(s *snapshot) *changeSet {
+	c := &changeSet{
 		set: s, known: s.events(),
 		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID][]uuid.UUID{},
 	}
@@ -44,7 +44,7 @@ func changesOf(s *snapshot) *Changes {
 		}
 		at = next
 	}
-	for id, e := range s.changes.changes {
+	for id, e := range s.becomes {
 		if e.change != eventAsIs {
 			c.events[id] = e
 		}
@@ -52,13 +52,13 @@ func changesOf(s *snapshot) *Changes {
 	return c
 }
 
-func (c *Changes) hold(id uuid.UUID, a stored) {
+func (c *changeSet) hold(id uuid.UUID, a stored) {
 	c.attributes[id] = &a
 	c.in[a.event.uuid] = append(c.in[a.event.uuid], id)
 }
 
 // current returns an attribute as the set and the changes have it now; nil for none.
-func (c *Changes) current(id uuid.UUID) *stored {
+func (c *changeSet) current(id uuid.UUID) *stored {
 	if in, changed := c.attributes[id]; changed {
 		return in
 	}
@@ -78,7 +78,7 @@ func (c *Changes) current(id uuid.UUID) *stored {
 
 // Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
 // if the set had it with another; but what it says of its event is news in any case.
-func (c *Changes) Put(a enrich.Attribute) {
+func (c *changeSet) Put(a enrich.Attribute) {
 	id := identify(a.UUID)
 	c.UpdateEvent(a.Event)
 	if len(engine.Indicators(a.Type, a.Value)) == 0 {
@@ -107,7 +107,7 @@ func sameAttribute(a, b enrich.Attribute) bool {
 }
 
 // Remove notes that an attribute is no more.
-func (c *Changes) Remove(attribute string) {
+func (c *changeSet) Remove(attribute string) {
 	id := identify(attribute)
 	if c.current(id) == nil {
 		return
@@ -117,7 +117,7 @@ func (c *Changes) Remove(attribute string) {
 }
 
 // UpdateEvent notes an event as it is now.
-func (c *Changes) UpdateEvent(e enrich.Event) {
+func (c *changeSet) UpdateEvent(e enrich.Event) {
 	id := identify(e.UUID)
 	was, known := c.events[id]
 	if !known {
@@ -147,12 +147,12 @@ func sameEvent(a, b enrich.Event) bool {
 }
 
 // RemoveEvent notes that an event is no more, and nor are its attributes.
-func (c *Changes) RemoveEvent(uuid uuid.UUID) {
+func (c *changeSet) RemoveEvent(uuid uuid.UUID) {
 	c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved})
 }
 
 // ReplaceEvent notes that an event has exactly these attributes.
-func (c *Changes) ReplaceEvent(e enrich.Event, version string, attributes []enrich.Attribute) {
+func (c *changeSet) ReplaceEvent(e enrich.Event, version string, attributes []enrich.Attribute) {
 	id := identify(e.UUID)
 	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
 	c.dropEvent(id, now)
@@ -164,7 +164,7 @@ func (c *Changes) ReplaceEvent(e enrich.Event, version string, attributes []enri
 	}
 }
 
-func (c *Changes) dropEvent(id uuid.UUID, now event) {
+func (c *changeSet) dropEvent(id uuid.UUID, now event) {
 	for _, attribute := range c.in[id] {
 		if in := c.attributes[attribute]; in == nil || in.event.uuid != id {
 			continue
@@ -180,7 +180,7 @@ func (c *Changes) dropEvent(id uuid.UUID, now event) {
 }
 
 // total counts the attributes and events that the set has with the changes.
-func (c *Changes) total() (attributes, events int) {
+func (c *changeSet) total() (attributes, events int) {
 	attributes = c.set.base.trailer.Attributes
 	named := map[uuid.UUID]bool{}
 	for e := range c.set.base.events() {
@@ -208,13 +208,13 @@ func (c *Changes) total() (attributes, events int) {
 }
 
 // drops reports whether the attributes that the base has of an event are no more.
-func (c *Changes) drops(event uuid.UUID) bool {
+func (c *changeSet) drops(event uuid.UUID) bool {
 	change := c.events[event].change
 	return change == eventReplaced || change == eventRemoved
 }
 
 // write makes a segment of the changes.
-func (c *Changes) write(dir, name string, now time.Time) error {
+func (c *changeSet) write(dir, name string, now time.Time) error {
 	b, err := newBuilder(dir)
 	if err != nil {
 		return err

@@ -21,12 +21,12 @@ func TestMovedAttribute(t *testing.T) {
 		return enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: value, Event: enrich.Event{UUID: uuidOf(event)}}
 	}
 	other := enrich.Attribute{UUID: uuidOf("02"), Type: "domain", Value: "b.example", Event: enrich.Event{UUID: uuidOf("e1")}}
-	must(t, w.replace(func(b *Builder) error {
+	must(t, w.replace(func(b *builder) error {
 		add(t, b, in("e1", "a.example"), other)
 		return nil
 	}, func(*State) {}))
 	m := Open(dir, []string{"x"}, engine.Filter{})
-	step := func(what string, change func(*Changes), attributes, events int, want ...string) {
+	step := func(what string, change func(*changeSet), attributes, events int, want ...string) {
 		t.Helper()
 		c := changesOf(w.set)
 		change(c)
@@ -41,9 +41,9 @@ func TestMovedAttribute(t *testing.T) {
 		}
 		counted(t, m)
 	}
-	step("moved", func(c *Changes) { c.Put(in("e2", "c.example")) }, 2, 2, "exact domain b.example", "exact domain c.example")
-	step("other event removed", func(c *Changes) { c.RemoveEvent(identify(uuidOf("e2"))) }, 1, 1, "exact domain b.example")
-	step("back", func(c *Changes) { c.Put(in("e1", "c.example")) }, 2, 1, "exact domain b.example", "exact domain c.example")
-	step("replaced", func(c *Changes) { c.ReplaceEvent(other.Event, "2", []enrich.Attribute{other}) }, 1, 1, "exact domain b.example")
-	step("removed", func(c *Changes) { c.RemoveEvent(identify(uuidOf("e1"))) }, 0, 0)
+	step("moved", func(c *changeSet) { c.Put(in("e2", "c.example")) }, 2, 2, "exact domain b.example", "exact domain c.example")
+	step("other event removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e2"))) }, 1, 1, "exact domain b.example")
+	step("back", func(c *changeSet) { c.Put(in("e1", "c.example")) }, 2, 1, "exact domain b.example", "exact domain c.example")
+	step("replaced", func(c *changeSet) { c.ReplaceEvent(other.Event, "2", []enrich.Attribute{other}) }, 1, 1, "exact domain b.example")
+	step("removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e1"))) }, 0, 0)
 }

@@ -69,7 +69,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	})
 	if full || len(changed) > len(manifest)/2 {
 		full = true
-		return w.replace(func(b *Builder) error { return r.all(ctx, b) }, done)
+		return w.replace(func(b *builder) error { return r.all(ctx, b) }, done)
 	}
 	c := changesOf(w.set)
 	for id := range known {
@@ -95,7 +95,7 @@ type feedReader struct {
 	first    error
 }
 
-func (r *feedReader) all(ctx context.Context, b *Builder) error {
+func (r *feedReader) all(ctx context.Context, b *builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
 	return r.each(ctx, ids, func(e enrich.Event, version string, attributes []enrich.Attribute) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {

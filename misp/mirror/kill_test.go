@@ -45,7 +45,7 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 	done := y.done(y.Now(), func(s *State) { s.Tag = strconv.Itoa(n) })
 	if w.set == nil || n%5 == 0 {
 		g.last = n
-		return w.replace(func(b *Builder) error {
+		return w.replace(func(b *builder) error {
 			for _, a := range g.attributes(n) {
 				if err := b.Add(a, ""); err != nil {
 					return err

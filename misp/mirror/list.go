@@ -58,7 +58,7 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		UUID: identify("list " + l.name).String(), Info: "list " + l.name, Published: true,
 	}}
 	p.event.ID = p.event.UUID
-	return w.replace(func(b *Builder) error {
+	return w.replace(func(b *builder) error {
 		bounded := &io.LimitedReader{R: r, N: testOnlyMaxList + 1}
 		if err := p.read(ctx, bounded, func(a enrich.Attribute) error { return b.Add(a, "") }); err != nil {
 			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")

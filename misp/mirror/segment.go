@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"weak"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
@@ -39,14 +40,14 @@ import (
 // sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
 // a look-up reads one word of the directory and a handful of entries, whatever the size.
 type segment struct {
-	data        []byte   // mapped
-	recent      sync.Map // place → event, of events that were read; recentEvents at most
+	data        []byte      // mapped
+	checked     atomic.Bool // compared with its sum
+	recent      sync.Map    // place → event, of events that were read; recentEvents at most
 	recents     atomic.Int32
 	trailer     trailer
 	byIndicator table
 	byUUID      table
 	networks    []netip.Prefix
-	changes     map[uuid.UUID]event // in a segment of changes: what becomes of the events of the base
 }
 
 const (
@@ -123,19 +124,28 @@ var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32
 // errDamaged is a file that is not what was written.
 var errDamaged = errors.New("damaged")
 
-// openSegment maps a file, and reads it as a whole once, to compare it with its sum.
-func openSegment(name string) (*segment, error) {
+// opened are the segments that this process has open: one that is looked up in and synced is mapped once.
+var opened = struct {
+	sync.Mutex
+	segments map[segmentFile]weak.Pointer[segment]
+}{segments: map[segmentFile]weak.Pointer[segment]{}}
+
+// segmentFile tells a file from all others, as long as it is mapped.
+type segmentFile struct{ device, inode, size, modified int64 }
+
+// openSegment maps a file. With check, it is read as a whole once, and compared with its sum: that is for the one who
+// syncs, who can make it anew. What readers find of a damaged record is nothing.
+func openSegment(name string, check bool) (*segment, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read; the mapping stays
-	s, err := mapSegment(f)
-	if err == nil {
-		err = s.parse()
-	}
-	if err == nil {
-		err = s.compareSum(f)
+	s, err := shared(f)
+	if err == nil && check && !s.checked.Load() {
+		if err = s.compareSum(f); err == nil {
+			s.checked.Store(true)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -143,12 +153,38 @@ func openSegment(name string) (*segment, error) {
 	return s, nil
 }
 
-func mapSegment(f *os.File) (*segment, error) {
+// shared returns the segment in a file, if it is open already that very one.
+func shared(f *os.File) (*segment, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	size := st.Size()
+	key := segmentFile{size: st.Size(), modified: st.ModTime().UnixNano()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		key.device, key.inode = int64(sys.Dev), int64(sys.Ino) //nolint:gosec // only compared
+	}
+	opened.Lock()
+	defer opened.Unlock()
+	if s := opened.segments[key].Value(); s != nil {
+		return s, nil
+	}
+	s, err := mapSegment(f, st.Size())
+	if err == nil {
+		err = s.parse()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for old, s := range opened.segments {
+		if s.Value() == nil {
+			delete(opened.segments, old)
+		}
+	}
+	opened.segments[key] = weak.Make(s)
+	return s, nil
+}
+
+func mapSegment(f *os.File, size int64) (*segment, error) {
 	if size < int64(len(magic)+tailSize) || size != int64(int(size)) {
 		return nil, fmt.Errorf("%w: %d bytes", errDamaged, size)
 	}

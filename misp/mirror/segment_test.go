@@ -23,7 +23,7 @@ import (
 )
 
 // build writes a segment and opens it.
-func build(t testing.TB, fill func(*Builder)) (*segment, string) {
+func build(t testing.TB, fill func(*builder)) (*segment, string) {
 	t.Helper()
 	dir := t.TempDir()
 	b, err := newBuilder(dir)
@@ -31,7 +31,7 @@ func build(t testing.TB, fill func(*Builder)) (*segment, string) {
 	fill(b)
 	name := filepath.Join(dir, "base-1.segment")
 	must(t, b.finish(name, begin))
-	s, err := openSegment(name)
+	s, err := openSegment(name, true)
 	must(t, err)
 	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
 		t.Errorf("files (-want +got):\n%s", d)
@@ -39,7 +39,7 @@ func build(t testing.TB, fill func(*Builder)) (*segment, string) {
 	return s, name
 }
 
-func add(t testing.TB, b *Builder, all ...enrich.Attribute) {
+func add(t testing.TB, b *builder, all ...enrich.Attribute) {
 	t.Helper()
 	for _, a := range all {
 		must(t, b.Add(a, ""))
@@ -102,7 +102,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 		name := filepath.Join(dir, "x.segment")
 		must(t, b.finish(name, begin))
-		s, err := openSegment(name)
+		s, err := openSegment(name, true)
 		must(t, err)
 		got := map[uuid.UUID]enrich.Attribute{}
 		for id, in := range s.each() {
@@ -145,7 +145,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // TestManyWords has more categories than are kept by number.
 func TestManyWords(t *testing.T) {
-	s, _ := build(t, func(b *Builder) {
+	s, _ := build(t, func(b *builder) {
 		for i := range maxWords + 10 {
 			add(t, b, enrich.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
 		}
@@ -164,7 +164,7 @@ func TestManyWords(t *testing.T) {
 func TestCollision(t *testing.T) {
 	one := engine.Indicator{Family: "host", Key: "one.example"}
 	two := engine.Indicator{Family: "host", Key: "two.example"}
-	s, _ := build(t, func(b *Builder) {
+	s, _ := build(t, func(b *builder) {
 		add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "one.example"}, enrich.Attribute{UUID: uuidOf("02"), Type: "domain|ip", Value: "two.example|192.31.196.1"})
 		for i := range b.byIndicator {
 			b.byIndicator[i].hash = hashIndicator(one)
@@ -199,7 +199,7 @@ func TestCollision(t *testing.T) {
 
 // TestFlippedBits changes bits of a segment, at random and in its last bytes: each is noticed.
 func TestFlippedBits(t *testing.T) {
-	_, name := build(t, func(b *Builder) {
+	_, name := build(t, func(b *builder) {
 		for i := range 50 {
 			add(t, b, generated(i))
 		}
@@ -210,7 +210,7 @@ func TestFlippedBits(t *testing.T) {
 		broken := append([]byte{}, data...)
 		broken[at] ^= bit
 		must(t, os.WriteFile(name, broken, 0o600))
-		if _, err := openSegment(name); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
 			t.Fatalf("bit %08b of byte %d of %d: %v", bit, at, len(data), err)
 		}
 	}
@@ -222,11 +222,11 @@ func TestFlippedBits(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, len(magic), 27, len(data) / 2, len(data) - 1} {
 		must(t, os.WriteFile(name, data[:size], 0o600))
-		if _, err := openSegment(name); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
 			t.Errorf("cut off at %d: %v", size, err)
 		}
 	}
-	if _, err := openSegment(t.TempDir()); err == nil {
+	if _, err := openSegment(t.TempDir(), true); err == nil {
 		t.Error("a directory was opened")
 	}
 }
@@ -261,7 +261,7 @@ func (s *segment) read() {
 // FuzzSegment opens anything as a segment, with sums that are right: whatever stands in it, reading ends and reads
 // nothing outside.
 func FuzzSegment(f *testing.F) {
-	_, name := build(f, func(b *Builder) {
+	_, name := build(f, func(b *builder) {
 		add(f, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: enrich.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
 		add(f, b, enrich.Attribute{UUID: "x", Type: "ip-dst", Value: "192.31.196.0/24", Timestamp: begin, Event: enrich.Event{UUID: uuidOf("e2")}})
 		must(f, b.remove(identify(uuidOf("03"))))
@@ -293,7 +293,7 @@ func FuzzSegment(f *testing.F) {
 
 // TestTrailer sees that the trailer can be read by people and other programs.
 func TestTrailer(t *testing.T) {
-	s, name := build(t, func(b *Builder) { add(t, b, generated(0), generated(1)) })
+	s, name := build(t, func(b *builder) { add(t, b, generated(0), generated(1)) })
 	data, err := os.ReadFile(name)
 	must(t, err)
 	end := len(data) - tailSize
@@ -301,5 +301,21 @@ func TestTrailer(t *testing.T) {
 	must(t, json.Unmarshal(data[end-int(binary.LittleEndian.Uint32(data[end:])):end], &got))
 	if d := cmp.Diff(s.trailer, got); d != "" || got.Attributes != 2 || got.Events != 1 || !got.Created.Equal(begin) {
 		t.Errorf("trailer (-want +got):\n%s", d)
+	}
+}
+
+// TestOpenedOnce opens a file twice: it is mapped once, also if only the second one compares it with its sum.
+func TestOpenedOnce(t *testing.T) {
+	s, name := build(t, func(b *builder) { add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"}) })
+	s.checked.Store(false)
+	unchecked, err := openSegment(name, false)
+	must(t, err)
+	if unchecked != s || s.checked.Load() {
+		t.Errorf("another segment: %t, compared: %t", unchecked != s, s.checked.Load())
+	}
+	checked, err := openSegment(name, true)
+	must(t, err)
+	if checked != s || !s.checked.Load() {
+		t.Errorf("another segment: %t, compared: %t", checked != s, s.checked.Load())
 	}
 }

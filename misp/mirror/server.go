@@ -64,7 +64,7 @@ func (s *Server) walk(ctx context.Context, w *writer, y *Syncer, began time.Time
 		}
 		var clock time.Time
 		moved := false
-		err = w.replace(func(b *Builder) error {
+		err = w.replace(func(b *builder) error {
 			clock, err = s.Client.WalkAll(ctx, misp.Walk{Warninglists: s.Warninglists}, func(attributes []enrich.Attribute, live []bool) error {
 				for i, a := range attributes {
 					if !live[i] {
@@ -164,7 +164,7 @@ func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time
 }
 
 // reconcile compares the events with MISP's list of them.
-func (s *Server) reconcile(ctx context.Context, c *Changes) error {
+func (s *Server) reconcile(ctx context.Context, c *changeSet) error {
 	list, err := s.Client.Events(ctx)
 	if err != nil {
 		return err
@@ -195,7 +195,7 @@ func (s *Server) reconcile(ctx context.Context, c *Changes) error {
 }
 
 // gone returns the events that are not in a list.
-func (c *Changes) gone(list []misp.IndexedEvent) map[uuid.UUID]bool {
+func (c *changeSet) gone(list []misp.IndexedEvent) map[uuid.UUID]bool {
 	have := map[uuid.UUID]bool{}
 	for _, e := range list {
 		have[identify(e.UUID)] = true
@@ -210,7 +210,7 @@ func (c *Changes) gone(list []misp.IndexedEvent) map[uuid.UUID]bool {
 }
 
 // setPublished notes whether an event that the set has is published.
-func (c *Changes) setPublished(id uuid.UUID, published bool) {
+func (c *changeSet) setPublished(id uuid.UUID, published bool) {
 	e, ok := c.events[id]
 	if !ok {
 		e, ok = c.known[id]

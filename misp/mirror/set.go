@@ -98,7 +98,8 @@ func (s State) save(dir string) error {
 type snapshot struct {
 	state    State
 	base     *segment
-	changes  *segment // nil for none
+	changes  *segment            // nil for none
+	becomes  map[uuid.UUID]event // of changes: what becomes of the events of the base
 	networks *bart.Lite
 }
 
@@ -110,16 +111,16 @@ func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := state.open(dir, have)
+		s, err := state.open(dir, have, false)
 		if err == nil || try >= 10 || !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
 	}
 }
 
-// open opens the files of a set, and compares them with their sums; but what an earlier snapshot of it has open is taken
-// from there, as files are never changed: a base of many megabytes is read when it is new, and not at each sync.
-func (s State) open(dir string, have *snapshot) (*snapshot, error) {
+// open opens the files of a set, with check comparing them with their sums; but what an earlier snapshot of it has open
+// is taken from there, as files are never changed: a base of many megabytes is read when it is new, and not at each sync.
+func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 	if s.Base == "" {
 		return nil, ErrNever
 	}
@@ -127,7 +128,7 @@ func (s State) open(dir string, have *snapshot) (*snapshot, error) {
 	var err error
 	switch {
 	case have == nil || !have.state.sameBase(s):
-		if snap.base, err = openSegment(filepath.Join(dir, s.Base)); err != nil {
+		if snap.base, err = openSegment(filepath.Join(dir, s.Base), check); err != nil {
 			return nil, err
 		}
 	case have.state.Changes == s.Changes: // often only the time of the sync is new
@@ -138,12 +139,12 @@ func (s State) open(dir string, have *snapshot) (*snapshot, error) {
 		snap.base = have.base
 	}
 	if s.Changes != "" {
-		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes)); err != nil {
+		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), check); err != nil {
 			return nil, err
 		}
-		snap.changes.changes = map[uuid.UUID]event{}
+		snap.becomes = map[uuid.UUID]event{}
 		for e := range snap.changes.events() {
-			snap.changes.changes[e.uuid] = e
+			snap.becomes[e.uuid] = e
 		}
 		snap.insert(snap.changes.networks)
 	}
@@ -222,7 +223,7 @@ func (s *snapshot) now(id uuid.UUID, a enrich.Attribute) (enrich.Attribute, bool
 	if _, changed := s.changes.find(id); changed {
 		return a, false
 	}
-	e, changed := s.changes.changes[identify(a.Event.UUID)]
+	e, changed := s.becomes[identify(a.Event.UUID)]
 	switch {
 	case !changed || e.change == eventAsIs:
 		return a, true
@@ -241,7 +242,7 @@ func (s *snapshot) each() iter.Seq2[uuid.UUID, stored] {
 				if _, changed := s.changes.find(id); changed {
 					continue
 				}
-				if e, changed := s.changes.changes[in.event.uuid]; changed && e.change != eventAsIs {
+				if e, changed := s.becomes[in.event.uuid]; changed && e.change != eventAsIs {
 					if e.change != eventUpdated {
 						continue
 					}
@@ -270,7 +271,7 @@ func (s *snapshot) events() map[uuid.UUID]event {
 		all[e.uuid] = e
 	}
 	if s.changes != nil {
-		for id, e := range s.changes.changes {
+		for id, e := range s.becomes {
 			if e.change == eventRemoved {
 				delete(all, id)
 				continue

@@ -52,7 +52,7 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 		return nil, errors.Join(err, lock.Close())
 	}
 	w.clear()
-	w.set, err = w.state.open(dir, have)
+	w.set, err = w.state.open(dir, have, true)
 	switch {
 	case err == nil || errors.Is(err, ErrNever):
 	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
@@ -94,7 +94,7 @@ func (w *writer) next(what string) string {
 
 // replace makes a new base of what fill adds. Until it is complete, the set is what it was; an error of fill leaves it
 // so. The rest of the state is changed by change.
-func (w *writer) replace(fill func(*Builder) error, change func(*State)) error {
+func (w *writer) replace(fill func(*builder) error, change func(*State)) error {
 	b, err := newBuilder(w.dir)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (w *writer) keep(change func(*State)) error {
 }
 
 // apply writes changes, or nothing but the state if there are none.
-func (w *writer) apply(c *Changes, change func(*State)) error {
+func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if !c.dirty {
 		return w.keep(change)
 	}
@@ -145,7 +145,7 @@ func (w *writer) apply(c *Changes, change func(*State)) error {
 
 // merge makes a new base of base and changes.
 func (w *writer) merge() error {
-	return w.replace(func(b *Builder) error {
+	return w.replace(func(b *builder) error {
 		for _, e := range w.set.events() {
 			if e.version == "" {
 				continue
@@ -169,7 +169,7 @@ func (w *writer) merge() error {
 
 // swap makes other files the set, unless they cannot be opened, and removes those that were.
 func (w *writer) swap(state State) error {
-	set, err := state.open(w.dir, w.set)
+	set, err := state.open(w.dir, w.set, true)
 	if err != nil {
 		return err
 	}
