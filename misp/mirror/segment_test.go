@@ -306,7 +306,9 @@ func TestTrailer(t *testing.T) {
 
 // TestOpenedOnce opens a file twice: it is mapped once, also if only the second one compares it with its sum.
 func TestOpenedOnce(t *testing.T) {
-	s, name := build(t, func(b *builder) { add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"}) })
+	s, name := build(t, func(b *builder) {
+		add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
+	})
 	s.checked.Store(false)
 	unchecked, err := openSegment(name, false)
 	must(t, err)
