@@ -27,7 +27,7 @@ func serveCall(ctx context.Context, g globalFlags, args []string, stderr io.Writ
 		return err
 	}
 	s, err := loadSettings(g, &call, nil)
-	log, closeLog := openLog(s, stderr)
+	log, closeLog := openLog(s, stderr, io.Discard)
 	defer closeLog()
 	if err != nil {
 		log.Error("configuration cannot be used", "error", err.Error(), "alert_file", call.AlertFile)

@@ -12,6 +12,9 @@ func (i *installation) checkResident(ctx context.Context) []finding {
 	if served(i.s) {
 		findings = append(findings, i.resident(ctx))
 	}
+	if unused := i.s.unusedCopies(); unused != "" {
+		return append(findings, finding{Check: "mirror", Status: statusWarning, Found: unused, Remedy: "set lookup.policy to mirror or mirror-then-live"})
+	}
 	if i.s.text("lookup.policy") == policyLive {
 		return findings
 	}

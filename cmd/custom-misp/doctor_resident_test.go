@@ -20,6 +20,10 @@ func TestDoctorResident(t *testing.T) {
 	w.want(t, w.examine(t, nil), "mirror", statusProblem, "osint was never synced", " sync --home HOME")
 	w.want(t, w.examine(t, nil), "key", statusSkipped, "only copies of feeds and lists are looked up in", "")
 
+	w.configure(t, "mirror: {feeds: [osint="+feed+"]}\n")
+	w.want(t, w.examine(t, nil), "mirror", statusWarning, "mirror.feeds is set, but nothing is looked up there", "set lookup.policy")
+	w.configure(t, "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [osint="+feed+"]}\n")
+
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, globalFlags{home: w.home}, streams{out: io.Discard, err: io.Discard}) }()

@@ -19,13 +19,14 @@ import (
 // As JSON it has one object a line, with the keys time, level, msg, program and those of the text. It never holds
 // a secret or a whole alert.
 
-// openLog opens the log. A log that cannot be opened must not cost an alert: then it goes to standard error.
-func openLog(s *settings, stderr io.Writer) (*slog.Logger, func()) {
+// openLog opens the log. One that cannot be opened must not cost an alert: that is told on standard error, and what
+// would be written goes elsewhere, as it does if there is to be no log.
+func openLog(s *settings, stderr, elsewhere io.Writer) (*slog.Logger, func()) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.text("log.level"))); err != nil {
 		level = slog.LevelInfo
 	}
-	w, closer := io.Discard, func() {}
+	w, closer := elsewhere, func() {}
 	if name := s.path("log.file"); name != "" {
 		f, err := os.OpenFile(filepath.Clean(name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
 		if err != nil {

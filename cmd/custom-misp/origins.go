@@ -106,6 +106,16 @@ func newOrigins(s *settings, log *slog.Logger) ([]mirror.Origin, error) {
 	return origins, nil
 }
 
+// unusedCopies says what of the mirror is configured for nothing; empty if all is used.
+func (s *settings) unusedCopies() string {
+	for _, key := range []string{"mirror.feeds", "mirror.lists"} {
+		if s.text("lookup.policy") == policyLive && len(s.texts(key)) > 0 {
+			return key + " is set, but nothing is looked up there while lookup.policy is live"
+		}
+	}
+	return ""
+}
+
 func newSyncer(s *settings, log *slog.Logger) *mirror.Syncer {
 	return &mirror.Syncer{
 		Dir: s.mirrorDir(), Full: s.duration("mirror.full_interval"), Reconcile: s.duration("mirror.reconcile_interval"),

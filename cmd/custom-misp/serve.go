@@ -78,7 +78,7 @@ func serve(ctx context.Context, g globalFlags, st streams) error {
 	if i.settingsErr != nil {
 		return i.settingsErr
 	}
-	log, closeLog := openLog(i.s, st.err)
+	log, closeLog := openLog(i.s, st.err, st.err)
 	defer closeLog()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(serveMemory)
@@ -130,6 +130,9 @@ func (v *server) run(ctx context.Context, s *settings) (err error) {
 				stop(err)
 			}
 		})
+	}
+	if unused := s.unusedCopies(); unused != "" {
+		v.log.Warn(unused + "; set lookup.policy to mirror or mirror-then-live")
 	}
 	v.log.Info("serve began", "pid", os.Getpid(), "version", version(), "policy", s.text("lookup.policy"), "alerts", s.path("serve.alerts"))
 	notify(daemon.SdNotifyReady)
