@@ -114,6 +114,7 @@ func (v *server) run(ctx context.Context, s *settings) (err error) {
 	if err := v.follow(s); err != nil {
 		return err
 	}
+	v.reloads.good = time.Now()
 	stopHTTP, err := v.listen(s)
 	if err != nil {
 		return err

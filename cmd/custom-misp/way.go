@@ -275,7 +275,6 @@ func (v *server) watch(ctx, hard context.Context) error {
 	defer signal.Stop(hup)
 	every := time.NewTicker(watchInterval)
 	defer every.Stop()
-	v.reloads.good = time.Now()
 	seen := v.way.Load().seen
 	for {
 		select {
