@@ -49,6 +49,7 @@ const (
 	drainTimeout  = 30 * time.Second       // for a round of work on it
 	saveEvery     = time.Second            // the checkpoint
 	serveMemory   = 160 << 20              // bytes from which on garbage is collected harder, unless GOMEMLIMIT says otherwise
+	tellEvery     = 5 * time.Second        // look whether there is something to tell Wazuh
 	watchInterval = 2 * time.Second        // look at the configuration's files
 
 	lockTries, lockWait = 20, 10 * time.Millisecond // for the lock, before another process has it for good
@@ -114,7 +115,7 @@ func (v *server) run(ctx context.Context, s *settings) (err error) {
 	if err := v.follow(s); err != nil {
 		return err
 	}
-	v.reloads.good = time.Now()
+	v.reloads.note(nil)
 	stopHTTP, err := v.listen(s)
 	if err != nil {
 		return err
@@ -312,7 +313,7 @@ func spoolChanged(w *way) time.Time {
 func (v *server) tick(ctx context.Context) error {
 	watchdog, _ := daemon.SdWatchdogEnabled(false)
 	supervised := os.Getenv("NOTIFY_SOCKET") != ""
-	var petted, reported, outage time.Time
+	var petted, reported, told, outage time.Time
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for {
@@ -321,7 +322,10 @@ func (v *server) tick(ctx context.Context) error {
 		if w.mirror != nil {
 			w.mirror.Refresh()
 		}
-		w.tell(ctx)
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			w.tell(ctx)
+		}
 		if o, err := w.durable.MISP.Load(); err == nil && o.Away() && !o.Since.Equal(outage) {
 			outage = o.Since
 			v.outages.Add(1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 // When the configuration changes, another takes its place; what has begun ends on the old one.
 type way struct {
 	settings *settings
+	made     time.Time
 	seen     string // fingerprint of the files, before the mappings were read
 	durable  *enrich.Durable
 	policy   string
@@ -52,6 +54,7 @@ const (
 	liveWait     = 50 * time.Millisecond // for more of them
 	liveParallel = 2                     // questions at a time: more only wait for each other in MISP
 	liveEntries  = 200_000               // answers that are remembered
+	firstSync    = time.Minute           // until a mirror that could not be made is told of: networks come up late
 )
 
 // newWay makes a way. ctx bounds it: also its questions to MISP, which go on when another way has taken its place. At
@@ -72,7 +75,7 @@ func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, err
 	}
 	asking := ctx
 	ctx, stop := context.WithCancel(ctx)
-	w := &way{settings: s, seen: seen, policy: s.text("lookup.policy"), stop: stop, log: v.log}
+	w := &way{settings: s, seen: seen, made: time.Now(), policy: s.text("lookup.policy"), stop: stop, log: v.log}
 	var lookup enrich.Lookup
 	var sighter enrich.Lookup // the live one: it takes sightings
 	if w.policy != policyMirror || s.flag("sightings.enabled") {
@@ -195,17 +198,17 @@ func (w *way) tell(ctx context.Context) {
 		return
 	}
 	for _, s := range w.mirror.States() {
-		stale := w.settings.duration("serve.stale_after")
-		if s.SyncedAt.IsZero() || s.Age(time.Now()) < stale {
+		var err error
+		switch {
+		case s.SyncedAt.IsZero() && s.Failure != "" && time.Since(w.made) >= firstSync:
+			err = fmt.Errorf("there is no mirror of %s yet: %s", s.Origin, s.Failure)
+		case s.SyncedAt.IsZero() || s.Age(time.Now()) < w.settings.duration("serve.stale_after"):
 			continue
-		}
-		why := s.Failure
-		if why == "" {
-			why = "no sync has ended since"
+		default:
+			err = fmt.Errorf("the mirror of %s is of %s: %s", s.Origin, s.SyncedAt.Format(time.RFC3339), cmp.Or(s.Failure, "no sync has ended since"))
 		}
 		w.durable.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
-			Code: enrich.CodeMirror, Err: fmt.Errorf("the mirror of %s is of %s: %s", s.Origin, s.SyncedAt.Format(time.RFC3339), why),
-			Remedy: "see custom-misp status; custom-misp sync tries at once",
+			Code: enrich.CodeMirror, Err: err, Remedy: "see custom-misp status; custom-misp sync tries at once",
 		})
 	}
 }
@@ -263,9 +266,19 @@ func (c cached) Lookup(ctx context.Context, observables []engine.Observable) ([]
 // reloads is what became of changes of the configuration.
 type reloads struct {
 	mu   sync.Mutex
-	at   time.Time // of the last try; zero if there was none
-	err  string    // why that failed; empty if it did not
+	err  string    // why the last one failed; empty if it did not
 	good time.Time // when what is in force was loaded
+}
+
+// note takes the end of one down.
+func (r *reloads) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.err = err.Error()
+		return
+	}
+	r.err, r.good = "", time.Now()
 }
 
 // watch loads the configuration and the mappings anew when their files change, or on SIGHUP. hard is what bounds a way.
@@ -311,21 +324,17 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 		}
 		w, err = v.newWay(hard, i.s, false)
 	}
-	v.reloads.mu.Lock()
-	defer v.reloads.mu.Unlock()
-	v.reloads.at = time.Now()
+	v.reloads.note(err)
 	if err != nil {
-		v.reloads.err = err.Error()
 		v.log.Error("change of the configuration or a mapping not taken over; what was there stays in force", "error", err.Error())
 		old.durable.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
 			Code: enrich.CodeConfig, Err: fmt.Errorf("a change was not taken over: %w", err), Remedy: "what was there stays in force; mend it, see custom-misp lint and custom-misp config",
 		})
 		return seen
 	}
-	v.reloads.err, v.reloads.good = "", v.reloads.at
 	v.way.Store(w)
 	old.close()
-	v.log.Info("configuration and mappings loaded anew", "mappings", len(w.durable.Engine.Mappings()), "policy", w.policy)
+	v.log.Info("configuration and mappings loaded anew", "mappings", w.durable.Engine.Len(), "policy", w.policy)
 	return w.seen
 }
 

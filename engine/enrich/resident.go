@@ -196,6 +196,9 @@ func (r *Resident) answer(ctx context.Context, d *Durable, todo []*picked) error
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		if try == 1 {
+			d.Log.Warn("alerts wait until they can be looked up", "alerts", len(todo), "reason", err.Error())
+		}
 		if try >= isolateAfter && answeredAtAll(err) && r.isolate(ctx, d, todo) {
 			return nil
 		}
@@ -271,7 +274,7 @@ func (r *Resident) finish(soft, ctx context.Context, w *work) error {
 // send waits until the queue takes an event. A try that begins when the program is to end is a short one.
 func (r *Resident) send(soft, ctx context.Context, d *Durable, e Enrichment) error {
 	pause := leastPause
-	for {
+	for try := 1; ; try++ {
 		trying, cancel := ctx, context.CancelFunc(func() {})
 		if soft.Err() != nil {
 			trying, cancel = context.WithTimeout(ctx, lastTry)
@@ -289,6 +292,9 @@ func (r *Resident) send(soft, ctx context.Context, d *Durable, e Enrichment) err
 		}
 		if ctx.Err() != nil {
 			return err
+		}
+		if try == 1 {
+			d.Log.Warn("events wait until the queue takes them", "reason", err.Error())
 		}
 		if _, uerr := d.Queue.failed(err, true); uerr != nil {
 			d.Log.Error("outage of the queue not noted", "error", uerr.Error())
