@@ -17,7 +17,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 const (
@@ -32,8 +32,8 @@ type visit struct {
 	url    *url.URL
 	proxy  *url.URL // nil for none
 	conn   net.Conn
-	client *misp.Client
-	about  misp.About
+	client *api.Client
+	about  api.About
 	err    error // of About
 }
 

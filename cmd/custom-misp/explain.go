@@ -12,7 +12,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 func newExplain(s streams, g *globalFlags) *cobra.Command {
@@ -61,7 +61,7 @@ type explanation struct {
 
 func explain(w io.Writer, e *engine.Engine, s *settings, a enrich.Alert, output string) error {
 	x := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}
-	questions, err := misp.Questions(x.Observables, s.filter())
+	questions, err := api.Questions(x.Observables, s.filter())
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 	"custom-misp/misp/mirror"
 )
 
@@ -64,7 +65,7 @@ type exportValue struct {
 	engine.Indicator
 	Type engine.Type // of the value: sha256 of a filename|sha256
 	Text string      // in normal form, with capitals where they may matter
-	enrich.Attribute
+	misp.Attribute
 }
 
 func newExport(s streams, g *globalFlags) *cobra.Command {
@@ -271,7 +272,7 @@ func (x *exporter) beside() []besideFile {
 
 // exportRank orders attributes with one value as matches are ordered: for detection first, then by threat level, then
 // the newest.
-func exportRank(a enrich.Attribute) string {
+func exportRank(a misp.Attribute) string {
 	flag, threat := byte(1), byte(4)
 	if a.ToIDs {
 		flag = 0
@@ -293,14 +294,14 @@ const (
 
 // exportValues returns what an attribute can be found by, with its capitals: indicators have none, but programs that
 // compare texts need them, in URLs above all.
-func exportValues(a enrich.Attribute) []exportValue {
+func exportValues(a misp.Attribute) []exportValue {
 	var values []exportValue
-	for _, i := range engine.Indicators(a.Type, a.Value) {
-		v := exportValue{Indicator: i, Type: a.Type, Text: i.Key, Attribute: a}
+	for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
+		v := exportValue{Indicator: i, Type: engine.Type(a.Type), Text: i.Key, Attribute: a}
 		halves := []string{a.Value}
-		if a.Type.Family() == "" { // a composite type
+		if engine.Type(a.Type).Family() == "" { // a composite type
 			v.Type = plainType(i.Family)
-			if first, _, _ := strings.Cut(string(a.Type), "|"); engine.Type(first).Family() == v.Type.Family() {
+			if first, _, _ := strings.Cut(a.Type, "|"); engine.Type(first).Family() == v.Type.Family() {
 				v.Type = engine.Type(first)
 			}
 			first, second, _ := strings.Cut(a.Value, "|")

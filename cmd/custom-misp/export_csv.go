@@ -28,7 +28,7 @@ has them, at both ends of a cell.`,
 		lines: func(v exportValue) ([]exportLine, string) {
 			a := v.Attribute
 			id := a.UUID
-			if v.Type != a.Type {
+			if string(v.Type) != a.Type {
 				id = "" // both halves would have one, and a list keeps one attribute with a UUID
 			}
 			tags := make([]string, len(a.Tags))

@@ -14,14 +14,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"custom-misp/engine"
-	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
+	"custom-misp/misp"
 )
 
 func TestExportValues(t *testing.T) {
 	tests := []struct {
-		typ   engine.Type
+		typ   string
 		value string
 		want  []string // type and text
 	}{
@@ -37,7 +36,7 @@ func TestExportValues(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got []string
-		for _, v := range exportValues(enrich.Attribute{Type: tt.typ, Value: tt.value}) {
+		for _, v := range exportValues(misp.Attribute{Type: tt.typ, Value: tt.value}) {
 			got = append(got, string(v.Type)+" "+v.Text)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -73,12 +72,12 @@ func TestExportNetworkKeys(t *testing.T) {
 
 // TestExportLines shows values that are bad for a format.
 func TestExportLines(t *testing.T) {
-	attribute := func(typ engine.Type, value string) enrich.Attribute {
-		return enrich.Attribute{Type: typ, Value: value, ToIDs: true, Origin: "misp", Event: enrich.Event{ID: "25", ThreatLevel: 1}}
+	attribute := func(typ, value string) misp.Attribute {
+		return misp.Attribute{Type: typ, Value: value, ToIDs: true, Origin: "misp", Event: misp.Event{ID: "25", ThreatLevel: 1}}
 	}
 	tests := []struct {
 		form exportForm
-		a    enrich.Attribute
+		a    misp.Attribute
 		want []string
 	}{
 		{cdbForm(), attribute("hostname", "a.bad.example"), []string{"a.bad.example:misp event 25 high"}},

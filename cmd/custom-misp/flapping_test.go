@@ -18,7 +18,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/mappings"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -47,7 +47,7 @@ func TestFlapping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := misp.New(misp.Config{URL: home.misp.URL, Key: misptest.Key, Timeout: time.Second, Retries: 1, Now: clock})
+	client, err := api.New(api.Config{URL: home.misp.URL, Key: misptest.Key, Timeout: time.Second, Retries: 1, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

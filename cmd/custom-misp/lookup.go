@@ -296,7 +296,7 @@ func inputValues(st streams, args []string) ([]string, error) {
 func newLookupMatch(m enrich.Match) lookupMatch {
 	a := m.Attribute
 	l := lookupMatch{
-		Kind: m.Kind, UUID: a.UUID, Type: a.Type, Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
+		Kind: m.Kind, UUID: a.UUID, Type: engine.Type(a.Type), Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
 		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Origin: a.Origin,
 		Event: lookupEvent{
 			ID: a.Event.ID, UUID: a.Event.UUID, Info: a.Event.Info, Org: a.Event.Org, ThreatLevel: a.Event.ThreatLevel.String(),

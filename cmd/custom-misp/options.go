@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"custom-misp/engine"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 // An option is one key of the configuration.
@@ -197,7 +197,7 @@ func (o option) checkItems(items []string) error {
 		var err error
 		switch o.key {
 		case "misp.pins":
-			_, err = misp.ParsePin(item)
+			_, err = api.ParsePin(item)
 		case "mirror.feeds", "mirror.lists":
 			_, _, err = parseOrigin(item)
 		case "ignore.values":

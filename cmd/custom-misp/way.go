@@ -19,7 +19,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/mirror"
 )
 
@@ -35,7 +35,7 @@ type way struct {
 	batch    *enrich.Batch  // nil if it is mirror
 	live     bool           // MISP is asked
 	stop     context.CancelFunc
-	clients  []*misp.Client // that hold connections
+	clients  []*api.Client // that hold connections
 	syncs    sync.WaitGroup
 	log      *slog.Logger
 }
@@ -85,7 +85,7 @@ func (v *server) newWay(ctx context.Context, s *settings, start bool) (*way, err
 			return nil, err
 		}
 		sighter = live
-		if c, ok := live.(*misp.Client); ok {
+		if c, ok := live.(*api.Client); ok {
 			w.clients = append(w.clients, c)
 		}
 		if w.policy != policyMirror {

@@ -16,7 +16,7 @@ import (
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
 	"custom-misp/mappings"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
 )
 
@@ -137,7 +137,7 @@ func newLive(s *settings, log *slog.Logger) (enrich.Lookup, error) {
 }
 
 // newClient returns the client for the MISP server that the settings name, with a time for one try.
-func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*misp.Client, error) {
+func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*api.Client, error) {
 	if s.text("misp.url") == "" {
 		return nil, wrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			filepath.Join(s.home, "etc", "custom-misp.yaml"), envName("misp.url"))
@@ -149,7 +149,7 @@ func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*misp.Clie
 	if key == "" {
 		return nil, wrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", s.text("misp.url"))
 	}
-	c := misp.Config{
+	c := api.Config{
 		URL: s.text("misp.url"), Key: key, InsecureSkipVerify: s.flag("misp.insecure_skip_verify"),
 		Timeout: timeout, Retries: s.count("misp.retries"),
 		Filter: s.filter(), UserAgent: "custom-misp/" + version(), Logger: log,
@@ -157,7 +157,7 @@ func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*misp.Clie
 	if err := s.tls(&c); err != nil {
 		return nil, err
 	}
-	client, err := misp.New(c)
+	client, err := api.New(c)
 	if err != nil {
 		return nil, wrongUse{err}
 	}
@@ -165,7 +165,7 @@ func newClient(s *settings, timeout time.Duration, log *slog.Logger) (*misp.Clie
 }
 
 // tls reads the files that secure the connection to MISP.
-func (s *settings) tls(c *misp.Config) (err error) {
+func (s *settings) tls(c *api.Config) (err error) {
 	if name := s.path("misp.ca_file"); name != "" {
 		if c.CA, err = os.ReadFile(name); err != nil {
 			return wrongUsef("misp.ca_file: %w", err)
@@ -186,7 +186,7 @@ func (s *settings) tls(c *misp.Config) (err error) {
 		c.Certificate = &pair
 	}
 	for _, p := range s.texts("misp.pins") {
-		pin, err := misp.ParsePin(p)
+		pin, err := api.ParsePin(p)
 		if err != nil {
 			return wrongUsef("misp.pins: %w", err)
 		}

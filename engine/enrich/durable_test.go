@@ -16,6 +16,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // chance is a look-up and a sink that fail now and then. What the sink takes, it prints.
@@ -27,7 +28,7 @@ func (c chance) Lookup(_ context.Context, observables []engine.Observable) ([]en
 	}
 	var matches []enrich.Match
 	for _, o := range observables {
-		matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: enrich.Attribute{Type: o.Type, Value: o.Value}})
+		matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: misp.Attribute{Type: string(o.Type), Value: o.Value}})
 	}
 	return matches, nil
 }

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"custom-misp/engine"
+	"custom-misp/misp"
 )
 
 // MaxEvent is the longest event that is ever made, in bytes. Wazuh's queue takes 65,535 together with the
@@ -272,7 +271,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	slices.SortStableFunc(matches, compareStrength)
 	lead := matches[0].Attribute
 	b := Body{
-		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: string(lead.Type),
+		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: lead.Type,
 		UUID: lead.UUID, ToIDs: strconv.FormatBool(lead.ToIDs), Comment: lead.Comment,
 		FirstSeen: lead.FirstSeen, LastSeen: lead.LastSeen,
 		Event: &EventBody{
@@ -280,7 +279,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			ThreatLevel: lead.Event.ThreatLevel.String(), Analysis: lead.Event.Analysis.String(),
 			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
 		},
-		Tags: lead.Tags, TLP: tlp(lead.Tags), MitreID: mitreIDs(lead.Tags), Warninglists: lead.Warninglists,
+		Tags: lead.Tags, TLP: misp.TLP(lead.Tags), MitreID: misp.MitreIDs(lead.Tags), Warninglists: lead.Warninglists,
 		Origin: lead.Origin, MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
 		Observable: &ObservableBody{
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
@@ -290,7 +289,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	if !lead.Timestamp.IsZero() {
 		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)
 	}
-	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == OriginMISP) {
+	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == misp.OriginServer) {
 		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
 	}
 	if lead.DecayScore != nil {
@@ -338,31 +337,4 @@ func recoveryEvent(o Outage, what string) Enrichment {
 		Since: o.Since.UTC().Format(time.RFC3339), Until: o.Answered.UTC().Format(time.RFC3339),
 		Held: strconv.Itoa(o.Held), Processed: strconv.Itoa(o.Processed), Dropped: count(o.Dropped), SetAside: count(o.SetAside),
 	}}
-}
-
-// tlps are the Traffic Light Protocol labels, strictest first; white is the name of clear in version 1.
-var tlps = []string{"red", "amber+strict", "amber", "green", "clear", "white"}
-
-func tlp(tags []string) string {
-	for _, label := range tlps {
-		if slices.ContainsFunc(tags, func(t string) bool { return strings.EqualFold(t, "tlp:"+label) }) {
-			return label
-		}
-	}
-	return ""
-}
-
-// technique finds the ATT&CK id in a galaxy tag: misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001".
-var technique = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^misp-galaxy:mitre-.*\b(T[0-9]{4}(?:\.[0-9]{3})?)"$`)
-})
-
-func mitreIDs(tags []string) []string {
-	var ids []string
-	for _, t := range tags {
-		if m := technique().FindStringSubmatch(t); m != nil && !slices.Contains(ids, m[1]) {
-			ids = append(ids, m[1])
-		}
-	}
-	return ids
 }

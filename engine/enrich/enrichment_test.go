@@ -14,6 +14,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 const mappingYAML = `
@@ -36,12 +37,12 @@ const alertJSON = `{"timestamp":"2026-10-05T08:10:01.120+0000","rule":{"level":3
 	`"data":{"dst":"192.31.196.66","other":"192.31.196.66","host":"Gate.bad.example","user":"CORP\\a","image":"C:\\a.exe"}}`
 
 // list is a Lookup that answers with what it was given, for the observables that it is asked about.
-type list []enrich.Attribute
+type list []misp.Attribute
 
 func (l list) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	var matches []enrich.Match
 	for _, a := range l {
-		for _, i := range engine.Indicators(a.Type, a.Value) {
+		for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
 			for _, o := range observables {
 				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), engine.MatchExact, a, time.Now()) {
 					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
@@ -94,15 +95,15 @@ func process(t *testing.T, lookup enrich.Lookup, sink enrich.Sink) (enrich.Outco
 
 func TestProcess(t *testing.T) {
 	at := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
-	strong := enrich.Attribute{
+	strong := misp.Attribute{
 		ID: "7", UUID: "u7", Type: "ip-dst|port", Category: "Network activity", Value: "192.31.196.66|443", Comment: "c2",
 		ToIDs: true, Timestamp: at, FirstSeen: "2026-08-30T00:00:00+00:00",
 		Tags: []string{"tlp:green", "TLP:AMBER", `misp-galaxy:mitre-attack-pattern="Web Protocols - T1071.001"`, `misp-galaxy:mitre-attack-pattern="Web Protocols - T1071.001"`, `misp-galaxy:threat-actor="T1000"`},
-		Event: enrich.Event{
+		Event: misp.Event{
 			ID: "31", UUID: "e31", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 1, Analysis: 3, Date: "2026-08-30", Published: true,
 		},
 	}
-	weaker := func(id string, change func(*enrich.Attribute)) enrich.Attribute {
+	weaker := func(id string, change func(*misp.Attribute)) misp.Attribute {
 		a := strong
 		a.UUID, a.Event.ID = "u"+id, id
 		change(&a)
@@ -110,12 +111,12 @@ func TestProcess(t *testing.T) {
 	}
 	sink := &collected{}
 	out, err := process(t, list{
-		weaker("25", func(a *enrich.Attribute) { a.ToIDs = false; a.Timestamp = at.Add(time.Hour) }),
-		weaker("26", func(a *enrich.Attribute) { a.Event.ThreatLevel = 2; a.Timestamp = at.Add(time.Hour) }),
-		weaker("27", func(a *enrich.Attribute) { a.Timestamp = at.Add(-time.Hour) }),
+		weaker("25", func(a *misp.Attribute) { a.ToIDs = false; a.Timestamp = at.Add(time.Hour) }),
+		weaker("26", func(a *misp.Attribute) { a.Event.ThreatLevel = 2; a.Timestamp = at.Add(time.Hour) }),
+		weaker("27", func(a *misp.Attribute) { a.Timestamp = at.Add(-time.Hour) }),
 		strong,
-		weaker("31", func(a *enrich.Attribute) { a.Timestamp = at.Add(-time.Minute) }),
-		{UUID: "x", Type: "hostname", Value: "gate.bad.example", Event: enrich.Event{ID: "40"}}, // not to_ids: its mapping wants it
+		weaker("31", func(a *misp.Attribute) { a.Timestamp = at.Add(-time.Minute) }),
+		{UUID: "x", Type: "hostname", Value: "gate.bad.example", Event: misp.Event{ID: "40"}}, // not to_ids: its mapping wants it
 	}, sink)
 	if err != nil || out.Sent != 1 || len(out.Observables) != 2 {
 		t.Fatalf("outcome %+v, error %v", out, err)
@@ -149,7 +150,7 @@ func TestProcess(t *testing.T) {
 // texts than were sent.
 func TestEventScalarsAreTexts(t *testing.T) {
 	sink := &collected{}
-	if _, err := process(t, list{{Type: "ip-dst", Value: "192.31.196.66", Event: enrich.Event{ID: "1"}}}, sink); err != nil {
+	if _, err := process(t, list{{Type: "ip-dst", Value: "192.31.196.66", Event: misp.Event{ID: "1"}}}, sink); err != nil {
 		t.Fatal(err)
 	}
 	var event map[string]any
@@ -335,10 +336,10 @@ func TestAccepts(t *testing.T) {
 		}
 		return &a
 	}
-	a := enrich.Attribute{
+	a := misp.Attribute{
 		ToIDs: false, Tags: []string{"tlp:amber", "Type:OSINT"}, Warninglists: []string{"resolvers"},
 		Timestamp: now.AddDate(0, 0, -60), LastSeen: "2026-10-22T00:00:00.000000+00:00", DecayScore: new(42.5),
-		Event: enrich.Event{Org: "EXAMPLE-CERT", OrgUUID: "55f6ea5e-0000-4000-8000-000000000000", ThreatLevel: 2},
+		Event: misp.Event{Org: "EXAMPLE-CERT", OrgUUID: "55f6ea5e-0000-4000-8000-000000000000", ThreatLevel: 2},
 	}
 	for name, tt := range map[string]struct {
 		f    engine.Filter
@@ -375,7 +376,7 @@ func TestAccepts(t *testing.T) {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
 	}
-	unscored := enrich.Attribute{}
+	unscored := misp.Attribute{}
 	if !enrich.Accepts(engine.Filter{MinDecayScore: new(50)}, engine.MatchExact, unscored, now) {
 		t.Error("what no model scores was rejected")
 	}

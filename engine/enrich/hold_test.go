@@ -15,6 +15,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // lookup is a look-up by a function.
@@ -29,8 +30,8 @@ func known(tags ...string) lookup {
 	return func(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 		var matches []enrich.Match
 		for i, o := range observables {
-			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: enrich.Attribute{
-				Type: o.Type, Value: o.Value, Tags: tags, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i),
+			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: misp.Attribute{
+				Type: string(o.Type), Value: o.Value, Tags: tags, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i),
 			}})
 		}
 		return matches, nil

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"custom-misp/engine"
+	"custom-misp/misp"
 )
 
 // A Sighting tells MISP that the value of an attribute was seen.
@@ -76,7 +77,7 @@ func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (repor
 
 // wants reports whether a match is told: only the very value was seen, not what it is a part of.
 func (s *Sightings) wants(m Match) bool {
-	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || tlp(m.Attribute.Tags) != "red")
+	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || misp.TLP(m.Attribute.Tags) != "red")
 }
 
 // isUUID keeps anything else from becoming the name of a file.

@@ -21,6 +21,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 // maxFile is the longest file that is read, in bytes.
@@ -29,14 +30,14 @@ const maxFile = 256 << 20
 // Feed holds the indicators of a directory in memory. It is immutable, implements [enrich.Lookup] and is safe
 // for concurrent use.
 type Feed struct {
-	byIndicator map[engine.Indicator][]enrich.Attribute
+	byIndicator map[engine.Indicator][]misp.Attribute
 	filter      engine.Filter
 }
 
 // Open reads a whole feed. filter is what matches are filtered by where a mapping says nothing else. Errors are
 // [enrich.Trouble] and name the file.
 func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
-	f := &Feed{byIndicator: map[engine.Indicator][]enrich.Attribute{}, filter: filter}
+	f := &Feed{byIndicator: map[engine.Indicator][]misp.Attribute{}, filter: filter}
 	data, err := read(fsys, "manifest.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, trouble("manifest.json", errors.New("not there"), "is this a directory in MISP feed format?")
@@ -54,7 +55,7 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 		if err != nil {
 			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), remedyFor(err))
 		}
-		attributes, err := misp.DecodeEvent(data)
+		attributes, err := api.DecodeEvent(data)
 		if err != nil {
 			return nil, trouble(name, err, remedyAgain)
 		}
@@ -85,9 +86,9 @@ func ParseManifest(data []byte) (map[string]string, error) {
 	return manifest, nil
 }
 
-func (f *Feed) add(attributes []enrich.Attribute) {
+func (f *Feed) add(attributes []misp.Attribute) {
 	for _, a := range attributes {
-		for _, i := range engine.Indicators(a.Type, a.Value) {
+		for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
 			f.byIndicator[i] = append(f.byIndicator[i], a)
 		}
 	}
@@ -143,7 +144,7 @@ func (f *Feed) Lookup(_ context.Context, observables []engine.Observable) ([]enr
 		filter := o.Filter.Over(f.filter)
 		for _, r := range o.Related() {
 			for _, a := range f.byIndicator[r.Indicator] {
-				if r.Fits(a.Type) && enrich.Accepts(filter, r.Kind, a, now) {
+				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, now) {
 					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
 				}
 			}

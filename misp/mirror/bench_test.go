@@ -15,25 +15,25 @@ import (
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // generated returns the i-th attribute of a made-up MISP: files, addresses, names and URLs in turn, a thousand an
 // event.
-func generated(i int) enrich.Attribute {
-	a := enrich.Attribute{
+func generated(i int) misp.Attribute {
+	a := misp.Attribute{
 		ID: strconv.Itoa(i + 1), UUID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(strconv.Itoa(i))).String(), ToIDs: i%10 != 0,
 		Timestamp: time.Unix(1_790_000_000+int64(i), 0).UTC(), Comment: "made up for a benchmark",
 	}
 	event := i / 1000
-	a.Event = enrich.Event{
+	a.Event = misp.Event{
 		ID: strconv.Itoa(event + 1), UUID: uuid.NewSHA1(uuid.NameSpaceDNS, []byte(strconv.Itoa(event))).String(),
-		Info: fmt.Sprintf("Made-up event %d with a title of usual length", event), Org: "EXAMPLE-CERT", ThreatLevel: 1 + enrich.ThreatLevel(event%4),
+		Info: fmt.Sprintf("Made-up event %d with a title of usual length", event), Org: "EXAMPLE-CERT", ThreatLevel: 1 + misp.ThreatLevel(event%4),
 		Analysis: 2, Date: "2026-10-01", Published: true, Tags: []string{"tlp:amber", `misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001"`},
 	}
 	a.Tags = a.Event.Tags
 	o := generatedObservable(i)
-	a.Type, a.Value = o.Type, o.Value
+	a.Type, a.Value = string(o.Type), o.Value
 	switch o.Type {
 	case "sha256":
 		a.Category = "Payload delivery"

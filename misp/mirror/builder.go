@@ -17,6 +17,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // A builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
@@ -68,12 +69,12 @@ func (b *builder) put(kind recordKind, payload []byte) (at uint64, err error) {
 
 // Add puts an attribute in, unless it is of a type that is never compared. The first attribute of an event tells what
 // is known of that. version is what the origin tells an event's changes by; empty for nothing.
-func (b *builder) Add(a enrich.Attribute, version string) error {
+func (b *builder) Add(a misp.Attribute, version string) error {
 	return b.add(identify(a.UUID), a, event{Event: a.Event, uuid: identify(a.Event.UUID), version: version})
 }
 
-func (b *builder) add(id uuid.UUID, a enrich.Attribute, e event) error {
-	indicators := engine.Indicators(a.Type, a.Value)
+func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
+	indicators := engine.Indicators(engine.Type(a.Type), a.Value)
 	if len(indicators) == 0 {
 		return nil
 	}

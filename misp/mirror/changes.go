@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a whole;
@@ -78,10 +78,10 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 
 // Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
 // if the set had it with another; but what it says of its event is news in any case.
-func (c *changeSet) Put(a enrich.Attribute) {
+func (c *changeSet) Put(a misp.Attribute) {
 	id := identify(a.UUID)
 	c.UpdateEvent(a.Event)
-	if len(engine.Indicators(a.Type, a.Value)) == 0 {
+	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
 		c.Remove(a.UUID)
 		return
 	}
@@ -95,9 +95,9 @@ func (c *changeSet) Put(a enrich.Attribute) {
 }
 
 // sameAttribute compares attributes but for what they have from their events.
-func sameAttribute(a, b enrich.Attribute) bool {
-	own := func(x enrich.Attribute) enrich.Attribute {
-		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), enrich.Event{}, "", nil
+func sameAttribute(a, b misp.Attribute) bool {
+	own := func(x misp.Attribute) misp.Attribute {
+		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), misp.Event{}, "", nil
 		if len(x.Warninglists) == 0 {
 			x.Warninglists = nil
 		}
@@ -117,7 +117,7 @@ func (c *changeSet) Remove(attribute string) {
 }
 
 // UpdateEvent notes an event as it is now.
-func (c *changeSet) UpdateEvent(e enrich.Event) {
+func (c *changeSet) UpdateEvent(e misp.Event) {
 	id := identify(e.UUID)
 	was, known := c.events[id]
 	if !known {
@@ -139,7 +139,7 @@ func (c *changeSet) UpdateEvent(e enrich.Event) {
 	c.dirty = true
 }
 
-func sameEvent(a, b enrich.Event) bool {
+func sameEvent(a, b misp.Event) bool {
 	if len(a.Tags) == 0 && len(b.Tags) == 0 {
 		a.Tags, b.Tags = nil, nil
 	}
@@ -152,12 +152,12 @@ func (c *changeSet) RemoveEvent(uuid uuid.UUID) {
 }
 
 // ReplaceEvent notes that an event has exactly these attributes.
-func (c *changeSet) ReplaceEvent(e enrich.Event, version string, attributes []enrich.Attribute) {
+func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes []misp.Attribute) {
 	id := identify(e.UUID)
 	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
 	c.dropEvent(id, now)
 	for _, a := range attributes {
-		if len(engine.Indicators(a.Type, a.Value)) == 0 {
+		if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
 			continue
 		}
 		c.hold(identify(a.UUID), stored{a, now})

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // TestMovedAttribute has an attribute under one UUID in an event of the base, then in another that is removed: what the
@@ -17,10 +17,10 @@ func TestMovedAttribute(t *testing.T) {
 	w, err := openWriter(dir+"/x", time.Now, nil)
 	must(t, err)
 	defer w.close() //nolint:errcheck // the lock ends with the file
-	in := func(event, value string) enrich.Attribute {
-		return enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: value, Event: enrich.Event{UUID: uuidOf(event)}}
+	in := func(event, value string) misp.Attribute {
+		return misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: value, Event: misp.Event{UUID: uuidOf(event)}}
 	}
-	other := enrich.Attribute{UUID: uuidOf("02"), Type: "domain", Value: "b.example", Event: enrich.Event{UUID: uuidOf("e1")}}
+	other := misp.Attribute{UUID: uuidOf("02"), Type: "domain", Value: "b.example", Event: misp.Event{UUID: uuidOf("e1")}}
 	must(t, w.replace(func(b *builder) error {
 		add(t, b, in("e1", "a.example"), other)
 		return nil
@@ -44,6 +44,6 @@ func TestMovedAttribute(t *testing.T) {
 	step("moved", func(c *changeSet) { c.Put(in("e2", "c.example")) }, 2, 2, "exact domain b.example", "exact domain c.example")
 	step("other event removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e2"))) }, 1, 1, "exact domain b.example")
 	step("back", func(c *changeSet) { c.Put(in("e1", "c.example")) }, 2, 1, "exact domain b.example", "exact domain c.example")
-	step("replaced", func(c *changeSet) { c.ReplaceEvent(other.Event, "2", []enrich.Attribute{other}) }, 1, 1, "exact domain b.example")
+	step("replaced", func(c *changeSet) { c.ReplaceEvent(other.Event, "2", []misp.Attribute{other}) }, 1, 1, "exact domain b.example")
 	step("removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e1"))) }, 0, 0)
 }

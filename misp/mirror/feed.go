@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
 )
 
@@ -75,7 +75,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	for id := range known {
 		c.RemoveEvent(id)
 	}
-	err = r.each(ctx, changed, func(e enrich.Event, version string, attributes []enrich.Attribute) error {
+	err = r.each(ctx, changed, func(e misp.Event, version string, attributes []misp.Attribute) error {
 		c.ReplaceEvent(e, version, attributes)
 		return nil
 	})
@@ -97,7 +97,7 @@ type feedReader struct {
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
-	return r.each(ctx, ids, func(e enrich.Event, version string, attributes []enrich.Attribute) error {
+	return r.each(ctx, ids, func(e misp.Event, version string, attributes []misp.Attribute) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (r *feedReader) all(ctx context.Context, b *builder) error {
 	})
 }
 
-func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Event, version string, attributes []enrich.Attribute) error) error {
+func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes []misp.Attribute) error) error {
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -125,7 +125,7 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e enrich.Ev
 			}
 			continue
 		}
-		e := enrich.Event{UUID: id}
+		e := misp.Event{UUID: id}
 		if len(attributes) > 0 {
 			e = attributes[0].Event
 		}
@@ -142,7 +142,7 @@ type errBroken struct{ error }
 // Unwrap returns what is wrong with it.
 func (e errBroken) Unwrap() error { return e.error }
 
-func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, error) {
+func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, error) {
 	name := id + ".json"
 	data, _, err := r.feed.from.read(ctx, name, "", testOnlyMaxEvent)
 	_, absent := errors.AsType[errAbsent](err)
@@ -152,14 +152,14 @@ func (r *feedReader) event(ctx context.Context, id string) ([]enrich.Attribute, 
 	case err != nil:
 		return nil, err
 	}
-	attributes, err := misp.DecodeEvent(data)
+	attributes, err := api.DecodeEvent(data)
 	if err != nil {
 		return nil, errBroken{r.feed.from.trouble(name, err, "tell the owner of the feed")}
 	}
 	for i := range attributes {
 		a := &attributes[i]
 		if a.UUID == "" {
-			a.UUID = identify(strings.Join([]string{id, string(a.Type), a.Value}, "\x00")).String()
+			a.UUID = identify(strings.Join([]string{id, a.Type, a.Value}, "\x00")).String()
 		}
 		a.Event.UUID = id // by which the manifest knows it
 		if a.Event.ID == "" || strings.EqualFold(a.Event.ID, id) {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 func TestFeed(t *testing.T) {
@@ -41,7 +42,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("state %+v, %v", first, p.header)
 	}
 	for a := range c.All() {
-		want := enrich.Event{ID: a.Event.UUID, UUID: a.Event.UUID, Info: "event " + a.Event.UUID, Org: "FEED", Date: "2026-01-01", Published: true}
+		want := misp.Event{ID: a.Event.UUID, UUID: a.Event.UUID, Info: "event " + a.Event.UUID, Org: "FEED", Date: "2026-01-01", Published: true}
 		if d := cmp.Diff(want, a.Event); d != "" || a.Origin != "circl" {
 			t.Errorf("event of %s (-want +got):\n%s", a.Value, d)
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // killed is set in the process that TestKill kills, which works in its own working directory.
@@ -30,8 +30,8 @@ func (g *generations) Name() string { return "gen" }
 
 func (g *generations) describe() (Kind, string) { return KindCSV, "generations" }
 
-func (g *generations) attributes(n int) []enrich.Attribute {
-	var all []enrich.Attribute
+func (g *generations) attributes(n int) []misp.Attribute {
+	var all []misp.Attribute
 	for i := range perGeneration + n%7 {
 		a := generated(i)
 		a.Comment, a.Event.Info = strconv.Itoa(n), strconv.Itoa(n)

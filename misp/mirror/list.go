@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // List is a plain list of values as an origin: a file or an address with a value a line, or in columns separated by
@@ -54,13 +54,13 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		return err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	p := listReader{event: enrich.Event{
+	p := listReader{event: misp.Event{
 		UUID: identify("list " + l.name).String(), Info: "list " + l.name, Published: true,
 	}}
 	p.event.ID = p.event.UUID
 	return w.replace(func(b *builder) error {
 		bounded := &io.LimitedReader{R: r, N: testOnlyMaxList + 1}
-		if err := p.read(ctx, bounded, func(a enrich.Attribute) error { return b.Add(a, "") }); err != nil {
+		if err := p.read(ctx, bounded, func(a misp.Attribute) error { return b.Add(a, "") }); err != nil {
 			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
 		}
 		if bounded.N <= 0 {
@@ -81,7 +81,7 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 
 // listReader reads the lines of a list.
 type listReader struct {
-	event        enrich.Event
+	event        misp.Event
 	columns      map[string]int // by name; the value alone if the list does not name them
 	useless      int
 	firstUseless int
@@ -95,7 +95,7 @@ var listColumns = []string{
 // maxRow bounds a row of a list, in bytes: a quote that is not closed would make one of all that follows.
 const maxRow = 1 << 20
 
-func (p *listReader) read(ctx context.Context, r io.Reader, do func(enrich.Attribute) error) error {
+func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribute) error) error {
 	row := &io.LimitedReader{R: r, N: maxRow}
 	in := bufio.NewReaderSize(row, 64<<10)
 	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
@@ -177,15 +177,15 @@ func (p *listReader) header(row []string) bool {
 	return true
 }
 
-func (p *listReader) attribute(row []string) (enrich.Attribute, bool) {
+func (p *listReader) attribute(row []string) (misp.Attribute, bool) {
 	at := func(name string) string {
 		if i, ok := p.columns[name]; ok && i < len(row) {
 			return strings.TrimSpace(row[i])
 		}
 		return ""
 	}
-	a := enrich.Attribute{
-		Type: engine.Type(at("type")), Category: at("category"), Value: strings.Clone(at("value")), Comment: strings.Clone(at("comment")),
+	a := misp.Attribute{
+		Type: at("type"), Category: at("category"), Value: strings.Clone(at("value")), Comment: strings.Clone(at("comment")),
 		ToIDs: true, UUID: strings.Clone(at("uuid")), FirstSeen: strings.Clone(at("first_seen")), LastSeen: strings.Clone(at("last_seen")),
 		Tags: strings.Fields(at("tags")), Event: p.event,
 	}
@@ -203,20 +203,20 @@ func (p *listReader) attribute(row []string) (enrich.Attribute, bool) {
 		}
 	}
 	if a.Type == "" {
-		a.Type = engine.Auto
+		a.Type = string(engine.Auto)
 	}
-	if a.Type == engine.Auto {
+	if a.Type == string(engine.Auto) {
 		if network, err := netip.ParsePrefix(a.Value); err == nil {
 			a.Type, a.Value = "ip-dst", network.Masked().String()
-		} else if t, value, err := a.Type.Resolve(a.Value); err == nil {
-			a.Type, a.Value = t, value
+		} else if t, value, err := engine.Auto.Resolve(a.Value); err == nil {
+			a.Type, a.Value = string(t), value
 		}
 	}
-	if len(engine.Indicators(a.Type, a.Value)) == 0 {
+	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
 		return a, false
 	}
 	if a.UUID == "" {
-		a.UUID = identify(p.event.Info + "\x00" + string(a.Type) + "\x00" + a.Value).String()
+		a.UUID = identify(p.event.Info + "\x00" + a.Type + "\x00" + a.Value).String()
 	}
 	return a, true
 }

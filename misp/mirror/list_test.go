@@ -14,6 +14,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 func file(t testing.TB, content string) string {
@@ -86,7 +87,7 @@ func TestList(t *testing.T) {
 				if a.Event.Info != "list mine" || !a.Event.Published || a.Origin != "mine" {
 					t.Errorf("event %+v", a.Event)
 				}
-				o := engine.Observable{Type: a.Type, Value: a.Value}
+				o := engine.Observable{Type: engine.Type(a.Type), Value: a.Value}
 				if f := o.Type.Family(); f != "" && !strings.Contains(a.Value, "/2") && !strings.Contains(a.Value, "/4") && len(c.AppendMatches(nil, o)) == 0 {
 					t.Errorf("%s is not found", a.Value)
 				}
@@ -102,8 +103,8 @@ func TestList(t *testing.T) {
 }
 
 // short is an attribute in one line, with what a list told of it.
-func short(a enrich.Attribute) string {
-	s := string(a.Type) + " " + a.Value
+func short(a misp.Attribute) string {
+	s := a.Type + " " + a.Value
 	if a.Comment != "" {
 		s += " (" + a.Comment + ")"
 	}
@@ -204,8 +205,8 @@ func FuzzList(f *testing.F) {
 	f.Add([]byte("# c\n\"a\"\"b\"\tc\n\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := listReader{}
-		err := p.read(context.Background(), strings.NewReader(string(data)), func(a enrich.Attribute) error {
-			if a.UUID == "" || len(engine.Indicators(a.Type, a.Value)) == 0 {
+		err := p.read(context.Background(), strings.NewReader(string(data)), func(a misp.Attribute) error {
+			if a.UUID == "" || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
 				t.Errorf("%+v is of no use", a)
 			}
 			return nil

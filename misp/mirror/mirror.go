@@ -26,6 +26,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // A Mirror looks values up in the sets of several origins. It implements [enrich.Lookup] and is safe for concurrent
@@ -128,7 +129,7 @@ func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.
 		for _, r := range o.RelatedIn(s.snapshot.around) {
 			for a := range s.snapshot.find(r.Indicator) {
 				a.Origin = s.name
-				if r.Fits(a.Type) && enrich.Accepts(o.Filter.Over(m.filter), r.Kind, a, m.now()) {
+				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(o.Filter.Over(m.filter), r.Kind, a, m.now()) {
 					to = append(to, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
 				}
 			}
@@ -138,8 +139,8 @@ func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.
 }
 
 // All yields every attribute of all sets.
-func (m *Mirror) All() iter.Seq[enrich.Attribute] {
-	return func(yield func(enrich.Attribute) bool) {
+func (m *Mirror) All() iter.Seq[misp.Attribute] {
+	return func(yield func(misp.Attribute) bool) {
 		for _, s := range *m.sets.Load() {
 			if s.snapshot == nil {
 				continue

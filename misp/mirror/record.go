@@ -7,8 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // This file is the form of what a segment holds. A record is a byte that says its kind, the length of what follows as
@@ -34,7 +33,7 @@ const (
 
 // event is a MISP event as a segment holds it.
 type event struct {
-	enrich.Event
+	misp.Event
 	uuid    uuid.UUID
 	change  eventChange
 	version string // what tells whether the origin has changed it: a feed's timestamp; empty for MISP's
@@ -89,7 +88,7 @@ func appendEvent(to []byte, e event) []byte {
 
 // appendAttribute writes an attribute of the event at a position. Tags that it has from the event stand there. word
 // returns the number of a text that many attributes share; 0 for one that has none, and is written out.
-func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute, word func(string) uint64) []byte {
+func appendAttribute(to []byte, id uuid.UUID, at uint64, a misp.Attribute, word func(string) uint64) []byte {
 	to = append(to, id[:]...)
 	to = binary.AppendUvarint(to, at)
 	to = appendFlag(to, a.ToIDs)
@@ -98,7 +97,7 @@ func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute, wor
 		seconds = a.Timestamp.Unix()
 	}
 	to = binary.AppendVarint(to, seconds)
-	for _, shared := range []string{string(a.Type), a.Category} {
+	for _, shared := range []string{a.Type, a.Category} {
 		n := word(shared)
 		to = binary.AppendUvarint(to, n)
 		if n == 0 {
@@ -115,7 +114,7 @@ func appendAttribute(to []byte, id uuid.UUID, at uint64, a enrich.Attribute, wor
 }
 
 // ownTags returns the tags that an attribute does not have from its event.
-func ownTags(a enrich.Attribute) []string {
+func ownTags(a misp.Attribute) []string {
 	var own []string
 	for _, t := range a.Tags {
 		if !slices.Contains(a.Event.Tags, t) {
@@ -204,21 +203,21 @@ func (c *cursor) word(words []string) string {
 func (c *cursor) event() event {
 	e := event{uuid: c.id(), change: eventChange(c.byte())}
 	e.Published = c.byte() == 1
-	e.ThreatLevel = enrich.ThreatLevel(c.number() & 0xffff)
-	e.Analysis = enrich.Analysis(c.number() & 0xffff)
+	e.ThreatLevel = misp.ThreatLevel(c.number() & 0xffff)
+	e.Analysis = misp.Analysis(c.number() & 0xffff)
 	e.ID, e.UUID, e.Info, e.Org, e.OrgUUID, e.Date, e.version = c.text(), c.text(), c.text(), c.text(), c.text(), c.text(), c.text()
 	e.Tags = c.texts()
 	return e
 }
 
 // attribute reads an attribute without its event, and where that stands.
-func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a enrich.Attribute) {
+func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a misp.Attribute) {
 	id, at = c.id(), c.number()
 	a.ToIDs = c.byte() == 1
 	if seconds := c.signed(); seconds != 0 {
 		a.Timestamp = time.Unix(seconds, 0).UTC()
 	}
-	a.Type, a.Category = engine.Type(c.word(words)), c.word(words)
+	a.Type, a.Category = c.word(words), c.word(words)
 	if a.ID, a.UUID = c.text(), c.text(); a.UUID == "" {
 		a.UUID = id.String()
 	}
@@ -228,7 +227,7 @@ func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a enrich.At
 }
 
 // of puts an attribute into its event.
-func of(a enrich.Attribute, e enrich.Event) enrich.Attribute {
+func of(a misp.Attribute, e misp.Event) misp.Attribute {
 	a.Event = e
 	for _, t := range e.Tags {
 		if !slices.Contains(a.Tags, t) {

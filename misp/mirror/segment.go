@@ -21,7 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // A segment is an immutable file of attributes, sorted for looking up: any number of processes read it at the same
@@ -313,7 +313,7 @@ func (s *segment) events() iter.Seq[event] {
 }
 
 // find returns the attribute with a UUID, in its event. known is true also if it was removed.
-func (s *segment) find(id uuid.UUID) (a *enrich.Attribute, known bool) {
+func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
 	defer runtime.KeepAlive(s)
 	for at := range s.byUUID.all(hashUUID(id)) {
 		kind, c, _ := s.record(at)
@@ -363,6 +363,6 @@ func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 
 // stored is an attribute as a segment holds it, apart from its event.
 type stored struct {
-	attribute enrich.Attribute
+	attribute misp.Attribute
 	event     event
 }

@@ -19,7 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // build writes a segment and opens it.
@@ -39,7 +39,7 @@ func build(t testing.TB, fill func(*builder)) (*segment, string) {
 	return s, name
 }
 
-func add(t testing.TB, b *builder, all ...enrich.Attribute) {
+func add(t testing.TB, b *builder, all ...misp.Attribute) {
 	t.Helper()
 	for _, a := range all {
 		must(t, b.Add(a, ""))
@@ -47,19 +47,19 @@ func add(t testing.TB, b *builder, all ...enrich.Attribute) {
 }
 
 // attributes generates any attribute of a MISP, with texts of any kind.
-func attributes() *rapid.Generator[enrich.Attribute] {
+func attributes() *rapid.Generator[misp.Attribute] {
 	words := rapid.SliceOfNDistinct(rapid.StringN(0, 12, -1), 0, 4, rapid.ID[string])
-	return rapid.Custom(func(t *rapid.T) enrich.Attribute {
+	return rapid.Custom(func(t *rapid.T) misp.Attribute {
 		draw := func(name string) string { return rapid.String().Draw(t, name) }
 		typ := rapid.SampledFrom([]engine.Type{"text", "filename", "user-agent"}).Draw(t, "type")
-		a := enrich.Attribute{
+		a := misp.Attribute{
 			ID: draw("id"), UUID: rapid.OneOf(rapid.String(), rapid.Just(uuidOf("01")), rapid.Just("ABCDEFAB-0000-4000-8000-000000000001")).Draw(t, "uuid"),
-			Type: typ, Category: draw("category"), Value: "x" + rapid.StringMatching(`[ -~é]{0,40}`).Draw(t, "value"), Comment: draw("comment"),
+			Type: string(typ), Category: draw("category"), Value: "x" + rapid.StringMatching(`[ -~é]{0,40}`).Draw(t, "value"), Comment: draw("comment"),
 			ToIDs: rapid.Bool().Draw(t, "to_ids"), FirstSeen: draw("first_seen"), LastSeen: draw("last_seen"),
 			Tags: words.Draw(t, "tags"), Warninglists: words.Draw(t, "warninglists"),
-			Event: enrich.Event{
+			Event: misp.Event{
 				ID: draw("event id"), UUID: draw("event uuid"), Info: draw("info"), Org: draw("org"), OrgUUID: draw("org uuid"), Date: draw("date"),
-				ThreatLevel: enrich.ThreatLevel(rapid.IntRange(0, 1000).Draw(t, "level")), Analysis: enrich.Analysis(rapid.IntRange(0, 1001).Draw(t, "analysis")),
+				ThreatLevel: misp.ThreatLevel(rapid.IntRange(0, 1000).Draw(t, "level")), Analysis: misp.Analysis(rapid.IntRange(0, 1001).Draw(t, "analysis")),
 				Published: rapid.Bool().Draw(t, "published"), Tags: words.Draw(t, "event tags"),
 			},
 		}
@@ -71,7 +71,7 @@ func attributes() *rapid.Generator[enrich.Attribute] {
 }
 
 // all of what a MISP tells of an attribute comes out of a segment as it went in; tags of the event stand last.
-func asStored(a enrich.Attribute) enrich.Attribute {
+func asStored(a misp.Attribute) misp.Attribute {
 	a.Tags = ownTags(a)
 	return of(a, a.Event)
 }
@@ -81,13 +81,13 @@ var sameAs = cmp.Options{cmpopts.EquateEmpty()}
 func TestRecordRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(r *rapid.T) {
-		want := map[uuid.UUID]enrich.Attribute{}
-		events := map[uuid.UUID]enrich.Event{}
+		want := map[uuid.UUID]misp.Attribute{}
+		events := map[uuid.UUID]misp.Event{}
 		b, err := newBuilder(dir)
 		must(t, err)
 		for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
 			id, in := identify(a.UUID), identify(a.Event.UUID)
-			if _, ok := want[id]; ok || len(engine.Indicators(a.Type, a.Value)) == 0 {
+			if _, ok := want[id]; ok || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
 				continue
 			}
 			if e, ok := events[in]; ok {
@@ -104,7 +104,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		must(t, b.finish(name, begin))
 		s, err := openSegment(name, true)
 		must(t, err)
-		got := map[uuid.UUID]enrich.Attribute{}
+		got := map[uuid.UUID]misp.Attribute{}
 		for id, in := range s.each() {
 			got[id] = of(in.attribute, in.event.Event)
 			if in.event.version != "v" || in.event.uuid != identify(in.event.UUID) {
@@ -120,7 +120,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			if !known || !cmp.Equal(a, *found, sameAs) {
 				r.Fatalf("find: %t %s", known, cmp.Diff(&a, found, sameAs))
 			}
-			for _, i := range engine.Indicators(a.Type, a.Value) {
+			for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
 				there := false
 				for f := range snap.find(i) {
 					there = there || cmp.Equal(a, f, sameAs)
@@ -147,7 +147,7 @@ func TestRecordRoundTrip(t *testing.T) {
 func TestManyWords(t *testing.T) {
 	s, _ := build(t, func(b *builder) {
 		for i := range maxWords + 10 {
-			add(t, b, enrich.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
+			add(t, b, misp.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
 		}
 	})
 	if n := len(s.trailer.Words); n != maxWords {
@@ -165,7 +165,7 @@ func TestCollision(t *testing.T) {
 	one := engine.Indicator{Family: "host", Key: "one.example"}
 	two := engine.Indicator{Family: "host", Key: "two.example"}
 	s, _ := build(t, func(b *builder) {
-		add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "one.example"}, enrich.Attribute{UUID: uuidOf("02"), Type: "domain|ip", Value: "two.example|192.31.196.1"})
+		add(t, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "one.example"}, misp.Attribute{UUID: uuidOf("02"), Type: "domain|ip", Value: "two.example|192.31.196.1"})
 		for i := range b.byIndicator {
 			b.byIndicator[i].hash = hashIndicator(one)
 		}
@@ -235,7 +235,7 @@ func TestFlippedBits(t *testing.T) {
 func (s *segment) read() {
 	for id, in := range s.each() {
 		_, _ = s.find(id)
-		for _, i := range engine.Indicators(in.attribute.Type, in.attribute.Value) {
+		for _, i := range engine.Indicators(engine.Type(in.attribute.Type), in.attribute.Value) {
 			for range (&snapshot{base: s}).find(i) {
 				continue
 			}
@@ -262,8 +262,8 @@ func (s *segment) read() {
 // nothing outside.
 func FuzzSegment(f *testing.F) {
 	_, name := build(f, func(b *builder) {
-		add(f, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: enrich.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
-		add(f, b, enrich.Attribute{UUID: "x", Type: "ip-dst", Value: "192.31.196.0/24", Timestamp: begin, Event: enrich.Event{UUID: uuidOf("e2")}})
+		add(f, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: misp.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
+		add(f, b, misp.Attribute{UUID: "x", Type: "ip-dst", Value: "192.31.196.0/24", Timestamp: begin, Event: misp.Event{UUID: uuidOf("e2")}})
 		must(f, b.remove(identify(uuidOf("03"))))
 	})
 	data, err := os.ReadFile(name)
@@ -307,7 +307,7 @@ func TestTrailer(t *testing.T) {
 // TestOpenedOnce opens a file twice: it is mapped once, also if only the second one compares it with its sum.
 func TestOpenedOnce(t *testing.T) {
 	s, name := build(t, func(b *builder) {
-		add(t, b, enrich.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
+		add(t, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
 	})
 	s.checked.Store(false)
 	unchecked, err := openSegment(name, false)

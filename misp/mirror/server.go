@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 // Server is a MISP server as an origin. It is walked as a whole once a day, and in between asked for what is new by
@@ -18,14 +18,14 @@ import (
 // of publication. Events that were deleted or unpublished, or are not to be seen any more, are missed by both and
 // found by comparing the list of events; attributes that were deleted for good by the next walk.
 type Server struct {
-	Client *misp.Client
+	Client *api.Client
 	URL    string
 	// Warninglists has MISP tell which values are on its warninglists; it costs MISP time.
 	Warninglists bool
 }
 
 // ServerName is the name of the origin that is the configured MISP.
-const ServerName = enrich.OriginMISP
+const ServerName = misp.OriginServer
 
 // Name implements Origin.
 func (s *Server) Name() string { return ServerName }
@@ -65,7 +65,7 @@ func (s *Server) walk(ctx context.Context, w *writer, y *Syncer, began time.Time
 		var clock time.Time
 		moved := false
 		err = w.replace(func(b *builder) error {
-			clock, err = s.Client.WalkAll(ctx, misp.Walk{Warninglists: s.Warninglists}, func(attributes []enrich.Attribute, live []bool) error {
+			clock, err = s.Client.WalkAll(ctx, api.Walk{Warninglists: s.Warninglists}, func(attributes []misp.Attribute, live []bool) error {
 				for i, a := range attributes {
 					if !live[i] {
 						continue
@@ -109,12 +109,12 @@ func watermark(clock, ours time.Time) time.Time {
 }
 
 // missing returns what is in one list and not in another.
-func missing(from, in []misp.IndexedEvent) []misp.IndexedEvent {
+func missing(from, in []api.IndexedEvent) []api.IndexedEvent {
 	have := map[string]bool{}
 	for _, e := range in {
 		have[e.UUID] = true
 	}
-	var gone []misp.IndexedEvent
+	var gone []api.IndexedEvent
 	for _, e := range from {
 		if !have[e.UUID] {
 			gone = append(gone, e)
@@ -128,8 +128,8 @@ func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time
 	since := w.state.Watermark.Add(-y.Overlap)
 	c := changesOf(w.set)
 	var clock time.Time
-	for _, by := range []misp.Clock{misp.ByTimestamp, misp.ByPublished} {
-		at, err := s.Client.WalkAll(ctx, misp.Walk{Clock: by, Since: since, Warninglists: s.Warninglists}, func(attributes []enrich.Attribute, live []bool) error {
+	for _, by := range []api.Clock{api.ByTimestamp, api.ByPublished} {
+		at, err := s.Client.WalkAll(ctx, api.Walk{Clock: by, Since: since, Warninglists: s.Warninglists}, func(attributes []misp.Attribute, live []bool) error {
 			for i, a := range attributes {
 				if live[i] {
 					c.Put(a)
@@ -195,7 +195,7 @@ func (s *Server) reconcile(ctx context.Context, c *changeSet) error {
 }
 
 // gone returns the events that are not in a list.
-func (c *changeSet) gone(list []misp.IndexedEvent) map[uuid.UUID]bool {
+func (c *changeSet) gone(list []api.IndexedEvent) map[uuid.UUID]bool {
 	have := map[uuid.UUID]bool{}
 	for _, e := range list {
 		have[identify(e.UUID)] = true

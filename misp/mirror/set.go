@@ -19,6 +19,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 const (
@@ -172,8 +173,8 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 }
 
 // find yields the attributes that have an indicator.
-func (s *snapshot) find(i engine.Indicator) iter.Seq[enrich.Attribute] {
-	return func(yield func(enrich.Attribute) bool) {
+func (s *snapshot) find(i engine.Indicator) iter.Seq[misp.Attribute] {
+	return func(yield func(misp.Attribute) bool) {
 		defer runtime.KeepAlive(s)
 		hash := hashIndicator(i)
 		if s.changes != nil {
@@ -196,18 +197,18 @@ func (s *snapshot) find(i engine.Indicator) iter.Seq[enrich.Attribute] {
 }
 
 // attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
-func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, enrich.Attribute, bool) {
+func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, misp.Attribute, bool) {
 	kind, c, _ := s.record(at)
 	if kind != recordAttribute {
-		return uuid.UUID{}, enrich.Attribute{}, false
+		return uuid.UUID{}, misp.Attribute{}, false
 	}
 	id, in, a := c.attribute(s.trailer.Words)
 	if c.broken {
 		return id, a, false
 	}
 	// The plain case needs no normal form to be made.
-	plain := a.Type.Family() == i.Family && strings.EqualFold(a.Value, i.Key)
-	if !plain && !slices.Contains(engine.Indicators(a.Type, a.Value), i) {
+	plain := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
+	if !plain && !slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), i) {
 		return id, a, false
 	}
 	e, ok := s.event(in)
@@ -216,7 +217,7 @@ func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, enrich.At
 
 // now returns an attribute of the base as the changes leave it; false if they took it away or have another in its
 // place.
-func (s *snapshot) now(id uuid.UUID, a enrich.Attribute) (enrich.Attribute, bool) {
+func (s *snapshot) now(id uuid.UUID, a misp.Attribute) (misp.Attribute, bool) {
 	if s.changes == nil {
 		return a, true
 	}

@@ -17,7 +17,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -28,7 +28,7 @@ var begin = time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
 type site struct {
 	*misptest.Server
 	t      testing.TB
-	client *misp.Client
+	client *api.Client
 	origin *Server
 	syncer *Syncer
 	mirror *Mirror
@@ -47,9 +47,9 @@ func newSite(t testing.TB, server *misptest.Server) *site {
 	return s
 }
 
-func newClient(t testing.TB, url, key string) *misp.Client {
+func newClient(t testing.TB, url, key string) *api.Client {
 	t.Helper()
-	client, err := misp.New(misp.Config{URL: url, Key: key, Timeout: 10 * time.Second, Now: func() time.Time { return begin }})
+	client, err := api.New(api.Config{URL: url, Key: key, Timeout: 10 * time.Second, Now: func() time.Time { return begin }})
 	must(t, err)
 	return client
 }

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -84,7 +84,7 @@ func TestFiltersAreOurs(t *testing.T) {
 		"best score":      {engine.Filter{MinDecayScore: &score}, []string{"high", "listed", "low", "undefined"}},
 		"age, seen since": {engine.Filter{MaxAge: &age}, []string{"draft", "high", "listed", "undefined"}},
 	} {
-		c := client(t, func(c *misp.Config) {
+		c := client(t, func(c *api.Config) {
 			c.Filter, c.Now = tt.filter, func() time.Time { return time.Unix(1790000000, 0).Add(24 * time.Hour) }
 		}, server.URL)
 		got, err := c.Lookup(t.Context(), []engine.Observable{observable("ip-dst", address)})
@@ -154,7 +154,7 @@ func TestRefusalIsNoMiss(t *testing.T) {
 func TestRateLimitTellsTheWait(t *testing.T) {
 	server := misptest.New(t, feed())
 	server.Set(misptest.Condition{RateLimit: 2})
-	c := client(t, func(c *misp.Config) { c.Retries = 3 }, server.URL)
+	c := client(t, func(c *api.Config) { c.Retries = 3 }, server.URL)
 	asked := []engine.Observable{observable("ip-dst", "192.31.196.24")}
 	for range 2 {
 		if got, err := c.Lookup(t.Context(), asked); err != nil || len(got) != 1 {
@@ -228,7 +228,7 @@ func TestCompressedAnswerIsRead(t *testing.T) {
 	if got := lookup(t, server, observable("ip-dst", "192.31.196.24")); len(got) != 1 {
 		t.Errorf("%d matches", len(got))
 	}
-	_, err := client(t, func(c *misp.Config) { c.MaxAnswer = 50_000 }, server.URL).Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	_, err := client(t, func(c *api.Config) { c.MaxAnswer = 50_000 }, server.URL).Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
 	expectTrouble(t, err, enrich.CodeBadAnswer, "more than 50000 bytes")
 }
 
@@ -239,7 +239,7 @@ func TestDeepAnswerIsRefused(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(bytes.Repeat([]byte("["), 32<<20))
 	})
-	c := client(t, func(c *misp.Config) { c.Timeout = time.Minute }, server.URL)
+	c := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL)
 	_, err := c.Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
 	expectTrouble(t, err, enrich.CodeBadAnswer, "JSON that breaks off or is broken")
 }
@@ -288,7 +288,7 @@ func TestSightingThatFails(t *testing.T) {
 	} {
 		server := holding(t, entry("ip-dst", "192.31.196.24", nil))
 		tt.arrange(server)
-		c := client(t, func(c *misp.Config) { c.Retries = 3 }, server.URL)
+		c := client(t, func(c *api.Config) { c.Retries = 3 }, server.URL)
 		err := c.Sight(t.Context(), enrich.Sighting{UUID: "gone", Source: "wazuh", Time: time.Unix(1790000001, 0)})
 		expectTrouble(t, err, tt.code, tt.says)
 		if n := len(server.Requests()); n != 1 || len(server.Sightings()) != 0 {

@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"crypto/sha256"

@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // A Clock is one of the two times by which MISP tells what is new. Neither tells all: an attribute's own time does not
@@ -56,7 +57,7 @@ const leastPage = 40
 // says which are not deleted. Filters on to_ids and published are not put to MISP, for it would then say nothing of
 // what loses either. It returns MISP's clock at the begin of the walk, zero if MISP did not tell. Errors are
 // [enrich.Trouble], or those of do.
-func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []enrich.Attribute, live []bool) error) (time.Time, error) {
+func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []misp.Attribute, live []bool) error) (time.Time, error) {
 	q := walkQuestion{
 		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
 		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
@@ -84,7 +85,7 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []enric
 		if first {
 			began, first = date, false
 		}
-		attributes, live := make([]enrich.Attribute, len(wire)), make([]bool, len(wire))
+		attributes, live := make([]misp.Attribute, len(wire)), make([]bool, len(wire))
 		for i, a := range wire {
 			attributes[i], live[i] = a.attribute(), !bool(a.Deleted)
 		}

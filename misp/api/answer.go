@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"bytes"
@@ -12,8 +12,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // The shapes of an answer, as far as they are needed. MISP writes ids and numbers as texts, but not everywhere
@@ -152,20 +151,20 @@ var (
 )
 
 // attribute brings what came over the wire into the form that the pipeline works on.
-func (w wireAttribute) attribute() enrich.Attribute {
-	a := enrich.Attribute{
-		ID: string(w.ID), UUID: string(w.UUID), Type: engine.Type(w.Type), Category: string(w.Category),
+func (w wireAttribute) attribute() misp.Attribute {
+	a := misp.Attribute{
+		ID: string(w.ID), UUID: string(w.UUID), Type: string(w.Type), Category: string(w.Category),
 		Value: string(w.Value), Comment: string(w.Comment), ToIDs: bool(w.ToIDs),
 		Timestamp: epoch(w.Timestamp), FirstSeen: string(w.FirstSeen), LastSeen: string(w.LastSeen),
-		Event: enrich.Event{
+		Event: misp.Event{
 			ID: string(w.Event.ID), UUID: string(w.Event.UUID), Info: string(w.Event.Info), Org: string(w.Event.Orgc.Name),
 			OrgUUID:     string(w.Event.Orgc.UUID),
-			ThreatLevel: enrich.ThreatLevel(number(w.Event.ThreatLevelID)),
+			ThreatLevel: misp.ThreatLevel(number(w.Event.ThreatLevelID)),
 			Date:        string(w.Event.Date), Published: bool(w.Event.Published),
 		},
 	}
 	if w.Event.Analysis != "" {
-		a.Event.Analysis = enrich.Analysis(number(w.Event.Analysis) + 1)
+		a.Event.Analysis = misp.Analysis(number(w.Event.Analysis) + 1)
 	}
 	if a.Event.ID == "" {
 		a.Event.ID = string(w.EventID)
@@ -218,7 +217,7 @@ func epoch(l loose) time.Time {
 // DecodeEvent reads an event as MISP exports it and as feeds hold it, {"Event": {…}}, and returns its live
 // attributes, those of its objects among them. Each carries what it needs of the event, the event's tags too. An
 // event without an id is known by its UUID, and one that does not say otherwise counts as published.
-func DecodeEvent(data []byte) ([]enrich.Attribute, error) {
+func DecodeEvent(data []byte) ([]misp.Attribute, error) {
 	var file struct {
 		Event *struct {
 			wireEvent
@@ -250,7 +249,7 @@ func DecodeEvent(data []byte) ([]enrich.Attribute, error) {
 			wire = append(wire, o.Attribute...)
 		}
 	}
-	attributes := make([]enrich.Attribute, 0, len(wire))
+	attributes := make([]misp.Attribute, 0, len(wire))
 	for _, w := range wire {
 		if w.Deleted {
 			continue

@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 const (
@@ -206,11 +207,11 @@ func spellings(o engine.Observable) []string {
 
 // matches pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP
 // takes é for e and a full-width letter for a plain one.
-func (i inquiry) matches(a enrich.Attribute, now time.Time) []enrich.Match {
+func (i inquiry) matches(a misp.Attribute, now time.Time) []enrich.Match {
 	var matches []enrich.Match
-	for _, indicator := range engine.Indicators(a.Type, a.Value) {
+	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
 		for _, why := range i.asked[indicator] {
-			if why.relation.Fits(a.Type) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
+			if why.relation.Fits(engine.Type(a.Type)) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
 				matches = append(matches, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
 			}
 		}

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -22,18 +22,18 @@ func TestAbout(t *testing.T) {
 	tests := []struct {
 		name, version, user string
 		userStatus          int
-		want                misp.About
+		want                api.About
 	}{
 		{
 			"read only", version, `{"Role":{"name":"Read Only","perm_auth":true,"perm_add":false,"enforce_rate_limit":false,"rate_limit_count":"0"}}`, 200,
-			misp.About{Version: "2.5.8", Sighting: true, Date: date, Role: &misp.Role{Name: "Read Only", Auth: true, RateLimit: -1}},
+			api.About{Version: "2.5.8", Sighting: true, Date: date, Role: &api.Role{Name: "Read Only", Auth: true, RateLimit: -1}},
 		},
 		{
 			"flags as texts, a rate limit", `{"version":"2.4.170"}`, `{"Role":{"name":"admin\u001b[31m","perm_auth":"1","perm_site_admin":"1","enforce_rate_limit":"1","rate_limit_count":"5000"}}`, 200,
-			misp.About{Version: "2.4.170", Date: date, Role: &misp.Role{Name: "admin [31m", Auth: true, Change: true, RateLimit: 5000}},
+			api.About{Version: "2.4.170", Date: date, Role: &api.Role{Name: "admin [31m", Auth: true, Change: true, RateLimit: 5000}},
 		},
-		{"role not told", version, `{"message":"no"}`, 403, misp.About{Version: "2.5.8", Sighting: true, Date: date}},
-		{"no role in it", version, `[]`, 200, misp.About{Version: "2.5.8", Sighting: true, Date: date}},
+		{"role not told", version, `{"message":"no"}`, 403, api.About{Version: "2.5.8", Sighting: true, Date: date}},
+		{"no role in it", version, `[]`, 200, api.About{Version: "2.5.8", Sighting: true, Date: date}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestAboutTrouble(t *testing.T) {
 // TestAboutBundled asks the server that other tests use.
 func TestAboutBundled(t *testing.T) {
 	got, err := client(t, nil, misptest.New(t, feed()).URL).About(t.Context())
-	want := &misp.Role{Name: "Read Only", Auth: true, RateLimit: -1}
+	want := &api.Role{Name: "Read Only", Auth: true, RateLimit: -1}
 	if err != nil || got.Version == "" || got.Date.IsZero() || !cmp.Equal(got.Role, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -83,7 +83,7 @@ func TestTrouble(t *testing.T) {
 				tt.fault(w, r)
 			}))
 			defer server.Close()
-			c := client(t, func(c *misp.Config) { c.Retries, c.MaxAnswer = 2, 4096 }, server.URL)
+			c := client(t, func(c *api.Config) { c.Retries, c.MaxAnswer = 2, 4096 }, server.URL)
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			_, err := c.Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
@@ -145,7 +145,7 @@ func TestTroubleOfConnection(t *testing.T) {
 		"no TLS":       {strings.Replace(plain.URL, "http:", "https:", 1), enrich.CodeTLS, "does not speak TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := client(t, func(c *misp.Config) { c.Retries, c.Timeout = 1, 300*time.Millisecond }, tt.url)
+			c := client(t, func(c *api.Config) { c.Retries, c.Timeout = 1, 300*time.Millisecond }, tt.url)
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			_, err := c.Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})

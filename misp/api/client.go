@@ -1,9 +1,9 @@
-// Package misp asks a MISP server: which of the values of an alert are known as indicators of compromise.
+// Package api asks a MISP server: which of the values of an alert are known as indicators of compromise.
 //
 // A [Client] puts all of them into one question to /attributes/restSearch and trusts nothing of the answer that
 // it has not compared itself: MISP compares loosely, takes wildcards, and answers some malformed questions with
 // its whole database.
-package misp
+package api
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -68,13 +69,13 @@ func feed() fstest.MapFS {
 	return fstest.MapFS{"e1.json": {Data: data}}
 }
 
-func client(t *testing.T, change func(*misp.Config), url string) *misp.Client {
+func client(t *testing.T, change func(*api.Config), url string) *api.Client {
 	t.Helper()
-	c := misp.Config{URL: url, Key: misptest.Key, Timeout: 2 * time.Second}
+	c := api.Config{URL: url, Key: misptest.Key, Timeout: 2 * time.Second}
 	if change != nil {
 		change(&c)
 	}
-	m, err := misp.New(c)
+	m, err := api.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func observable(typ engine.Type, value string) engine.Observable {
 func found(matches []enrich.Match) []string {
 	out := []string{}
 	for _, m := range matches {
-		out = append(out, m.Observable.Value+" <- "+string(m.Attribute.Type)+" "+m.Attribute.Value)
+		out = append(out, m.Observable.Value+" <- "+m.Attribute.Type+" "+m.Attribute.Value)
 	}
 	slices.Sort(out)
 	return out
@@ -146,10 +147,10 @@ func TestLookupReadsTheAttribute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Kind: engine.MatchExact, Attribute: enrich.Attribute{
+	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Kind: engine.MatchExact, Attribute: misp.Attribute{
 		ID: "6", UUID: "uuid of 2620:4f:8000::bad", Type: "ip-src", Category: "c", Value: "2620:4f:8000::bad", ToIDs: true,
 		Timestamp: time.Unix(1790000000, 0).UTC(), Tags: []string{"tlp:amber"},
-		Event: enrich.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true, Tags: []string{"tlp:amber"}},
+		Event: misp.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true, Tags: []string{"tlp:amber"}},
 	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("matches (-want +got):\n%s", diff)
@@ -161,7 +162,7 @@ func TestQuestion(t *testing.T) {
 	yes, no := true, false
 	ask := func(config *bool, observables ...engine.Observable) []misptest.Request {
 		before := len(server.Requests())
-		c := client(t, func(c *misp.Config) {
+		c := client(t, func(c *api.Config) {
 			c.Filter = engine.Filter{ToIDs: config, MatchKinds: []engine.MatchKind{engine.MatchExact}}
 			c.UserAgent = "custom-misp/test"
 		}, server.URL)
@@ -229,7 +230,7 @@ func TestLookupFilters(t *testing.T) {
 		"excluded":      {engine.Filter{ExcludeTags: []string{"own"}}, 1},
 		"excluded both": {engine.Filter{ExcludeTags: []string{"tlp:amber"}}, 0},
 	} {
-		got, err := client(t, func(c *misp.Config) { c.Filter = tt.filter }, server.URL).Lookup(context.Background(), []engine.Observable{observable("sha256", hash)})
+		got, err := client(t, func(c *api.Config) { c.Filter = tt.filter }, server.URL).Lookup(context.Background(), []engine.Observable{observable("sha256", hash)})
 		if err != nil || len(got) != tt.want {
 			t.Errorf("%s: %d matches, %v; want %d", name, len(got), err, tt.want)
 		}
@@ -293,17 +294,17 @@ func TestOwnCA(t *testing.T) {
 	defer server.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	asked := []engine.Observable{observable("ip-dst", "192.31.196.24")}
-	if _, err := client(t, func(c *misp.Config) { c.CA = ca }, server.URL).Lookup(context.Background(), asked); err != nil {
+	if _, err := client(t, func(c *api.Config) { c.CA = ca }, server.URL).Lookup(context.Background(), asked); err != nil {
 		t.Errorf("with its CA: %v", err)
 	}
 	wrongName := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	_, err := client(t, func(c *misp.Config) { c.CA = ca }, wrongName).Lookup(context.Background(), asked)
+	_, err := client(t, func(c *api.Config) { c.CA = ca }, wrongName).Lookup(context.Background(), asked)
 	if err != nil {
 		expectTrouble(t, err, enrich.CodeTLS, "use the name in the certificate")
 	} else {
 		t.Error("a certificate for another name was accepted")
 	}
-	if _, err := client(t, func(c *misp.Config) { c.InsecureSkipVerify = true }, wrongName).Lookup(context.Background(), asked); err != nil {
+	if _, err := client(t, func(c *api.Config) { c.InsecureSkipVerify = true }, wrongName).Lookup(context.Background(), asked); err != nil {
 		t.Errorf("unchecked: %v", err)
 	}
 }
@@ -319,7 +320,7 @@ func TestRetrySucceeds(t *testing.T) {
 		w.Header().Set("Retry-After", "0")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	got, err := client(t, func(c *misp.Config) { c.Retries = 2 }, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	got, err := client(t, func(c *api.Config) { c.Retries = 2 }, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
 	if err != nil || len(got) != 1 || tries.Load() != 2 {
 		t.Errorf("%d matches after %d failures, %v", len(got), tries.Load(), err)
 	}
@@ -336,7 +337,7 @@ func TestGivesUpBeforeTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	start := time.Now()
-	_, err := client(t, func(c *misp.Config) { c.Retries = 5 }, server.URL).Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	_, err := client(t, func(c *api.Config) { c.Retries = 5 }, server.URL).Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
 	expectTrouble(t, err, enrich.CodeUnavailable, "answered 503: upgrading")
 	if waited := time.Since(start); waited > 10*time.Second {
 		t.Errorf("waited %s", waited)
@@ -362,27 +363,27 @@ func TestRedirectKeepsTheKey(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
-		config misp.Config
+		config api.Config
 		says   string
 	}{
-		"no address":    {misp.Config{Key: "k"}, `"" is not the address of a MISP`},
-		"no scheme":     {misp.Config{URL: "misp.example.org", Key: "k"}, "is not the address of a MISP"},
-		"other scheme":  {misp.Config{URL: "ftp://misp.example.org", Key: "k"}, "is not the address of a MISP"},
-		"user":          {misp.Config{URL: "https://u:p@misp.example.org", Key: "k"}, "host and path alone"},
-		"query":         {misp.Config{URL: "https://misp.example.org?a=b", Key: "k"}, "host and path alone"},
-		"no key":        {misp.Config{URL: "https://misp.example.org"}, "the key for MISP is empty"},
-		"key of lines":  {misp.Config{URL: "https://misp.example.org", Key: "se\ncret"}, "characters that no key has"},
-		"CA is no PEM":  {misp.Config{URL: "https://misp.example.org", Key: "k", CA: []byte("x")}, "no certificate in PEM form"},
-		"password":      {misp.Config{URL: "https://u:hunter2@misp.example.org", Key: "k"}, `fragment: "https://…@misp.example.org"`},
-		"no scheme, pw": {misp.Config{URL: "u:hunter2@misp.example.org", Key: "k"}, `"://…@misp.example.org" is not the address`},
-		"broken, pw":    {misp.Config{URL: "https://u:hunter2@mi sp", Key: "k"}, `"https://…@mi sp" is not the address`},
-		"key in query":  {misp.Config{URL: "https://misp.example.org?key=Secret", Key: "Secret"}, `fragment: "https://misp.example.org?…"`},
-		"key in path":   {misp.Config{URL: "https://misp.example.org/Secret?", Key: "Secret"}, `fragment: "https://misp.example.org/***?…"`},
-		"key as host":   {misp.Config{URL: "ftp://Secret", Key: "Secret"}, `"ftp://***" is not the address`},
-		"no host":       {misp.Config{URL: "https://:443", Key: "k"}, "is not the address of a MISP"},
-		"no such port":  {misp.Config{URL: "https://misp.example.org:99999", Key: "k"}, "is not the address of a MISP"},
+		"no address":    {api.Config{Key: "k"}, `"" is not the address of a MISP`},
+		"no scheme":     {api.Config{URL: "misp.example.org", Key: "k"}, "is not the address of a MISP"},
+		"other scheme":  {api.Config{URL: "ftp://misp.example.org", Key: "k"}, "is not the address of a MISP"},
+		"user":          {api.Config{URL: "https://u:p@misp.example.org", Key: "k"}, "host and path alone"},
+		"query":         {api.Config{URL: "https://misp.example.org?a=b", Key: "k"}, "host and path alone"},
+		"no key":        {api.Config{URL: "https://misp.example.org"}, "the key for MISP is empty"},
+		"key of lines":  {api.Config{URL: "https://misp.example.org", Key: "se\ncret"}, "characters that no key has"},
+		"CA is no PEM":  {api.Config{URL: "https://misp.example.org", Key: "k", CA: []byte("x")}, "no certificate in PEM form"},
+		"password":      {api.Config{URL: "https://u:hunter2@misp.example.org", Key: "k"}, `fragment: "https://…@misp.example.org"`},
+		"no scheme, pw": {api.Config{URL: "u:hunter2@misp.example.org", Key: "k"}, `"://…@misp.example.org" is not the address`},
+		"broken, pw":    {api.Config{URL: "https://u:hunter2@mi sp", Key: "k"}, `"https://…@mi sp" is not the address`},
+		"key in query":  {api.Config{URL: "https://misp.example.org?key=Secret", Key: "Secret"}, `fragment: "https://misp.example.org?…"`},
+		"key in path":   {api.Config{URL: "https://misp.example.org/Secret?", Key: "Secret"}, `fragment: "https://misp.example.org/***?…"`},
+		"key as host":   {api.Config{URL: "ftp://Secret", Key: "Secret"}, `"ftp://***" is not the address`},
+		"no host":       {api.Config{URL: "https://:443", Key: "k"}, "is not the address of a MISP"},
+		"no such port":  {api.Config{URL: "https://misp.example.org:99999", Key: "k"}, "is not the address of a MISP"},
 	} {
-		_, err := misp.New(tt.config)
+		_, err := api.New(tt.config)
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "cret") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", name, err, tt.says)
 		}
@@ -391,7 +392,7 @@ func TestNewRefuses(t *testing.T) {
 
 // TestBundledFeedOverMISP asks the test server for what the bundled feed holds.
 func TestBundledFeedOverMISP(t *testing.T) {
-	server := misptest.New(t, os.DirFS("../testdata/feed"))
+	server := misptest.New(t, os.DirFS("../../testdata/feed"))
 	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.66")})
 	if err != nil || len(got) != 1 || got[0].Attribute.Event.Org != "EXAMPLE-CERT" {
 		t.Errorf("%+v, %v", got, err)

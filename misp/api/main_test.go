@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"encoding/json"
@@ -136,7 +136,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			if !cmp.Equal(a.Event, attributes[0].Event) || a.Event.ID == "" && a.Event.UUID != "" {
 				t.Fatalf("of another event: %+v", a.Event)
 			}
-			if n := len(engine.Indicators(a.Type, a.Value)); n > 2 {
+			if n := len(engine.Indicators(engine.Type(a.Type), a.Value)); n > 2 {
 				t.Fatalf("%d indicators", n)
 			}
 		}

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -156,7 +156,7 @@ func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := len(server.Requests())
 			between(server, tt.change)
-			_, err := client(t, func(c *misp.Config) { c.Retries = 3 }, server.URL).Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
+			_, err := client(t, func(c *api.Config) { c.Retries = 3 }, server.URL).Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
 			expectTrouble(t, err, enrich.CodeBadAnswer, tt.says)
 			expectTrouble(t, err, enrich.CodeBadAnswer, "drop the question or its Content-Type")
 			if n := len(server.Requests()) - before; n != 1 {

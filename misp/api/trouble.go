@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"context"
@@ -15,14 +15,15 @@ import (
 
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
 // walked is what a walk brought: UUIDs, with a - before those of deleted attributes, and the clock.
-func walked(t *testing.T, m *misp.Client, w misp.Walk) ([]string, time.Time, error) {
+func walked(t *testing.T, m *api.Client, w api.Walk) ([]string, time.Time, error) {
 	t.Helper()
 	var all []string
-	at, err := m.WalkAll(context.Background(), w, func(attributes []enrich.Attribute, live []bool) error {
+	at, err := m.WalkAll(context.Background(), w, func(attributes []misp.Attribute, live []bool) error {
 		for i, a := range attributes {
 			if !live[i] {
 				a.UUID = "-" + a.UUID
@@ -53,15 +54,15 @@ func TestWalkQuestions(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		walk misp.Walk
+		walk api.Walk
 		want map[string]any
 		rows int
 	}{
-		{"all", misp.Walk{}, full, 13},
-		{"warninglists", misp.Walk{Warninglists: true}, with("includeWarninglistHits", true), 13},
-		{"by timestamp", misp.Walk{Clock: misp.ByTimestamp, Since: now}, with("timestamp", float64(now.Unix())), 1},
-		{"by publication", misp.Walk{Clock: misp.ByPublished, Since: now}, with("publish_timestamp", float64(now.Unix())), 0},
-		{"since 1970, which would be no filter", misp.Walk{Clock: misp.ByTimestamp, Since: time.Unix(0, 0)}, with("timestamp", 1.0), 13},
+		{"all", api.Walk{}, full, 13},
+		{"warninglists", api.Walk{Warninglists: true}, with("includeWarninglistHits", true), 13},
+		{"by timestamp", api.Walk{Clock: api.ByTimestamp, Since: now}, with("timestamp", float64(now.Unix())), 1},
+		{"by publication", api.Walk{Clock: api.ByPublished, Since: now}, with("publish_timestamp", float64(now.Unix())), 0},
+		{"since 1970, which would be no filter", api.Walk{Clock: api.ByTimestamp, Since: time.Unix(0, 0)}, with("timestamp", 1.0), 13},
 	} {
 		rows, at, err := walked(t, m, tt.walk)
 		if err != nil || len(rows) != tt.rows || !at.Equal(now) {
@@ -90,7 +91,7 @@ func TestWalkQuestions(t *testing.T) {
 func TestWalkPages(t *testing.T) {
 	for _, tt := range []struct{ attributes, pages int }{{0, 1}, {1, 1}, {4999, 1}, {5000, 2}, {5001, 2}} {
 		s := misptest.NewGenerated(t, tt.attributes)
-		rows, _, err := walked(t, client(t, nil, s.URL), misp.Walk{})
+		rows, _, err := walked(t, client(t, nil, s.URL), api.Walk{})
 		if err != nil || len(rows) != tt.attributes || len(s.Requests()) != tt.pages {
 			t.Errorf("%d attributes: %d rows in %d pages, %v", tt.attributes, len(rows), len(s.Requests()), err)
 		}
@@ -109,8 +110,8 @@ func TestWalkLongTexts(t *testing.T) {
 	for i := range 40 {
 		s.EditAttribute(misptest.GeneratedUUID(5100+i), fmt.Sprintf(`{"comment":%q}`, strings.Repeat("x", 60_000)))
 	}
-	m := client(t, func(c *misp.Config) { c.MaxAnswer = 4 << 20 }, s.URL)
-	rows, _, err := walked(t, m, misp.Walk{})
+	m := client(t, func(c *api.Config) { c.MaxAnswer = 4 << 20 }, s.URL)
+	rows, _, err := walked(t, m, api.Walk{})
 	if err != nil || len(rows) != 5600 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
@@ -128,9 +129,9 @@ func TestWalkLongTexts(t *testing.T) {
 		t.Errorf("pages (-want +got):\n%s", d)
 	}
 	// Something that always answers with more than it may is not asked for ever.
-	m = client(t, func(c *misp.Config) { c.MaxAnswer = 100 }, s.URL)
+	m = client(t, func(c *api.Config) { c.MaxAnswer = 100 }, s.URL)
 	before := len(s.Requests())
-	_, _, err = walked(t, m, misp.Walk{})
+	_, _, err = walked(t, m, api.Walk{})
 	if trouble, _ := errors.AsType[*enrich.Trouble](err); trouble == nil || trouble.Code != enrich.CodeBadAnswer || len(s.Requests())-before > 5 {
 		t.Errorf("%d requests, %v", len(s.Requests())-before, err)
 	}
@@ -141,7 +142,7 @@ func TestWalkEnds(t *testing.T) {
 	s := misptest.NewGenerated(t, 10)
 	m := client(t, nil, s.URL)
 	enough := errors.New("enough")
-	if _, err := m.WalkAll(context.Background(), misp.Walk{}, func([]enrich.Attribute, []bool) error { return enough }); !errors.Is(err, enough) {
+	if _, err := m.WalkAll(context.Background(), api.Walk{}, func([]misp.Attribute, []bool) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("error %v", err)
 	}
 	// Without a Date there is no clock, and that is no error.
@@ -149,7 +150,7 @@ func TestWalkEnds(t *testing.T) {
 		w.Header()["Date"] = nil
 		s.Answer(w, r)
 	})
-	if rows, at, err := walked(t, m, misp.Walk{}); err != nil || len(rows) != 10 || !at.IsZero() {
+	if rows, at, err := walked(t, m, api.Walk{}); err != nil || len(rows) != 10 || !at.IsZero() {
 		t.Errorf("without a date: %d rows, %s, %v", len(rows), at, err)
 	}
 }
@@ -161,7 +162,7 @@ func TestEvents(t *testing.T) {
 	})
 	m := client(t, nil, s.URL)
 	list, err := m.Events(context.Background())
-	want := []misp.IndexedEvent{{ID: "1", UUID: "e1", Published: true}, {ID: "2", UUID: "e2"}}
+	want := []api.IndexedEvent{{ID: "1", UUID: "e1", Published: true}, {ID: "2", UUID: "e2"}}
 	if d := cmp.Diff(want, list); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}

@@ -1,4 +1,4 @@
-package misp_test
+package api_test
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -78,7 +78,7 @@ func TestTLSTrouble(t *testing.T) {
 			server.TLS = tt.config
 			server.StartTLS()
 			defer server.Close()
-			c := client(t, func(c *misp.Config) { c.CA, c.Retries = tt.ca, 2 }, server.URL)
+			c := client(t, func(c *api.Config) { c.CA, c.Retries = tt.ca, 2 }, server.URL)
 			_, err := c.Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
 			if tt.says == "" {
 				if err != nil {
@@ -103,7 +103,7 @@ func TestCancelled(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	_, err := client(t, func(c *misp.Config) { c.Retries = 2 }, server.URL).Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
+	_, err := client(t, func(c *api.Config) { c.Retries = 2 }, server.URL).Lookup(ctx, []engine.Observable{observable("ip-dst", "192.31.196.24")})
 	expectTrouble(t, err, enrich.CodeUnavailable, "the look-up was cancelled")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v does not wrap context.Canceled", err)
@@ -131,7 +131,7 @@ func TestWarninglists(t *testing.T) {
 		"as configured":            {strict, []string{"2"}},
 		"the mapping wants it all": {relaxed, []string{"1 Sinkholes", "2"}},
 	} {
-		c := client(t, func(c *misp.Config) { c.Filter.Warninglists = &yes }, server.URL)
+		c := client(t, func(c *api.Config) { c.Filter.Warninglists = &yes }, server.URL)
 		matches, err := c.Lookup(context.Background(), []engine.Observable{tt.asked})
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestLogHoldsNoKey(t *testing.T) {
 		w.WriteHeader(http.StatusBadGateway)
 	})
 	var out bytes.Buffer
-	c := client(t, func(c *misp.Config) {
+	c := client(t, func(c *api.Config) {
 		c.Retries, c.Logger = 1, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}, server.URL)
 	if _, err := c.Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.24")}); err != nil {

@@ -1,4 +1,4 @@
-package misp
+package api
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 func response(status int, headers ...string) *http.Response {
@@ -94,10 +94,10 @@ func TestBackoff(t *testing.T) {
 
 // TestDecodeLeniently gives every field in the forms that MISP and PHP are known to write it in.
 func TestDecodeLeniently(t *testing.T) {
-	want := enrich.Attribute{
+	want := misp.Attribute{
 		ID: "7", Type: "ip-dst", Value: "192.31.196.7", ToIDs: true, Timestamp: time.Unix(1790000000, 0).UTC(),
 		Tags: []string{"own", "tlp:amber"}, Warninglists: []string{"Resolvers"},
-		Event: enrich.Event{ID: "3", ThreatLevel: 1, Analysis: 3, Published: true, Org: "EXAMPLE-CERT", Tags: []string{"tlp:amber"}},
+		Event: misp.Event{ID: "3", ThreatLevel: 1, Analysis: 3, Published: true, Org: "EXAMPLE-CERT", Tags: []string{"tlp:amber"}},
 	}
 	for name, body := range map[string]string{
 		"texts": `{"id":"7","event_id":"3","type":"ip-dst","value":"192.31.196.7","to_ids":"1","deleted":"0","timestamp":"1790000000",

@@ -1,0 +1,39 @@
+// Package misp holds the domain types of MISP that everything else shares: an [Attribute], the [Event] that it
+// belongs to, and what their tags say. It is a leaf: it imports nothing else of this module. Texts are as MISP
+// gives them; nothing here is normalised.
+package misp
+
+import "time"
+
+// An Attribute is a MISP attribute with what is worth knowing of its event.
+type Attribute struct {
+	ID           string // of the server that answered; empty in feeds
+	UUID         string
+	Type         string // MISP's name of the type, such as ip-dst
+	Category     string
+	Value        string // with both halves for a composite type: "invoice.doc|ba6c…"
+	Comment      string
+	ToIDs        bool
+	Timestamp    time.Time // of the last change; zero if not known
+	FirstSeen    string    // ISO 8601, empty if not known
+	LastSeen     string    // ISO 8601, empty if not known
+	Tags         []string  // its own first, then those of the event; without repeats
+	Warninglists []string  // names of the enabled MISP warninglists that hold the value
+	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if none has one
+	Event        Event
+	// Origin names the source where there is more than one: [OriginServer], or a feed or list by the name that the
+	// configuration gives it. Empty if MISP was asked live.
+	Origin string
+}
+
+// OriginServer is the origin of what a mirror has from the MISP server itself.
+const OriginServer = "misp"
+
+// LastActive returns when a was last changed or seen, whichever is later; zero if neither is known.
+func (a Attribute) LastActive() time.Time {
+	seen, err := time.Parse(time.RFC3339, a.LastSeen)
+	if err == nil && seen.After(a.Timestamp) {
+		return seen
+	}
+	return a.Timestamp
+}
