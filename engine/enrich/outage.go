@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"custom-misp/engine/atomicfile"
 )
 
 // An Outage is what is known of MISP, or of Wazuh's queue, not being there. It is kept in a file that all calls
@@ -85,7 +87,7 @@ func (f OutageFile) update(change func(*Outage)) (Outage, error) {
 	if err != nil {
 		return o, fmt.Errorf("state of outages: %w", err)
 	}
-	if err := ReplaceFile(f.Path, append(data, '\n'), false); err != nil { // if the power goes, it is learnt anew
+	if err := atomicfile.WriteFile(f.Path, append(data, '\n'), atomicfile.Volatile); err != nil { // if the power goes, it is learnt anew
 		return o, fmt.Errorf("state of outages: %w", err)
 	}
 	return o, nil

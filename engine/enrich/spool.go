@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"custom-misp/engine/atomicfile"
 )
 
 // A Spool keeps on disk what cannot be done now. An entry is a file that is complete or absent whenever the power
@@ -91,7 +93,7 @@ func (s *Spool) Put(kind SpoolKind, data []byte) (dropped int, err error) {
 		return dropped, s.fault(err)
 	}
 	n := entryName{s.Now(), rand.Text()[:8], 0, int64(len(data))}
-	if err := ReplaceFile(filepath.Join(s.dir(string(kind)), n.String()), data, true); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(s.dir(string(kind)), n.String()), data, atomicfile.Durable); err != nil {
 		return dropped, s.fault(err)
 	}
 	return dropped, nil
@@ -102,40 +104,6 @@ func (s *Spool) dir(name string) string { return filepath.Join(s.Dir, name) }
 func (s *Spool) fault(err error) error {
 	remedy := "make " + s.Dir + " writable for the user that Wazuh runs as, on a disk with space"
 	return &Trouble{Code: CodeSpool, Err: fmt.Errorf("spool: %w", err), Remedy: remedy}
-}
-
-// ReplaceFile writes a file that is complete or absent for whoever reads it; if synced, also after a power cut.
-func ReplaceFile(name string, data []byte, synced bool) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = cmp.Or(err, f.Chmod(0o640))
-	if synced {
-		err = cmp.Or(err, f.Sync())
-	}
-	err = cmp.Or(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	if !synced {
-		return nil
-	}
-	return SyncDir(filepath.Dir(name))
-}
-
-// SyncDir makes sure that the names in a directory are there after a power cut.
-func SyncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return cmp.Or(d.Sync(), d.Close())
 }
 
 // list returns the entries of a directory, oldest first; none if it does not exist.
@@ -292,29 +260,16 @@ func (s *Spool) Open() (*OpenSpool, error) {
 				return nil, errors.Join(err, o.Close())
 			}
 		}
-		s.removeStale(string(kind))
+		atomicfile.RemoveStale(s.dir(string(kind)), s.Now().Add(-staleWrite))
 	}
 	clear(o.tried)
 	return o, nil
 }
 
-// removeStale removes what a process was writing when it was killed.
-func (s *Spool) removeStale(dir string) {
-	files, err := filepath.Glob(filepath.Join(s.dir(dir), ".new-*"))
-	if err != nil {
-		return
-	}
-	for _, f := range files {
-		if st, err := os.Stat(f); err == nil && s.Now().Sub(st.ModTime()) > staleWrite {
-			_ = os.Remove(f)
-		}
-	}
-}
-
 // Close gives the lock back.
 func (o *OpenSpool) Close() error {
 	for _, kind := range spoolKinds {
-		_ = SyncDir(o.dir(string(kind) + claimed)) // so that what is done does not come back after a power cut
+		_ = atomicfile.SyncDir(o.dir(string(kind) + claimed)) // so that what is done does not come back after a power cut
 	}
 	return o.lock.Close()
 }
@@ -411,7 +366,7 @@ func (e Entry) SetAside(reason string) error {
 			_, _ = os.Remove(oldest+reasonFile), os.Remove(oldest)
 		}
 	}
-	if err := ReplaceFile(e.path(dir)+reasonFile, []byte(reason+"\n"), true); err != nil {
+	if err := atomicfile.WriteFile(e.path(dir)+reasonFile, []byte(reason+"\n"), atomicfile.Durable); err != nil {
 		return e.spool.fault(err)
 	}
 	return e.moveTo(dir, e.name)

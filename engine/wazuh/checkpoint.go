@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"custom-misp/engine/enrich"
+	"custom-misp/engine/atomicfile"
 )
 
 // maxPrefix is how much of the start of an alerts file tells it from all others, in bytes. The first alert in it
@@ -82,7 +82,7 @@ func (c Checkpoint) Save(name string) error {
 	c.SavedAt = time.Now()
 	data, err := json.Marshal(c)
 	if err == nil {
-		err = enrich.ReplaceFile(name, append(data, '\n'), true)
+		err = atomicfile.WriteFile(name, append(data, '\n'), atomicfile.Durable)
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w; make %s writable for the user that this program runs as, on a disk with space", err, filepath.Dir(name))

@@ -8,22 +8,20 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
 
 // A builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
 // entry.
 type builder struct {
-	file        *os.File
+	file        *atomicfile.File
 	out         *bufio.Writer
 	sum         uint32
 	at          int64
@@ -43,9 +41,9 @@ type entry struct{ hash, at uint64 }
 // eventPlace says where the record of an event is, and how many attributes it has.
 type eventPlace struct{ at, attributes uint64 }
 
-// newBuilder begins a segment in a directory, under a name that no reader knows yet.
-func newBuilder(dir string) (*builder, error) {
-	f, err := os.CreateTemp(dir, ".new-")
+// newBuilder begins a segment, which has its name when it is complete.
+func newBuilder(name string) (*builder, error) {
+	f, err := atomicfile.Create(name)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +137,8 @@ func (b *builder) remove(id uuid.UUID) error {
 	return nil
 }
 
-// finish completes the segment under its name, so that it is whole or absent also after a power cut.
-func (b *builder) finish(name string, now time.Time) error {
+// finish completes the segment. It is whole or absent, also after a power cut.
+func (b *builder) finish(now time.Time) error {
 	defer b.abort()
 	b.trailer.Records = b.at
 	b.trailer.Created = now.UTC()
@@ -173,21 +171,14 @@ func (b *builder) finish(name string, now time.Time) error {
 	if _, err := b.out.Write(append(t, magic...)); err != nil {
 		return err
 	}
-	err = cmp.Or(b.out.Flush(), b.file.Chmod(fileMode), b.file.Sync())
-	if err != nil {
+	if err := b.out.Flush(); err != nil {
 		return err
 	}
-	if err := os.Rename(b.file.Name(), name); err != nil {
-		return err
-	}
-	return enrich.SyncDir(filepath.Dir(name))
+	return b.file.Commit(atomicfile.Durable)
 }
 
-// abort gives the file up, unless it has got its name.
-func (b *builder) abort() {
-	_ = b.file.Close()
-	_ = os.Remove(b.file.Name())
-}
+// abort gives the file up, unless it is complete.
+func (b *builder) abort() { b.file.Discard() }
 
 // pair writes two numbers.
 func (b *builder) pair(first, second uint64) error {

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"path/filepath"
 	"reflect"
 	"time"
 
@@ -214,14 +213,14 @@ func (c *changeSet) drops(event uuid.UUID) bool {
 }
 
 // write makes a segment of the changes.
-func (c *changeSet) write(dir, name string, now time.Time) error {
-	b, err := newBuilder(dir)
+func (c *changeSet) write(name string, now time.Time) error {
+	b, err := newBuilder(name)
 	if err != nil {
 		return err
 	}
+	defer b.abort()
 	for _, e := range c.events {
 		if _, err := b.addEvent(e); err != nil {
-			b.abort()
 			return err
 		}
 	}
@@ -234,9 +233,8 @@ func (c *changeSet) write(dir, name string, now time.Time) error {
 			err = b.add(id, in.attribute, e)
 		}
 		if err != nil {
-			b.abort()
 			return err
 		}
 	}
-	return b.finish(filepath.Join(dir, name), now)
+	return b.finish(now)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/misptest"
 )
@@ -350,7 +351,7 @@ func TestDamaged(t *testing.T) {
 		data, err := os.ReadFile(name)
 		must(t, err)
 		data[len(data)/3] ^= 4
-		must(t, enrich.ReplaceFile(name, data, false)) // as on another disk: what is mapped stays
+		must(t, atomicfile.WriteFile(name, data, atomicfile.Volatile)) // as on another disk: what is mapped stays
 		fresh := Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
 		if len(s.finds("domain", "evil.example")) != 1 {
 			t.Errorf("%s: the reader that had it open lost it", which)

@@ -26,11 +26,11 @@ import (
 func build(t testing.TB, fill func(*builder)) (*segment, string) {
 	t.Helper()
 	dir := t.TempDir()
-	b, err := newBuilder(dir)
+	name := filepath.Join(dir, "base-1.segment")
+	b, err := newBuilder(name)
 	must(t, err)
 	fill(b)
-	name := filepath.Join(dir, "base-1.segment")
-	must(t, b.finish(name, begin))
+	must(t, b.finish(begin))
 	s, err := openSegment(name, true)
 	must(t, err)
 	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
@@ -83,7 +83,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		want := map[uuid.UUID]misp.Attribute{}
 		events := map[uuid.UUID]misp.Event{}
-		b, err := newBuilder(dir)
+		name := filepath.Join(dir, "x.segment")
+		b, err := newBuilder(name)
 		must(t, err)
 		for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
 			id, in := identify(a.UUID), identify(a.Event.UUID)
@@ -100,8 +101,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			}
 			want[id] = asStored(a)
 		}
-		name := filepath.Join(dir, "x.segment")
-		must(t, b.finish(name, begin))
+		must(t, b.finish(begin))
 		s, err := openSegment(name, true)
 		must(t, err)
 		got := map[uuid.UUID]misp.Attribute{}

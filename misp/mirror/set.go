@@ -18,7 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
 
@@ -92,7 +92,7 @@ func (s State) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return enrich.ReplaceFile(filepath.Join(dir, stateFile), append(data, '\n'), true)
+	return atomicfile.WriteFile(filepath.Join(dir, stateFile), append(data, '\n'), atomicfile.Durable)
 }
 
 // A snapshot is a set as it is at one moment. It is immutable and safe for concurrent use.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"custom-misp/engine/atomicfile"
+
 	"github.com/google/uuid"
 )
 
@@ -79,7 +81,7 @@ func (w *writer) clear() {
 		if name == w.state.Base || name == w.state.Changes {
 			continue
 		}
-		if strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, segmentSuffix) {
+		if atomicfile.IsPartial(name) || strings.HasSuffix(name, segmentSuffix) {
 			_ = os.Remove(filepath.Join(w.dir, name))
 		}
 	}
@@ -87,28 +89,29 @@ func (w *writer) clear() {
 
 const segmentSuffix = ".segment"
 
-func (w *writer) next(what string) string {
-	w.state.Serial++
-	return fmt.Sprintf("%s-%08d%s", what, w.state.Serial, segmentSuffix)
+// next returns the name of the next segment, and its number. The number counts once the state holds it.
+func (w *writer) next(what string) (name string, serial uint64) {
+	serial = w.state.Serial + 1
+	return fmt.Sprintf("%s-%08d%s", what, serial, segmentSuffix), serial
 }
 
 // replace makes a new base of what fill adds. Until it is complete, the set is what it was; an error of fill leaves it
 // so. The rest of the state is changed by change.
 func (w *writer) replace(fill func(*builder) error, change func(*State)) error {
-	b, err := newBuilder(w.dir)
+	name, serial := w.next("base")
+	b, err := newBuilder(filepath.Join(w.dir, name))
 	if err != nil {
 		return err
 	}
+	defer b.abort()
 	if err := fill(b); err != nil {
-		b.abort()
 		return err
 	}
-	name := w.next("base")
-	if err := b.finish(filepath.Join(w.dir, name), w.now()); err != nil {
+	if err := b.finish(w.now()); err != nil {
 		return err
 	}
 	state := w.state
-	state.Base, state.Changes = name, ""
+	state.Base, state.Changes, state.Serial = name, "", serial
 	state.Attributes, state.Events = b.trailer.Attributes, b.trailer.Events
 	change(&state)
 	return w.swap(state)
@@ -126,12 +129,12 @@ func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if !c.dirty {
 		return w.keep(change)
 	}
-	name := w.next("changes")
-	if err := c.write(w.dir, name, w.now()); err != nil {
+	name, serial := w.next("changes")
+	if err := c.write(filepath.Join(w.dir, name), w.now()); err != nil {
 		return err
 	}
 	state := w.state
-	state.Changes = name
+	state.Changes, state.Serial = name, serial
 	state.Attributes, state.Events = c.total()
 	change(&state)
 	if err := w.swap(state); err != nil {
