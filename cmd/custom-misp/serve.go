@@ -16,6 +16,7 @@ import (
 
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 func newServe(s streams, g *globalFlags) *cobra.Command {
@@ -63,7 +64,7 @@ type server struct {
 	way      atomic.Pointer[way] // as the configuration is now
 	once     *enrich.Once
 	meter    *meter
-	follower *wazuh.Follower // nil if only the spool is looked at
+	follower *alertlog.Follower // nil if only the spool is looked at
 	saved    *checkpoints
 	beat     atomic.Int64 // unix nanoseconds of the last sign of life
 	reloads  reloads
@@ -161,19 +162,19 @@ func (v *server) follow(s *settings) error {
 		return nil
 	}
 	v.saved = &checkpoints{name: filepath.Join(s.path("state_dir"), checkpoint), log: v.log}
-	from, found, err := wazuh.LoadCheckpoint(v.saved.name)
+	from, found, err := alertlog.LoadCheckpoint(v.saved.name)
 	if err != nil {
 		return err
 	}
-	options := []wazuh.FollowOption{wazuh.LogTo(v.log)}
+	options := []alertlog.Option{alertlog.LogTo(v.log)}
 	if s.text("serve.start") == "beginning" {
-		options = append(options, wazuh.FromStart())
+		options = append(options, alertlog.FromStart())
 	}
-	var at *wazuh.Checkpoint
+	var at *alertlog.Checkpoint
 	if found {
 		at = &from
 	}
-	if v.follower, err = wazuh.Follow(name, at, options...); err != nil {
+	if v.follower, err = alertlog.Follow(name, at, options...); err != nil {
 		return err
 	}
 	v.saved.put(v.follower.At(), nil)
@@ -226,13 +227,13 @@ type checkpoints struct {
 	name  string
 	log   *slog.Logger
 	mu    sync.Mutex
-	last  wazuh.Checkpoint
+	last  alertlog.Checkpoint
 	alert []byte // the last one before it
 	old   bool   // what is written down is
 	at    time.Time
 }
 
-func (c *checkpoints) put(p wazuh.Checkpoint, lines [][]byte) {
+func (c *checkpoints) put(p alertlog.Checkpoint, lines [][]byte) {
 	c.mu.Lock()
 	c.last, c.old = p, true
 	if len(lines) > 0 {
@@ -247,7 +248,7 @@ func (c *checkpoints) put(p wazuh.Checkpoint, lines [][]byte) {
 	}
 }
 
-func (c *checkpoints) get() wazuh.Checkpoint {
+func (c *checkpoints) get() alertlog.Checkpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last

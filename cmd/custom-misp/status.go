@@ -19,7 +19,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 	"custom-misp/misp/mirror"
 )
 
@@ -243,12 +243,12 @@ func stopped(s *settings) (serveStatus, error) {
 	if m, err := newMirror(s); err == nil && now.Policy != policyLive {
 		now.Mirror = mirrorStatuses(m)
 	}
-	at, found, err := wazuh.LoadCheckpoint(filepath.Join(s.path("state_dir"), checkpoint))
+	at, found, err := alertlog.LoadCheckpoint(filepath.Join(s.path("state_dir"), checkpoint))
 	if err != nil || !found || now.Alerts.File == "" {
 		return now, err
 	}
 	now.Alerts.Offset, now.Alerts.SavedAt = at.Offset, at.SavedAt
-	f, err := wazuh.Follow(now.Alerts.File, &at)
+	f, err := alertlog.Follow(now.Alerts.File, &at)
 	if err != nil {
 		return now, err
 	}

@@ -1,5 +1,5 @@
-// Package wazuh is all ends of Wazuh that the program touches: how integratord calls an integration and what it
-// hands over, the queue on which analysisd takes events, and the files that it writes alerts to.
+// Package wazuh is what the program knows of a Wazuh manager of version 4: how integratord calls an integration and
+// what it passes, the queue on which analysisd takes events, and ossec.conf. Its package alertlog follows the alerts.
 //
-// All of it is about Wazuh 4.x; Wazuh 5 has neither integratord nor this queue.
+// Wazuh 5 has neither integratord nor this queue.
 package wazuh

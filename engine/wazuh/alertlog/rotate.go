@@ -1,4 +1,4 @@
-package wazuh
+package alertlog
 
 import (
 	"errors"

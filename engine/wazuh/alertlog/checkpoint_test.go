@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 func TestCheckpoint(t *testing.T) {
@@ -22,7 +22,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Errorf("%+v", end)
 	}
 	name := filepath.Join(t.TempDir(), "checkpoint.json")
-	if _, ok, err := wazuh.LoadCheckpoint(name); ok || err != nil {
+	if _, ok, err := alertlog.LoadCheckpoint(name); ok || err != nil {
 		t.Errorf("without a file: %t, %v", ok, err)
 	}
 	for range 2 {
@@ -30,11 +30,11 @@ func TestCheckpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, ok, err := wazuh.LoadCheckpoint(name)
+	got, ok, err := alertlog.LoadCheckpoint(name)
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	if diff := cmp.Diff(end, got, cmpopts.IgnoreFields(wazuh.Checkpoint{}, "SavedAt")); diff != "" {
+	if diff := cmp.Diff(end, got, cmpopts.IgnoreFields(alertlog.Checkpoint{}, "SavedAt")); diff != "" {
 		t.Errorf("checkpoint (-saved +loaded):\n%s", diff)
 	}
 	if age := time.Since(got.SavedAt); age < 0 || age > time.Minute {
@@ -68,15 +68,15 @@ func TestCheckpointBroken(t *testing.T) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, ok, err := wazuh.LoadCheckpoint(name)
+		_, ok, err := alertlog.LoadCheckpoint(name)
 		if ok || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%s: %t, %v", text, ok, err)
 		}
 	}
-	if _, ok, err := wazuh.LoadCheckpoint(t.TempDir()); ok || err == nil {
+	if _, ok, err := alertlog.LoadCheckpoint(t.TempDir()); ok || err == nil {
 		t.Errorf("a directory: %t, %v", ok, err)
 	}
-	if f, err := wazuh.Follow("alerts.json", &wazuh.Checkpoint{Offset: -1}); err == nil || f != nil {
+	if f, err := alertlog.Follow("alerts.json", &alertlog.Checkpoint{Offset: -1}); err == nil || f != nil {
 		t.Errorf("followed: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 // TestResume stops behind the second line, lets things happen, and goes on.
@@ -212,7 +212,7 @@ func TestResumeUntouched(t *testing.T) {
 
 // TestResumeCompressed reads compressed files that are not what they should be.
 func TestResumeCompressed(t *testing.T) {
-	begin := func(t *testing.T) (s *site, end wazuh.Checkpoint, name string) {
+	begin := func(t *testing.T) (s *site, end alertlog.Checkpoint, name string) {
 		s = newSite(t)
 		f, _ := follow(t, s.path, nil)
 		for i := range 2000 {
@@ -234,7 +234,7 @@ func TestResumeCompressed(t *testing.T) {
 		first, _, _ := drain(t, f)
 		s.must(os.WriteFile(name+".gz", data, 0o600))
 		var rest []string
-		for range wazuh.Patience {
+		for range alertlog.Patience {
 			more, _, _ := drain(t, f)
 			rest = append(rest, more...)
 		}
@@ -275,7 +275,7 @@ func TestResumeCompressed(t *testing.T) {
 			s.must(os.Remove(file))
 			f, log := follow(t, s.path, &end)
 			var got []string
-			for range 2 * wazuh.Patience {
+			for range 2 * alertlog.Patience {
 				more, _, _ := drain(t, f)
 				got = append(got, more...)
 			}

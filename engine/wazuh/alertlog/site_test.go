@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"compress/gzip"

@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"flag"
@@ -13,15 +13,15 @@ import (
 	"pgregory.net/rapid"
 
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 // chance is a site on which things happen by chance, and a follower that has to see each line once and in order.
 type chance struct {
 	*site
-	f       *wazuh.Follower
+	f       *alertlog.Follower
 	log     *slog.Logger
-	end     wazuh.Checkpoint
+	end     alertlog.Checkpoint
 	pending string // written by halves
 	lines   int
 	seen    int
@@ -142,9 +142,9 @@ func (c *chance) restart() {
 	c.must(c.f.Close())
 	name := filepath.Join(filepath.Dir(c.path), "checkpoint.json")
 	c.must(c.end.Save(name))
-	from, _, err := wazuh.LoadCheckpoint(name)
+	from, _, err := alertlog.LoadCheckpoint(name)
 	c.must(err)
-	c.f, err = wazuh.Follow(c.path, &from, wazuh.LogTo(c.log))
+	c.f, err = alertlog.Follow(c.path, &from, alertlog.LogTo(c.log))
 	c.must(err)
 }
 
@@ -167,7 +167,7 @@ func TestFollowRandom(t *testing.T) {
 			s.undated()
 		}
 		c := &chance{site: s, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-		c.f, err = wazuh.Follow(s.path, nil, wazuh.LogTo(c.log))
+		c.f, err = alertlog.Follow(s.path, nil, alertlog.LogTo(c.log))
 		c.must(err)
 		defer func() { c.must(c.f.Close()); c.must(c.out.Close()) }()
 		c.end = c.f.At()

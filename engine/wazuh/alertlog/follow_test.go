@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 // follow opens a follower that is closed at the end of the test, and returns what it logs.
-func follow(t testing.TB, path string, from *wazuh.Checkpoint, options ...wazuh.FollowOption) (*wazuh.Follower, *bytes.Buffer) {
+func follow(t testing.TB, path string, from *alertlog.Checkpoint, options ...alertlog.Option) (*alertlog.Follower, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	options = append(options, wazuh.LogTo(slog.New(slog.NewTextHandler(&log, nil))))
-	f, err := wazuh.Follow(path, from, options...)
+	options = append(options, alertlog.LogTo(slog.New(slog.NewTextHandler(&log, nil))))
+	f, err := alertlog.Follow(path, from, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func follow(t testing.TB, path string, from *wazuh.Checkpoint, options ...wazuh.
 }
 
 // drain returns what there is to read, the place behind it, and how many lines were skipped.
-func drain(t testing.TB, f *wazuh.Follower) (text []string, end wazuh.Checkpoint, skipped int) {
+func drain(t testing.TB, f *alertlog.Follower) (text []string, end alertlog.Checkpoint, skipped int) {
 	t.Helper()
 	end = f.At()
 	for {
@@ -55,7 +55,7 @@ func drain(t testing.TB, f *wazuh.Follower) (text []string, end wazuh.Checkpoint
 }
 
 // expect drains and compares.
-func expect(t testing.TB, f *wazuh.Follower, want ...string) wazuh.Checkpoint {
+func expect(t testing.TB, f *alertlog.Follower, want ...string) alertlog.Checkpoint {
 	t.Helper()
 	got, end, _ := drain(t, f)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -94,9 +94,9 @@ func TestFollowLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t)
 			s.write(tt.before)
-			var options []wazuh.FollowOption
+			var options []alertlog.Option
 			if tt.fromStart {
-				options = append(options, wazuh.FromStart())
+				options = append(options, alertlog.FromStart())
 			}
 			f, _ := follow(t, s.path, nil, options...)
 			var got []string
@@ -309,8 +309,8 @@ func TestFollowTrouble(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, from := range []*wazuh.Checkpoint{nil, {}} {
-				f, err := wazuh.Follow(tt.path, from)
+			for _, from := range []*alertlog.Checkpoint{nil, {}} {
+				f, err := alertlog.Follow(tt.path, from)
 				if err == nil || f != nil || !strings.Contains(err.Error(), tt.path) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "; ") {
 					t.Errorf("error is %v", err)
 				}
@@ -340,7 +340,7 @@ func TestFollowTrouble(t *testing.T) {
 		}
 		s := newSite(t)
 		s.must(os.Chmod(s.path, 0))
-		if _, err := wazuh.Follow(s.path, nil); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "run as user wazuh") {
+		if _, err := alertlog.Follow(s.path, nil); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "run as user wazuh") {
 			t.Errorf("error is %v", err)
 		}
 	})

@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 // FuzzFollow reads any bytes as a file of alerts, and as a compressed one with a checkpoint that fits to them.
@@ -24,7 +24,7 @@ func FuzzFollow(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		plain, _ := follow(t, path, nil, wazuh.FromStart())
+		plain, _ := follow(t, path, nil, alertlog.FromStart())
 		var want []string
 		if end := bytes.LastIndexByte(data, '\n'); end >= 0 {
 			for line := range bytes.SplitSeq(data[:end], []byte("\n")) {
@@ -39,12 +39,12 @@ func FuzzFollow(f *testing.F) {
 		if err := os.Rename(path, path+".1.gz"); err != nil {
 			t.Fatal(err)
 		}
-		again, err := wazuh.Follow(path, &from)
+		again, err := alertlog.Follow(path, &from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer again.Close() //nolint:errcheck // only read
-		for range 2 * wazuh.Patience {
+		for range 2 * alertlog.Patience {
 			if _, _, err := again.Step(); err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func FuzzLoadCheckpoint(f *testing.F) {
 		s.write("a\nb\n")
 		name := filepath.Join(t.TempDir(), "checkpoint.json")
 		s.must(os.WriteFile(name, data, 0o600))
-		c, ok, err := wazuh.LoadCheckpoint(name)
+		c, ok, err := alertlog.LoadCheckpoint(name)
 		if err != nil || !ok {
 			return
 		}

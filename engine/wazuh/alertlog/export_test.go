@@ -1,4 +1,4 @@
-package wazuh
+package alertlog
 
 // Step reads once, as Next does between two waits.
 func (f *Follower) Step() (lines Lines, more bool, err error) { return f.step() }

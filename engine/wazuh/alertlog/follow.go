@@ -1,4 +1,4 @@
-package wazuh
+package alertlog
 
 import (
 	"bytes"
@@ -67,15 +67,15 @@ type liveness struct {
 	written bool
 }
 
-// A FollowOption changes what [Follow] does.
-type FollowOption func(*Follower)
+// A Option changes what [Follow] does.
+type Option func(*Follower)
 
 // FromStart lets a follower without a checkpoint begin at the start of the file, not at its end.
-func FromStart() FollowOption { return func(f *Follower) { f.start = true } }
+func FromStart() Option { return func(f *Follower) { f.start = true } }
 
 // LogTo has a follower tell a log of files that it finds again, and of alerts that may have been missed. nil is for
 // silence, as without this option.
-func LogTo(log *slog.Logger) FollowOption {
+func LogTo(log *slog.Logger) Option {
 	return func(f *Follower) {
 		if log != nil {
 			f.log = log
@@ -92,7 +92,7 @@ func LogTo(log *slog.Logger) FollowOption {
 // alerts.json, as integratord does. A file that does not exist yet is waited for, and read from its start.
 //
 // The error, for a file that cannot be read, says what to do.
-func Follow(path string, from *Checkpoint, options ...FollowOption) (*Follower, error) {
+func Follow(path string, from *Checkpoint, options ...Option) (*Follower, error) {
 	f := &Follower{path: path, log: slog.New(slog.DiscardHandler)}
 	for _, o := range options {
 		o(f)

@@ -1,4 +1,4 @@
-package wazuh_test
+package alertlog_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 // BenchmarkNext reads a file of alerts from its start to its end.
@@ -27,7 +27,7 @@ func BenchmarkNext(b *testing.B) {
 			b.SetBytes(int64(data.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				f, err := wazuh.Follow(path, nil, wazuh.FromStart())
+				f, err := alertlog.Follow(path, nil, alertlog.FromStart())
 				if err != nil {
 					b.Fatal(err)
 				}
