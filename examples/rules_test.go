@@ -3,6 +3,7 @@ package examples_test
 import (
 	"cmp"
 	"encoding/xml"
+	"net"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh"
 	"custom-misp/mappings"
 )
 
@@ -23,6 +25,7 @@ type rule struct {
 	Level       int    `xml:"level,attr"`
 	IfSID       string `xml:"if_sid"`
 	DecodedAs   string `xml:"decoded_as"`
+	Location    []text `xml:"location"`
 	Field       []cond `xml:"field"`
 	Description string `xml:"description"`
 	Options     string `xml:"options"`
@@ -32,6 +35,20 @@ type rule struct {
 	} `xml:",any"`
 
 	groups []string
+}
+
+// A text is compared with one text: of the types that Wazuh knows, the examples use OSMatch, which is meant without a
+// type, and pcre2.
+type text struct {
+	Type    string `xml:"type,attr"`
+	Pattern string `xml:",chardata"`
+}
+
+func (x text) matches(s string) bool {
+	if x.Type == "pcre2" {
+		return regexp.MustCompile(x.Pattern).MatchString(s)
+	}
+	return osMatch(x.Pattern, s)
 }
 
 type cond struct {
@@ -65,6 +82,14 @@ func rules(t *testing.T, name string) []rule {
 			if g == "" || strings.TrimSpace(g) != g {
 				t.Errorf("rule %d: group %q", r.ID, g)
 			}
+		}
+		for _, l := range r.Location {
+			if l.Type != "" && l.Type != "pcre2" {
+				t.Errorf("rule %d: location of the type %q", r.ID, l.Type)
+			}
+		}
+		if len(r.Location) > 1 {
+			t.Errorf("rule %d: %d locations, of which Wazuh makes one text", r.ID, len(r.Location))
 		}
 		for _, x := range r.Rest {
 			t.Errorf("rule %d: <%s> is unexpected", r.ID, x.XMLName.Local)
@@ -104,16 +129,23 @@ func TestRuleIDs(t *testing.T) {
 				}
 			}
 			if f.first == 100620 && !slices.Contains(r.groups, "misp") {
-				t.Errorf("rule %d: without the group misp its alerts are looked up again", r.ID)
+				t.Errorf("rule %d: without the group misp its alerts are not found with the others", r.ID)
 			}
 			seen[r.ID] = true
 		}
 	}
 }
 
+// An event is what rules see of one: the location as it was in the header in the queue, without the id of the agent, and
+// the log, which the decoder json takes.
+type event struct {
+	location string
+	json     []byte
+}
+
 // choose returns the rule that analysisd chooses for an event, nil for none: of the rules below parent, those of
 // level 0 first and then by falling level, the first that matches and then what is below it (contract wazuh.md, c).
-func choose(all []rule, parent *rule, event []byte) *rule {
+func choose(all []rule, parent *rule, e event) *rule {
 	below := []*rule{}
 	for i := range all {
 		if parent == nil && all[i].IfSID == "" || parent != nil && slices.Contains(all[i].parents(), strconv.Itoa(parent.ID)) {
@@ -125,8 +157,8 @@ func choose(all []rule, parent *rule, event []byte) *rule {
 		return cmp.Compare(priority(b), priority(a))
 	})
 	for _, r := range below {
-		if r.matches(event) {
-			if deeper := choose(all, r, event); deeper != nil {
+		if r.matches(e) {
+			if deeper := choose(all, r, e); deeper != nil {
 				return deeper
 			}
 			return r
@@ -135,10 +167,32 @@ func choose(all []rule, parent *rule, event []byte) *rule {
 	return nil
 }
 
-func (r *rule) matches(event []byte) bool {
+func (r *rule) matches(e event) bool {
+	if slices.ContainsFunc(r.Location, func(l text) bool { return !l.matches(e.location) }) {
+		return false
+	}
 	return !slices.ContainsFunc(r.Field, func(c cond) bool {
-		v := gjson.GetBytes(event, c.Name)
+		v := gjson.GetBytes(e.json, c.Name)
 		return !v.Exists() || !osRegex(c.Regex).MatchString(v.String())
+	})
+}
+
+// osMatch is Wazuh's simplest kind of expression: texts, one of which has to be there, with ^ and $ for the beginning and
+// the end, and without regard to capitals.
+func osMatch(pattern, s string) bool {
+	s = strings.ToLower(s)
+	return slices.ContainsFunc(strings.Split(strings.ToLower(pattern), "|"), func(p string) bool {
+		p, begins := strings.CutPrefix(p, "^")
+		p, ends := strings.CutSuffix(p, "$")
+		switch {
+		case begins && ends:
+			return s == p
+		case begins:
+			return strings.HasPrefix(s, p)
+		case ends:
+			return strings.HasSuffix(s, p)
+		}
+		return strings.Contains(s, p)
 	})
 }
 
@@ -164,20 +218,55 @@ func trouble(code enrich.Code) enrich.Body {
 	return enrich.Body{Error: code, Description: "MISP at misp.example.org did not answer", Source: &enrich.Source{RuleID: "61650"}}
 }
 
+// raised is a rule that an event raises, with its level.
+type raised struct {
+	name  string
+	body  enrich.Body
+	id    int
+	level int
+}
+
+// levels returns hits of every kind, flagged or not, of every threat level, on a warninglist or not.
+func levels() []raised {
+	type rule struct{ id, level int }
+	tests := []struct {
+		kinds         []engine.MatchKind
+		toIDs         string
+		normal, grave rule // threat level high
+	}{
+		{[]engine.MatchKind{engine.MatchExact}, "true", rule{100622, 12}, rule{100624, 14}},
+		{[]engine.MatchKind{engine.MatchExact}, "false", rule{100623, 7}, rule{100623, 7}},
+		{[]engine.MatchKind{engine.MatchURLHost, engine.MatchParentDomain, engine.MatchNetwork}, "true", rule{100660, 7}, rule{100665, 9}},
+		{[]engine.MatchKind{engine.MatchURLHost, engine.MatchParentDomain, engine.MatchNetwork}, "false", rule{100661, 5}, rule{100661, 5}},
+	}
+	var all []raised
+	for _, tt := range tests {
+		for _, kind := range tt.kinds {
+			for _, threat := range []string{"high", "medium", "low", "undefined"} {
+				body := hit(func(b *enrich.Body) { b.MatchKind, b.ToIDs, b.Event.ThreatLevel = string(kind), tt.toIDs, threat })
+				want := tt.normal
+				if threat == "high" {
+					want = tt.grave
+				}
+				name := string(kind) + ", to_ids " + tt.toIDs + ", " + threat
+				all = append(all, raised{name, body, want.id, want.level})
+				body.Warninglists = []string{"List of known public DNS resolvers"}
+				all = append(all, raised{name + ", on a warninglist", body, 100626, 3})
+			}
+		}
+	}
+	return all
+}
+
 // TestMISPRules raises alerts for events as the program writes them.
 func TestMISPRules(t *testing.T) {
-	tests := []struct {
-		name  string
-		body  enrich.Body
-		id    int
-		level int
-	}{
+	tests := []raised{
 		{"hit", hit(func(*enrich.Body) {}), 100622, 12},
 		{"hit of the first generation of scripts", enrich.Body{EventID: "25", Category: "Network activity", Value: "v", Type: "hostname"}, 100622, 12},
-		{"not flagged", hit(func(b *enrich.Body) { b.ToIDs = "false" }), 100623, 7},
-		{"high threat", hit(func(b *enrich.Body) { b.Event.ThreatLevel = "high" }), 100624, 14},
-		{"high threat, not flagged", hit(func(b *enrich.Body) { b.Event.ThreatLevel, b.ToIDs = "high", "false" }), 100624, 14},
-		{"high threat, on a warninglist", hit(func(b *enrich.Body) {
+		{"hit of an unknown kind, not flagged", hit(func(b *enrich.Body) { b.ToIDs = "false" }), 100623, 7},
+		{"hit of an unknown kind, high threat", hit(func(b *enrich.Body) { b.Event.ThreatLevel = "high" }), 100624, 14},
+		{"hit of an unknown kind, high threat, not flagged", hit(func(b *enrich.Body) { b.Event.ThreatLevel, b.ToIDs = "high", "false" }), 100623, 7},
+		{"hit of an unknown kind, high threat, on a warninglist", hit(func(b *enrich.Body) {
 			b.Event.ThreatLevel, b.Warninglists = "high", []string{"List of known public DNS resolvers"}
 		}), 100626, 3},
 		{"MISP is down", trouble(enrich.CodeUnavailable), 100627, 5},
@@ -194,34 +283,31 @@ func TestMISPRules(t *testing.T) {
 		{"nowhere to hold", trouble(enrich.CodeSpool), 100662, 9},
 		{"set aside", trouble(enrich.CodeSetAside), 100662, 9},
 		{"back", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Held: "3", Processed: "3"}, 100663, 3},
-		{"network", hit(func(b *enrich.Body) { b.MatchKind = "network" }), 100660, 9},
-		{"parent domain, not flagged", hit(func(b *enrich.Body) { b.MatchKind, b.ToIDs = "parent-domain", "false" }), 100661, 5},
-		{"host of a URL, high threat", hit(func(b *enrich.Body) { b.MatchKind, b.Event.ThreatLevel = "url-host", "high" }), 100624, 14},
-		{"exact", hit(func(b *enrich.Body) { b.MatchKind = "exact" }), 100622, 12},
 		{"neither", enrich.Body{Value: "v"}, 100620, 0},
 	}
+	tests = append(tests, levels()...)
 	all := rules(t, "rules/misp_rules.xml")
-	reached := map[int]bool{100625: true} // only leads to 100626
+	reached := map[int]bool{100625: true, 100664: true} // only lead to 100626 and 100660
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			event, err := enrich.Enrichment{Body: tt.body}.JSON()
+			body, err := enrich.Enrichment{Body: tt.body}.JSON()
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := choose(all, nil, event)
+			r := choose(all, nil, event{"misp", body})
 			if r == nil {
-				t.Fatalf("no rule for %s", event)
+				t.Fatalf("no rule for %s", body)
 			}
 			reached[r.ID] = true
 			if r.ID != tt.id || r.Level != tt.level {
-				t.Errorf("rule %d of level %d, want %d of level %d, for %s", r.ID, r.Level, tt.id, tt.level, event)
+				t.Errorf("rule %d of level %d, want %d of level %d, for %s", r.ID, r.Level, tt.id, tt.level, body)
 			}
 			if tt.body.Observable == nil && tt.body.Error == "" && tt.body.Recovered == "" {
 				return // an event with less in it than the program sends
 			}
 			for _, m := range regexp.MustCompile(`\$\(([^)]*)\)`).FindAllStringSubmatch(r.Description, -1) {
-				if gjson.GetBytes(event, m[1]).String() == "" {
-					t.Errorf("rule %d: the description names %s, which %s does not have", r.ID, m[1], event)
+				if gjson.GetBytes(body, m[1]).String() == "" {
+					t.Errorf("rule %d: the description names %s, which %s does not have", r.ID, m[1], body)
 				}
 			}
 		})
@@ -232,10 +318,128 @@ func TestMISPRules(t *testing.T) {
 		}
 	}
 	for _, other := range []string{"misp2", "virustotal"} {
-		if r := choose(all, nil, []byte(`{"integration":"`+other+`","misp":{"event_id":"1"}}`)); r != nil {
+		if r := choose(all, nil, event{"misp", []byte(`{"integration":"` + other + `","misp":{"event_id":"1"}}`)}); r != nil {
 			t.Errorf("rule %d takes an event of %s", r.ID, other)
 		}
 	}
+}
+
+// TestMISPRulesOrigin raises alerts for events that the program sends, of whatever agent, and none for the same JSON in a
+// log.
+func TestMISPRulesOrigin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	send := func(t *testing.T, a enrich.Agent, plain bool) event {
+		t.Helper()
+		q := wazuh.Queue{Path: path, PlainHeader: plain}
+		if err := q.Send(t.Context(), enrich.Enrichment{Agent: a, Body: hit(func(*enrich.Body) {})}); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 1<<16)
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asRead(t, string(buf[:n]), plain)
+	}
+	log := send(t, enrich.Agent{}, false).json
+
+	tests := []struct {
+		name     string
+		agent    enrich.Agent
+		location string // of a log; empty for an event that the program sends
+		old      bool   // the expression for 4.0 takes it although it is a log
+		want     int
+	}{
+		{name: "manager", want: 100622},
+		{name: "manager by its id", agent: enrich.Agent{ID: "000", Name: "wazuh-manager", IP: "10.20.1.1"}, want: 100622},
+		{name: "agent", agent: enrich.Agent{ID: "004", Name: "ws-07", IP: "10.20.4.7"}, want: 100622},
+		{name: "agent without an address", agent: enrich.Agent{ID: "004", Name: "ws-07"}, want: 100622},
+		{name: "agent with blanks, brackets and IPv6", agent: enrich.Agent{ID: "004", Name: "ws (old) [7]", IP: "fd00:20:4::2"}, want: 100622},
+		{name: "agent with what ends the header", agent: enrich.Agent{ID: "004", Name: "a) 1.1.1.1->b|c:d", IP: "10.20.4.7 >)"}, want: 100622},
+		{name: "agent with the name misp", agent: enrich.Agent{ID: "005", Name: "misp", IP: "10.20.4.8"}, want: 100622},
+		{name: "log of the manager", location: "/var/log/app.json"},
+		{name: "log of an agent", location: "(ws-07) 10.20.4.7->/var/log/app.json"},
+		{name: "log of an agent with blanks, brackets and IPv6", location: "(ws (old) [7]) fd00:20:4::2->/var/log/app.json"},
+		{name: "log of an agent with the name misp", location: "(misp) 10.20.4.8->/var/log/app.json"},
+		{name: "log with the name misp", location: "/var/log/misp"},
+		{name: "log of an agent with the name misp in it", location: "(ws-07) 10.20.4.7->/var/log/misp"},
+		{name: "log whose name ends like ours", location: "/var/log/x->misp", old: true},
+		{name: "log of an agent whose name ends like ours", location: "(ws-07) 10.20.4.7->/var/log/x->misp", old: true},
+		{name: "log whose name is made like ours", location: "/var/log/(ws-07) 10.20.4.7->misp", old: true},
+		{name: "log of an agent whose name is made like ours", location: "(ws-07) 10.20.4.7->/var/log/(ws-07) 10.20.4.7->misp", old: true},
+		{name: "location in capitals", location: "MISP", old: true},
+		{name: "another integration", location: "virustotal"},
+		{name: "a longer name", location: "misp2"},
+		{name: "a longer name of an agent", location: "(ws-07) 10.20.4.7->misp2"},
+		{name: "syslog over the network", location: "10.20.9.1"},
+		{name: "a blank", location: " "},
+	}
+	all := rules(t, "rules/misp_rules.xml")
+	before41 := rulesBefore41(t, all)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e, plain := event{tt.location, log}, event{tt.location, log}
+			if tt.location == "" {
+				e, plain = send(t, tt.agent, false), send(t, tt.agent, true)
+			}
+			if got := idOf(choose(all, nil, e)); got != tt.want {
+				t.Errorf("rule %d for the location %q, want %d", got, e.location, tt.want)
+			}
+			want := tt.want
+			if tt.old {
+				want = 100622
+			}
+			if got := idOf(choose(before41, nil, plain)); got != want {
+				t.Errorf("rule %d for the location %q, want %d, with the expression for Wazuh 4.0", got, plain.location, want)
+			}
+		})
+	}
+}
+
+func idOf(r *rule) int {
+	if r == nil {
+		return 0
+	}
+	return r.ID
+}
+
+// asRead takes a datagram apart as analysisd does: the header ends at the first colon without a bar before it, and of an
+// agent the id is cut off (contract wazuh.md, b).
+func asRead(t *testing.T, datagram string, plain bool) event {
+	t.Helper()
+	header, body, ok := strings.Cut(datagram, ":{")
+	header, local := strings.CutPrefix(header, "1:")
+	if !ok || !local {
+		t.Fatalf("datagram %q", datagram)
+	}
+	if !plain {
+		header = strings.NewReplacer("||", "|", "|:", ":").Replace(header)
+	}
+	if _, after, ofAgent := strings.Cut(header, "] "); ofAgent {
+		header = after
+	}
+	return event{header, []byte("{" + body)}
+}
+
+// rulesBefore41 puts the location that the comment in the file names for Wazuh 4.0 in the place of the other.
+func rulesBefore41(t *testing.T, all []rule) []rule {
+	t.Helper()
+	comment := regexp.MustCompile(`(?m)^    <location>(.*)</location>$`).FindAllSubmatch(read(t, "rules/misp_rules.xml"), -1)
+	if len(comment) != 1 {
+		t.Fatalf("%d lines for Wazuh 4.0 in the comment", len(comment))
+	}
+	old := slices.Clone(all)
+	for i := range old {
+		if old[i].Location != nil {
+			old[i].Location = []text{{Pattern: string(comment[0][1])}}
+		}
+	}
+	return old
 }
 
 // TestSysmonRules checks each rule against the number of its event, and that together they cover the events that

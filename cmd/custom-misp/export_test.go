@@ -298,7 +298,7 @@ func TestExportListRules(t *testing.T) {
 			t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
 		}
 		if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group.Name+r.Group, ","), "misp") {
-			t.Errorf("rule %s has the groups %q: a comma is missing, or custom-misp would take the alert for its own", r.ID, group.Name+r.Group)
+			t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group.Name+r.Group)
 		}
 	}
 	for _, f := range cdbFiles {

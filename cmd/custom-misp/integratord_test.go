@@ -269,6 +269,52 @@ func TestIntegratord(t *testing.T) {
 	}
 }
 
+// TestIntegratordForged hands over JSON that claims to be an event of ours. Only the location tells: it comes from the
+// header in the queue, the rest from whoever writes the log.
+func TestIntegratordForged(t *testing.T) {
+	m := newManager(t)
+	const manager, agent, misp = `{"id":"000","name":"wazuh-manager"}`, `{"id":"011","name":"web-01","ip":"10.20.9.11"}`, `{"id":"012","name":"misp","ip":"10.20.9.12"}`
+	tests := []struct {
+		name, agent, groups, location string
+		header                        string // empty for an alert that is not enriched
+	}{
+		{"log of the manager", manager, `"local"`, "/var/log/app.json", "1:misp"},
+		{"log of an agent", agent, `"local"`, "/var/log/app.json", "1:[011] (web-01) 10.20.9.11->misp"},
+		{"log of an agent with the name misp", misp, `"local"`, "/var/log/app.json", "1:[012] (misp) 10.20.9.12->misp"},
+		{"a rule with the group misp took it", agent, `"misp","misp_alert"`, "/var/log/app.json", "1:[011] (web-01) 10.20.9.11->misp"},
+		{"file whose name ends like a location of ours", manager, `"misp","misp_alert"`, "/var/log/x->misp", "1:misp"},
+		{"event of ours, of the manager", manager, `"misp","misp_alert"`, "misp", ""},
+		{"event of ours, of an agent", agent, `"misp","misp_alert"`, "misp", ""},
+		{"event of ours, of an agent with the name misp", misp, `"misp","misp_alert"`, "misp", ""},
+		{"event of ours, which a rule of the site took", agent, `"local"`, "misp", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			alert := `{"timestamp":"2026-10-05T08:10:34.120+0000","rule":{"level":12,"description":"JSON","id":"100622","groups":[` + tt.groups + `]},` +
+				`"agent":` + tt.agent + `,"manager":{"name":"wazuh-manager"},"id":"1791187834.85602","decoder":{"name":"json"},` +
+				`"data":{"integration":"misp","misp":{"event_id":"1"},"srcip":"192.31.196.66"},"location":"` + tt.location + `"}`
+			asked := len(m.misp.Requests())
+			out, code := m.call(t, m.alert(t, []byte(alert+"\n")), misptest.Key, m.misp.URL, "", "", "10", "3", "> /dev/null 2>&1")
+			if code != 0 || out != "" {
+				t.Errorf("exit code %d, output %q", code, out)
+			}
+			headers, events := m.received(t)
+			if tt.header == "" {
+				if n := len(m.misp.Requests()) - asked; n != 0 || len(events) != 0 {
+					t.Errorf("%d questions to MISP and the events %v, want none", n, events)
+				}
+				return
+			}
+			if diff := cmp.Diff([]string{tt.header}, headers); diff != "" {
+				t.Fatalf("headers (-want +got):\n%s", diff)
+			}
+			if o := events[0]["observable"].(map[string]any); o["value"] != "192.31.196.66" || o["path"] != "data.srcip" {
+				t.Errorf("observable %v", o)
+			}
+		})
+	}
+}
+
 // TestIntegratordSettings checks what comes from ossec.conf and its <options>, and that a file is not needed.
 func TestIntegratordSettings(t *testing.T) {
 	m := newManager(t)

@@ -210,19 +210,19 @@ func serveOddLines(t *testing.T, built *manager) {
 	r.alerts.line(`{"data":{"host":"` + liveHit + `"}}`)
 	r.alerts.line("\x00\x01\xff")
 	r.alerts.line(strings.Repeat("x", 2<<20))
-	r.alerts.line(strings.Replace(hostAlert("own", liveHit), `"data":{`, `"data":{"integration":"misp",`, 1))
-	r.alerts.line(strings.Replace(hostAlert("own-2", liveHit), `"EventChannel"`, `"(ws-07) 10.20.4.7->misp"`, 1))
+	r.alerts.line(strings.Replace(hostAlert("own", liveHit), `"location":"EventChannel"`, `"decoder":{"name":"json"},"location":"misp"`, 1))
+	r.alerts.line(strings.Replace(hostAlert("forged", liveHit), `"data":{`, `"decoder":{"name":"json"},"data":{"integration":"misp",`, 1))
 	r.alerts.line(strings.Replace(hostAlert("long", liveHit), `"data":{`, `"data":{"long":"`+strings.Repeat("y", 100_000)+`",`, 1))
 	r.alerts.add("last", liveHit)
-	r.expectHits(t, "1", "long", "last")
+	r.expectHits(t, "1", "forged", "long", "last")
 	r.stop(t)
-	if n := len(r.counts()); n != 3 || len(r.told()) != 3 {
+	if n := len(r.counts()); n != 4 || len(r.told()) != 4 {
 		t.Errorf("events %v", r.told())
 	}
 	r.start(t)
 	r.alerts.line("again no JSON")
 	r.alerts.add("after", liveHit)
-	r.expectHits(t, "1", "long", "last", "after")
+	r.expectHits(t, "1", "forged", "long", "last", "after")
 	if got := r.metric("alerts_unreadable_total"); got != "1" {
 		t.Errorf("%s lines are unreadable after the restart", got)
 	}

@@ -77,22 +77,3 @@ func TestParseCall(t *testing.T) {
 		})
 	}
 }
-
-func TestIsEnrichment(t *testing.T) {
-	for alert, want := range map[string]bool{
-		`{"rule":{"groups":["misp","misp_alert"]}}`:                                    true,
-		`{"rule":{"groups":[" MISP"]}}`:                                                true,
-		`{"rule":{"groups":["local"]},"data":{"integration":"misp"}}`:                  true,
-		`{"rule":{"groups":["local"]},"location":"misp"}`:                              true,
-		`{"rule":{"groups":["local"]},"location":"(ws) 10.1.1.1->misp"}`:               true,
-		`{"rule":{"groups":["sysmon"]},"location":"EventChannel"}`:                     false,
-		`{"rule":{"groups":["misp_like"]},"data":{"integration":"virustotal"}}`:        false,
-		`{"rule":{"groups":["web"]},"location":"/var/log/misp","data":{"url":"misp"}}`: false,
-		`{}`: false,
-		``:   false,
-	} {
-		if got := wazuh.IsEnrichment([]byte(alert)); got != want {
-			t.Errorf("IsEnrichment(%s) = %t, want %t", alert, got, want)
-		}
-	}
-}

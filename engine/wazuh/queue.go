@@ -22,6 +22,9 @@ const (
 // maxDatagram is what analysisd reads of a datagram, in bytes; the kernel drops the rest without a word.
 const maxDatagram = 65_535
 
+// location is what analysisd writes into alerts.json as the location of our events. [IsEnrichment] and rule 100620 know them by it.
+const location = "misp"
+
 // maxName is how much of an agent's name is sent; Wazuh allows 128 characters.
 const maxName = 128
 
@@ -97,11 +100,12 @@ func (q *Queue) trouble(err error, remedy string) error {
 	}
 }
 
-// header says whose event it is: "misp" for the manager's own, "[id] (name) ip->misp" for an agent's.
+// header says whose event it is: "misp" for the manager's own, "[id] (name) ip->misp" for an agent's. Of the latter a rule
+// sees "(name) ip->misp" as the location, and alerts.json has what follows the first >.
 func header(a enrich.Agent, plain bool) string {
 	if strings.Trim(a.ID, "0") == "" || strings.Trim(a.ID, "0123456789") != "" {
 		// Not an agent of Wazuh's: the manager, none, or the id of a log shipper in an exported alert.
-		return "misp"
+		return location
 	}
 	name := a.Name
 	if name == "" {
@@ -111,13 +115,14 @@ func header(a enrich.Agent, plain bool) string {
 	if ip == "" || plain && strings.Contains(ip, ":") {
 		ip = "any"
 	}
-	from := fmt.Sprintf("[%s] (%s) %s", a.ID, cleanName(name), cleanName(ip))
+	ip = strings.ReplaceAll(cleanName(ip), " ", "_") // rule 100620 takes no blank there
+	from := fmt.Sprintf("[%s] (%s) %s", a.ID, cleanName(name), ip)
 	if plain {
 		from = strings.ReplaceAll(from, ":", "_")
 	} else {
 		from = strings.ReplaceAll(strings.ReplaceAll(from, "|", "||"), ":", "|:")
 	}
-	return from + "->misp"
+	return from + "->" + location
 }
 
 // cleanName replaces what the header cannot carry: analysisd takes the name up to the first ) and the location

@@ -63,6 +63,7 @@ func TestQueueHeader(t *testing.T) {
 		{"bar and colon in the name", enrich.Agent{ID: "004", Name: "p|ipe:colon", IP: "any"}, false, "1:[004] (p||ipe|:colon) any->misp"},
 		{"colon in the name before 4.4", enrich.Agent{ID: "004", Name: "a:b"}, true, "1:[004] (a_b) any->misp"},
 		{"name that would end the header", enrich.Agent{ID: "004", Name: "a (b) > c\n"}, false, "1:[004] (a (b_ _ c_) any->misp"},
+		{"address that no rule would take", enrich.Agent{ID: "004", Name: "ws-07", IP: "10.20.4.7 (old)>"}, false, "1:[004] (ws-07) 10.20.4.7_(old__->misp"},
 		{"overlong name", enrich.Agent{ID: "004", Name: strings.Repeat("é", 100)}, false, "1:[004] (" + strings.Repeat("é", 64) + ") any->misp"},
 	}
 	conn, path := listen(t)
