@@ -1,15 +1,19 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 
 	"github.com/spf13/cobra"
 )
 
-func newConfig(s streams, g *globalFlags) *cobra.Command {
+func newConfig(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "config",
@@ -17,57 +21,48 @@ func newConfig(s streams, g *globalFlags) *cobra.Command {
 		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked.
 
 Layers, the later wins: default, file, environment, <options> and the other settings in ossec.conf (these two
-only when integratord calls), flags.`,
+only when integratord calls), flags.
+
+What keeps a call or serve from using it is an error, with exit code 2.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			settings, err := loadSettings(*g, nil, nil)
+			c, err := g.configured(config.Flags{})
 			if err != nil {
 				return err
 			}
-			return settings.print(s, output)
+			if err := printConfig(s.Out, c, output); err != nil {
+				return err
+			}
+			return checkBuild(c)
 		},
 	}
 	outputFlag(cmd, &output, "table", "table", "json")
 	return cmd
 }
 
-func (s *settings) print(st streams, output string) error {
-	type line struct {
-		Key    string `json:"key"`
-		Value  any    `json:"value"`
-		Origin string `json:"origin"`
-	}
-	lines := []line{{"home", s.home, ""}}
-	for _, o := range options {
-		v := s.k.Get(o.key)
-		switch {
-		case o.secret && v != "":
-			v = "********"
-		case o.kind == kindDuration:
-			v = s.duration(o.key).String()
-		case o.kind == kindPath:
-			v = s.path(o.key)
-		case o.kind == kindPaths:
-			v = s.paths(o.key)
-		}
-		lines = append(lines, line{o.key, v, s.origin[o.key]})
-	}
+func printConfig(out io.Writer, c *config.Config, output string) error {
 	if output == "json" {
-		enc := json.NewEncoder(st.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(lines)
+		return cli.WriteJSON(out, c.Values())
 	}
-	w := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tVALUE\tFROM")
-	for _, l := range lines {
-		text := fmt.Sprint(l.Value)
-		if list, ok := l.Value.([]string); ok {
+	for _, v := range c.Values() {
+		text := fmt.Sprint(v.Value)
+		if list, ok := v.Value.([]string); ok {
 			text = strings.Join(list, " ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Key, text, l.Origin)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", v.Key, cli.Clean(text), v.From)
 	}
 	return w.Flush()
+}
+
+// checkBuild returns everything that keeps a call or serve from using a configuration.
+func checkBuild(c *config.Config) error {
+	a, err := app.Build(c, app.Hooks{})
+	if a != nil {
+		a.Close()
+	}
+	return err
 }

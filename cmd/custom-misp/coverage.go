@@ -17,9 +17,12 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
+	"custom-misp/engine/wazuh"
 )
 
 // coverageFlags are the flags of the verb coverage.
@@ -30,7 +33,7 @@ type coverageFlags struct {
 	rows     int
 }
 
-func newCoverage(s streams, g *globalFlags) *cobra.Command {
+func newCoverage(s cli.Streams, g *globals) *cobra.Command {
 	var f coverageFlags
 	cmd := &cobra.Command{
 		Use:   "coverage [flags] FILE|DIR...|-",
@@ -46,7 +49,7 @@ of an alert (rule, agent, manager, decoder, location).`,
   custom-misp coverage --output json -m my-mappings alerts.json.gz`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return wrongUsef("no alerts named; name files or directories, or - for standard input")
+				return cli.WrongUsef("no alerts named; name files or directories, or - for standard input")
 			}
 			return nil
 		},
@@ -59,8 +62,12 @@ of an alert (rule, agent, manager, decoder, location).`,
 	return cmd
 }
 
-func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
-	_, _, e, err := loadEngine(g, nil, f.mappings, s)
+func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
+	c, err := g.configured(config.Flags{})
+	if err != nil {
+		return err
+	}
+	e, err := loadEngine(c, f.mappings, s)
 	if err != nil {
 		return err
 	}
@@ -73,8 +80,8 @@ func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
 		return err
 	}
 	watch := func(r io.Reader) io.Reader { return r }
-	if isTerminal(s.err) && size > 50<<20 {
-		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.err), progressbar.OptionShowBytes(true),
+	if cli.IsTerminal(s.Err) && size > 50<<20 {
+		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.Err), progressbar.OptionShowBytes(true),
 			progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(200*time.Millisecond))
 		defer bar.Close() //nolint:errcheck // decoration
@@ -83,20 +90,20 @@ func coverage(s streams, g globalFlags, f coverageFlags, args []string) error {
 	total, failed := countAll(s, e, own, files, watch)
 	report := total.Report()
 	if f.output == "json" {
-		err = writeJSON(s.out, report)
+		err = cli.WriteJSON(s.Out, report)
 	} else {
-		err = writeCoverage(s.out, report, f.rows)
+		err = writeCoverage(s.Out, report, f.rows)
 	}
 	if err == nil && failed {
-		err = errSilent
+		err = cli.ErrReported
 	}
 	return err
 }
 
 // countAll reads the files one after the other and counts on all cores. What is no alert is told of, a few times.
-func countAll(s streams, e *engine.Engine, own func(engine.Type, string) bool, files []string, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
+func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) bool, files []string, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
 	type item struct {
-		at   position
+		at   wazuh.Position
 		text []byte
 	}
 	const batch, told = 128, 20
@@ -104,11 +111,11 @@ func countAll(s streams, e *engine.Engine, own func(engine.Type, string) bool, f
 	total := mappingtest.NewCoverage(e, own)
 	var mu sync.Mutex
 	faults := 0
-	fault := func(at position, err error) {
+	fault := func(at wazuh.Position, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if faults++; faults <= told {
-			fmt.Fprintf(s.err, "%s: %v\n", at, err)
+			fmt.Fprintf(s.Err, "%s: %v\n", at, err)
 		}
 	}
 	var workers sync.WaitGroup
@@ -133,7 +140,7 @@ func countAll(s streams, e *engine.Engine, own func(engine.Type, string) bool, f
 	}
 	for _, name := range files {
 		items := make([]item, 0, batch)
-		_ = eachText(name, s.in, watch, func(at position, text []byte, err error) error {
+		_ = eachText(name, s, watch, func(at wazuh.Position, text []byte, err error) error {
 			if err != nil {
 				fault(at, err)
 				return nil
@@ -149,7 +156,7 @@ func countAll(s streams, e *engine.Engine, own func(engine.Type, string) bool, f
 	close(work)
 	workers.Wait()
 	if faults > told {
-		fmt.Fprintf(s.err, "custom-misp: %d more like these\n", faults-told)
+		fmt.Fprintf(s.Err, "custom-misp: %d more like these\n", faults-told)
 	}
 	return total, faults > 0
 }
@@ -165,7 +172,7 @@ func alertFiles(args []string) ([]string, int64, error) {
 		}
 		st, err := os.Stat(arg)
 		if err != nil {
-			return nil, 0, wrongUse{err}
+			return nil, 0, cli.WrongUse{Err: err}
 		}
 		if !st.IsDir() {
 			files, size = append(files, arg), size+st.Size()
@@ -186,7 +193,7 @@ func alertFiles(args []string) ([]string, int64, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, 0, wrongUsef("no alerts (*.json, *.jsonl, *.ndjson, *.gz) in %s", strings.Join(args, ", "))
+		return nil, 0, cli.WrongUsef("no alerts (*.json, *.jsonl, *.ndjson, *.gz) in %s", strings.Join(args, ", "))
 	}
 	return files, size, nil
 }
@@ -202,7 +209,7 @@ func ownValues(own []string) (func(engine.Type, string) bool, error) {
 		}
 		domain, err := engine.Type("domain").Normal(o)
 		if err != nil {
-			return nil, wrongUsef("--own %q is neither a domain nor a network like 192.31.196.0/24", o)
+			return nil, cli.WrongUsef("--own %q is neither a domain nor a network like 192.31.196.0/24", o)
 		}
 		domains = append(domains, domain)
 	}
@@ -234,7 +241,7 @@ func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
 				fmt.Fprintf(w, "… %d more, see --rows\n", len(list)-rows)
 				break
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", cleanCell(row.Name), row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", cli.Clean(row.Name), row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
 		}
 	}
 	table("DECODER", r.Decoders)
@@ -245,11 +252,11 @@ func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
 			fmt.Fprintf(w, "… %d more, see --rows\n", len(r.Unpicked)-rows)
 			break
 		}
-		example := cleanCell(u.Example)
+		example := cli.Clean(u.Example)
 		if len(example) > 70 {
 			example = example[:70] + "…"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", cleanCell(u.Path), u.Type, u.Count, example)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", cli.Clean(u.Path), u.Type, u.Count, example)
 	}
 	if len(r.Unpicked) == 0 {
 		fmt.Fprintln(w, "nothing")

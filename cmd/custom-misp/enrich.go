@@ -8,11 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"runtime"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
@@ -23,10 +27,10 @@ type enrichFlags struct {
 	dryRun   bool
 	output   string
 	mappings []string
-	where    lookupPlace
+	where    whereFlags
 }
 
-func newEnrich(s streams, g *globalFlags) *cobra.Command {
+func newEnrich(s cli.Streams, g *globals) *cobra.Command {
 	var f enrichFlags
 	cmd := &cobra.Command{
 		Use:   "enrich [flags] FILE...|-",
@@ -41,28 +45,24 @@ values are looked up in a directory in MISP feed format, otherwise in the config
   zcat old-alerts.json.gz | custom-misp enrich --dry-run -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return wrongUsef("no alert file named; name files, or - for standard input")
+				return cli.WrongUsef("no alert file named; name files, or - for standard input")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := f.where.given()
-			if err != nil {
-				return err
-			}
-			return enrichFiles(cmd.Context(), s, *g, f, given, args)
+			return enrichFiles(cmd.Context(), s, *g, f, args)
 		},
 	}
-	f.where.flags(cmd)
-	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "ask nobody; print what would be asked")
+	f.where.add(cmd)
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "ask nothing; print what would be asked")
 	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
 	outputFlag(cmd, &f.output, "", "table", "json")
 	cmd.Flags().Lookup("output").Usage = "form of the results: table or json, one line each (default json; table with --dry-run)"
 	return cmd
 }
 
-func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, given map[string]any, files []string) error {
-	s, _, e, err := loadEngine(g, given, f.mappings, st)
+func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, files []string) error {
+	c, err := g.configured(f.where.Flags)
 	if err != nil {
 		return err
 	}
@@ -70,57 +70,81 @@ func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, 
 		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun]
 	}
 	if f.dryRun {
+		e, err := loadEngine(c, f.mappings, st)
+		if err != nil {
+			return err
+		}
 		return dryRun(ctx, e, st, f.output, files)
 	}
-	lookup, err := newLookup(s, quietly())
+	sink := newPrinter(st.Out, f.output)
+	a, err := app.Build(c, app.Hooks{Sink: sink, Mappings: f.mappings})
+	if a != nil {
+		defer a.Close()
+	}
 	if err != nil {
 		return err
 	}
-	sink := newPrinter(st.out, f.output)
-	each := lookUp(ctx, &enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url")}, s, st)
-	failed := false
-	for _, name := range files {
-		err := eachAlert(name, st.in, func(where string, a enrich.Alert, err error) error {
-			if err == nil {
-				err = each(a)
-			}
-			if err != nil {
-				failed = true
-				fmt.Fprintf(st.err, "%s: %v\n", where, err)
-			}
-			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
-				return errSilent // the next alert would only meet the same trouble
-			}
-			return nil
-		})
-		if err != nil {
-			_ = sink.finish()
-			return err
-		}
+	if len(a.Faults) > 0 {
+		cli.PrintFaults(st.Err, a.Faults)
+		return cli.ErrReported
 	}
-	if err := sink.finish(); err != nil {
+	failed, err := enrichEach(ctx, &a.Chain.Pipeline, c.Timeout, st, files)
+	if err := cmp.Or(err, sink.finish()); err != nil {
 		return err
 	}
 	if failed {
-		return errSilent
+		return cli.ErrReported
 	}
 	return nil
 }
 
-// lookUp returns what is done with each alert when MISP is asked.
-func lookUp(ctx context.Context, p *enrich.Pipeline, s *settings, st streams) func(enrich.Alert) error {
-	return func(a enrich.Alert) error {
+// enrichEach takes the alerts of files through a pipeline, each within a time. failed says that some could not be.
+func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, st cli.Streams, files []string) (failed bool, err error) {
+	one := func(a enrich.Alert) error {
 		if wazuh.IsEnrichment(a.JSON) {
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
+		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		out, err := p.Process(ctx, a)
 		if out.Warning != nil {
-			fmt.Fprintln(st.err, out.Warning)
+			fmt.Fprintln(st.Err, out.Warning)
 		}
 		return err
 	}
+	for _, name := range files {
+		err := eachAlert(name, st, func(where string, a enrich.Alert, err error) error {
+			if err == nil {
+				err = one(a)
+			}
+			if err != nil {
+				failed = true
+				fmt.Fprintf(st.Err, "%s: %v\n", where, err)
+			}
+			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
+				return cli.ErrReported // the next alert would only meet the same trouble
+			}
+			return nil
+		})
+		if err != nil {
+			return failed, err
+		}
+	}
+	return failed, nil
+}
+
+// loadEngine loads the configured mappings, and those that are named. Unlike a call by integratord, a verb stops at a
+// fault in any of them, after printing all.
+func loadEngine(c *config.Config, named []string, s cli.Streams) (*engine.Engine, error) {
+	e, faults, err := app.Engine(c, named...)
+	if err != nil {
+		return nil, err
+	}
+	if len(faults) > 0 {
+		cli.PrintFaults(s.Err, faults)
+		return nil, cli.ErrReported
+	}
+	return e, nil
 }
 
 // observableLine is one observable in the output of a dry run.
@@ -149,72 +173,91 @@ type picked struct {
 }
 
 // dryRun picks from the alerts on all cores and prints in their order.
-func dryRun(ctx context.Context, e *engine.Engine, st streams, output string, files []string) error {
-	type item struct {
-		at   position
-		text []byte
-		err  error
-	}
-	read := func(yield func(item) error) error {
-		for _, name := range files {
-			err := eachText(name, st.in, nil, func(at position, text []byte, err error) error {
-				if ctx.Err() != nil {
-					return errSilent
-				}
-				return yield(item{at, text, err})
-			})
-			if err != nil {
-				return err
+func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string, files []string) error {
+	pick := func(items []readText) []picked {
+		all := make([]picked, len(items))
+		for n, i := range items {
+			p := picked{where: i.at.String(), err: i.err}
+			if p.err == nil {
+				p.alert, p.err = enrich.ParseAlert(i.text)
 			}
+			if p.err == nil && !wazuh.IsEnrichment(p.alert.JSON) {
+				p.observables, p.warning = e.Pick(p.alert.JSON)
+			}
+			all[n] = p
 		}
-		return nil
-	}
-	pick := func(i item) picked {
-		p := picked{where: i.at.String(), err: i.err}
-		if p.err == nil {
-			p.alert, p.err = enrich.ParseAlert(i.text)
-		}
-		if p.err == nil && !wazuh.IsEnrichment(p.alert.JSON) {
-			p.observables, p.warning = e.Pick(p.alert.JSON)
-		}
-		return p
+		return all
 	}
 	show, finish := showPicked(st, output)
 	failed := false
-	err := inOrder(read, pick, func(p picked) error {
-		if p.err == nil {
-			p.err = show(p)
-		}
-		if p.err != nil {
-			failed = true
-			fmt.Fprintf(st.err, "%s: %v\n", p.where, p.err)
+	produce := func(yield func([]readText) error) error { return readBatches(ctx, st, files, yield) }
+	err := enrich.InOrder(2*runtime.GOMAXPROCS(0), produce, pick, func(all []picked) error {
+		for _, p := range all {
+			if p.err == nil {
+				p.err = show(p)
+			}
+			if p.err != nil {
+				failed = true
+				fmt.Fprintf(st.Err, "%s: %v\n", p.where, p.err)
+			}
 		}
 		return nil
 	})
 	if err = cmp.Or(err, finish()); err == nil && failed {
-		err = errSilent
+		err = cli.ErrReported
 	}
 	return err
 }
 
+// readText is the text of an alert, or why it cannot be read.
+type readText struct {
+	at   wazuh.Position
+	text []byte
+	err  error
+}
+
+// readBatches reads files and yields the texts of alerts, many at a time.
+func readBatches(ctx context.Context, st cli.Streams, files []string, yield func([]readText) error) error {
+	const batch = 64
+	var items []readText
+	for _, name := range files {
+		err := eachText(name, st, nil, func(at wazuh.Position, text []byte, err error) error {
+			if ctx.Err() != nil {
+				return cli.ErrReported
+			}
+			if items = append(items, readText{at, text, err}); len(items) < batch {
+				return nil
+			}
+			full := items
+			items = nil
+			return yield(full)
+		})
+		if err != nil {
+			_ = yield(items) // what was read before an error is done all the same
+			return err
+		}
+	}
+	return yield(items)
+}
+
 // showPicked returns what prints the values that were picked from an alert, and what is done at the end.
-func showPicked(st streams, output string) (func(picked) error, func() error) {
-	table := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
+func showPicked(st cli.Streams, output string) (func(picked) error, func() error) {
+	table := tabwriter.NewWriter(st.Out, 0, 8, 2, ' ', 0)
 	if output == "table" {
 		fmt.Fprintln(table, "ALERT\tRULE\tTYPE\tVALUE\tMAPPING\tPATH")
 	}
-	enc := json.NewEncoder(st.out)
+	enc := json.NewEncoder(st.Out)
 	enc.SetEscapeHTML(false)
 	show := func(p picked) error {
 		a, observables := p.alert, p.observables
 		if p.warning != nil {
-			fmt.Fprintln(st.err, p.warning)
+			fmt.Fprintln(st.Err, p.warning)
 		}
 		if output == "table" {
 			for _, o := range observables {
 				for _, p := range o.Picks {
 					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Source.AlertID, a.Source.RuleID, p.Type,
-						cleanCell(o.Value), p.Mapping, p.Path)
+						cli.Clean(o.Value), p.Mapping, p.Path)
 				}
 			}
 			return nil
@@ -234,16 +277,6 @@ func showPicked(st streams, output string) (func(picked) error, func() error) {
 		return enc.Encode(line)
 	}
 	return show, table.Flush
-}
-
-// cleanCell keeps a value from an alert from breaking the table or the terminal.
-func cleanCell(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // printer is a sink that prints events instead of sending them.
@@ -276,7 +309,7 @@ func (p *printer) Send(_ context.Context, e enrich.Enrichment) error {
 		return nil // told on standard error already
 	}
 	_, err := fmt.Fprintf(p.table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Source.AlertID, b.Source.RuleID, b.Observable.Type,
-		cleanCell(b.Observable.Value), cleanCell(b.EventID), b.Event.ThreatLevel, b.ToIDs, cleanCell(b.Event.Info))
+		cli.Clean(b.Observable.Value), cli.Clean(b.EventID), b.Event.ThreatLevel, b.ToIDs, cli.Clean(b.Event.Info))
 	return err
 }
 

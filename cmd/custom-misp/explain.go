@@ -7,15 +7,16 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/misp/api"
 )
 
-func newExplain(s streams, g *globalFlags) *cobra.Command {
+func newExplain(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	var mappings []string
 	cmd := &cobra.Command{
@@ -27,16 +28,20 @@ each candidate with its fate, and the question that MISP would be asked.`,
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			settings, _, e, err := loadEngine(*g, nil, mappings, s)
+			c, err := g.configured(config.Flags{})
 			if err != nil {
 				return err
 			}
-			return eachAlert(args[0], s.in, func(where string, a enrich.Alert, err error) error {
+			e, err := loadEngine(c, mappings, s)
+			if err != nil {
+				return err
+			}
+			return eachAlert(args[0], s, func(where string, a enrich.Alert, err error) error {
 				if err != nil {
-					fmt.Fprintf(s.err, "%s: %v\n", where, err)
-					return errSilent
+					fmt.Fprintf(s.Err, "%s: %v\n", where, err)
+					return cli.ErrReported
 				}
-				return explain(s.out, e, settings, a, output)
+				return explain(s.Out, e, c.Lookup.Filter, a, output)
 			})
 		},
 	}
@@ -47,7 +52,7 @@ each candidate with its fate, and the question that MISP would be asked.`,
 
 func exactlyOneAlert(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return wrongUsef("name one alert file, or - for standard input")
+		return cli.WrongUsef("name one alert file, or - for standard input")
 	}
 	return nil
 }
@@ -59,29 +64,24 @@ type explanation struct {
 	Questions []json.RawMessage `json:"questions"`
 }
 
-func explain(w io.Writer, e *engine.Engine, s *settings, a enrich.Alert, output string) error {
+func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert, output string) error {
 	x := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}
-	questions, err := api.Questions(x.Observables, s.filter())
+	questions, err := api.Questions(x.Observables, filter)
 	if err != nil {
 		return err
 	}
 	x.Questions = append([]json.RawMessage{}, questions...)
 	if output == "json" {
-		return writeJSON(w, x)
+		return cli.WriteJSON(w, x)
 	}
 	style := mappingtest.Plain
-	if isTerminal(w) && os.Getenv("NO_COLOR") == "" {
+	if cli.IsTerminal(w) && os.Getenv("NO_COLOR") == "" {
 		style = mappingtest.Colour
 	}
-	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cleanCell(a.Source.AlertID), cleanCell(a.Source.RuleID), cleanCell(a.Source.RuleDescription))
+	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cli.Clean(a.Source.AlertID), cli.Clean(a.Source.RuleID), cli.Clean(a.Source.RuleDescription))
 	mappingtest.WriteExplanation(w, x.Explanation, style)
 	for _, q := range x.Questions {
 		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", q)
 	}
 	return nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits
 }

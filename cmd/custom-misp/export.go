@@ -1,104 +1,49 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"custom-misp/engine"
-	"custom-misp/engine/enrich"
-	"custom-misp/misp"
-	"custom-misp/misp/mirror"
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/export"
 )
 
-// Rules of export: what it writes follows from the mirror and the filter alone, so that the same mirror gives the same
-// bytes; a reader sees a whole file or the one before; and memory does not grow with the mirror.
-
-// An exportForm is what a mirror can be written as.
-type exportForm struct {
-	name   string
-	short  string
-	long   string
-	stdout bool // whether it can go there: one file, and no others with it
-	home   bool // whether the files are Wazuh's, so that its user writes them
-	files  []exportFile
-	// lines turns a value into the lines that it is in the files; why says what it is left out for if there are none,
-	// and is empty for what the form has no place for by its nature.
-	lines func(exportValue) (lines []exportLine, why string)
-	// beside returns the files that go with them, given the numbers of lines. One that is there stays if it is the
-	// administrator's to change.
-	beside func(counts []int) []besideFile
-}
-
-// An exportFile is one with a line a value.
-type exportFile struct {
-	path string // below --dir
-	head string
-}
-
-type besideFile struct {
-	path string
-	what string // in the table
-	text string
-	keep bool // if it is there
-}
-
-// An exportLine is a line of one of the files. There is one line with a key.
-type exportLine struct {
-	file      int
-	key, text string
-}
-
-// An exportValue is one value of an attribute: one of the two that a composite type has, or all of it.
-type exportValue struct {
-	engine.Indicator
-	Type engine.Type // of the value: sha256 of a filename|sha256
-	Text string      // in normal form, with capitals where they may matter
-	misp.Attribute
-}
-
-func newExport(s streams, g *globalFlags) *cobra.Command {
+func newExport(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the mirror as lists for Wazuh, Suricata, and others",
-		Long: `Write what the local mirror knows as files that other programs match with: what custom-misp sync or serve has copied,
+		Long: `Write what the local mirror knows as files that other programs match with: what custom-misp sync or serve has mirrored,
 filtered as look-ups are (lookup.* in the configuration), each value once, in normal form, sorted. MISP is not asked.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	for _, form := range []exportForm{cdbForm(), csvForm(), suricataForm()} {
+	for _, form := range export.Forms() {
 		cmd.AddCommand(newExportForm(s, g, form))
 	}
 	return cmd
 }
 
-func newExportForm(s streams, g *globalFlags, form exportForm) *cobra.Command {
+func newExportForm(s cli.Streams, g *globals, form export.Form) *cobra.Command {
 	var dir string
 	var all bool
-	use := form.name + " --dir DIR"
-	if form.stdout {
-		use = form.name + " [--dir DIR]"
+	use := form.Name + " --dir DIR"
+	if form.ToStdout {
+		use = form.Name + " [--dir DIR]"
 	}
 	cmd := &cobra.Command{
 		Use:     use,
-		Short:   form.short,
-		Long:    form.long,
-		Example: "  custom-misp export " + form.name + " --dir " + map[bool]string{true: "/var/ossec/etc", false: "/var/lib/misp-" + form.name}[form.home],
+		Short:   form.Short,
+		Long:    form.Long,
+		Example: "  custom-misp export " + form.Name + " --dir " + map[bool]string{true: "/var/ossec/etc", false: "/var/lib/misp-" + form.Name}[form.ForWazuh],
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dir == "" && !form.stdout {
-				return wrongUsef("export %s writes several files; say where with --dir DIR", form.name)
+			if dir == "" && !form.ToStdout {
+				return cli.WrongUsef("export %s writes several files; say where with --dir DIR", form.Name)
 			}
 			return exportMirror(cmd.Context(), *g, s, form, dir, all)
 		},
@@ -108,17 +53,17 @@ func newExportForm(s streams, g *globalFlags, form exportForm) *cobra.Command {
 	return cmd
 }
 
-func exportMirror(ctx context.Context, g globalFlags, st streams, form exportForm, dir string, all bool) error {
-	if form.home {
-		if err := becomeWazuh(findHome(g.home)); err != nil {
+func exportMirror(ctx context.Context, g globals, st cli.Streams, form export.Form, dir string, all bool) error {
+	if form.ForWazuh {
+		if err := g.becomeWazuh(); err != nil {
 			return err
 		}
 	}
-	i := readInstallation(g)
-	if i.settingsErr != nil {
-		return i.settingsErr
+	c, err := g.installed()
+	if err != nil {
+		return err
 	}
-	m, err := newMirror(i.s)
+	m, err := app.Mirror(c)
 	if err != nil {
 		return err
 	}
@@ -127,204 +72,16 @@ func exportMirror(ctx context.Context, g globalFlags, st streams, form exportFor
 	}
 	for _, state := range m.States() {
 		if state.SyncedAt.IsZero() {
-			fmt.Fprintf(st.err, "custom-misp: the mirror of %s was never synced, and is not in the export; custom-misp sync makes it\n", state.Origin)
+			fmt.Fprintf(st.Err, "custom-misp: the mirror of %s was never synced, and is not in the export; custom-misp sync makes it\n", state.Origin)
 		}
 	}
-	filter := i.s.filter()
+	filter := c.Lookup.Filter
 	if all {
 		filter = *unfiltered()
 	}
-	x := exporter{form: form, left: map[string]int{}}
-	defer x.lines.close() //nolint:errcheck // nobody reads it any more
-	if err := x.collect(ctx, m, filter, time.Now()); err != nil {
-		return err
-	}
-	if dir == "" {
-		err = x.write(func(int) (io.Writer, error) { return st.out, nil })
-	} else {
-		err = x.writeTo(dir, st.out)
-	}
-	for _, why := range slices.Sorted(maps.Keys(x.left)) {
-		fmt.Fprintf(st.err, "custom-misp: %s left out: %s\n", plural(x.left[why], "value"), why)
+	left, err := export.Write(ctx, m, form, filter, dir, st.Out)
+	for _, why := range slices.Sorted(maps.Keys(left)) {
+		fmt.Fprintf(st.Err, "custom-misp: %s left out: %s\n", cli.Plural(left[why], "value"), why)
 	}
 	return err
-}
-
-// An exporter writes one form.
-type exporter struct {
-	form   exportForm
-	lines  sorter
-	left   map[string]int // why → values
-	counts []int          // lines of each file
-}
-
-// collect sorts the lines of what the filter accepts.
-func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.Filter, now time.Time) error {
-	n := 0
-	for a := range m.All() {
-		if n++; n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		rank := exportRank(a)
-		for _, v := range exportValues(a) {
-			kind := engine.MatchExact
-			if v.Family == networkFamily {
-				kind = engine.MatchNetwork
-			}
-			if !enrich.Accepts(filter, kind, a, now) {
-				continue
-			}
-			lines, why := x.form.lines(v)
-			if why != "" {
-				x.left[why]++
-			}
-			for _, l := range lines {
-				if err := x.lines.add(sorted{key: string(rune(l.file)) + l.key, rank: rank, line: l.text}); err != nil { //nolint:gosec // a handful of files
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// write gives the lines of each file, in the order of the files, to a writer of its own.
-func (x *exporter) write(open func(file int) (io.Writer, error)) error {
-	x.counts = make([]int, len(x.form.files))
-	at := -1
-	var w io.Writer
-	upTo := func(file int) error {
-		for at < file {
-			at++
-			var err error
-			if w, err = open(at); err != nil {
-				return err
-			}
-			if _, err = io.WriteString(w, x.form.files[at].head); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	err := x.lines.each(func(l sorted) error {
-		if err := upTo(int(l.key[0])); err != nil {
-			return err
-		}
-		x.counts[at]++
-		_, err := io.WriteString(w, l.line+"\n")
-		return err
-	})
-	return cmp.Or(err, upTo(len(x.form.files)-1))
-}
-
-// writeTo writes all files of the form below a directory, and a table of them.
-func (x *exporter) writeTo(dir string, out io.Writer) (err error) {
-	var files []*exportedFile
-	defer func() {
-		for _, f := range files {
-			f.discard()
-		}
-	}()
-	err = x.write(func(file int) (io.Writer, error) {
-		f, err := newExportedFile(filepath.Join(dir, x.form.files[file].path))
-		if err == nil {
-			files = append(files, f)
-		}
-		return f, err
-	})
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "FILE\tENTRIES")
-	for i, f := range files {
-		if err := f.commit(); err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%d\n", cleanCell(f.name), x.counts[i])
-	}
-	for _, b := range x.beside() {
-		name := filepath.Join(dir, b.path)
-		if _, err := os.Lstat(name); err == nil && b.keep {
-			fmt.Fprintf(table, "%s\tkept as it is; remove it to have it anew\n", cleanCell(name))
-			continue
-		}
-		f, err := newExportedFile(name)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-		_, err = io.WriteString(f, b.text)
-		if err := cmp.Or(err, f.commit()); err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%s\n", cleanCell(name), b.what)
-	}
-	return table.Flush()
-}
-
-func (x *exporter) beside() []besideFile {
-	if x.form.beside == nil {
-		return nil
-	}
-	return x.form.beside(x.counts)
-}
-
-// exportRank orders attributes with one value as matches are ordered: for detection first, then by threat level, then
-// the newest.
-func exportRank(a misp.Attribute) string {
-	flag, threat := byte(1), byte(4)
-	if a.ToIDs {
-		flag = 0
-	}
-	if l := a.Event.ThreatLevel; l >= 1 && l <= 3 {
-		threat = byte(l) //nolint:gosec // 1 to 3
-	}
-	return string(binary.BigEndian.AppendUint64([]byte{flag, threat}, ^uint64(max(0, a.Timestamp.Unix())))) + a.UUID //nolint:gosec // not negative
-}
-
-// Families that are told apart here; those of hashes and texts have the name of their type.
-const (
-	ipFamily      engine.Family = "ip"
-	networkFamily engine.Family = "network" // an address type that holds one
-	hostFamily    engine.Family = "host"
-	urlFamily     engine.Family = "url"
-	emailFamily   engine.Family = "email"
-)
-
-// exportValues returns what an attribute can be found by, with its capitals: indicators have none, but programs that
-// compare texts need them, in URLs above all.
-func exportValues(a misp.Attribute) []exportValue {
-	var values []exportValue
-	for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
-		v := exportValue{Indicator: i, Type: engine.Type(a.Type), Text: i.Key, Attribute: a}
-		halves := []string{a.Value}
-		if engine.Type(a.Type).Family() == "" { // a composite type
-			v.Type = plainType(i.Family)
-			if first, _, _ := strings.Cut(a.Type, "|"); engine.Type(first).Family() == v.Type.Family() {
-				v.Type = engine.Type(first)
-			}
-			first, second, _ := strings.Cut(a.Value, "|")
-			halves = []string{first, second}
-		}
-		for _, half := range halves {
-			if text, err := v.Type.Normal(half); err == nil && strings.ToLower(text) == i.Key {
-				v.Text = text
-				break
-			}
-		}
-		values = append(values, v)
-	}
-	return values
-}
-
-// plainType returns a type of a family that has one value.
-func plainType(f engine.Family) engine.Type {
-	switch f {
-	case ipFamily, networkFamily:
-		return "ip-dst"
-	case hostFamily:
-		return "hostname"
-	}
-	return engine.Type(f)
 }

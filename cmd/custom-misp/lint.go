@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,41 +10,47 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/engine/yamlfile"
 )
 
-func newLint(s streams, g *globalFlags) *cobra.Command {
+func newLint(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	var strict bool
 	cmd := &cobra.Command{
 		Use:   "lint [FILE|DIR...]",
 		Short: "Check mapping files for everything that can be known without an alert",
 		Long: `Check mapping files, and the tests beside them: all faults in one run, each with file, line, column and a remedy.
-Warnings tell of what works, but hardly as it was meant: a mapping that every alert meets or none can match, one that
+Warnings name what compiles, but probably not as intended: a mapping that every alert meets or none can match, one that
 does the same as another, a pick that no test exercises.
 
-Without arguments the configured and built-in mappings are checked. Exit code 1 on faults, with --strict on
+Without arguments the configured and built-in mappings are checked, and that the configuration can be used. Exit code 1 on faults, with --strict on
 warnings too.`,
 		Example: `  custom-misp lint
   custom-misp lint --strict /var/ossec/etc/custom-misp/mappings my-mapping.yaml
   custom-misp lint --output github mappings        # annotations in a GitHub workflow
   custom-misp lint --output sarif mappings > lint.sarif`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			sources, err := authorSources(*g, args)
+			c, sources, err := authorSources(*g, args)
 			if err != nil {
 				return err
 			}
-			e, faults := engine.Lint(sources...)
+			e, faults := app.Lint(sources)
 			faults = append(faults, lintTests(e, sources, args)...)
 			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
 				return err
 			}
 			for _, f := range faults {
 				if strict || !f.Warning {
-					return errSilent
+					return cli.ErrReported
 				}
+			}
+			if c != nil {
+				return checkBuild(c)
 			}
 			return nil
 		},
@@ -82,19 +87,19 @@ func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfi
 }
 
 // writeFaults writes what lint found in the form asked for.
-func writeFaults(s streams, output string, faults yamlfile.Faults, files, mappings int) error {
+func writeFaults(s cli.Streams, output string, faults yamlfile.Faults, files, mappings int) error {
 	switch output {
 	case "json":
-		return writeJSON(s.out, append(yamlfile.Faults{}, faults...))
+		return cli.WriteJSON(s.Out, append(yamlfile.Faults{}, faults...))
 	case "sarif":
-		return writeSARIF(s.out, faults)
+		return writeSARIF(s.Out, faults)
 	case "github":
 		for _, f := range faults {
-			fmt.Fprintf(s.out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(f.File), f.Line, f.Column, escapeData(f.Sentence()))
+			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(f.File), f.Line, f.Column, escapeData(f.Sentence()))
 		}
 		return nil
 	}
-	printFaults(s.out, faults)
+	cli.PrintFaults(s.Out, faults)
 	wrong := map[string]bool{}
 	count := map[bool]int{}
 	for _, f := range faults {
@@ -104,25 +109,18 @@ func writeFaults(s streams, output string, faults yamlfile.Faults, files, mappin
 	summary := "no faults"
 	switch {
 	case count[false] > 0 && count[true] > 0:
-		summary = plural(count[false], "fault") + " and " + plural(count[true], "warning")
+		summary = cli.Plural(count[false], "fault") + " and " + cli.Plural(count[true], "warning")
 	case count[false] > 0:
-		summary = plural(count[false], "fault")
+		summary = cli.Plural(count[false], "fault")
 	case count[true] > 0:
-		summary = "no faults, " + plural(count[true], "warning")
+		summary = "no faults, " + cli.Plural(count[true], "warning")
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(s.out, "%s in %s\n", summary, plural(len(wrong), "file"))
+		fmt.Fprintf(s.Out, "%s in %s\n", summary, cli.Plural(len(wrong), "file"))
 	} else {
-		fmt.Fprintf(s.out, "%s with %s, no faults\n", plural(files, "file"), plural(mappings, "mapping"))
+		fmt.Fprintf(s.Out, "%s with %s, no faults\n", cli.Plural(files, "file"), cli.Plural(mappings, "mapping"))
 	}
 	return nil
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }
 
 func level(f yamlfile.Fault) string {
@@ -154,49 +152,39 @@ func writeSARIF(w io.Writer, faults yamlfile.Faults) error {
 			}}},
 		})
 	}
-	return writeJSON(w, object{
+	return cli.WriteJSON(w, object{
 		"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
 		"runs": []object{{
-			"tool": object{"driver": object{"name": "custom-misp", "version": version(), "rules": []object{
+			"tool": object{"driver": object{"name": "custom-misp", "version": cli.Version(), "rules": []object{
 				{"id": "mapping-error", "shortDescription": object{"text": "A fault in a mapping file"}},
-				{"id": "mapping-warning", "shortDescription": object{"text": "A mapping that works, but hardly as it was meant"}},
+				{"id": "mapping-warning", "shortDescription": object{"text": "A mapping that compiles, but probably not as intended"}},
 			}}},
 			"results": results,
 		}},
 	})
 }
 
-// authorSources returns the mapping files that a verb for authors works on: those that are named, or all that
-// are configured.
-func authorSources(g globalFlags, named []string) ([]engine.Source, error) {
+// authorSources returns the mapping files that a verb for authors works on: those that are named, or with their
+// configuration all that are configured.
+func authorSources(g globals, named []string) (*config.Config, []engine.Source, error) {
 	if len(named) == 0 {
-		s, err := loadSettings(g, nil, nil)
+		c, err := g.configured(config.Flags{})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return mappingSources(s, nil)
+		sources, err := app.Mappings(c)
+		return c, sources, err
 	}
 	var sources []engine.Source
 	for _, name := range named {
-		found, err := readMappings(name)
+		found, err := app.ReadMappings(name)
 		if err != nil {
-			return nil, wrongUse{err}
+			return nil, nil, cli.WrongUse{Err: err}
 		}
 		sources = append(sources, found...)
 	}
 	if len(sources) == 0 {
-		return nil, wrongUsef("no mapping files (*.yaml) in %v", named)
+		return nil, nil, cli.WrongUsef("no mapping files (*.yaml) in %v", named)
 	}
-	return sources, nil
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	if stem, ok := strings.CutSuffix(what, "try"); ok { // entry
-		stem += "tr"
-		return fmt.Sprintf("%d %sies", n, stem)
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return nil, sources, nil
 }

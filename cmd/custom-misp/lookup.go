@@ -6,13 +6,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/yamlfile"
@@ -24,10 +26,10 @@ type lookupFlags struct {
 	typ    string
 	all    bool
 	from   string
-	where  lookupPlace
+	where  whereFlags
 }
 
-func newLookupVerb(s streams, g *globalFlags) *cobra.Command {
+func newLookupVerb(s cli.Streams, g *globals) *cobra.Command {
 	var f lookupFlags
 	cmd := &cobra.Command{
 		Use:   "lookup [flags] VALUE...|-",
@@ -44,68 +46,29 @@ The form of a value decides its type; --type says it for those that have none, l
   custom-misp lookup --all --output json - < values.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return wrongUsef("no value named; name values, or - for standard input")
+				return cli.WrongUsef("no value named; name values, or - for standard input")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return lookUpValues(cmd.Context(), s, *g, f, args) },
 	}
-	f.where.flags(cmd)
+	f.where.add(cmd)
 	cmd.Flags().StringVarP(&f.typ, "type", "t", string(engine.Auto), "MISP attribute type of the values")
 	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "whatever the filters: attributes that are not for detection, unpublished, on warninglists, old, of any tag")
-	cmd.Flags().StringVar(&f.from, "from", "", "whom to ask: mirror or misp")
+	cmd.Flags().StringVar(&f.from, "from", "", "what to ask: mirror or misp")
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"mirror", "misp"}, cobra.ShellCompDirectiveNoFileComp))
 	outputFlag(cmd, &f.output, "table", "table", "json")
 	return cmd
 }
 
-// lookupPlace are the flags that say where to look up, instead of the configuration.
-type lookupPlace struct {
-	paths map[string]*string // option key → value of its flag
-}
+// whereFlags are the flags that say where to look up, instead of the configuration.
+type whereFlags struct{ config.Flags }
 
-func (p *lookupPlace) flags(cmd *cobra.Command) {
-	p.paths = map[string]*string{}
-	flag := func(name, key, help string) {
-		p.paths[key] = cmd.Flags().String(name, "", help)
-	}
-	flag("feed", "feed.dir", "directory in MISP feed format to look up in")
-	flag("url", "misp.url", "address of MISP")
-	flag("key-file", "misp.key_file", "file with the authentication key")
-	flag("ca-file", "misp.ca_file", "certificates (PEM) to trust instead of the system's")
-}
-
-// given returns the values of the flags that were set, by option key. Paths on a command line count from where
-// the user is.
-func (p lookupPlace) given() (map[string]any, error) {
-	values := map[string]any{}
-	for key, v := range p.paths {
-		if *v == "" {
-			continue
-		}
-		o, _ := findOption(key)
-		parsed, err := o.parse([]string{*v})
-		if err != nil {
-			return nil, wrongUsef("%s: %w", key, err)
-		}
-		values[key] = parsed
-		if o.kind == kindPath {
-			abs, err := filepath.Abs(*v)
-			if err != nil {
-				return nil, wrongUse{err}
-			}
-			values[key] = abs
-		}
-	}
-	if values["misp.url"] != nil || values["feed.dir"] != nil {
-		values["lookup.policy"] = policyLive
-	}
-	if _, asked := values["misp.url"]; asked && values["feed.dir"] == nil {
-		values["feed.dir"] = ""
-	} else if asked {
-		return nil, wrongUsef("--feed and --url exclude each other")
-	}
-	return values, nil
+func (f *whereFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.FeedDir, "feed", "", "directory in MISP feed format to look up in")
+	cmd.Flags().StringVar(&f.URL, "url", "", "address of MISP")
+	cmd.Flags().StringVar(&f.KeyFile, "key-file", "", "file with the authentication key")
+	cmd.Flags().StringVar(&f.CAFile, "ca-file", "", "certificates (PEM) to trust instead of the system's")
 }
 
 // lookupLine is what is known about one value, in JSON.
@@ -127,7 +90,7 @@ type lookupMatch struct {
 	Timestamp    string           `json:"timestamp,omitempty"`
 	Tags         []string         `json:"tags"`
 	Warninglists []string         `json:"warninglists,omitempty"`
-	Origin       string           `json:"origin"` // who knows it: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
+	Origin       string           `json:"origin"` // the source: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
 	Event        lookupEvent      `json:"event"`
 }
 
@@ -141,20 +104,16 @@ type lookupEvent struct {
 	Published   bool   `json:"published"`
 }
 
-func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags, args []string) error {
+func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags, args []string) error {
 	if !engine.Type(f.typ).Pickable() {
 		var names []string
 		for _, t := range engine.Types() {
 			names = append(names, string(t))
 		}
-		return wrongUsef("--type %q is not a MISP attribute type that can be picked; %s", f.typ,
+		return cli.WrongUsef("--type %q is not a MISP attribute type that can be picked; %s", f.typ,
 			cmp.Or(yamlfile.DidYouMean(f.typ, names), "see custom-misp schema"))
 	}
-	given, err := f.where.given()
-	if err != nil {
-		return err
-	}
-	s, err := loadSettings(g, nil, given)
+	c, err := g.configured(f.where.Flags)
 	if err != nil {
 		return err
 	}
@@ -162,10 +121,11 @@ func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags,
 	if f.all {
 		filter = unfiltered()
 	}
-	lookup, err := askedByHand(s, f.from)
+	lookup, closeAll, err := askedBy(c, f.from)
 	if err != nil {
 		return err
 	}
+	defer closeAll()
 	inputs, err := inputValues(st, args)
 	if err != nil {
 		return err
@@ -177,14 +137,14 @@ func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags,
 		t, value, err := engine.Type(f.typ).Resolve(input)
 		if err != nil {
 			failed = true
-			fmt.Fprintf(st.err, "custom-misp: %q: %v; name its type with --type\n", input, err)
+			fmt.Fprintf(st.Err, "custom-misp: %q: %v; name its type with --type\n", input, err)
 			continue
 		}
 		lines = append(lines, lookupLine{Input: input, Type: t, Value: value, Matches: []lookupMatch{}})
 		observables = append(observables, engine.Observable{Type: t, Value: value, Filter: filter})
 	}
 	if len(observables) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, s.duration("timeout"))
+		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 		matches, err := lookup.Lookup(ctx, observables)
 		if err != nil {
@@ -202,7 +162,7 @@ func lookUpValues(ctx context.Context, st streams, g globalFlags, f lookupFlags,
 		return err
 	}
 	if failed {
-		return errSilent
+		return cli.ErrReported
 	}
 	return nil
 }
@@ -232,34 +192,30 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 	return all, nil
 }
 
-// askedByHand returns who is asked for a person: the one who is named, else all that the policy speaks of.
-func askedByHand(s *settings, from string) (enrich.Lookup, error) {
-	policy := s.text("lookup.policy")
-	var asked everyone
+// askedBy returns what is asked for a person: what is named, else all that the policy names.
+func askedBy(configured *config.Config, from string) (asked everyone, closeAll func(), err error) {
+	c := *configured
 	switch from {
-	case "", "mirror", "misp":
+	case "":
+	case "mirror":
+		c.Lookup.Policy = config.PolicyMirror
+	case "misp":
+		c.Lookup.Policy = config.PolicyLive
 	default:
-		return nil, wrongUsef("--from %q is unknown; use mirror or misp", from)
+		return nil, nil, cli.WrongUsef("--from %q is unknown; use mirror or misp", from)
 	}
-	if from == "mirror" || from == "" && policy != policyLive {
-		m, err := newMirror(s)
-		if err != nil {
-			return nil, err
-		}
-		asked = append(asked, namedLookup{m, ""})
+	c.Sightings.Enabled = false // a person who looks has not seen
+	a, err := app.Build(&c, app.Hooks{})
+	if a == nil || err != nil {
+		return nil, nil, err
 	}
-	if from == "misp" || from == "" && policy != policyMirror {
-		live, err := newLive(s, quietly())
-		if err != nil {
-			return nil, err
-		}
-		name := "live"
-		if s.path("feed.dir") != "" {
-			name = "feed"
-		}
-		asked = append(asked, namedLookup{live, name})
+	if a.Mirror != nil {
+		asked = append(asked, namedLookup{a.Mirror, ""})
 	}
-	return asked, nil
+	if a.Live != nil {
+		asked = append(asked, namedLookup{a.Live, map[bool]string{true: "live", false: "feed"}[c.FeedDir == ""]})
+	}
+	return asked, a.Close, nil
 }
 
 // unfiltered is a filter that lets everything through, whatever is configured.
@@ -272,14 +228,14 @@ func unfiltered() *engine.Filter {
 }
 
 // inputValues returns the values that are asked for.
-func inputValues(st streams, args []string) ([]string, error) {
+func inputValues(st cli.Streams, args []string) ([]string, error) {
 	var values []string
 	for _, arg := range args {
 		if arg != "-" {
 			values = append(values, arg)
 			continue
 		}
-		in := bufio.NewScanner(st.in)
+		in := bufio.NewScanner(st.In)
 		in.Buffer(nil, 2*engine.MaxValue)
 		for in.Scan() {
 			if v := strings.TrimSpace(in.Text()); v != "" && !strings.HasPrefix(v, "#") {
@@ -309,9 +265,9 @@ func newLookupMatch(m enrich.Match) lookupMatch {
 	return l
 }
 
-func writeLookup(st streams, lines []lookupLine, output string) error {
+func writeLookup(st cli.Streams, lines []lookupLine, output string) error {
 	if output == "json" {
-		enc := json.NewEncoder(st.out)
+		enc := json.NewEncoder(st.Out)
 		enc.SetEscapeHTML(false)
 		for _, l := range lines {
 			if err := enc.Encode(l); err != nil {
@@ -320,15 +276,15 @@ func writeLookup(st streams, lines []lookupLine, output string) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(st.out, 0, 8, 2, ' ', 0)
+	table := tabwriter.NewWriter(st.Out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "VALUE\tTYPE\tMATCH\tATTRIBUTE\tTO_IDS\tTHREAT\tORG\tDATE\tORIGIN\tEVENT")
 	for _, l := range lines {
 		if len(l.Matches) == 0 {
-			fmt.Fprintf(table, "%s\t%s\tnot known\n", cleanCell(l.Value), l.Type)
+			fmt.Fprintf(table, "%s\t%s\tnot known\n", cli.Clean(l.Value), l.Type)
 		}
 		for _, m := range l.Matches {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\t%t\t%s\t%s\t%s\t%s\t%s\n", cleanCell(l.Value), l.Type, m.Kind, m.Type, cleanCell(m.Value), m.ToIDs,
-				m.Event.ThreatLevel, cleanCell(m.Event.Org), m.Event.Date, m.Origin, cleanCell(m.Event.Info))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\t%t\t%s\t%s\t%s\t%s\t%s\n", cli.Clean(l.Value), l.Type, m.Kind, m.Type, cli.Clean(m.Value), m.ToIDs,
+				m.Event.ThreatLevel, cli.Clean(m.Event.Org), m.Event.Date, m.Origin, cli.Clean(m.Event.Info))
 		}
 	}
 	return table.Flush()

@@ -8,30 +8,34 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 )
 
-func newMappings(s streams, g *globalFlags) *cobra.Command {
+func newMappings(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	var named []string
 	cmd := &cobra.Command{
 		Use:   "mappings",
-		Short: "List what is loaded, from where, and what takes the place of what",
+		Short: "List the mappings that are loaded, their files, and what they replace",
 		Long: `List the mappings that a call has: the built-in ones and those of the configured directories. A mapping of yours
 with the id of a built-in one takes its place; "mappings.disable" leaves mappings out.`,
 		Example: `  custom-misp mappings
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, _, e, err := loadEngine(*g, map[string]any{"mappings.disable": []string{}}, named, s)
+			c, err := g.configured(config.Flags{})
 			if err != nil {
 				return err
 			}
-			configured, err := loadSettings(*g, nil, nil)
+			all := *c
+			all.Mappings.Disable = nil // they are listed as disabled
+			e, err := loadEngine(&all, named, s)
 			if err != nil {
 				return err
 			}
-			return listMappings(s.out, e, configured.texts("mappings.disable"), output)
+			return listMappings(s.Out, e, c.Mappings.Disable, output)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&named, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
@@ -71,7 +75,7 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, output strin
 		lines = append(lines, l)
 	}
 	if output == "json" {
-		return writeJSON(w, lines)
+		return cli.WriteJSON(w, lines)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tPRODUCT\tFROM\tNOTE")
@@ -88,6 +92,6 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, output strin
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s from %s\n", plural(len(lines), "mapping"), plural(len(files), "file"))
+	_, err := fmt.Fprintf(w, "%s from %s\n", cli.Plural(len(lines), "mapping"), cli.Plural(len(files), "file"))
 	return err
 }

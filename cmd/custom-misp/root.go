@@ -1,23 +1,21 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine/yamlfile"
 )
 
-// newRoot returns the command line of people. What integratord calls never reaches it; see isCall.
-func newRoot(s streams) *cobra.Command {
-	var g globalFlags
+// newRoot returns the command line for people. A call by integratord does not reach it; see isCall.
+func newRoot(s cli.Streams) *cobra.Command {
+	var g globals
 	root := &cobra.Command{
 		Use:   "custom-misp",
-		Short: "Put MISP intelligence into Wazuh alerts",
+		Short: "Bring MISP intelligence into Wazuh alerts",
 		Long: `custom-misp looks up the values of Wazuh alerts in MISP and sends what it finds back into Wazuh.
 
 Wazuh's integratord starts it as: custom-misp ALERT_FILE [API_KEY] [HOOK_URL] ...
@@ -32,19 +30,19 @@ The verbs below are for people.`,
 				return cmd.Help()
 			}
 			if near := yamlfile.Nearest(args[0], verbs()); near != "" {
-				return wrongUsef("%q is neither a verb nor an alert file; did you mean %q?", args[0], near)
+				return cli.WrongUsef("%q is neither a verb nor an alert file; did you mean %q?", args[0], near)
 			}
-			return wrongUsef("%q is neither a verb nor an alert file; see custom-misp --help", args[0])
+			return cli.WrongUsef("%q is neither a verb nor an alert file; see custom-misp --help", args[0])
 		},
 	}
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return wrongUsef("%w; see %s --help", err, cmd.CommandPath())
+		return cli.WrongUsef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&g.home, "home", "", "Wazuh's directory (default: the one that the program's own integrations/ is in, else /var/ossec)")
-	root.PersistentFlags().StringVar(&g.config, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
+	root.PersistentFlags().StringVar(&g.file, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
 	root.AddCommand(
 		newEnrich(s, &g),
 		newLookupVerb(s, &g),
@@ -67,15 +65,15 @@ The verbs below are for people.`,
 	return root
 }
 
-// noArguments refuses arguments of a verb that takes none, and what is none of its own verbs.
+// noArguments refuses arguments of a verb that takes none, and unknown subcommands.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if cmd.HasSubCommands() {
-		return wrongUsef("%s has no verb %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return cli.WrongUsef("%s has no subcommand %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
-	return wrongUsef("%s takes no arguments, and was given %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	return cli.WrongUsef("%s takes no arguments, and was given %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
 // outputFlag adds --output to a verb and checks its value.
@@ -84,23 +82,9 @@ func outputFlag(cmd *cobra.Command, to *string, def string, formats ...string) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	check := func(*cobra.Command, []string) error {
 		if *to != "" && !slices.Contains(formats, *to) {
-			return wrongUsef("--output %q is unknown; use %s", *to, strings.Join(formats, " or "))
+			return cli.WrongUsef("--output %q is unknown; use %s", *to, strings.Join(formats, " or "))
 		}
 		return nil
 	}
 	cmd.PreRunE = check
-}
-
-// printFaults writes each fault with its line and a marker under the place.
-func printFaults(w io.Writer, err error) int {
-	faults, ok := errors.AsType[yamlfile.Faults](err)
-	if !ok {
-		fmt.Fprintln(w, "custom-misp:", err)
-		return 1
-	}
-	for _, f := range faults {
-		fmt.Fprintln(w, f.Error())
-		fmt.Fprint(w, f.Snippet())
-	}
-	return len(faults)
 }

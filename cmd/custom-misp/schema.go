@@ -5,10 +5,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine/mappingtest"
 )
 
-func newSchema(s streams) *cobra.Command {
+func newSchema(s cli.Streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "schema",
@@ -22,10 +23,10 @@ type, or the reference in Markdown. A file names its schema in its first line:
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if output == "markdown" {
-				_, err := fmt.Fprint(s.out, mappingtest.Reference())
+				_, err := fmt.Fprint(s.Out, mappingtest.Reference())
 				return err
 			}
-			return writeJSON(s.out, mappingtest.Schema())
+			return cli.WriteJSON(s.Out, mappingtest.Schema())
 		},
 	}
 	outputFlag(cmd, &output, "json", "json", "markdown")

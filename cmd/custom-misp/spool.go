@@ -11,11 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"custom-misp/engine"
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/serve"
 	"custom-misp/engine/enrich"
 )
 
-func newSpoolVerb(s streams, g *globalFlags) *cobra.Command {
+func newSpoolVerb(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "spool",
@@ -30,11 +33,11 @@ once, for when no alerts come in.`,
   sudo custom-misp spool retry`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			i := readInstallation(*g)
-			if i.settingsErr != nil {
-				return i.settingsErr
+			c, err := g.installed()
+			if err != nil {
+				return err
 			}
-			return showSpool(s.out, i.s, output)
+			return showSpool(s.Out, c, output)
 		},
 	}
 	outputFlag(cmd, &output, "table", "table", "json")
@@ -49,14 +52,14 @@ once, for when no alerts come in.`,
 		&cobra.Command{
 			Use: "retry", Short: "Put back what was set aside, to be tried again", Args: noArguments,
 			Example: "  sudo custom-misp spool retry",
-			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.out) },
+			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.Out) },
 		},
 	)
 	return cmd
 }
 
-func showSpool(w io.Writer, s *settings, output string) error {
-	spool := newSpool(s)
+func showSpool(w io.Writer, c *config.Config, output string) error {
+	spool := app.NewSpool(c)
 	depth, err := spool.Depth()
 	if err != nil {
 		return err
@@ -65,16 +68,16 @@ func showSpool(w io.Writer, s *settings, output string) error {
 	if err != nil {
 		return err
 	}
-	ofMISP, ofQueue := outageFiles(s)
+	state := app.StateOf(c)
 	shown := struct {
 		Dir string `json:"dir"`
 		enrich.Depth
 		SetAside []enrich.Outcast `json:"set_aside"`
 		MISP     *enrich.Outage   `json:"misp_outage"`
 		Queue    *enrich.Outage   `json:"queue_outage"`
-	}{spool.Dir, depth, append([]enrich.Outcast{}, aside...), lastOutage(ofMISP), lastOutage(ofQueue)}
+	}{spool.Dir, depth, append([]enrich.Outcast{}, aside...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
 	if output == "json" {
-		return writeJSON(w, shown)
+		return cli.WriteJSON(w, shown)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "spool\t%s\n", spool.Dir)
@@ -84,92 +87,63 @@ func showSpool(w io.Writer, s *settings, output string) error {
 		fmt.Fprintf(t, "oldest\t%s\n", depth.Oldest.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(t, "set aside\t%d\n", depth.Aside)
-	fmt.Fprintf(t, "MISP\t%s\n", describeOutage(shown.MISP))
-	fmt.Fprintf(t, "queue\t%s\n", describeOutage(shown.Queue))
+	fmt.Fprintf(t, "MISP\t%s\n", serve.DescribeOutage(shown.MISP))
+	fmt.Fprintf(t, "queue\t%s\n", serve.DescribeOutage(shown.Queue))
 	for _, o := range aside {
-		fmt.Fprintf(t, "%s\t%s\n", o.File, oneLine(o.Reason))
+		fmt.Fprintf(t, "%s\t%s\n", o.File, cli.Clean(o.Reason))
 	}
 	return t.Flush()
 }
 
-// lastOutage returns nil if there was none, or if it is not known.
-func lastOutage(f enrich.OutageFile) *enrich.Outage {
-	o, err := f.Load()
-	if err != nil || o.Since.IsZero() {
-		return nil
-	}
-	return &o
-}
-
-func describeOutage(o *enrich.Outage) string {
-	switch {
-	case o == nil:
-		return "no outage known"
-	case o.Away():
-		return fmt.Sprintf("away since %s: %s", o.Since.UTC().Format(time.RFC3339), oneLine(o.Description))
-	case o.Lasts():
-		return fmt.Sprintf("back since %s, %d of %d done", o.Answered.UTC().Format(time.RFC3339), o.Processed, o.Held)
-	}
-	return fmt.Sprintf("last away from %s to %s (%s), %d held, %d processed, %d dropped", o.Since.UTC().Format(time.RFC3339),
-		o.Until.UTC().Format(time.RFC3339), o.Code, o.Held, o.Processed, o.Dropped)
-}
-
 // drainSpool works on held entries until none is left or none can be done.
-func drainSpool(ctx context.Context, g globalFlags, st streams) error {
-	if err := becomeWazuh(findHome(g.home)); err != nil {
+func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
+	if err := g.becomeWazuh(); err != nil {
 		return err
 	}
-	i := readInstallation(g)
-	if i.settingsErr != nil {
-		return i.settingsErr
-	}
-	s := i.s
-	sources, err := mappingSources(s, nil)
+	c, err := g.installed()
 	if err != nil {
 		return err
 	}
-	e, err := engine.Load(sources...)
-	if err != nil {
-		printFaults(st.err, err) // the mappings of the other files do their work all the same
+	a, err := app.Build(c, app.Hooks{Log: cli.NewLog(st.Err, slog.LevelWarn, false)})
+	if a != nil {
+		defer a.Close()
 	}
-	if e, err = forSite(s, e); err != nil {
-		return err
-	}
-	log := slog.New(newWazuhHandler(st.err, slog.LevelWarn))
-	lookup, err := newLookup(s, log)
 	if err != nil {
 		return err
 	}
-	d := newDurable(s, e, lookup, log)
+	if len(a.Faults) > 0 {
+		cli.PrintFaults(st.Err, a.Faults) // the mappings of the other files do their work all the same
+	}
+	chain := a.Chain
 	var all enrich.Drained
 	for {
-		done := d.Drain(ctx)
+		done := chain.Drain(ctx)
 		all.Events, all.Alerts, all.Sent, all.SetAside = all.Events+done.Events, all.Alerts+done.Alerts, all.Sent+done.Sent, all.SetAside+done.SetAside
 		if done == (enrich.Drained{}) || ctx.Err() != nil {
 			break
 		}
 	}
-	fmt.Fprintf(st.out, "%s looked up, %s found; %s sent; %d set aside\n", plural(all.Alerts, "held alert"), plural(all.Sent, "hit"),
-		plural(all.Events, "held event"), all.SetAside)
-	depth, err := d.Spool.Depth()
+	fmt.Fprintf(st.Out, "%s looked up, %s found; %s sent; %d set aside\n", cli.Plural(all.Alerts, "held alert"), cli.Plural(all.Sent, "hit"),
+		cli.Plural(all.Events, "held event"), all.SetAside)
+	depth, err := chain.Spool.Depth()
 	if err != nil {
 		return err
 	}
 	if left := depth.Alerts + depth.Events; left > 0 {
-		return fmt.Errorf("%s still held: %s; see custom-misp doctor", plural(left, "entry"), describeOutage(lastOutage(d.MISP)))
+		return fmt.Errorf("%s still held: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
 	}
 	return nil
 }
 
-func retrySpool(g globalFlags, w io.Writer) error {
-	if err := becomeWazuh(findHome(g.home)); err != nil {
+func retrySpool(g globals, w io.Writer) error {
+	if err := g.becomeWazuh(); err != nil {
 		return err
 	}
-	i := readInstallation(g)
-	if i.settingsErr != nil {
-		return i.settingsErr
+	c, err := g.installed()
+	if err != nil {
+		return err
 	}
-	spool, err := newSpool(i.s).Open()
+	spool, err := app.NewSpool(c).Open()
 	if err != nil {
 		return err
 	}
@@ -179,9 +153,9 @@ func retrySpool(g globalFlags, w io.Writer) error {
 		if n, err = spool.Retry(); err != nil {
 			return err
 		}
-	} else if depth, err := newSpool(i.s).Depth(); err != nil || depth.Aside > 0 {
+	} else if depth, err := app.NewSpool(c).Depth(); err != nil || depth.Aside > 0 {
 		return errors.New("a call is working on the spool; try again in a moment")
 	}
-	fmt.Fprintf(w, "%s put back; the next call tries them, or custom-misp spool drain\n", plural(n, "entry"))
+	fmt.Fprintf(w, "%s put back; the next call tries them, or custom-misp spool drain\n", cli.Plural(n, "entry"))
 	return nil
 }

@@ -7,12 +7,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
 )
 
-func newSuggest(s streams, g *globalFlags) *cobra.Command {
+func newSuggest(s cli.Streams, g *globals) *cobra.Command {
 	var mappings []string
 	cmd := &cobra.Command{
 		Use:   "suggest [-m FILE|DIR]... ALERT|-",
@@ -23,12 +26,20 @@ it. It lints and its tests pass as printed; look at every line before you use it
   custom-misp lint acme.yaml && custom-misp test acme.yaml`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, sources, e, err := loadEngine(*g, nil, mappings, s)
+			c, err := g.configured(config.Flags{})
+			if err != nil {
+				return err
+			}
+			sources, err := app.Mappings(c, mappings...)
+			if err != nil {
+				return err
+			}
+			e, err := loadEngine(c, mappings, s)
 			if err != nil {
 				return err
 			}
 			found := false
-			return eachAlert(args[0], s.in, func(where string, a enrich.Alert, err error) error {
+			return eachAlert(args[0], s, func(where string, a enrich.Alert, err error) error {
 				if err == nil && found {
 					err = errors.New("one alert at a time; the first was taken")
 				}
@@ -36,14 +47,14 @@ it. It lints and its tests pass as printed; look at every line before you use it
 				var file []byte
 				if err == nil {
 					file, err = mappingtest.Suggest(e, a.JSON, func(file []byte) (*engine.Engine, error) {
-						return engine.Load(append(slices.Clip(sources), engine.Source{Name: "suggestion", Data: file})...)
+						return app.Compile(append(slices.Clip(sources), engine.Source{Name: "suggestion", Data: file}))
 					})
 				}
 				if err != nil {
-					fmt.Fprintf(s.err, "%s: %v\n", where, err)
-					return errSilent
+					fmt.Fprintf(s.Err, "%s: %v\n", where, err)
+					return cli.ErrReported
 				}
-				_, err = s.out.Write(file)
+				_, err = s.Out.Write(file)
 				return err
 			})
 		},

@@ -18,6 +18,9 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/engine/yamlfile"
@@ -30,7 +33,7 @@ type testFlags struct {
 	watch  bool
 }
 
-func newTest(s streams, g *globalFlags) *cobra.Command {
+func newTest(s cli.Streams, g *globals) *cobra.Command {
 	var f testFlags
 	cmd := &cobra.Command{
 		Use:   "test [FILE|DIR...]",
@@ -48,20 +51,20 @@ directories are run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			only, err := regexp.Compile(f.run)
 			if err != nil {
-				return wrongUsef("--run: %w", err)
+				return cli.WrongUsef("--run: %w", err)
 			}
-			settings, err := loadSettings(*g, nil, nil)
+			c, err := g.configured(config.Flags{})
 			if err != nil {
 				return err
 			}
 			if len(args) == 0 {
-				for _, dir := range settings.paths("mappings.dirs") {
+				for _, dir := range c.Mappings.Dirs {
 					if st, err := os.Stat(dir); err == nil && st.IsDir() {
 						args = append(args, dir)
 					}
 				}
 			}
-			once := func() error { return runTests(s, settings, args, only, f.output) }
+			once := func() error { return runTests(s, c, args, only, f.output) }
 			if f.watch {
 				return watchFiles(cmd.Context(), s, args, once)
 			}
@@ -86,7 +89,7 @@ func findTests(args []string) ([]string, error) {
 	for _, arg := range args {
 		st, err := os.Stat(arg)
 		if err != nil {
-			return nil, wrongUse{err}
+			return nil, cli.WrongUse{Err: err}
 		}
 		if !st.IsDir() {
 			add(arg)
@@ -106,7 +109,7 @@ func findTests(args []string) ([]string, error) {
 		}
 	}
 	if len(tests) == 0 {
-		return nil, wrongUsef("no tests found; name a file or a directory with *_test.yaml, or mapping files with the key tests")
+		return nil, cli.WrongUsef("no tests found; name a file or a directory with *_test.yaml, or mapping files with the key tests")
 	}
 	return tests, nil
 }
@@ -124,8 +127,8 @@ func holdsTests(name string) bool {
 
 // testSources returns the mappings that the tests run against: the built-in ones, as configured, and those in the
 // directories of the tests. own holds the names of the latter.
-func testSources(s *settings, tests []string) (sources []engine.Source, own map[string]bool, err error) {
-	configured, err := mappingSources(s, nil)
+func testSources(c *config.Config, tests []string) (sources []engine.Source, own map[string]bool, err error) {
+	configured, err := app.Mappings(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +145,7 @@ func testSources(s *settings, tests []string) (sources []engine.Source, own map[
 			continue
 		}
 		seen[dir] = true
-		found, err := readMappings(dir)
+		found, err := app.ReadMappings(dir)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -156,21 +159,21 @@ func testSources(s *settings, tests []string) (sources []engine.Source, own map[
 	return sources, own, nil
 }
 
-func runTests(s streams, settings *settings, args []string, only *regexp.Regexp, output string) error {
+func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, output string) error {
 	tests, err := findTests(args)
 	if err != nil {
 		return err
 	}
-	sources, own, err := testSources(settings, tests)
+	sources, own, err := testSources(c, tests)
 	if err != nil {
 		return err
 	}
-	e, err := engine.Load(sources...)
+	e, err := app.Compile(sources)
 	if faults, ok := errors.AsType[yamlfile.Faults](err); ok {
-		printFaults(s.err, err)
+		cli.PrintFaults(s.Err, err)
 		// A file beside those that are tested is left out, as it is when an alert comes.
 		if slices.ContainsFunc(faults, func(f yamlfile.Fault) bool { return concerns(args, f.File) }) {
-			return errSilent
+			return cli.ErrReported
 		}
 	}
 	var results []mappingtest.Result
@@ -178,11 +181,11 @@ func runTests(s streams, settings *settings, args []string, only *regexp.Regexp,
 	for _, name := range tests {
 		data, err := os.ReadFile(name)
 		if err != nil {
-			return wrongUse{err}
+			return cli.WrongUse{Err: err}
 		}
 		cases, err := mappingtest.Load(engine.Source{Name: filepath.ToSlash(name), Data: data}, os.ReadFile)
 		if err != nil {
-			broken += printFaults(s.err, err)
+			broken += cli.PrintFaults(s.Err, err)
 		}
 		for _, c := range cases {
 			if only.MatchString(c.Name) {
@@ -196,11 +199,11 @@ func runTests(s streams, settings *settings, args []string, only *regexp.Regexp,
 			unexercised = append(unexercised, f)
 		}
 	}
-	if err := writeResults(s.out, output, results, unexercised, broken); err != nil {
+	if err := writeResults(s.Out, output, results, unexercised, broken); err != nil {
 		return err
 	}
 	if failed := countFailed(results) + broken; failed > 0 {
-		return errSilent
+		return cli.ErrReported
 	}
 	return nil
 }
@@ -230,7 +233,7 @@ func writeResults(w io.Writer, output string, results []mappingtest.Result, unex
 	failed := countFailed(results)
 	switch output {
 	case "json":
-		return writeJSON(w, resultsJSON(results, unexercised))
+		return cli.WriteJSON(w, resultsJSON(results, unexercised))
 	case "junit":
 		return writeJUnit(w, results)
 	}
@@ -241,7 +244,7 @@ func writeResults(w io.Writer, output string, results []mappingtest.Result, unex
 	}
 	fmt.Fprintf(w, "%d passed, %d failed", len(results)-failed, failed+broken)
 	if len(unexercised) > 0 {
-		fmt.Fprintf(w, "; %s without a test that picks, see lint", plural(len(unexercised), "pick"))
+		fmt.Fprintf(w, "; %s without a test that picks, see lint", cli.Plural(len(unexercised), "pick"))
 	}
 	fmt.Fprintln(w)
 	return nil
@@ -331,7 +334,7 @@ func writeJUnit(w io.Writer, results []mappingtest.Result) error {
 const settle = 100 * time.Millisecond
 
 // watchFiles calls once, and again after every change below args, until ctx ends.
-func watchFiles(ctx context.Context, s streams, args []string, once func() error) error {
+func watchFiles(ctx context.Context, s cli.Streams, args []string, once func() error) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
@@ -340,7 +343,7 @@ func watchFiles(ctx context.Context, s streams, args []string, once func() error
 	for _, arg := range args {
 		dir := arg
 		if st, err := os.Stat(arg); err != nil {
-			return wrongUse{err}
+			return cli.WrongUse{Err: err}
 		} else if !st.IsDir() {
 			dir = filepath.Dir(arg) // editors replace files
 		}
@@ -355,8 +358,8 @@ func watchFiles(ctx context.Context, s streams, args []string, once func() error
 		}
 	}
 	for {
-		if err := once(); err != nil && !errors.Is(err, errSilent) {
-			fmt.Fprintln(s.err, "custom-misp: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		if err := once(); err != nil && !errors.Is(err, cli.ErrReported) {
+			fmt.Fprintln(s.Err, "custom-misp: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
 		var due <-chan time.Time
 		for changed := false; !changed; {

@@ -1,0 +1,247 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh"
+	"custom-misp/engine/yamlfile"
+	"custom-misp/misp/api"
+	"custom-misp/misp/mirror"
+)
+
+// Hooks adapt the chain to the one who runs it. The zero value is that of a call by integratord.
+type Hooks struct {
+	Log *slog.Logger // nil for none
+	// Sink takes the events; nil for Wazuh's queue.
+	Sink enrich.Sink
+	// Mappings are files and directories with further mappings.
+	Mappings []string
+	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
+	Daemon *Daemon
+}
+
+// Daemon is what serve adds to a chain.
+type Daemon struct {
+	// Context bounds the questions to MISP: they go on when another chain has taken the place of this one.
+	Context context.Context
+	// Meter counts look-ups.
+	Meter Meter
+	// DrainTime is how long one round of work on the spool may take.
+	DrainTime time.Duration
+}
+
+// An App is the chain that one configuration asks for. It is not changed once it is built.
+type App struct {
+	Config *config.Config
+	Engine *engine.Engine
+	Faults yamlfile.Faults // of mapping files, which are left out
+	// Live asks MISP, or the feed directory; nil if the policy does not.
+	Live enrich.Lookup
+	// Mirror is nil if the policy does not ask it.
+	Mirror *mirror.Mirror
+	// Batch puts the questions of serve together; nil if there is none.
+	Batch *enrich.Batch
+	// Chain takes an alert all the way.
+	Chain *enrich.Durable
+
+	clients []*api.Client
+}
+
+// A LookupError says why the look-up of a chain cannot be made; the chain picks all the same.
+type LookupError struct{ Err error }
+
+// Error implements error.
+func (e *LookupError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *LookupError) Unwrap() error { return e.Err }
+
+// Build assembles the chain for a configuration. It asks nobody. With a [LookupError] alone, the chain is there and its
+// look-up always fails with that reason, so that an alert with nothing to look up is done and any other is queued. With
+// any other error there is no chain: without the site's filter no value may leave the site. The error says everything
+// that is wrong.
+func Build(c *config.Config, h Hooks) (*App, error) {
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{Config: c}
+	var engineErr error
+	a.Engine, a.Faults, engineErr = Engine(c, h.Mappings...)
+	lookup, err := a.lookup(h)
+	if err != nil {
+		err = &LookupError{err}
+		lookup = failing{asTrouble(err)}
+	}
+	if err := errors.Join(engineErr, err); engineErr != nil {
+		a.Close()
+		return nil, err
+	}
+	a.Chain = a.chain(h, lookup)
+	return a, err
+}
+
+// Close ends connections that the chain holds.
+func (a *App) Close() {
+	for _, c := range a.clients {
+		c.Close()
+	}
+}
+
+const (
+	liveValues   = 1000                  // in one question to MISP
+	liveWait     = 50 * time.Millisecond // for more of them
+	liveParallel = 2                     // questions at a time: more only wait for each other in MISP
+	liveEntries  = 200_000               // answers that are remembered
+)
+
+// lookup makes the look-up that the policy asks for, and Live, Mirror and Batch on the way.
+func (a *App) lookup(h Hooks) (enrich.Lookup, error) {
+	policy := a.Config.Lookup.Policy
+	var errs []error
+	var err error
+	if policy != config.PolicyMirror {
+		a.Live, err = newLive(a.Config, h.Log)
+		errs = append(errs, err)
+		if client, ok := a.Live.(*api.Client); ok {
+			a.clients = append(a.clients, client)
+		}
+	}
+	if policy != config.PolicyLive {
+		a.Mirror, err = Mirror(a.Config)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	live, mirrored := a.Live, enrich.Lookup(a.Mirror)
+	if h.Daemon != nil {
+		live, mirrored = a.joined(live, h), timed{a.Mirror, h.Daemon.Meter, "mirror"}
+	}
+	switch policy {
+	case config.PolicyMirror:
+		return mirrored, nil
+	case config.PolicyMirrorThenLive:
+		first := &enrich.MirrorFirst{Mirror: mirrored, Live: live}
+		if h.Daemon == nil {
+			first.Missed = func(err error) {
+				h.Log.Warn("MISP was not asked for what the mirror does not know", "error", err.Error())
+			}
+		}
+		return first, nil
+	}
+	return live, nil
+}
+
+// joined puts the questions to MISP together, and keeps the record of its outages; nil for nil.
+func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
+	if live == nil {
+		return nil
+	}
+	circuit := func(asked enrich.Lookup) enrich.Lookup {
+		return &enrich.Circuit{Asked: asked, Outage: StateOf(a.Config).MISPOutage(), Log: h.Log, Now: time.Now}
+	}
+	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
+	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
+	if inside {
+		asked = circuit(asked)
+	}
+	a.Batch = enrich.NewBatch(h.Daemon.Context, asked, enrich.BatchLimits{
+		Values: liveValues, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
+		Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
+	})
+	if inside {
+		return remembered{a.Batch, a.Batch, h.Daemon.Meter}
+	}
+	// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
+	return remembered{circuit(a.Batch), a.Batch, h.Daemon.Meter}
+}
+
+// chain puts mappings, look-up and sink together with all that keeps an alert from being lost.
+func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
+	c, state := a.Config, StateOf(a.Config)
+	sink := h.Sink
+	if sink == nil {
+		sink = queue(c)
+	}
+	d := &enrich.Durable{
+		Pipeline: enrich.Pipeline{Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL},
+		Spool:    NewSpool(c), MISP: state.MISPOutage(), Queue: state.QueueOutage(), Log: h.Log, Now: time.Now,
+		Reserve: c.Queue.SendTimeout, DrainTime: c.Spool.DrainTime,
+		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: time.Now},
+	}
+	if h.Daemon != nil {
+		d.Local, d.DrainTime = true, h.Daemon.DrainTime
+		d.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
+		if c.Lookup.Policy == config.PolicyMirrorThenLive {
+			d.Meanwhile = "the mirror answers meanwhile"
+		}
+	}
+	if sighter := a.sighter(h); sighter != nil {
+		d.Sightings = &enrich.Sightings{
+			Sighter: sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: time.Now,
+		}
+	}
+	return d
+}
+
+// sighter returns the client that reports sightings, nil if none is wanted. Under the policy mirror it is a client of
+// its own.
+func (a *App) sighter(h Hooks) enrich.Sighter {
+	if !a.Config.Sightings.Enabled {
+		return nil
+	}
+	if a.Live != nil {
+		sighter, _ := a.Live.(enrich.Sighter) // a feed directory takes none
+		return sighter
+	}
+	client, err := Client(a.Config, a.Config.MISP.Timeout, h.Log)
+	if err != nil {
+		return nil
+	}
+	a.clients = append(a.clients, client)
+	return client
+}
+
+// Dedup opens Wazuh's queue behind a record of what was sent. One process at a time has it for an alert.
+func Dedup(c *config.Config) (*enrich.Once, error) { return enrich.NewOnce(queue(c), c.StateDir) }
+
+// QueuePath returns the socket of analysisd: where the configuration says, or where managers before 4.2 have it.
+func QueuePath(c *config.Config) string { return queue(c).Path }
+
+// queue returns Wazuh's queue.
+func queue(c *config.Config) *wazuh.Queue {
+	q := &wazuh.Queue{Path: c.Queue.Path, PlainHeader: c.Queue.PlainHeader, Timeout: c.Queue.SendTimeout}
+	if !c.Queue.Default {
+		return q
+	}
+	if _, err := os.Stat(q.Path); errors.Is(err, fs.ErrNotExist) {
+		old := c.FromHome(wazuh.OldQueuePath)
+		if _, err := os.Stat(old); err == nil {
+			q.Path, q.PlainHeader = old, true
+		}
+	}
+	return q
+}
+
+// asTrouble returns an error about the configuration as an event reports it.
+func asTrouble(err error) *enrich.Trouble {
+	if t, ok := errors.AsType[*enrich.Trouble](err); ok {
+		return t
+	}
+	return &enrich.Trouble{Code: enrich.CodeConfig, Err: err}
+}
+
+// ReportFault sends an error event about a configuration that no chain can be built for, unless one of its kind was sent
+// lately.
+func ReportFault(ctx context.Context, c *config.Config, log *slog.Logger, alert enrich.Alert, err error) {
+	a := &App{Config: c}
+	a.chain(Hooks{Log: log}, failing{asTrouble(err)}).Tell(ctx, alert, asTrouble(err))
+}

@@ -1,0 +1,189 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp/api"
+	"custom-misp/misp/feed"
+	"custom-misp/misp/mirror"
+)
+
+// newLive returns the feed directory if one is configured, else the client of the MISP server.
+func newLive(c *config.Config, log *slog.Logger) (enrich.Lookup, error) {
+	if c.FeedDir == "" {
+		return Client(c, c.MISP.Timeout, log)
+	}
+	f, err := feed.Open(os.DirFS(c.FeedDir), c.Lookup.Filter)
+	if err != nil {
+		return nil, fmt.Errorf("feed.dir: %s: %w", c.FeedDir, err)
+	}
+	return f, nil
+}
+
+// Client returns the client of the MISP server that the configuration names, with a time for one try. Errors are
+// [cli.WrongUse].
+func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Client, error) {
+	if c.MISP.URL == "" {
+		return nil, cli.WrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
+			c.FromHome("etc/custom-misp.yaml"), config.EnvName("misp.url"))
+	}
+	key, err := c.MISP.Key.Read()
+	if err != nil {
+		return nil, err
+	}
+	if key == "" {
+		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", c.MISP.URL)
+	}
+	settings := api.Config{
+		URL: c.MISP.URL, Key: key, InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
+		Timeout: timeout, Retries: c.MISP.Retries,
+		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: log,
+	}
+	if c.MISP.CAFile != "" {
+		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {
+			return nil, cli.WrongUsef("misp.ca_file: %w", err)
+		}
+	}
+	if settings.Certificate, err = clientCertificate(c.MISP); err != nil {
+		return nil, err
+	}
+	client, err := api.New(settings)
+	if err != nil {
+		return nil, cli.WrongUse{Err: err}
+	}
+	return client, nil
+}
+
+// clientCertificate reads the certificate that is shown to MISP; nil for none.
+func clientCertificate(m config.MISP) (*tls.Certificate, error) {
+	cert, key := m.ClientCertFile, m.ClientKeyFile
+	if cert == "" && key == "" {
+		return nil, nil
+	}
+	if cert == "" || key == "" {
+		return nil, cli.WrongUsef("a client certificate needs both misp.client_cert_file and misp.client_key_file")
+	}
+	if err := config.RefuseReadable(key); err != nil {
+		return nil, cli.WrongUsef("misp.client_key_file: %w", err)
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, cli.WrongUsef("misp.client_cert_file, misp.client_key_file: %w", err)
+	}
+	return &pair, nil
+}
+
+func userAgent() string { return "custom-misp/" + cli.Version() }
+
+// mirroredList is what one key of the configuration has the mirror hold.
+type mirroredList struct {
+	key     string
+	sources []config.Source
+}
+
+func mirrored(c *config.Config) []mirroredList {
+	return []mirroredList{{"mirror.feeds", c.Mirror.Feeds}, {"mirror.lists", c.Mirror.Lists}}
+}
+
+// sourceNames returns the names of everything in the mirror, MISP first.
+func sourceNames(c *config.Config) ([]string, error) {
+	var names []string
+	if c.MirrorsMISP() {
+		names = append(names, mirror.ServerName)
+	}
+	for _, in := range mirrored(c) {
+		for _, s := range in.sources {
+			if slices.Contains(names, s.Name) {
+				return nil, cli.WrongUsef("%s: the name %q stands twice; each source of the mirror needs its own", in.key, s.Name)
+			}
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists")
+	}
+	return names, nil
+}
+
+// Mirror opens the mirror for look-ups. Errors are [cli.WrongUse].
+func Mirror(c *config.Config) (*mirror.Mirror, error) {
+	names, err := sourceNames(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Lookup.Filter.MinDecayScore != nil {
+		return nil, cli.WrongUsef("lookup.min_decay_score needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out")
+	}
+	return mirror.Open(StateOf(c).Mirror(), names, c.Lookup.Filter), nil
+}
+
+// A Sync is one source of the mirror, how often it is synced, and what syncs it.
+type Sync struct {
+	mirror.Origin
+	Interval time.Duration
+	syncer   *mirror.Syncer
+}
+
+// Run brings the source up to date, once.
+func (s Sync) Run(ctx context.Context, full bool) (mirror.State, error) {
+	return s.syncer.Sync(ctx, s.Origin, full)
+}
+
+// Syncs returns what is to be synced, and what ends the connections for it. Errors are [cli.WrongUse].
+func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), err error) {
+	if _, err := sourceNames(c); err != nil {
+		return nil, nil, err
+	}
+	syncer := &mirror.Syncer{
+		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
+		Overlap: mirror.UsualOverlap, Log: log, Now: time.Now,
+	}
+	closeAll = func() {}
+	if c.MirrorsMISP() {
+		client, err := Client(c, c.Mirror.Timeout, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		closeAll = client.Close
+		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: *c.Lookup.Filter.Warninglists}
+		list = append(list, Sync{server, c.Mirror.Interval, syncer})
+	}
+	for _, s := range c.Mirror.Feeds {
+		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
+	}
+	for _, s := range c.Mirror.Lists {
+		list = append(list, Sync{mirror.NewList(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
+	}
+	return list, closeAll, nil
+}
+
+// UnusedMirror says what of the mirror is configured without effect; empty if all is used.
+func UnusedMirror(c *config.Config) string {
+	if c.Lookup.Policy != config.PolicyLive {
+		return ""
+	}
+	for _, in := range mirrored(c) {
+		if len(in.sources) > 0 {
+			return in.key + " is set, but nothing is looked up there while lookup.policy is live"
+		}
+	}
+	return ""
+}
+
+// failing is a look-up that cannot be made.
+type failing struct{ trouble *enrich.Trouble }
+
+// Lookup implements enrich.Lookup.
+func (f failing) Lookup(context.Context, []engine.Observable) ([]enrich.Match, error) {
+	return nil, f.trouble
+}

@@ -1,0 +1,50 @@
+package app
+
+import (
+	"path/filepath"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/enrich"
+)
+
+// State names what lies in a state directory. The names are a promise to administrators.
+type State string
+
+// StateOf returns the state directory that the configuration names.
+func StateOf(c *config.Config) State { return State(c.StateDir) }
+
+func (s State) path(name string) string { return filepath.Join(string(s), name) }
+
+// Spool is the directory of alerts and events that wait.
+func (s State) Spool() string { return s.path("spool") }
+
+// Mirror is the directory of the mirror.
+func (s State) Mirror() string { return s.path("mirror") }
+
+// Checkpoint is the file that says up to where serve has read the alerts.
+func (s State) Checkpoint() string { return s.path("checkpoint.json") }
+
+// Socket is where serve answers.
+func (s State) Socket() string { return s.path("serve.sock") }
+
+// Lock is the file that serve has locked while it runs.
+func (s State) Lock() string { return s.path("serve.lock") }
+
+// MISPOutage is the record of outages of MISP.
+func (s State) MISPOutage() enrich.OutageFile {
+	return enrich.OutageFile{Path: s.path("misp.json"), Now: time.Now}
+}
+
+// QueueOutage is the record of outages of Wazuh's queue.
+func (s State) QueueOutage() enrich.OutageFile {
+	return enrich.OutageFile{Path: s.path("queue.json"), Now: time.Now}
+}
+
+// Sightings is the directory that remembers which attributes were reported.
+func (s State) Sightings() string { return s.path("sightings") }
+
+// NewSpool returns the spool that the configuration describes.
+func NewSpool(c *config.Config) *enrich.Spool {
+	return &enrich.Spool{Dir: StateOf(c).Spool(), MaxEntries: c.Spool.MaxEntries, MaxBytes: c.Spool.MaxBytes, Now: time.Now}
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+
+	"golang.org/x/term"
+
+	"custom-misp/engine/yamlfile"
+)
+
+// Clean makes a text fit for one line of a terminal: white space other than blanks becomes one blank, and what cannot
+// be printed, such as control and bidirectional characters, a question mark.
+func Clean(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	blank := false
+	for _, r := range s {
+		switch {
+		case r != ' ' && unicode.IsSpace(r):
+			if !blank {
+				b.WriteByte(' ')
+			}
+			blank = true
+			continue
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteByte('?')
+		}
+		blank = r == ' '
+	}
+	return b.String()
+}
+
+// Plural returns "1 entry" or "3 entries".
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	if stem, ok := strings.CutSuffix(what, "try"); ok { // entry
+		return fmt.Sprintf("%d %stries", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// WriteJSON writes v, indented.
+func WriteJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// PrintFaults writes each fault with its line and a marker under the place, and returns how many there are.
+func PrintFaults(w io.Writer, err error) int {
+	faults, ok := errors.AsType[yamlfile.Faults](err)
+	if !ok {
+		fmt.Fprintln(w, "custom-misp:", err)
+		return 1
+	}
+	for _, f := range faults {
+		fmt.Fprintln(w, f.Error())
+		fmt.Fprint(w, f.Snippet())
+	}
+	return len(faults)
+}
+
+// IsTerminal reports whether w is one.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits
+}

@@ -1,0 +1,289 @@
+// Package config is the configuration of the program: every key with its default, form and meaning, the layers that
+// set it, and the typed [Config] that everything else reads. A key is looked up by its name in this package only.
+//
+// Layers, each over the one before: defaults, the file, the environment, <options> of ossec.conf, the other elements of
+// its <integration> block, flags. Every value is checked where it is given, so that an error names the place.
+package config
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/engine"
+	"custom-misp/misp/api"
+)
+
+// DefaultHome is where Wazuh's packages install it.
+const DefaultHome = "/var/ossec"
+
+// A Config is the effective configuration. It is not changed once it is loaded. Paths are absolute if Home is.
+type Config struct {
+	Home    string // Wazuh's directory
+	File    string // the configuration file; it may be absent
+	Timeout time.Duration
+	FeedDir string // directory in MISP feed format to look up in; empty for none
+
+	MISP      MISP
+	Lookup    Lookup
+	Mirror    Mirror
+	Serve     Serve
+	Sightings Sightings
+	Mappings  Mappings
+	Ignore    Ignore
+	Queue     Queue
+	StateDir  string
+	Spool     Spool
+	Log       Log
+	// ErrorInterval is the least time between two error events of one kind.
+	ErrorInterval time.Duration
+
+	values *layers
+}
+
+// MISP says how to reach MISP, and with which key.
+type MISP struct {
+	URL                string // empty if it is not set
+	Key                Key
+	CAFile             string
+	ClientCertFile     string
+	ClientKeyFile      string
+	Pins               [][sha256.Size]byte
+	InsecureSkipVerify bool
+	Timeout            time.Duration
+	Retries            int
+}
+
+// A Key is the authentication key for MISP, as it was given or in a file: the layer that comes later counts.
+type Key struct {
+	File string // empty if the key was given as it is
+	From string // the layer that says so
+	text string
+}
+
+// Lookup says what is looked up where, and what counts as a match.
+type Lookup struct {
+	Policy       Policy
+	Filter       engine.Filter
+	RememberHit  time.Duration
+	RememberMiss time.Duration
+}
+
+// A Policy says where values are looked up.
+type Policy string
+
+// The values of lookup.policy.
+const (
+	PolicyLive           Policy = "live"
+	PolicyMirror         Policy = "mirror"
+	PolicyMirrorThenLive Policy = "mirror-then-live"
+)
+
+// Mirror says what the mirror holds, and how often it is synced.
+type Mirror struct {
+	MISP              bool
+	Feeds             []Source
+	Lists             []Source
+	Interval          time.Duration
+	FeedInterval      time.Duration
+	ReconcileInterval time.Duration
+	FullInterval      time.Duration
+	Timeout           time.Duration
+}
+
+// A Source is a feed or a list: its name, and the path or address that it is read from.
+type Source struct{ Name, Place string }
+
+// Serve says what the daemon follows, and where it answers.
+type Serve struct {
+	Alerts         string // empty to follow no file
+	FromBeginning  bool
+	Listen         string // empty for the unix socket alone
+	ListenAnywhere bool
+	StaleAfter     time.Duration
+}
+
+// Sightings says whether matches are reported back to MISP.
+type Sightings struct {
+	Enabled bool
+	Source  string
+	TLPRed  bool
+}
+
+// Mappings says which mapping files are loaded.
+type Mappings struct {
+	Builtin bool
+	Dirs    []string
+	Disable []string
+	// MayBeAbsent is set while Dirs is the default: a site without mappings of its own has no such directory.
+	MayBeAbsent bool
+}
+
+// Ignore says what is never asked for.
+type Ignore struct {
+	Values []string
+	Files  []string
+}
+
+// Queue says how events reach analysisd.
+type Queue struct {
+	Path        string
+	PlainHeader bool
+	SendTimeout time.Duration
+	// Default is set while Path is: managers before 4.2 have their queue elsewhere.
+	Default bool
+}
+
+// Spool bounds what waits on disk.
+type Spool struct {
+	MaxEntries int
+	MaxBytes   int64
+	DrainTime  time.Duration
+}
+
+// Log says where the log goes.
+type Log struct {
+	File  string // empty for none
+	JSON  bool
+	Level slog.Level
+}
+
+// config reads the typed configuration out of the layers.
+func (l *layers) config() *Config {
+	c := &Config{
+		Home: l.home, File: l.file, Timeout: l.duration("timeout"), FeedDir: l.path("feed.dir"), StateDir: l.path("state_dir"),
+		ErrorInterval: l.duration("error_interval"), values: l,
+		MISP: MISP{
+			URL: l.text("misp.url"), Key: l.key(), CAFile: l.path("misp.ca_file"),
+			ClientCertFile: l.path("misp.client_cert_file"), ClientKeyFile: l.path("misp.client_key_file"),
+			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
+		},
+		Lookup: Lookup{
+			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(),
+			RememberHit: l.duration("lookup.remember_hit"), RememberMiss: l.duration("lookup.remember_miss"),
+		},
+		Mirror: Mirror{
+			MISP: l.flag("mirror.misp"), Feeds: l.sources("mirror.feeds"), Lists: l.sources("mirror.lists"),
+			Interval: l.duration("mirror.interval"), FeedInterval: l.duration("mirror.feed_interval"),
+			ReconcileInterval: l.duration("mirror.reconcile_interval"), FullInterval: l.duration("mirror.full_interval"),
+			Timeout: l.duration("mirror.timeout"),
+		},
+		Serve: Serve{
+			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
+			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
+		},
+		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
+		Mappings: Mappings{
+			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
+			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
+		},
+		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Queue: Queue{
+			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
+			Default: l.from["wazuh.queue"] == fromDefault,
+		},
+		Spool: Spool{
+			MaxEntries: l.count("spool.max_entries"), MaxBytes: int64(l.count("spool.max_mib")) << 20, DrainTime: l.duration("spool.drain_time"),
+		},
+		Log: Log{File: l.path("log.file"), JSON: l.text("log.format") == "json"},
+	}
+	for _, text := range l.texts("misp.pins") {
+		if pin, err := api.ParsePin(text); err == nil { // it was checked where it was given
+			c.MISP.Pins = append(c.MISP.Pins, pin)
+		}
+	}
+	_ = c.Log.Level.UnmarshalText([]byte(l.text("log.level"))) // likewise; info otherwise
+	return c
+}
+
+// filter returns the configured look-up filter.
+func (l *layers) filter() engine.Filter {
+	f := engine.Filter{
+		ToIDs: new(l.flag("lookup.to_ids")), Published: new(l.flag("lookup.published")), Warninglists: new(l.flag("lookup.warninglists")),
+		Tags: l.texts("lookup.tags"), ExcludeTags: l.texts("lookup.exclude_tags"),
+		Orgs: l.texts("lookup.orgs"), ExcludeOrgs: l.texts("lookup.exclude_orgs"),
+		MinThreatLevel: l.text("lookup.min_threat_level"),
+	}
+	if age, err := engine.ParseAge(l.text("lookup.max_age")); err == nil && age > 0 {
+		f.MaxAge = &age
+	}
+	if score := l.count("lookup.min_decay_score"); score > 0 {
+		f.MinDecayScore = &score
+	}
+	for _, k := range l.texts("lookup.match_kinds") {
+		f.MatchKinds = append(f.MatchKinds, engine.MatchKind(k))
+	}
+	return f
+}
+
+// sources returns a list of NAME=PLACE; a place that is a path is counted from Wazuh's directory.
+func (l *layers) sources(key string) []Source {
+	var list []Source
+	for _, item := range l.texts(key) {
+		s, err := parseSource(item)
+		if err != nil {
+			continue // it was checked where it was given
+		}
+		if !isURL(s.Place) {
+			s.Place = l.fromHome(s.Place)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// FromHome returns a path, counted from Wazuh's directory if it is relative.
+func (c *Config) FromHome(path string) string { return c.values.fromHome(path) }
+
+// MirrorsMISP reports whether the mirror holds the MISP server.
+func (c *Config) MirrorsMISP() bool { return c.Mirror.MISP && c.MISP.URL != "" }
+
+// AsksMISP reports whether look-ups or syncs need MISP and its key.
+func (c *Config) AsksMISP() bool {
+	return c.FeedDir == "" && (c.Lookup.Policy != PolicyMirror || c.MirrorsMISP())
+}
+
+// InOssecConf reports whether the key stands in ossec.conf, from which integratord puts it on command lines.
+func (k Key) InOssecConf() bool { return k.From == fromBlock }
+
+// Read returns the key, from its file or as it was given; empty if there is none. A file that others than its owner
+// and group can read is refused. Errors are [cli.WrongUse].
+func (k Key) Read() (string, error) {
+	if k.File == "" {
+		return k.text, nil
+	}
+	data, err := os.ReadFile(k.File)
+	if err != nil {
+		return "", cli.WrongUsef("misp.key_file: %w", err)
+	}
+	if err := RefuseReadable(k.File); err != nil {
+		return "", cli.WrongUse{Err: err}
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// RefuseReadable returns an error for a file with a secret in it that others than its owner and group can read.
+func RefuseReadable(name string) error {
+	st, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if st.Mode().Perm()&0o007 != 0 {
+		return fmt.Errorf("%s holds a key and is open to everybody (mode %04o); chmod o= %s", name, st.Mode().Perm(), name)
+	}
+	return nil
+}
+
+// DefaultStateDir is the state directory of an installation whose configuration does not name another.
+func DefaultStateDir(home string) string {
+	o, _ := find("state_dir")
+	return filepath.Join(home, o.def.(string))
+}
+
+// StateDirFromEnvironment reports whether the environment names a state directory.
+func StateDirFromEnvironment() bool { return os.Getenv(EnvName("state_dir")) != "" }

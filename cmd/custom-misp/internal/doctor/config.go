@@ -1,0 +1,145 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/yamlfile"
+)
+
+// checkConfiguration tells what loading the settings told, and whether integratord's user can load them too.
+func (i *examination) checkConfiguration(context.Context) []Finding {
+	if faults, ok := errors.AsType[yamlfile.Faults](i.configErr); ok {
+		var findings []Finding
+		for _, f := range faults {
+			findings = append(findings, problemOf(f, "mend this line"))
+		}
+		return findings
+	}
+	if errors.Is(i.configErr, fs.ErrPermission) {
+		return []Finding{problem("sudo "+i.command("doctor"), "%v", i.configErr)}
+	}
+	if i.configErr != nil {
+		return []Finding{problemOf(i.configErr, "mend it, and see: custom-misp config --home "+i.Home)}
+	}
+	file := i.config.FromHome("etc/custom-misp.yaml")
+	_, err := os.Stat(file)
+	if err == nil {
+		if err := i.May(file, manager.MayRead); err != nil {
+			return []Finding{problem(i.readable(file), "%v", err)}
+		}
+	}
+	for _, f := range i.config.TLSFiles() {
+		if err := i.May(f.Path, manager.MayRead); err != nil {
+			return []Finding{problem(i.readable(f.Path), "%s: %v", f.Key, err)}
+		}
+	}
+	if i.config.AsksMISP() && i.config.MISP.URL == "" {
+		return []Finding{problem("write into "+file+": misp: {url: https://misp.example.org}, with your own address", "misp.url is not set")}
+	}
+	if err != nil {
+		return []Finding{good("no %s; all settings come from elsewhere", file)}
+	}
+	return []Finding{good("%s", file)}
+}
+
+// readable returns the command that lets integratord's user read a file, and only read it.
+func (i *examination) readable(file string) string {
+	return fmt.Sprintf("chown root:%s %s && chmod 0640 %s", i.User.Group, file, file)
+}
+
+// checkKey looks for the key, and who can read it. The key itself is shown nowhere.
+func (i *examination) checkKey(context.Context) []Finding {
+	if dir := i.config.FeedDir; dir != "" {
+		return []Finding{skipped("the feed in %s is looked up in, which needs no key", dir)}
+	}
+	if !i.config.AsksMISP() {
+		return []Finding{skipped("only copies of feeds and lists are looked up in, which needs no key")}
+	}
+	key, err := i.config.MISP.Key.Read()
+	file, from := i.config.MISP.Key.File, i.config.MISP.Key.From
+	fill := fmt.Sprintf("install -o root -g %s -m 0640 /dev/null %s && cat > %s, then paste the key, Enter, Ctrl-D", i.User.Group, file, file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []Finding{problem(fill, "%v", err)}
+	case errors.Is(err, fs.ErrPermission):
+		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+	case err != nil:
+		return []Finding{problemOf(err, "")}
+	case key == "" && file == "":
+		return []Finding{problem("name a file with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml"), "there is no key for MISP")}
+	case key == "":
+		return []Finding{problem(fill, "%s is empty", file)}
+	case i.config.MISP.Key.InOssecConf():
+		own := i.config.FromHome("etc/custom-misp.key")
+		return []Finding{warning("put it into "+own+" instead (root:"+i.User.Group+", mode 0640), name that with misp.key_file, and take <api_key> out",
+			"the key stands in <api_key>: integratord puts it on command lines, which every user of this machine can read")}
+	case file == "":
+		return []Finding{good("from %s", from)}
+	}
+	if err := i.May(file, manager.MayRead); err != nil {
+		return []Finding{problem(i.readable(file), "%v", err)}
+	}
+	return []Finding{good("from %s", file)}
+}
+
+// checkMappings loads all mappings as a call does.
+func (i *examination) checkMappings(context.Context) []Finding {
+	sources, err := app.Mappings(i.config)
+	if err != nil {
+		return []Finding{problem("set mappings.dirs to directories that are there, and that user "+i.User.Name+" can read", "%v", err)}
+	}
+	e, err := app.Compile(sources)
+	found := fmt.Sprintf("%s from %s", cli.Plural(len(e.Mappings()), "mapping"), cli.Plural(len(sources), "file"))
+	if faults, ok := errors.AsType[yamlfile.Faults](err); ok {
+		return []Finding{problem(i.command("lint"), "%s; %s, files with faults are left out; the first: %s", found, cli.Plural(len(faults), "fault"), faults[0].Error())}
+	}
+	if len(e.Mappings()) == 0 {
+		return []Finding{problem("set mappings.builtin to true, or mappings.dirs", "no mappings; nothing is ever looked up")}
+	}
+	for _, src := range sources {
+		if src.Builtin {
+			continue
+		}
+		if err := i.May(src.Name, manager.MayRead); err != nil {
+			return []Finding{problem(i.readable(src.Name), "%v", err)}
+		}
+	}
+	return []Finding{good("%s", found)}
+}
+
+// checkLog looks whether a call could write its log. It writes nothing.
+func (i *examination) checkLog(context.Context) []Finding {
+	file := i.config.Log.File
+	if file == "" {
+		return []Finding{skipped("log.file is empty, so there is none")}
+	}
+	st, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		f := i.writableDir(filepath.Dir(file))
+		if _, err := os.Stat(filepath.Dir(file)); err != nil && f.Status == StatusOK {
+			return []Finding{problem(fmt.Sprintf("install -d -o %s -g %s -m 0770 %s", i.User.Name, i.User.Group, filepath.Dir(file)), "the directory of %s is not there", file)}
+		}
+		if f.Status == StatusOK {
+			f.Found = file + " is not there yet, and can be made"
+		}
+		return []Finding{f}
+	}
+	if err != nil {
+		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+	}
+	if !st.Mode().IsRegular() {
+		return []Finding{problem("set log.file to a file", "%s is not a file", file)}
+	}
+	if err := i.May(file, manager.MayWrite); err != nil {
+		return []Finding{problem(fmt.Sprintf("chown %s:%s %s && chmod 0660 %s", i.User.Name, i.User.Group, file, file), "%v", err)}
+	}
+	return []Finding{good("%s can be written to", file)}
+}

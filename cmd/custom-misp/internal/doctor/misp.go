@@ -1,0 +1,284 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/misp/api"
+)
+
+const (
+	certificateSoon = 14 * 24 * time.Hour // a certificate that ends sooner is told of
+	clockOff        = time.Minute         // a difference of clocks that is told of
+	clockWrong      = 5 * time.Minute     // one that alerts and indicators cannot be compared under
+)
+
+// A visit is a way to MISP, step by step. Each step needs what the ones before it found.
+type visit struct {
+	*examination
+	url    *url.URL
+	proxy  *url.URL // nil for none
+	conn   net.Conn
+	client *api.Client
+	about  api.About
+	err    error // of About
+}
+
+// checkMISP goes to MISP step by step, all of it within the time of a call, so that of "it does not work" there is
+// left: which step.
+func (i *examination) checkMISP(ctx context.Context) []Finding {
+	if dir := i.config.FeedDir; dir != "" {
+		if lookupErr, ok := errors.AsType[*app.LookupError](i.buildErr); ok {
+			return []Finding{problem("see custom-misp config for feed.dir", "%v", lookupErr)}
+		}
+		return []Finding{skipped("the feed in %s is looked up in, and can be read", dir)}
+	}
+	u, err := url.Parse(i.config.MISP.URL)
+	if err != nil || u.Hostname() == "" {
+		return []Finding{skipped("there is no address of MISP to go to")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, i.config.Timeout)
+	defer cancel()
+	v := &visit{examination: i, url: u}
+	v.proxy, _ = http.ProxyFromEnvironment(&http.Request{URL: u})
+	defer func() {
+		if v.conn != nil {
+			_ = v.conn.Close()
+		}
+	}()
+	var findings []Finding
+	failed := ""
+	for _, step := range []struct {
+		id   string
+		on   bool // what comes after it needs it
+		look func(*visit, context.Context) Finding
+	}{
+		{"misp-name", true, (*visit).lookName},
+		{"misp-connect", true, (*visit).lookConnect},
+		{"misp-tls", true, (*visit).lookTLS},
+		{"misp-key", true, (*visit).lookKey},
+		{"misp-role", false, (*visit).lookRole},
+		{"misp-clock", false, (*visit).lookClock},
+		{"misp-search", false, (*visit).lookSearch},
+	} {
+		f := skipped("not tried, see %s", failed)
+		if failed == "" {
+			f = step.look(v, ctx)
+			if step.on && f.Status == StatusProblem {
+				failed = step.id
+			}
+		}
+		f.Check = step.id
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// address returns MISP's host and port.
+func (v *visit) address() string {
+	port := v.url.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[v.url.Scheme]
+	}
+	return net.JoinHostPort(v.url.Hostname(), port)
+}
+
+// one bounds a step that stands for one try.
+func (v *visit) one(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, v.config.MISP.Timeout)
+}
+
+func (v *visit) lookName(ctx context.Context) Finding {
+	host := v.url.Hostname()
+	if v.proxy != nil {
+		return skipped("the proxy %s of this shell's environment is used; does integratord have it in its own?", v.proxy.Host)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return good("%s is an address already", host)
+	}
+	ctx, cancel := v.one(ctx)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return problem("getent hosts "+host, "the name %s in misp.url is not found: %s", host, reason(err))
+	}
+	return good("%s is %s", host, strings.Join(addresses, " "))
+}
+
+func (v *visit) lookConnect(ctx context.Context) Finding {
+	if v.proxy != nil {
+		return skipped("through the proxy %s", v.proxy.Host)
+	}
+	ctx, cancel := v.one(ctx)
+	defer cancel()
+	start := v.now()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", v.address())
+	if err != nil {
+		return problem("is MISP running, its port open in firewalls, misp.url right? try: curl -v "+v.url.Scheme+"://"+v.address(),
+			"no connection to %s: %s", v.address(), reason(err))
+	}
+	v.conn = conn
+	return good("%s in %s", v.address(), shownTime(v.now().Sub(start)))
+}
+
+// lookTLS looks at the certificate, and asks MISP about itself already: whether the certificate is trusted, with
+// the authorities and pins of the settings, the client knows.
+func (v *visit) lookTLS(ctx context.Context) Finding {
+	var clientErr error
+	v.client, clientErr = app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
+	if clientErr == nil {
+		v.about, v.err = v.client.About(ctx)
+	}
+	if v.url.Scheme == "http" {
+		return warning("set misp.url to an address with https://", "none: the key travels in the clear")
+	}
+	leaf := v.certificate(ctx)
+	shown := "no certificate was shown"
+	if v.proxy != nil {
+		shown = "through the proxy " + v.proxy.Host
+	}
+	left := time.Duration(0)
+	if leaf != nil {
+		left = leaf.NotAfter.Sub(v.now())
+		shown = fmt.Sprintf("certificate of %s, issued by %s, good for %s more", leaf.Subject, leaf.Issuer, cli.Plural(max(0, int(left.Hours()/24)), "day"))
+	}
+	trouble, ok := errors.AsType[*enrich.Trouble](v.err)
+	switch {
+	case ok && trouble.Code == enrich.CodeTLS:
+		remedy := trouble.Remedy
+		if leaf != nil {
+			remedy += "; see it with: openssl s_client -connect " + v.address() + " -showcerts </dev/null"
+		}
+		return problem(remedy, "%v; %s", trouble.Err, shown)
+	case clientErr != nil:
+		return skipped("%s; whether it is trusted was not tried", shown)
+	case v.config.MISP.InsecureSkipVerify:
+		return warning("set misp.ca_file, and take misp.insecure_skip_verify out",
+			"%s; it is not checked, so whoever stands in between gets the key", shown)
+	case leaf != nil && left < certificateSoon:
+		return warning("renew MISP's certificate", "%s", shown)
+	}
+	return good("%s", shown)
+}
+
+// certificate returns the certificate that MISP shows, trusted or not; nil if there is none to see.
+func (v *visit) certificate(ctx context.Context) *x509.Certificate {
+	if v.conn == nil {
+		return nil
+	}
+	ctx, cancel := v.one(ctx)
+	defer cancel()
+	conn := tls.Client(v.conn, &tls.Config{
+		ServerName: v.url.Hostname(), MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: true, //nolint:gosec // to look at it; nothing is sent
+	})
+	if conn.HandshakeContext(ctx) != nil || len(conn.ConnectionState().PeerCertificates) == 0 {
+		return nil
+	}
+	return conn.ConnectionState().PeerCertificates[0]
+}
+
+func (v *visit) lookKey(context.Context) Finding {
+	if v.client == nil {
+		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
+		return problemOf(err, "see the checks configuration and key")
+	}
+	if trouble, ok := errors.AsType[*enrich.Trouble](v.err); ok {
+		return problem(trouble.Remedy, "%v", trouble.Err)
+	}
+	if v.err != nil {
+		return problem("", "%v", v.err)
+	}
+	return good("accepted by MISP %s", v.about.Version)
+}
+
+func (v *visit) lookRole(context.Context) Finding {
+	role := v.about.Role
+	if role == nil {
+		return skipped("MISP does not tell the role of the key's user")
+	}
+	switch {
+	case !role.Auth:
+		return problem("give the role perm_auth in MISP: Administration, List Roles", "the role %q must not use the API", role.Name)
+	case v.config.Sightings.Enabled && !v.about.Sighting:
+		return problem("give the role perm_sighting in MISP: Administration, List Roles; or set sightings.enabled to false",
+			"sightings.enabled is set, but the role %q must not add sightings", role.Name)
+	case role.RateLimit >= 0:
+		return warning("raise it, or take it away, in MISP: Administration, List Roles",
+			"the role %q has a limit of %d searches in 15 minutes; each alert is one", role.Name, role.RateLimit)
+	case role.Change:
+		return warning("give the key's user a role that only reads", "the role %q may change MISP, which is more than is needed", role.Name)
+	}
+	return good("%q, which may read%s", role.Name, map[bool]string{true: " and add sightings"}[v.about.Sighting])
+}
+
+func (v *visit) lookClock(context.Context) Finding {
+	if v.about.Date.IsZero() {
+		return skipped("MISP's answers have no date")
+	}
+	off := v.about.Date.Sub(v.now()).Round(time.Second)
+	shown := shownTime(off.Abs())
+	if off < 0 {
+		shown += " behind"
+	} else {
+		shown += " ahead"
+	}
+	const remedy = "see which one is wrong, on both machines: timedatectl"
+	switch {
+	case off.Abs() > clockWrong:
+		return problem(remedy, "MISP's clock is %s", shown)
+	case off.Abs() > clockOff:
+		return warning(remedy, "MISP's clock is %s", shown)
+	}
+	return good("MISP's clock is ours, to the minute")
+}
+
+// lookSearch asks what an alert would ask: for a name that cannot be anybody's.
+func (v *visit) lookSearch(ctx context.Context) Finding {
+	const name = "doctor.custom-misp.invalid"
+	start := v.now()
+	_, err := v.client.Lookup(ctx, []engine.Observable{{
+		Type: "hostname", Value: name, Picks: []engine.Pick{{Mapping: "doctor", Type: "hostname"}},
+	}})
+	took := v.now().Sub(start)
+	if trouble, ok := errors.AsType[*enrich.Trouble](err); ok {
+		return problem(trouble.Remedy, "%v", trouble.Err)
+	}
+	if err != nil {
+		return problem("", "%v", err)
+	}
+	if limit := v.config.MISP.Timeout; took > limit/2 {
+		return warning("see why MISP is slow, or raise misp.timeout in "+filepath.Join(v.Home, "etc", "custom-misp.yaml"),
+			"a question took %s, of the %s that misp.timeout gives it", shownTime(took), limit)
+	}
+	return good("a question took %s", shownTime(took))
+}
+
+// reason returns the innermost words of a network error: the rest repeats what was asked for.
+func reason(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return err.Error()
+}

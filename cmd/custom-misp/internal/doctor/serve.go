@@ -1,0 +1,69 @@
+package doctor
+
+import (
+	"context"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/serve"
+)
+
+// checkResident looks at the resident process and at the copies that are looked up in. Where neither is wanted, there
+// is nothing to tell.
+func (i *examination) checkResident(ctx context.Context) []Finding {
+	var findings []Finding
+	if app.ServeRuns(app.StateOf(i.config)) {
+		findings = append(findings, i.resident(ctx))
+	}
+	if unused := app.UnusedMirror(i.config); unused != "" {
+		return append(findings, Finding{Check: "mirror", Status: StatusWarning, Found: unused, Remedy: "set lookup.policy to mirror or mirror-then-live"})
+	}
+	if i.config.Lookup.Policy == config.PolicyLive {
+		return findings
+	}
+	m, err := app.Mirror(i.config)
+	if err != nil {
+		return append(findings, Finding{Check: "mirror", Status: StatusProblem, Found: err.Error(), Remedy: "see custom-misp config"})
+	}
+	for _, s := range m.States() {
+		f := good("%s: %d attributes, synced %s ago", s.Origin, s.Attributes, shownTime(s.Age(i.now())))
+		switch old := s.Age(i.now()) >= i.config.Serve.StaleAfter; {
+		case s.SyncedAt.IsZero():
+			f = problem("sudo "+i.command("sync"), "%s was never synced%s", s.Origin, because(s.Failure))
+		case old:
+			f = warning("sudo "+i.command("sync"), "%s is of %s%s", s.Origin, s.SyncedAt.Format(time.RFC3339), because(s.Failure))
+		case s.Failure != "":
+			f = warning("see the log", "%s: %s", s.Origin, s.Failure)
+		}
+		f.Check = "mirror"
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func because(failure string) string {
+	if failure == "" {
+		return ""
+	}
+	return ": " + failure
+}
+
+// resident asks the process how it is.
+func (i *examination) resident(ctx context.Context) Finding {
+	now, err := serve.Ask(ctx, i.config)
+	f := good("%s", now.Line())
+	switch {
+	case err != nil:
+		f = problemOf(err, "see custom-misp status")
+	case !now.Ready:
+		f = problem("see custom-misp status", "serve runs, but %s", now.NotReady)
+	case now.Alerts.File != "" && len(i.Blocks) > 0:
+		f = warning("take the <integration> block out of "+i.ConfFile()+", then: "+restart,
+			"serve follows the alerts by itself, and integratord hands them over as well: each is looked up twice")
+	case now.Alerts.File == "" && len(i.Blocks) == 0:
+		f = problem("set serve.alerts, or add an <integration> block", "serve is told to follow no alerts, and integratord hands none over")
+	}
+	f.Check = "serve"
+	return f
+}

@@ -1,0 +1,309 @@
+package export
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/engine/wazuh"
+	"custom-misp/misp"
+)
+
+func TestExportValues(t *testing.T) {
+	tests := []struct {
+		typ   string
+		value string
+		want  []string // type and text
+	}{
+		{"url", "HTTP://Files.example/Get/It.exe", []string{"url http://files.example/Get/It.exe"}},
+		{"ip-src", "10.1.0.0/16", []string{"ip-src 10.1.0.0/16"}},
+		{"ip-src|port", "192.31.196.7|443", []string{"ip-src 192.31.196.7"}},
+		{"domain|ip", "Bad.example|192.31.196.7", []string{"domain bad.example", "ip-dst 192.31.196.7"}},
+		{"hostname|port", "a.bad.example|80", []string{"hostname a.bad.example"}},
+		{"filename|md5", "a.exe|06326BC1CB1BCAF4BC76D4E89CD4D56F", []string{"md5 06326bc1cb1bcaf4bc76d4e89cd4d56f"}},
+		{"malware-sample", "a|b.exe|06326bc1cb1bcaf4bc76d4e89cd4d56f", nil},
+		{"filename", "Invoice.EXE", []string{"filename Invoice.EXE"}},
+		{"md5", "not one", nil},
+	}
+	for _, tt := range tests {
+		var got []string
+		for _, v := range valuesOf(misp.Attribute{Type: tt.typ, Value: tt.value}) {
+			got = append(got, string(v.Type)+" "+v.Text)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s %s (-want +got):\n%s", tt.typ, tt.value, diff)
+		}
+	}
+}
+
+func TestExportNetworkKeys(t *testing.T) {
+	tests := []struct {
+		network string
+		n       int
+		first   string
+		last    string
+	}{
+		{"10.0.0.0/8", 1, "10.", "10."},
+		{"172.16.0.0/12", 16, "172.16.", "172.31."},
+		{"192.31.0.0/16", 1, "192.31.", "192.31."},
+		{"192.31.196.0/22", 4, "192.31.196.", "192.31.199."},
+		{"192.31.196.0/24", 1, "192.31.196.", "192.31.196."},
+		{"192.31.196.128/25", 128, "192.31.196.128", "192.31.196.255"},
+		{"192.31.196.7/32", 1, "192.31.196.7", "192.31.196.7"},
+		{"0.0.0.0/0", 0, "", ""},
+		{"2001:db8::/32", 0, "", ""},
+	}
+	for _, tt := range tests {
+		keys := networkKeys(tt.network)
+		if len(keys) != tt.n || tt.n > 0 && (keys[0] != tt.first || keys[tt.n-1] != tt.last) {
+			t.Errorf("%s: %d keys, %v", tt.network, len(keys), keys)
+		}
+	}
+}
+
+// TestExportLines shows values that are bad for a format.
+func TestExportLines(t *testing.T) {
+	attribute := func(typ, value string) misp.Attribute {
+		return misp.Attribute{Type: typ, Value: value, ToIDs: true, Origin: "misp", Event: misp.Event{ID: "25", ThreatLevel: 1}}
+	}
+	tests := []struct {
+		form Form
+		a    misp.Attribute
+		want []string
+	}{
+		{cdbForm(), attribute("hostname", "a.bad.example"), []string{"a.bad.example:misp event 25 high"}},
+		{cdbForm(), attribute("url", "http://bad.example/A?b=c"), []string{`"http://bad.example/A?b=c":misp event 25 high`}},
+		{cdbForm(), attribute("url", `http://bad.example/"`), []string{"!values with a quotation mark or a line break, or very long, which CDB lists cannot express"}},
+		{cdbForm(), attribute("ip-dst", "2001:db8::/32"), []string{"!networks of IPv6, or wider than /8, which CDB lists cannot express"}},
+		{cdbForm(), attribute("ip-dst", "2001:db8::1"), []string{`"2001:db8::1":misp event 25 high`, `"2001:db8:0:0:0:0:0:1":misp event 25 high`}},
+		{cdbForm(), attribute("filename", "a.exe"), nil},
+		{suricataForm(), attribute("url", "https://u:p@bad.example:8443/A%20b?c=d#e"), []string{"YmFkLmV4YW1wbGU=", "L0ElMjBiP2M9ZA=="}},
+		{suricataForm(), attribute("url", "https://bad.example/"), []string{"!URLs without a path, or with an address of IPv6, or not of HTTP, which no dataset of Suricata tells apart"}},
+		{suricataForm(), attribute("url", "https://bad.example/"+strings.Repeat("a", 800)), []string{"!URLs that are longer than a line of a dataset of Suricata"}},
+		{suricataForm(), attribute("ip-dst", "::ffff:192.31.196.7"), []string{"192.31.196.7"}},
+		{suricataForm(), attribute("ip-dst", "192.31.196.0/24"), []string{"!networks, which a dataset of Suricata cannot hold"}},
+		{csvForm(), attribute("filename", `=cmd|'/C calc'!A0,"`), []string{"\"\u00a0=cmd|'/C calc'!A0,\"\"\",filename,,,true,,25,,,,high,,,misp,"}},
+		{csvForm(), attribute("mutex", "#1"), []string{`"#1",mutex,,,true,,25,,,,high,,,misp,`}},
+	}
+	for _, tt := range tests {
+		var got []string
+		for _, v := range valuesOf(tt.a) {
+			lines, why := tt.form.lines(v)
+			for _, l := range lines {
+				got = append(got, l.text)
+			}
+			if why != "" {
+				got = append(got, "!"+why)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s of %s %s (-want +got):\n%s", tt.form.Name, tt.a.Type, tt.a.Value, diff)
+		}
+	}
+}
+
+// TestExportSort puts lines in in any order, more than are held in memory.
+func TestExportSort(t *testing.T) {
+	old := testOnlySortMemory
+	defer func() { testOnlySortMemory = old }()
+	var lines []sorted
+	var want []string
+	for i := range 2000 {
+		key := fmt.Sprintf("%05d", i)
+		want = append(want, key+" a1")
+		for _, rank := range []string{"a", "b"} {
+			lines = append(lines, sorted{key, rank, key + " " + rank + "2"}, sorted{key, rank, key + " " + rank + "1"})
+		}
+	}
+	for _, memory := range []int{1, 10_000, 1 << 20} {
+		testOnlySortMemory = memory
+		rand.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+		given := lines
+		if memory == 1 {
+			given = lines[:50] // a run each
+		}
+		var s sorter
+		for _, l := range given {
+			if err := s.add(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []string
+		if err := s.each(func(l sorted) error { got = append(got, l.line); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		if memory == 1 {
+			if !slices.IsSorted(got) || len(got) == 0 {
+				t.Errorf("%d lines, sorted: %t", len(got), slices.IsSorted(got))
+			}
+			continue
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%d bytes (-want +got):\n%s", memory, diff)
+		}
+	}
+}
+
+// exportFixture mirrors a list, with values that are bad for a table, and returns where.
+func exportFixture(t *testing.T) (home string) {
+	t.Helper()
+	home = t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		name = filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("etc/custom-misp.yaml", "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror}\n")
+	write("etc/list.csv", `value,type,category,comment,to_ids,attribute_tag,timestamp
+"=cmd|'/C calc'!A0",filename,Payload delivery,"-1, a ""comment""",1,"tlp:red,misp-galaxy:threat-actor=""A group""",1790000000
+"@x, y",mutex,,=1+1,0,,1790000001
+"#1",mutex,,,1,,
++49,text,,,1,,
+10.1.0.0/16,ip-src,,,1,,
+bad.example|192.31.196.7,domain|ip,,,1,,
+HTTP://Bad.example/A,url,,two values of one,1,,
+http://bad.example/A,url,,stronger,1,,1790000002
+`)
+	exportRun(t, home, "sync")
+	return home
+}
+
+func exportRun(t *testing.T, home string, args ...string) string {
+	t.Helper()
+	var out, errs strings.Builder
+	args = append([]string{"custom-misp", "--home", home}, args...)
+	if code := run(context.Background(), args, strings.NewReader(""), &out, &errs); code != 0 {
+		t.Fatalf("%v: exit code %d: %s", args, code, errs.String())
+	}
+	return out.String()
+}
+
+// TestExportCSVRoundTrip mirrors an export as a list: what is exported of that is the same, but for what is the list's.
+func TestExportCSVRoundTrip(t *testing.T) {
+	home := exportFixture(t)
+	first := exportRun(t, home, "export", "csv")
+	again := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(again, "etc"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"etc/custom-misp.yaml": "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror}\n", "etc/list.csv": first,
+	} {
+		if err := os.WriteFile(filepath.Join(again, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := exportRun(t, again, "sync"); strings.Contains(out, "hold no indicator") {
+		t.Error(out)
+	}
+	// The halves of a value have a UUID of their own in the list that is read back.
+	uuid := regexp.MustCompile(`(true|false),[0-9a-f-]{36},|(true|false),,`)
+	plain := func(s string) string { return uuid.ReplaceAllString(s, "$1$2,UUID,") }
+	if diff := cmp.Diff(plain(first), plain(exportRun(t, again, "export", "csv"))); diff != "" {
+		t.Errorf("read back (-first +again):\n%s", diff)
+	}
+	for line := range strings.Lines(first) {
+		if strings.ContainsRune("=+-@\t\r", []rune(strings.TrimPrefix(line, `"`))[0]) {
+			t.Errorf("a spreadsheet takes the first cell for a formula: %s", line)
+		}
+	}
+	if n := strings.Count(first, "\n"); n != 9 || strings.Count(first, "http://bad.example/A,") != 1 || !strings.Contains(first, ",stronger,") {
+		t.Errorf("%d lines:\n%s", n, first)
+	}
+}
+
+// TestExportListRules checks the rules for Wazuh as examples/rules_test.go checks the others.
+func TestExportListRules(t *testing.T) {
+	parsed, err := wazuh.ParseRules([]byte(cdbRules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := map[string]bool{}
+	files, err := filepath.Glob("../../examples/rules/*.xml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others, err := wazuh.ParseRules(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range others {
+			taken[r.ID] = true
+		}
+	}
+	for _, r := range parsed {
+		if taken[r.ID] || r.ID < "100680" || r.ID > "100699" || len(r.ID) != 6 {
+			t.Errorf("rule %s is taken, or not in 100680 to 100699", r.ID)
+		}
+		taken[r.ID] = true
+	}
+	var group struct {
+		Name  string `xml:"name,attr"`
+		Rules []struct {
+			ID          string `xml:"id,attr"`
+			Level       int    `xml:"level,attr"`
+			IfSID       string `xml:"if_sid"`
+			IfLevel     string `xml:"if_level"`
+			Description string `xml:"description"`
+			Options     string `xml:"options"`
+			Group       string `xml:"group"`
+			List        []struct {
+				Field  string `xml:"field,attr"`
+				Lookup string `xml:"lookup,attr"`
+				Name   string `xml:",chardata"`
+			} `xml:"list"`
+			Rest []struct{ XMLName xml.Name } `xml:",any"`
+		} `xml:"rule"`
+	}
+	if err := xml.Unmarshal([]byte(cdbRules), &group); err != nil {
+		t.Fatal(err)
+	}
+	if len(group.Rules) != len(parsed) || len(parsed) == 0 || group.Name != "misp_list," {
+		t.Errorf("%d rules of %d, group %q", len(group.Rules), len(parsed), group.Name)
+	}
+	used := map[string]bool{}
+	for _, r := range group.Rules {
+		if len(r.List) != 1 || len(r.Rest) > 0 || (r.IfSID == "") == (r.IfLevel == "") || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
+			t.Errorf("rule %s: %+v", r.ID, r)
+			continue
+		}
+		l := r.List[0]
+		used[l.Name] = true
+		if !strings.Contains(r.Description, "$("+l.Field+")") {
+			t.Errorf("rule %s does not tell the value of %s", r.ID, l.Field)
+		}
+		if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
+			t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
+		}
+		if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group.Name+r.Group, ","), "misp") {
+			t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group.Name+r.Group)
+		}
+	}
+	for _, f := range cdbFiles {
+		if !used["etc/"+f.path] {
+			t.Errorf("no rule uses %s", f.path)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/enrich"
+)
+
+// A generation is what the daemon runs for one configuration: the chain of an alert, and the syncs of the mirror. When
+// the configuration changes, another one takes its place; what has begun ends on the old one.
+type generation struct {
+	config      *config.Config
+	app         *app.App
+	built       time.Time
+	fingerprint string // of the files, before they were read
+	stop        context.CancelFunc
+	syncs       sync.WaitGroup
+	closeSyncs  func()
+}
+
+// firstSync is how long a mirror that could not be made is not reported: networks come up late.
+const firstSync = time.Minute
+
+// newGeneration builds a generation. ctx bounds it: also its questions to MISP, which go on when another generation has
+// taken its place. At the start of the program, mapping files with faults are left out and the others do their work, as
+// in a call; later they are a reason to keep the previous generation.
+func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool) (*generation, error) {
+	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now(), closeSyncs: func() {}}
+	a, err := app.Build(c, app.Hooks{
+		Log: v.log, Sink: v.dedup, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics, DrainTime: drainTime},
+	})
+	if err != nil {
+		if a != nil {
+			a.Close()
+		}
+		return nil, err
+	}
+	g.app = a
+	if len(a.Faults) > 0 && !start {
+		a.Close()
+		return nil, a.Faults
+	}
+	syncing, stop := context.WithCancel(ctx)
+	g.stop = stop
+	if a.Mirror != nil {
+		syncs, closeSyncs, err := app.Syncs(c, v.log)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		g.closeSyncs = closeSyncs
+		for _, s := range syncs {
+			g.syncs.Go(func() { v.keepInStep(syncing, g, s) })
+		}
+	}
+	if len(a.Faults) > 0 {
+		v.log.Error("mapping files left out", "faults", a.Faults.Error())
+		a.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
+	}
+	return g, nil
+}
+
+// close ends the syncs and the connections.
+func (g *generation) close() {
+	g.stop()
+	g.syncs.Wait()
+	g.closeSyncs()
+	g.app.Close()
+}
+
+// report reports to Wazuh what an administrator must know: that MISP is unreachable, also if the mirror answers
+// meanwhile, and that the mirror is stale or not there.
+func (g *generation) report(ctx context.Context) {
+	g.app.Chain.TellOutage(ctx, enrich.Alert{})
+	if g.app.Mirror == nil {
+		return
+	}
+	for _, s := range g.app.Mirror.States() {
+		var err error
+		switch {
+		case s.SyncedAt.IsZero() && s.Failure != "" && time.Since(g.built) >= firstSync:
+			err = fmt.Errorf("there is no mirror of %s yet: %s", s.Origin, s.Failure)
+		case s.SyncedAt.IsZero() || s.Age(time.Now()) < g.config.Serve.StaleAfter:
+			continue
+		default:
+			err = fmt.Errorf("the mirror of %s is of %s: %s", s.Origin, s.SyncedAt.Format(time.RFC3339), cmp.Or(s.Failure, "no sync has ended since"))
+		}
+		g.app.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
+			Code: enrich.CodeMirror, Err: err, Remedy: "see custom-misp status; custom-misp sync tries at once",
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package serve
+
+import (
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// This file holds the names of all metrics; they are a promise to dashboards. Counters end in _total, times are in
+// seconds, sizes in bytes.
+
+const metricPrefix = "custom_misp_"
+
+// metricSet counts what serve does. It implements enrich.Meter and app.Meter.
+type metricSet struct {
+	set        *metrics.Set
+	unreadable *metrics.Counter
+	considered *metrics.Counter
+	matched    *metrics.Counter
+	sent       *metrics.Counter
+	failed     *metrics.Counter
+	suppressed *metrics.Counter
+	batches    *metrics.Gauge
+
+	mu    sync.Mutex
+	picks map[pickName]pickCounters // so that no name is written for every alert
+}
+
+type pickName struct {
+	mapping string
+	typ     engine.Type
+}
+
+type pickCounters struct{ picks, hits *metrics.Counter }
+
+func newMetrics() *metricSet {
+	set := metrics.NewSet()
+	counter := func(name string) *metrics.Counter { return set.NewCounter(metricPrefix + name) }
+	m := &metricSet{
+		set: set, unreadable: counter("alerts_unreadable_total"), considered: counter("alerts_considered_total"),
+		matched: counter("alerts_matched_total"), sent: counter("events_sent_total"), failed: counter("events_failed_total"),
+		suppressed: counter("events_suppressed_total"), picks: map[pickName]pickCounters{},
+	}
+	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
+	for _, source := range []string{"alerts.json", "spool"} {
+		m.read(source)
+	}
+	return m
+}
+
+// named returns the name of a metric with labels, given as names and values in turn.
+func named(metric string, labels ...string) string {
+	var list []string
+	for pair := range slices.Chunk(labels, 2) {
+		list = append(list, pair[0]+"="+strconv.Quote(pair[1]))
+	}
+	if len(list) == 0 {
+		return metricPrefix + metric
+	}
+	return metricPrefix + metric + "{" + strings.Join(list, ",") + "}"
+}
+
+func (m *metricSet) read(source string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("alerts_read_total", "source", source))
+}
+
+// Read implements enrich.Meter.
+func (m *metricSet) Read(alerts, unreadable int) {
+	m.read("alerts.json").Add(alerts)
+	m.unreadable.Add(unreadable)
+}
+
+// Picked implements enrich.Meter.
+func (m *metricSet) Picked(observables []engine.Observable, matches []enrich.Match) {
+	m.considered.Inc()
+	if len(matches) > 0 {
+		m.matched.Inc()
+	}
+	known := map[engine.Indicator]bool{}
+	for _, match := range matches {
+		known[match.Observable.Indicator()] = true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range observables {
+		hit := len(known) > 0 && known[o.Indicator()]
+		for _, p := range o.Picks {
+			name := pickName{p.Mapping, p.Type}
+			c, ok := m.picks[name]
+			if !ok {
+				labels := []string{"mapping", p.Mapping, "type", string(p.Type)}
+				c = pickCounters{m.set.GetOrCreateCounter(named("picks_total", labels...)), m.set.GetOrCreateCounter(named("hits_total", labels...))}
+				m.picks[name] = c
+			}
+			c.picks.Inc()
+			if hit {
+				c.hits.Inc()
+			}
+		}
+	}
+}
+
+// Sent implements enrich.Meter.
+func (m *metricSet) Sent(failed bool) {
+	if failed {
+		m.failed.Inc()
+	} else {
+		m.sent.Inc()
+	}
+}
+
+// Depth implements enrich.Meter.
+func (m *metricSet) Depth(batches int) { m.batches.Set(float64(batches)) }
+
+// drained counts what came from the spool.
+func (m *metricSet) drained(d enrich.Drained) {
+	m.read("spool").Add(d.Alerts)
+	m.sent.Add(d.Sent + d.Events)
+}
+
+// Asked implements app.Meter.
+func (m *metricSet) Asked(by string, values, hits int, took time.Duration) {
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "hit")).Add(hits)
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "miss")).Add(values - hits)
+	m.set.GetOrCreatePrometheusHistogramExt(named("lookup_duration_seconds", "by", by), lookupBounds).Update(took.Seconds())
+}
+
+// lookupBounds reach from one value in the mirror to a question that MISP needs long for.
+var lookupBounds = []float64{
+	1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+}
+
+// Remembered implements app.Meter.
+func (m *metricSet) Remembered(hit bool) {
+	result := map[bool]string{true: "hit", false: "miss"}[hit]
+	m.set.GetOrCreateCounter(named("lookup_values_total", "by", "cache", "result", result)).Inc()
+}
+
+func (m *metricSet) syncFailed(origin string) {
+	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
+}
+
+// write writes all metrics in the form that Prometheus reads.
+func (m *metricSet) write(w io.Writer, s Status) {
+	m.set.WritePrometheus(w)
+	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
+	flag := map[bool]float64{true: 1}
+	gauge(named("build_info", "version", s.Version), 1)
+	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
+	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
+	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("misp_up"), flag[!s.MISP.Away])
+	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
+	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "events": s.Spool.Events, "aside": s.Spool.Aside} {
+		gauge(named("spool_entries", "kind", kind), float64(n))
+	}
+	gauge(named("spool_bytes"), float64(s.Spool.Bytes))
+	gauge(named("reload_success"), flag[s.Configuration.Failure == ""])
+	gauge(named("reload_timestamp_seconds"), float64(s.Configuration.LoadedAt.Unix()))
+	for _, o := range s.Mirror {
+		if o.SyncedAt.IsZero() {
+			continue // an age of 0 would say that it is fresh
+		}
+		gauge(named("mirror_age_seconds", "origin", o.Origin), o.AgeSeconds)
+		gauge(named("mirror_attributes", "origin", o.Origin), float64(o.Attributes))
+		gauge(named("mirror_events", "origin", o.Origin), float64(o.Events))
+		gauge(named("mirror_bytes", "origin", o.Origin), float64(o.Bytes))
+	}
+	metrics.WriteProcessMetrics(w)
+	metrics.WriteFDMetrics(w)
+}

@@ -1,0 +1,209 @@
+// Package serve is the daemon: it follows Wazuh's alerts, takes alerts from the spool, keeps the mirror in step, reloads
+// the configuration, and answers over HTTP how it is.
+//
+// What one configuration asks for is a pipeline generation. A reload builds another one and swaps it in; what has begun
+// ends on the old one.
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh"
+	"custom-misp/engine/wazuh/alertlog"
+)
+
+const (
+	window        = 16                     // batches of up to 256 KiB that are worked on at the same time
+	grace         = 3 * time.Second        // for what was begun, when the program is to end; the rest of the five is for a full queue
+	spoolEvery    = 200 * time.Millisecond // look whether something new is in the spool
+	drainEvery    = 5 * time.Second        // look at the spool, if nothing new is in it
+	drainTime     = 30 * time.Second       // for a round of work on it
+	saveEvery     = time.Second            // the checkpoint
+	memoryLimit   = 160 << 20              // bytes from which garbage is collected harder, unless GOMEMLIMIT says otherwise
+	reportEvery   = 5 * time.Second        // look whether there is something to report to Wazuh
+	watchInterval = 2 * time.Second        // look at the configuration's files
+)
+
+// A Loader reads the configuration anew.
+type Loader func() (*config.Config, error)
+
+// A server is one daemon.
+type server struct {
+	load       Loader
+	log        *slog.Logger
+	began      time.Time
+	current    atomic.Pointer[generation]
+	dedup      *enrich.Once
+	metrics    *metricSet
+	follower   *alertlog.Follower // nil if only the spool is looked at
+	checkpoint *checkpointFile
+	alive      atomic.Int64 // unix nanoseconds of the last sign of life
+	reloads    reloads
+	outages    atomic.Int64 // of MISP that have begun
+}
+
+// Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
+func Run(ctx context.Context, load Loader, stderr io.Writer) error {
+	c, err := load()
+	if err != nil {
+		return err
+	}
+	log, closeLog := app.OpenLog(c, stderr, stderr)
+	defer closeLog()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	v := &server{load: load, log: log, began: time.Now(), metrics: newMetrics()}
+	if err = v.run(ctx, c); err != nil {
+		log.Error("serve ends", "error", err.Error())
+	}
+	return err
+}
+
+func (v *server) run(ctx context.Context, c *config.Config) (err error) {
+	unlock, err := app.LockServe(c)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if v.dedup, err = app.Dedup(c); err != nil {
+		return err
+	}
+	defer v.dedup.Close() //nolint:errcheck // what was written is written
+	v.dedup.Suppressed = v.metrics.suppressed.Inc
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	first, err := v.newGeneration(hard, c, true)
+	if err != nil {
+		return err
+	}
+	v.current.Store(first)
+	defer func() { v.current.Load().close() }()
+	if err := v.follow(c); err != nil {
+		return err
+	}
+	v.reloads.note(nil)
+	stopHTTP, err := v.listen(c)
+	if err != nil {
+		return err
+	}
+	defer stopHTTP()
+	if unused := app.UnusedMirror(c); unused != "" {
+		v.log.Warn(unused + "; set lookup.policy to mirror or mirror-then-live")
+	}
+	v.log.Info("serve began", "pid", os.Getpid(), "version", cli.Version(), "policy", string(c.Lookup.Policy), "alerts", c.Serve.Alerts)
+	notify(daemon.SdNotifyReady)
+	err = v.work(ctx, hard)
+	if v.follower != nil {
+		err = errors.Join(err, v.checkpoint.flush(), v.follower.Close())
+	}
+	if err == nil {
+		v.log.Info("serve ended", "alerts", v.metrics.read("alerts.json").Get(), "events", v.metrics.sent.Get())
+	}
+	return err
+}
+
+// work runs all parts until ctx ends or one of them fails.
+func (v *server) work(ctx, hard context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var parts sync.WaitGroup
+	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
+	for _, part := range []func(context.Context) error{v.alerts, v.spool, watch, v.housekeeping} {
+		parts.Go(func() {
+			if err := part(ctx); err != nil {
+				stop(err)
+			}
+		})
+	}
+	<-ctx.Done()
+	notify(daemon.SdNotifyStopping)
+	parts.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// notify tells systemd, if that is what started the program.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// alerts works on what Wazuh writes.
+func (v *server) alerts(ctx context.Context) error {
+	if v.follower == nil {
+		return nil
+	}
+	r := enrich.Resident{
+		Source: followed{v}, Way: func() *enrich.Durable { return v.current.Load().app.Chain }, Own: wazuh.IsEnrichment,
+		Meter: v.metrics, Window: window, Grace: grace,
+	}
+	return r.Run(ctx)
+}
+
+// follow opens the alerts where the last run stopped.
+func (v *server) follow(c *config.Config) error {
+	if c.Serve.Alerts == "" {
+		return nil
+	}
+	v.checkpoint = &checkpointFile{name: app.StateOf(c).Checkpoint(), log: v.log}
+	from, found, err := alertlog.LoadCheckpoint(v.checkpoint.name)
+	if err != nil {
+		return err
+	}
+	options := []alertlog.Option{alertlog.LogTo(v.log)}
+	if c.Serve.FromBeginning {
+		options = append(options, alertlog.FromStart())
+	}
+	var at *alertlog.Checkpoint
+	if found {
+		at = &from
+	}
+	if v.follower, err = alertlog.Follow(c.Serve.Alerts, at, options...); err != nil {
+		return err
+	}
+	v.checkpoint.put(v.follower.At(), nil)
+	err = v.checkpoint.flush()
+	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
+	return err
+}
+
+// followed is the follower as a source of alerts.
+type followed struct{ *server }
+
+// Next implements enrich.AlertSource. A file that cannot be read is waited for: the administrator gets an event, and
+// what is written meanwhile is not lost.
+func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
+	reported := ""
+	for {
+		lines, err := f.follower.Next(ctx)
+		if err == nil {
+			return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { f.checkpoint.put(lines.End, lines.Text) }}, nil
+		}
+		if ctx.Err() != nil {
+			return enrich.Alerts{}, ctx.Err()
+		}
+		if err.Error() != reported {
+			reported = err.Error()
+			f.log.Error("alerts cannot be read", "error", reported)
+			f.current.Load().app.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeAlerts, Err: err})
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/enrich"
+	"custom-misp/engine/wazuh/alertlog"
+	"custom-misp/misp/mirror"
+)
+
+// A Status says how serve is, or what is on disk if it does not run. Its JSON is a promise to scripts.
+type Status struct {
+	Running       bool              `json:"running"`
+	PID           int               `json:"pid,omitempty"`
+	Version       string            `json:"version"`
+	Since         time.Time         `json:"since,omitzero"`
+	Policy        string            `json:"policy"`
+	Ready         bool              `json:"ready"`
+	NotReady      string            `json:"not_ready,omitempty"` // why
+	Alerts        AlertsStatus      `json:"alerts"`
+	LiveWaiting   int               `json:"live_waiting"` // values that are being asked for
+	MISP          MISPStatus        `json:"misp"`
+	Queue         string            `json:"queue"` // Wazuh's, in words
+	Mirror        []MirrorStatus    `json:"mirror"`
+	Spool         enrich.Depth      `json:"spool"`
+	Configuration Reloaded          `json:"Reloaded"`
+	Counters      map[string]uint64 `json:"counters,omitempty"`
+}
+
+// An AlertsStatus says how far serve has read.
+type AlertsStatus struct {
+	File          string    `json:"file"`
+	Offset        int64     `json:"offset"`
+	SavedAt       time.Time `json:"saved_at,omitzero"`
+	BehindBytes   int64     `json:"behind_bytes"`
+	BehindSeconds float64   `json:"behind_seconds"` // age of the last alert that is done, while there are others
+}
+
+// A MISPStatus says what is known of MISP.
+type MISPStatus struct {
+	Asked       bool   `json:"asked"` // by look-ups
+	Away        bool   `json:"away"`
+	Outages     int    `json:"outages"` // that began since this process started
+	Description string `json:"description"`
+}
+
+// A MirrorStatus describes one source of the mirror.
+type MirrorStatus struct {
+	Origin     string      `json:"origin"`
+	Kind       mirror.Kind `json:"kind,omitempty"`
+	Place      string      `json:"place,omitempty"`
+	Attributes int         `json:"attributes"`
+	Events     int         `json:"events"`
+	Networks   int         `json:"networks"`
+	Bytes      int64       `json:"bytes"`
+	SyncedAt   time.Time   `json:"synced_at,omitzero"`
+	FullAt     time.Time   `json:"full_at,omitzero"`
+	AgeSeconds float64     `json:"age_seconds"`
+	Failure    string      `json:"failure,omitempty"`
+}
+
+// Reloaded says what became of reloads.
+type Reloaded struct {
+	LoadedAt time.Time `json:"loaded_at,omitzero"`
+	Mappings int       `json:"mappings"`
+	Failure  string    `json:"failure,omitempty"` // of the last reload
+}
+
+func mirrorStatuses(m *mirror.Mirror) []MirrorStatus {
+	list := []MirrorStatus{}
+	if m == nil {
+		return list
+	}
+	for _, s := range m.States() {
+		list = append(list, MirrorStatus{
+			Origin: s.Origin, Kind: s.Kind, Place: s.Place, Attributes: s.Attributes, Events: s.Events, Networks: s.Networks, Bytes: s.Bytes,
+			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: s.Failure,
+		})
+	}
+	return list
+}
+
+// status collects how serve is.
+func (v *server) status() Status {
+	g := v.current.Load()
+	s := onDisk(g.config)
+	s.Running, s.PID, s.Since = true, os.Getpid(), v.began.UTC()
+	s.Mirror = mirrorStatuses(g.app.Mirror)
+	s.MISP.Asked, s.MISP.Outages = g.app.Live != nil && g.config.FeedDir == "", int(v.outages.Load())
+	if g.app.Batch != nil {
+		s.LiveWaiting = g.app.Batch.Waiting()
+	}
+	if v.follower != nil {
+		at := v.checkpoint.get()
+		s.Alerts.Offset, s.Alerts.SavedAt = at.Offset, at.SavedAt
+		s.Alerts.BehindBytes, s.Alerts.BehindSeconds = v.follower.Behind(at), 0
+		if s.Alerts.BehindBytes > 0 {
+			s.Alerts.BehindSeconds = v.checkpoint.age(time.Now())
+		}
+	}
+	v.reloads.mu.Lock()
+	s.Configuration.LoadedAt, s.Configuration.Failure = v.reloads.loadedAt.UTC(), v.reloads.failure
+	v.reloads.mu.Unlock()
+	s.Configuration.Mappings = g.app.Engine.Len()
+	m := v.metrics
+	s.Counters = map[string]uint64{
+		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
+		"alerts_matched": m.matched.Get(), "alerts_unreadable": m.unreadable.Get(), "events_sent": m.sent.Get(),
+		"events_suppressed": m.suppressed.Get(), "events_failed": m.failed.Get(),
+	}
+	if err := v.ready(); err != nil {
+		s.NotReady = cli.Clean(err.Error())
+	}
+	s.Ready = s.NotReady == ""
+	return s
+}
+
+// ready returns why alerts cannot be enriched now.
+func (v *server) ready() error {
+	a := v.current.Load().app
+	if a.Mirror != nil {
+		return a.Mirror.Usable()
+	}
+	if o, err := a.Chain.MISP.Load(); err == nil && o.Away() {
+		return errors.New("MISP is unreachable: " + o.Description)
+	}
+	return nil
+}
+
+// onDisk is what the state directory says, whether serve runs or not.
+func onDisk(c *config.Config) Status {
+	state := app.StateOf(c)
+	out := Status{Version: cli.Version(), Policy: string(c.Lookup.Policy), Mirror: []MirrorStatus{}}
+	out.Alerts.File = c.Serve.Alerts
+	o := LastOutage(state.MISPOutage())
+	out.MISP.Away, out.MISP.Description = o != nil && o.Away(), DescribeOutage(o)
+	out.Queue = DescribeOutage(LastOutage(state.QueueOutage()))
+	out.Spool, _ = app.NewSpool(c).Depth()
+	return out
+}
+
+// LastOutage returns nil if there was none, or if it is not known.
+func LastOutage(f enrich.OutageFile) *enrich.Outage {
+	o, err := f.Load()
+	if err != nil || o.Since.IsZero() {
+		return nil
+	}
+	return &o
+}
+
+// DescribeOutage returns an outage in words.
+func DescribeOutage(o *enrich.Outage) string {
+	const form = time.RFC3339
+	switch {
+	case o == nil:
+		return "no outage known"
+	case o.Away():
+		return fmt.Sprintf("unreachable since %s: %s", o.Since.UTC().Format(form), cli.Clean(o.Description))
+	case o.Lasts():
+		return fmt.Sprintf("reachable again since %s, %d of %d done", o.Answered.UTC().Format(form), o.Processed, o.Held)
+	}
+	return fmt.Sprintf("last unreachable from %s to %s (%s), %d queued, %d processed, %d dropped", o.Since.UTC().Format(form),
+		o.Until.UTC().Format(form), o.Code, o.Held, o.Processed, o.Dropped)
+}
+
+// Line is the status in one line.
+func (s Status) Line() string {
+	parts := []string{fmt.Sprintf("%d alerts read, %d with hits", s.Counters["alerts_read"], s.Counters["alerts_matched"])}
+	if s.Alerts.BehindBytes > 1<<20 {
+		parts = append(parts, fmt.Sprintf("%d MiB behind", s.Alerts.BehindBytes>>20))
+	}
+	for _, m := range s.Mirror {
+		parts = append(parts, fmt.Sprintf("%s %s old", m.Origin, time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second)))
+	}
+	if s.MISP.Away {
+		parts = append(parts, "MISP is unreachable")
+	}
+	if !s.Ready {
+		parts = append(parts, "not ready: "+s.NotReady)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Ask asks a running serve for its status; if none runs, the status is what the disk says.
+func Ask(ctx context.Context, c *config.Config) (Status, error) {
+	if !app.ServeRuns(app.StateOf(c)) {
+		return stopped(c)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	socket := app.StateOf(c).Socket()
+	client := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://serve/status", nil)
+	if err != nil {
+		return Status{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Status{}, fmt.Errorf("serve runs, but does not answer at %s: %w; run this as root or as Wazuh's user", socket, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var now Status
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&now); err != nil {
+		return Status{}, fmt.Errorf("serve answers %s at %s: %w", resp.Status, socket, err)
+	}
+	return now, nil
+}
+
+// stopped is the status when serve does not run.
+func stopped(c *config.Config) (Status, error) {
+	now := onDisk(c)
+	now.NotReady = "serve does not run"
+	if m, err := app.Mirror(c); err == nil && c.Lookup.Policy != config.PolicyLive {
+		now.Mirror = mirrorStatuses(m)
+	}
+	at, found, err := alertlog.LoadCheckpoint(app.StateOf(c).Checkpoint())
+	if err != nil || !found || now.Alerts.File == "" {
+		return now, err
+	}
+	now.Alerts.Offset, now.Alerts.SavedAt = at.Offset, at.SavedAt
+	f, err := alertlog.Follow(now.Alerts.File, &at)
+	if err != nil {
+		return now, err
+	}
+	now.Alerts.BehindBytes = f.Behind(at)
+	if now.Alerts.BehindBytes > 0 {
+		now.Alerts.BehindSeconds = time.Since(at.SavedAt).Seconds()
+	}
+	return now, f.Close()
+}
