@@ -47,10 +47,37 @@ const (
 //   - for an address, each network that it is in, from /8 or /16 on;
 //   - for a URL, its host, and what is related to that. An address there that is not globally routable is left
 //     out, as it is when it is picked.
-func (o Observable) Related() []Relation { return o.RelatedIn(networksAround) }
+//
+// If o has a limit, there are no more than that.
+func (o Observable) Related() []Relation {
+	if o.Limit == 1 {
+		return []Relation{{o.Indicator(), MatchExact}}
+	}
+	related := o.RelatedIn(networksAround)
+	if o.Limit > 0 && o.Limit < len(related) {
+		return related[:o.Limit]
+	}
+	return related
+}
 
-// RelatedIn is [Observable.Related] for one who knows which networks there are: around yields those that an address
-// is in, without the bits of a host.
+// Spellings returns the forms in which MISP may have stored the value of o: it strips the letters of an AS number, and
+// a URL of a host alone may end in a slash there.
+func (o Observable) Spellings() []string {
+	switch o.Type.Family() {
+	case Type("AS").Family():
+		if digits, ok := strings.CutPrefix(o.Value, "AS"); ok {
+			return []string{o.Value, digits}
+		}
+	case familyURL:
+		if _, rest, ok := strings.Cut(o.Value, "://"); ok && !strings.ContainsAny(rest, "/?#") {
+			return []string{o.Value, o.Value + "/"}
+		}
+	}
+	return []string{o.Value}
+}
+
+// RelatedIn is [Observable.Related] for a look-up that knows which networks there are: around yields those that an
+// address is in, without the bits of a host. It knows no limit, for it costs no question.
 func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	own := o.Indicator()
 	related := []Relation{{own, MatchExact}}
