@@ -77,7 +77,9 @@ func enrichFiles(ctx context.Context, st streams, g globalFlags, f enrichFlags, 
 		return err
 	}
 	sink := newPrinter(st.out, f.output)
-	each := lookUp(ctx, &enrich.Pipeline{Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url")}, s, st)
+	each := lookUp(ctx, &enrich.Pipeline{
+		Engine: e, Lookup: lookup, Sink: sink, Link: s.text("misp.url"), Filter: s.filter(), Unlimited: s.text("lookup.policy") == policyMirror,
+	}, s, st)
 	failed := false
 	for _, name := range files {
 		err := eachAlert(name, st.in, func(where string, a enrich.Alert, err error) error {
@@ -118,6 +120,9 @@ func lookUp(ctx context.Context, p *enrich.Pipeline, s *settings, st streams) fu
 		out, err := p.Process(ctx, a)
 		if out.Warning != nil {
 			fmt.Fprintln(st.err, out.Warning)
+		}
+		if out.Unasked > 0 {
+			fmt.Fprintf(st.err, "alert %s has more values than MISP is asked for: %d are left out\n", cleanCell(a.Source.AlertID), out.Unasked)
 		}
 		return err
 	}

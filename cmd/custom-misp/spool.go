@@ -141,6 +141,7 @@ func drainSpool(ctx context.Context, g globalFlags, st streams) error {
 		return err
 	}
 	d := newDurable(s, e, lookup, log)
+	d.DrainTime = drainTimeout // no call waits for it
 	var all enrich.Drained
 	for {
 		done := d.Drain(ctx)

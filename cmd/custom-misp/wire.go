@@ -214,7 +214,7 @@ func outageFiles(s *settings) (ofMISP, ofQueue enrich.OutageFile) {
 func newDurable(s *settings, e *engine.Engine, lookup enrich.Lookup, log *slog.Logger) *enrich.Durable {
 	queue := newQueue(s)
 	d := &enrich.Durable{
-		Pipeline: enrich.Pipeline{Engine: e, Lookup: lookup, Sink: queue, Link: s.text("misp.url")},
+		Pipeline: enrich.Pipeline{Engine: e, Lookup: lookup, Sink: queue, Link: s.text("misp.url"), Filter: s.filter(), Unlimited: s.text("lookup.policy") == policyMirror},
 		Spool:    newSpool(s), Log: log, Now: time.Now,
 		Reserve: s.duration("wazuh.send_timeout"), DrainTime: s.duration("spool.drain_time"),
 		Faults: &enrich.Throttle{Sink: queue, Dir: s.path("state_dir"), Interval: s.duration("error_interval"), Now: time.Now},
