@@ -1,13 +1,18 @@
 package engine
 
-import "strings"
+import (
+	"iter"
+	"net/netip"
+	"strings"
+)
 
 // MaxValues is how many values MISP is asked for at most because of one alert: two questions of a thousand.
 const MaxValues = 2000
 
 // Limit sets [Observable.Limit] of the observables of one alert so that they are looked up by at most so many
-// different values. It returns how many values are left out. base is the configured filter: kinds of matches that it,
-// or the filter of the mapping, does not want are not counted.
+// different values. It returns how many values are left out; one that two observables would be looked up by may count
+// twice. base is the configured filter: kinds of matches that it, or the filter of the mapping, does not want are not
+// counted.
 //
 // The own values of the observables are kept in any case; there are at most [MaxObservables], in two spellings each.
 // Then come the hosts of URLs, then parent domains, then networks: of each observable the nearest one, before the
@@ -21,16 +26,17 @@ func Limit(observables []Observable, base Filter, most int) (left int) {
 		for _, v := range o.Spellings() {
 			l.asked[v] = true
 		}
-		l.items[i] = limited{related: o.Related(), filter: o.Filter.Over(base), kept: 1}
+		l.items[i] = limited{Observable: o, filter: o.Filter.Over(base), kept: 1}
 	}
 	for _, kind := range MatchKinds()[1:] {
 		for l.keepNext(kind) {
 		}
 	}
 	for i := range observables {
-		if item := &l.items[i]; item.kept < len(item.related) {
+		item := &l.items[i]
+		if _, more := item.next(); more {
 			observables[i].Limit = item.kept
-			left += l.leaveOut(item)
+			left += item.leftOut()
 		}
 	}
 	return left
@@ -62,27 +68,21 @@ type limiter struct {
 	items []limited
 }
 
-// limited is an observable with what of it is kept.
-type limited struct {
-	related []Relation
-	filter  Filter
-	kept    int // of related
-}
-
 // keepNext keeps the next relation of each observable if it is of the kind and there is room. It returns false if that
 // was none.
 func (l *limiter) keepNext(kind MatchKind) bool {
 	some := false
 	for i := range l.items {
 		item := &l.items[i]
-		if item.kept == len(item.related) || item.related[item.kept].Kind != kind {
+		r, ok := item.next()
+		if !ok || r.Kind != kind {
 			continue
 		}
-		if key := item.related[item.kept].Indicator.Key; item.filter.Wants(kind) && !l.asked[key] {
+		if item.filter.Wants(kind) && !l.asked[r.Indicator.Key] {
 			if len(l.asked) >= l.most {
 				continue
 			}
-			l.asked[key] = true
+			l.asked[r.Indicator.Key] = true
 		}
 		item.kept++
 		some = true
@@ -90,13 +90,42 @@ func (l *limiter) keepNext(kind MatchKind) bool {
 	return some
 }
 
-// leaveOut counts the values that only relations behind the kept ones have.
-func (l *limiter) leaveOut(item *limited) (left int) {
-	for _, r := range item.related[item.kept:] {
-		if key := r.Indicator.Key; item.filter.Wants(r.Kind) && !l.asked[key] {
-			l.asked[key] = true
+// limited is an observable with what of it is kept.
+type limited struct {
+	Observable
+	filter  Filter
+	related []Relation // as many as were needed yet
+	whole   bool       // these are all
+	kept    int        // of related
+}
+
+// next returns the first relation that is not kept; false if there is none.
+func (i *limited) next() (Relation, bool) {
+	if i.kept >= len(i.related) && !i.whole {
+		n := 2 * (i.kept + 1) // an alert with many observables keeps few of each
+		i.related = i.nearest(n)
+		i.whole = len(i.related) < n
+	}
+	if i.kept >= len(i.related) {
+		return Relation{}, false
+	}
+	return i.related[i.kept], true
+}
+
+// leftOut counts what is not kept and would be asked for.
+func (i *limited) leftOut() (left int) {
+	networks := 0
+	others := i.RelatedIn(func(a netip.Addr) iter.Seq[netip.Prefix] {
+		networks = 1 + a.BitLen() - shortest(a)
+		return func(func(netip.Prefix) bool) {}
+	})
+	for _, r := range others[min(i.kept, len(others)):] {
+		if i.filter.Wants(r.Kind) {
 			left++
 		}
+	}
+	if i.filter.Wants(MatchNetwork) {
+		left += networks - max(0, i.kept-len(others))
 	}
 	return left
 }

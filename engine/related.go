@@ -50,14 +50,25 @@ const (
 //
 // If o has a limit, there are no more than that.
 func (o Observable) Related() []Relation {
-	if o.Limit == 1 {
-		return []Relation{{o.Indicator(), MatchExact}}
+	if o.Limit > 0 {
+		return o.nearest(o.Limit)
 	}
-	related := o.RelatedIn(networksAround)
-	if o.Limit > 0 && o.Limit < len(related) {
-		return related[:o.Limit]
-	}
-	return related
+	return o.RelatedIn(networksAround)
+}
+
+// nearest returns the first n indicators that o may be known by, without making all.
+func (o Observable) nearest(n int) []Relation {
+	related := o.RelatedIn(func(a netip.Addr) iter.Seq[netip.Prefix] {
+		return func(yield func(netip.Prefix) bool) {
+			left := n
+			for p := range networksAround(a) {
+				if left--; left < 0 || !yield(p) {
+					return
+				}
+			}
+		}
+	})
+	return related[:min(n, len(related))]
 }
 
 // Spellings returns the forms in which MISP may have stored the value of o: it strips the letters of an AS number, and
@@ -137,14 +148,18 @@ func appendNetworks(to []Relation, address string, around func(netip.Addr) iter.
 	return to
 }
 
+// shortest returns the bits of the largest network that an address is asked for by.
+func shortest(a netip.Addr) int {
+	if a.Is6() {
+		return shortestIPv6
+	}
+	return shortestIPv4
+}
+
 // networksAround yields every network that an address may be in, the smallest first.
 func networksAround(a netip.Addr) iter.Seq[netip.Prefix] {
-	shortest := shortestIPv4
-	if a.Is6() {
-		shortest = shortestIPv6
-	}
 	return func(yield func(netip.Prefix) bool) {
-		for bits := a.BitLen(); bits >= shortest; bits-- {
+		for bits := a.BitLen(); bits >= shortest(a); bits-- {
 			if !yield(netip.PrefixFrom(a, bits).Masked()) {
 				return
 			}
