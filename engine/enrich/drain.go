@@ -162,7 +162,7 @@ func (w *drainer) alerts(ctx context.Context, answered bool) bool {
 			answered, batch = true, together
 			w.condemn(ctx)
 			w.finish(ctx, held, matches)
-		case len(held) > 1 && (answeredAtAll(err) || timedOut(err)) && !w.over():
+		case len(held) > 1 && mayBeAtFault(err) && !w.over():
 			// One of them may be at fault. They are not claimed again in this round but for one at a time.
 			w.giveBack(held)
 			for _, h := range held {
@@ -217,6 +217,9 @@ func (w *drainer) giveBack(held []heldAlert) {
 // fair reports whether a time is enough for the question of one alert: an entry that came last in a round, or while
 // MISP was waited for only briefly, is not at fault.
 func (w *drainer) fair(took time.Duration) bool { return took >= min(fairTry, w.DrainTime/4) }
+
+// mayBeAtFault reports whether a look-up failed so that the question may be the reason, if MISP answers others.
+func mayBeAtFault(err error) bool { return answeredAtAll(err) || timedOut(err) }
 
 // timedOut reports whether a look-up failed for lack of time.
 func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

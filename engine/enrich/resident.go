@@ -59,7 +59,7 @@ const (
 	leastPause = 100 * time.Millisecond // before a look-up or an event is tried again
 	longPause  = 5 * time.Second
 	lastTry    = 500 * time.Millisecond // to send an event, when the program is to end
-	// isolateAfter is how often a batch fails, with an answer, before its alerts are looked up one by one.
+	// isolateAfter is how often a batch fails, with an answer or by a time-out, before its alerts are looked up one by one.
 	isolateAfter = 3
 )
 
@@ -203,7 +203,7 @@ func (r *Resident) answer(ctx context.Context, d *Durable, todo []*picked) error
 		if try == 1 {
 			d.Log.Warn("alerts wait until they can be looked up", "alerts", len(todo), "reason", err.Error())
 		}
-		if try >= isolateAfter && (answeredAtAll(err) || timedOut(err) && answersOthers(ctx, d, false)) && r.isolate(ctx, d, todo) {
+		if try >= isolateAfter && mayBeAtFault(err) && r.isolate(ctx, d, todo) {
 			return nil
 		}
 		if !sleep(ctx, pause) {
@@ -249,7 +249,7 @@ func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked) bool
 		if err == nil {
 			continue
 		}
-		if !answeredAtAll(err) && !timedOut(err) || !answersOthers(ctx, d, false) || d.hold(ctx, p.alert(), err) != nil {
+		if !mayBeAtFault(err) || !answersOthers(ctx, d, false) || d.hold(ctx, p.alert(), err) != nil {
 			return false
 		}
 		p.observables, p.unasked = nil, 0
