@@ -64,27 +64,17 @@ func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 	for _, o := range observables {
 		f := o.Filter.Over(base)
 		for _, r := range o.Related() {
-			forms := []string{r.Indicator.Key}
-			if r.Kind == engine.MatchExact {
-				if !askable(o) {
-					continue
-				}
-				forms = o.Spellings()
-			}
-			if !f.Wants(r.Kind) {
+			if !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o) {
 				continue
 			}
 			last := -1
-			for _, v := range forms {
+			for _, v := range forms(o, r) {
 				n, have := place[v]
 				if !have {
-					if n = len(inquiries) - 1; n < 0 || len(inquiries[n].question.Value.OR) == maxValues {
-						inquiries = append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
-						n++
-					}
+					inquiries = withRoom(inquiries)
+					n = len(inquiries) - 1
 					place[v] = n
-					q := &inquiries[n].question
-					q.Value.OR = append(q.Value.OR, v)
+					inquiries[n].question.Value.OR = append(inquiries[n].question.Value.OR, v)
 				}
 				if n != last { // two spellings are one reason to ask
 					inquiries[n].add(asking{o, f, r})
@@ -97,6 +87,22 @@ func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 		inquiries[i].question.seal()
 	}
 	return inquiries
+}
+
+// forms returns the texts in which a relation of an observable is asked for.
+func forms(o engine.Observable, r engine.Relation) []string {
+	if r.Kind == engine.MatchExact {
+		return o.Spellings()
+	}
+	return []string{r.Indicator.Key}
+}
+
+// withRoom adds a question if the last one is full, or if there is none.
+func withRoom(inquiries []inquiry) []inquiry {
+	if n := len(inquiries); n > 0 && len(inquiries[n-1].question.Value.OR) < maxValues {
+		return inquiries
+	}
+	return append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
 }
 
 // askable reports whether the value of an observable can be asked for as it stands. A % at either end is a

@@ -274,7 +274,7 @@ func TestResidentLargeAlerts(t *testing.T) {
 	limits := usual
 	limits.Values = 1000
 	b := enrich.NewBatch(t.Context(), s.Lookup, limits)
-	s.Lookup, s.Durable.Local = &enrich.Circuit{Asked: b, Outage: s.MISP, Log: s.Log, Now: time.Now}, true
+	s.Lookup, s.Local = &enrich.Circuit{Asked: b, Outage: s.MISP, Log: s.Log, Now: time.Now}, true
 	source.err = errors.New("end")
 	r := enrich.Resident{
 		Source: source, Way: func() *enrich.Durable { return s.Durable }, Meter: &tally{}, Window: 8, Grace: time.Second,
