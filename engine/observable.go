@@ -11,6 +11,8 @@ type Observable struct {
 	Picks []Pick `json:"picks"`
 	// Filter holds what the mapping overrides of the configured look-up filters; nil for nothing.
 	Filter *Filter `json:"lookup,omitempty"`
+	// Limit is how many of [Observable.Related] are asked for, nearest first; 0 for all. See [Limit].
+	Limit int `json:"-"`
 }
 
 // A Pick is one place that an observable was found at.

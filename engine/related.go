@@ -47,10 +47,48 @@ const (
 //   - for an address, each network that it is in, from /8 or /16 on;
 //   - for a URL, its host, and what is related to that. An address there that is not globally routable is left
 //     out, as it is when it is picked.
-func (o Observable) Related() []Relation { return o.RelatedIn(networksAround) }
+//
+// If o has a limit, there are no more than that.
+func (o Observable) Related() []Relation {
+	if o.Limit > 0 {
+		return o.nearest(o.Limit)
+	}
+	return o.RelatedIn(networksAround)
+}
 
-// RelatedIn is [Observable.Related] for one who knows which networks there are: around yields those that an address
-// is in, without the bits of a host.
+// nearest returns the first n indicators that o may be known by, without making all.
+func (o Observable) nearest(n int) []Relation {
+	related := o.RelatedIn(func(a netip.Addr) iter.Seq[netip.Prefix] {
+		return func(yield func(netip.Prefix) bool) {
+			left := n
+			for p := range networksAround(a) {
+				if left--; left < 0 || !yield(p) {
+					return
+				}
+			}
+		}
+	})
+	return related[:min(n, len(related))]
+}
+
+// Spellings returns the forms in which MISP may have stored the value of o: it strips the letters of an AS number, and
+// a URL of a host alone may end in a slash there.
+func (o Observable) Spellings() []string {
+	switch o.Type.Family() {
+	case Type("AS").Family():
+		if digits, ok := strings.CutPrefix(o.Value, "AS"); ok {
+			return []string{o.Value, digits}
+		}
+	case familyURL:
+		if _, rest, ok := strings.Cut(o.Value, "://"); ok && !strings.ContainsAny(rest, "/?#") {
+			return []string{o.Value, o.Value + "/"}
+		}
+	}
+	return []string{o.Value}
+}
+
+// RelatedIn is [Observable.Related] for a look-up that knows which networks there are: around yields those that an
+// address is in, without the bits of a host. It knows no limit, for it costs no question.
 func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	own := o.Indicator()
 	related := []Relation{{own, MatchExact}}
@@ -110,14 +148,18 @@ func appendNetworks(to []Relation, address string, around func(netip.Addr) iter.
 	return to
 }
 
+// shortest returns the bits of the largest network that an address is asked for by.
+func shortest(a netip.Addr) int {
+	if a.Is6() {
+		return shortestIPv6
+	}
+	return shortestIPv4
+}
+
 // networksAround yields every network that an address may be in, the smallest first.
 func networksAround(a netip.Addr) iter.Seq[netip.Prefix] {
-	shortest := shortestIPv4
-	if a.Is6() {
-		shortest = shortestIPv6
-	}
 	return func(yield func(netip.Prefix) bool) {
-		for bits := a.BitLen(); bits >= shortest; bits-- {
+		for bits := a.BitLen(); bits >= shortest(a); bits-- {
 			if !yield(netip.PrefixFrom(a, bits).Masked()) {
 				return
 			}

@@ -110,6 +110,9 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 		if out.Warning != nil {
 			fmt.Fprintln(st.Err, out.Warning)
 		}
+		if out.Unasked > 0 {
+			fmt.Fprintf(st.Err, "alert %s has more values than MISP is asked for: %d are left out\n", cli.Clean(a.Source.AlertID), out.Unasked)
+		}
 		return err
 	}
 	for _, name := range files {

@@ -66,6 +66,7 @@ type explanation struct {
 
 func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert, output string) error {
 	x := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}
+	unasked := engine.Limit(x.Observables, filter, engine.MaxValues)
 	questions, err := api.Questions(x.Observables, filter)
 	if err != nil {
 		return err
@@ -82,6 +83,9 @@ func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert
 	mappingtest.WriteExplanation(w, x.Explanation, style)
 	for _, q := range x.Questions {
 		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", q)
+	}
+	if unasked > 0 {
+		fmt.Fprintf(w, "\nThe alert has more values than MISP is asked for: %d are left out.\n", unasked)
 	}
 	return nil
 }

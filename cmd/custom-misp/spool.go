@@ -95,6 +95,9 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 	return t.Flush()
 }
 
+// drainTime is how long a round of drain may take; no call waits for it.
+const drainTime = 30 * time.Second
+
 // drainSpool works on held entries until none is left or none can be done.
 func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	if err := g.becomeWazuh(); err != nil {
@@ -104,7 +107,7 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.Build(c, app.Hooks{Log: cli.NewLog(st.Err, slog.LevelWarn, false)})
+	a, err := app.Build(c, app.Hooks{Log: cli.NewLog(st.Err, slog.LevelWarn, false), DrainTime: drainTime})
 	if a != nil {
 		defer a.Close()
 	}

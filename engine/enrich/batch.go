@@ -20,7 +20,7 @@ type Batch struct {
 	places   chan struct{}   // one for each question that may be asked at the same time
 	mu       sync.Mutex
 	waiting  []*asking
-	weight   int // values in waiting
+	values   map[string]bool // that are asked for by what is waiting
 	deadline *time.Timer
 	asking   map[batchKey]*asking
 	asks     sync.WaitGroup
@@ -41,7 +41,10 @@ type BatchLimits struct {
 type batchKey struct {
 	engine.Indicator
 	filter *engine.Filter
+	limit  int
 }
+
+func keyOf(o engine.Observable) batchKey { return batchKey{o.Indicator(), o.Filter, o.Limit} }
 
 // asking is an observable that is asked for.
 type asking struct {
@@ -56,7 +59,7 @@ type asking struct {
 // NewBatch returns a Batch that asks another Lookup until ctx ends. Wait for the last questions with [Batch.Close].
 func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
 	return &Batch{
-		asked: asked, limits: limits, ctx: ctx, places: make(chan struct{}, limits.Parallel), asking: map[batchKey]*asking{},
+		asked: asked, limits: limits, ctx: ctx, places: make(chan struct{}, limits.Parallel), asking: map[batchKey]*asking{}, values: map[string]bool{},
 		known: ttlcache.New(
 			ttlcache.WithCapacity[batchKey, []Match](uint64(limits.Entries)), //nolint:gosec // not negative
 			ttlcache.WithDisableTouchOnHit[batchKey, []Match](),
@@ -81,7 +84,7 @@ func (b *Batch) Waiting() int {
 
 // Known returns what is remembered of an observable; false for nothing. No match is something.
 func (b *Batch) Known(o engine.Observable) ([]Match, bool) {
-	item := b.known.Get(batchKey{o.Indicator(), o.Filter})
+	item := b.known.Get(keyOf(o))
 	if item == nil {
 		return nil, false
 	}
@@ -129,20 +132,28 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 
 // want returns the asking for an observable: one that is under way, or a new one.
 func (b *Batch) want(o engine.Observable, patient bool) *asking {
-	key := batchKey{o.Indicator(), o.Filter}
+	key := keyOf(o)
 	if a := b.asking[key]; a != nil {
 		return a
 	}
 	a := &asking{observable: o, key: key, patient: patient, done: make(chan struct{})}
 	b.asking[key] = a
-	weight := len(o.Related())
-	if b.weight+weight > b.limits.Values {
+	related := o.Related()
+	further := 0 // two values of an alert are often in the same networks
+	for _, r := range related {
+		if !b.values[r.Indicator.Key] {
+			further++
+		}
+	}
+	if len(b.values)+further > b.limits.Values {
 		b.flush()
 	}
 	b.waiting = append(b.waiting, a)
-	b.weight += weight
+	for _, r := range related {
+		b.values[r.Indicator.Key] = true
+	}
 	switch {
-	case b.weight >= b.limits.Values:
+	case len(b.values) >= b.limits.Values:
 		b.flush()
 	case len(b.waiting) == 1:
 		b.deadline = time.AfterFunc(b.limits.Wait, func() {
@@ -164,7 +175,7 @@ func (b *Batch) flush() {
 		return
 	}
 	question := b.waiting
-	b.waiting, b.weight = nil, 0
+	b.waiting, b.values = nil, map[string]bool{}
 	b.asks.Go(func() {
 		b.places <- struct{}{}
 		defer func() { <-b.places }()
@@ -236,7 +247,7 @@ func (b *Batch) askPart(part []*asking) error {
 func (b *Batch) answer(question []*asking, matches []Match, err error) {
 	byKey := make(map[batchKey][]Match, len(question))
 	for _, m := range matches {
-		k := batchKey{m.Observable.Indicator(), m.Observable.Filter}
+		k := keyOf(m.Observable)
 		byKey[k] = append(byKey[k], m)
 	}
 	b.mu.Lock()

@@ -242,6 +242,30 @@ func TestBatchAnswersEachItsOwn(t *testing.T) {
 	})
 }
 
+// TestBatchLimit checks that what is known of a value that was looked up by some of its networks is no answer to one who
+// looks it up by all, and that shared networks count once.
+func TestBatchLimit(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		address := engine.Observable{Type: "ip-dst", Value: "192.31.196.1", Limit: 2}
+		all := address
+		all.Limit = 0
+		for _, v := range []engine.Observable{address, address, all, all} {
+			_, err := b.Lookup(t.Context(), []engine.Observable{v})
+			must(t, err)
+		}
+		expect(t, "questions", []string{"192.31.196.1", "192.31.196.1"}, o.asked())
+		var neighbours []engine.Observable
+		for i := range 32 { // 32 addresses, 63 networks of theirs, 19 around these
+			neighbours = append(neighbours, engine.Observable{Type: "ip-dst", Value: fmt.Sprint("192.31.197.", i)})
+		}
+		_, err := b.Lookup(t.Context(), neighbours)
+		must(t, err)
+		if n := len(o.asked()); n != 2 {
+			t.Errorf("%d questions for 114 values, 100 in each", n)
+		}
+	})
+}
+
 func TestBatchCancel(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *enrich.Batch, o *oracle) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -29,7 +29,7 @@ func (c *Circuit) Lookup(ctx context.Context, observables []engine.Observable) (
 // errLeftAlone is why nobody asked.
 var errLeftAlone = errors.New("MISP asked to be left alone for a while")
 
-// lookUp asks. A question of a round of draining that ran out of the time of the call, while there was an answer
+// lookUp asks. A question of a round of draining that ran out of the time of the round, while there was an answer
 // before, is no outage.
 func (c *Circuit) lookUp(ctx context.Context, observables []engine.Observable, draining bool) ([]Match, error) {
 	o, err := c.Outage.Load()
@@ -45,7 +45,11 @@ func (c *Circuit) lookUp(ctx context.Context, observables []engine.Observable, d
 		patiently = now.Sub(o.PatientAt) >= patient || now.Before(o.PatientAt)
 		ctx = WithOneTry(ctx)
 	}
-	limit := budget(ctx, c.Reserve)
+	reserve := c.Reserve
+	if draining { // it is kept back from the round already
+		reserve = 0
+	}
+	limit := budget(ctx, reserve)
 	if !patiently {
 		limit = min(limit, quick)
 	}

@@ -19,9 +19,13 @@ type Drained struct {
 }
 
 const (
-	drainBatch    = 100 // alerts that are looked up together
-	drainValues   = 400 // observables, after which no further alert is taken along
+	drainBatch    = 100  // alerts that are looked up together
+	drainValues   = 1000 // that they are looked up by: one question
 	leastForDrain = 50 * time.Millisecond
+	// fairTry is the least time that an entry must have had before a time-out counts as its own.
+	fairTry = 500 * time.Millisecond
+	// probeTime is how much of a round is kept back, at most, to find out whether MISP answers something else.
+	probeTime = 2 * time.Second
 )
 
 // drain works on what is held, oldest first: events, for they are finished, then alerts. It stops when its time
@@ -41,7 +45,9 @@ func (d *Durable) drain(ctx context.Context, answered bool) (Drained, []sighted)
 		return done, nil
 	}
 	defer spool.Close() //nolint:errcheck // the lock ends with the process at the latest
-	w := drainer{Durable: d, spool: spool, until: time.Now().Add(left), done: &done}
+	round, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	w := drainer{Durable: d, spool: spool, round: round, done: &done}
 	if w.events(ctx) && w.alerts(ctx, answered) {
 		w.recovered(ctx)
 	}
@@ -55,15 +61,19 @@ func (d *Durable) drain(ctx context.Context, answered bool) (Drained, []sighted)
 type drainer struct {
 	*Durable
 	spool *OpenSpool
-	until time.Time
+	round context.Context // ends with the time for the round; what was found is sent with that of the call
 	done  *Drained
 	found []sighted
+	// suspect failed alone, with an answer, although MISP had answered before; nil if there is none.
+	suspect   *heldAlert
+	suspicion error
 }
 
 // over reports whether the time for the round is.
-func (w *drainer) over(ctx context.Context) bool {
-	return ctx.Err() != nil || time.Now().After(w.until)
-}
+func (w *drainer) over() bool { return w.round.Err() != nil }
+
+// left returns how much time there is for the round.
+func (w *drainer) left() time.Duration { return budget(w.round, 0) }
 
 // note logs an error of the spool itself; the entry stays where it is, and the next round finds it.
 func (w *drainer) note(err error) {
@@ -74,7 +84,7 @@ func (w *drainer) note(err error) {
 
 // events sends held events. It returns false if there is no point in going on.
 func (w *drainer) events(ctx context.Context) bool {
-	for !w.over(ctx) {
+	for !w.over() {
 		entries, err := w.spool.Claim(SpoolEvents, 1)
 		if err != nil || len(entries) == 0 {
 			w.note(err)
@@ -124,62 +134,95 @@ type heldAlert struct {
 	entry       Entry
 	alert       Alert
 	observables []engine.Observable
+	unasked     int // values, see [Outcome]
 }
 
 // alerts looks held alerts up, many with one question. It returns true when none is left.
 func (w *drainer) alerts(ctx context.Context, answered bool) bool {
-	batch := drainBatch
-	var suspect *heldAlert // failed alone, although MISP had answered before
-	var suspicion error
-	for !w.over(ctx) {
-		entries, err := w.spool.Claim(SpoolAlerts, batch)
+	together := drainBatch
+	batch := together
+	for !w.over() {
+		entries, err := w.claim(batch)
 		if err != nil {
 			w.note(err)
 			return false
 		}
 		if len(entries) == 0 {
-			if suspect != nil {
-				w.fail(ctx, suspect.entry, suspect.alert, suspicion)
-			}
+			w.condemn(ctx)
 			return true
 		}
 		held := w.read(ctx, entries)
 		if len(held) == 0 {
 			continue
 		}
-		matches, err := w.ask(ctx, held)
+		began := time.Now()
+		matches, err := w.ask(held)
 		switch {
 		case err == nil:
-			answered, batch = true, drainBatch
-			if suspect != nil {
-				w.fail(ctx, suspect.entry, suspect.alert, suspicion)
-				suspect = nil
-			}
+			answered, batch = true, together
+			w.condemn(ctx)
 			w.finish(ctx, held, matches)
-		case len(held) > 1 && answeredAtAll(err) && !w.over(ctx):
+		case len(held) > 1 && mayBeAtFault(err) && !w.over():
 			// One of them may be at fault. They are not claimed again in this round but for one at a time.
+			w.giveBack(held)
 			for _, h := range held {
-				w.note(h.entry.Return())
 				delete(w.spool.tried, h.entry.name.word)
 			}
 			batch = 1
-		case answered && suspect == nil && answeredAtAll(err) && !w.over(ctx):
-			suspect, suspicion = &held[0], err
+			if timedOut(err) { // there is no time to try this again
+				together = 1
+			}
+		case len(held) == 1 && timedOut(err) && w.fair(time.Since(began)) && answersOthers(w.round, w.Durable, true):
+			answered = true
+			w.condemn(ctx)
+			w.fail(ctx, held[0].entry, held[0].alert, err)
+		case answered && w.suspect == nil && answeredAtAll(err) && !w.over():
+			w.suspect, w.suspicion = &held[0], err
 		default:
-			for _, h := range held {
-				w.note(h.entry.Return())
-			}
-			if suspect != nil { // if MISP went away just now, this counts once: it has to answer before the next time
-				w.fail(ctx, suspect.entry, suspect.alert, suspicion)
-			}
+			w.giveBack(held)
+			w.condemn(ctx) // if MISP went away just now, this counts once: it has to answer before the next time
 			return false
 		}
 	}
-	if suspect != nil {
-		w.note(suspect.entry.Return())
+	if w.suspect != nil {
+		w.note(w.suspect.entry.Return())
 	}
 	return false
 }
+
+// claim takes alerts that were never tried, and one that was when there are no others: what fails again and again must
+// not be in front of them.
+func (w *drainer) claim(n int) ([]Entry, error) {
+	entries, err := w.spool.ClaimUntried(SpoolAlerts, n)
+	if err != nil || len(entries) > 0 {
+		return entries, err
+	}
+	return w.spool.Claim(SpoolAlerts, n)
+}
+
+// condemn counts a try of the suspect, if there is one.
+func (w *drainer) condemn(ctx context.Context) {
+	if w.suspect != nil {
+		w.fail(ctx, w.suspect.entry, w.suspect.alert, w.suspicion)
+		w.suspect = nil
+	}
+}
+
+func (w *drainer) giveBack(held []heldAlert) {
+	for _, h := range held {
+		w.note(h.entry.Return())
+	}
+}
+
+// fair reports whether a time is enough for the question of one alert: an entry that came last in a round, or while
+// MISP was waited for only briefly, is not at fault.
+func (w *drainer) fair(took time.Duration) bool { return took >= min(fairTry, w.DrainTime/4) }
+
+// mayBeAtFault reports whether a look-up failed so that the question may be the reason, if MISP answers others.
+func mayBeAtFault(err error) bool { return answeredAtAll(err) || timedOut(err) }
+
+// timedOut reports whether a look-up failed for lack of time.
+func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
 // answeredAtAll reports whether a failed look-up was answered, so that the question may be the reason.
 func answeredAtAll(err error) bool {
@@ -188,14 +231,13 @@ func answeredAtAll(err error) bool {
 }
 
 // read reads claimed alerts and picks. What is no alert is set aside, and what has no observables any more, since
-// the mappings have changed, is done.
+// the mappings have changed, is done. Alerts beyond one question are given back.
 func (w *drainer) read(ctx context.Context, entries []Entry) []heldAlert {
 	var held []heldAlert
 	values := 0
 	for _, e := range entries {
 		if values >= drainValues {
-			w.note(e.Return())
-			delete(w.spool.tried, e.name.word)
+			w.later(e)
 			continue
 		}
 		data, err := e.Data()
@@ -207,34 +249,51 @@ func (w *drainer) read(ctx context.Context, entries []Entry) []heldAlert {
 			w.aside(ctx, e, a, err)
 			continue
 		}
-		observables, _ := w.Engine.Pick(a.JSON) // the warning was told when the alert came in
+		observables, unasked, _ := w.pick(a.JSON) // the warning was told when the alert came in
 		if len(observables) == 0 {
 			w.note(e.Done())
 			w.processed(1)
 			continue
 		}
-		values += len(observables)
-		held = append(held, heldAlert{e, a, observables})
+		for _, o := range observables {
+			values += len(o.Related())
+		}
+		if len(held) > 0 && values > drainValues {
+			w.later(e)
+			continue
+		}
+		held = append(held, heldAlert{e, a, observables, unasked})
 	}
 	return held
 }
 
-// ask looks up the observables of all, each once.
-func (w *drainer) ask(ctx context.Context, held []heldAlert) ([]Match, error) {
-	type key struct {
-		engine.Indicator
-		filter *engine.Filter
-	}
-	seen := map[key]bool{}
+// later gives an entry back that is to be claimed again in this round.
+func (w *drainer) later(e Entry) {
+	w.note(e.Return())
+	delete(w.spool.tried, e.name.word)
+}
+
+// ask looks up the observables of all, each once. A question for many is given up at half time, so that the oldest can
+// still be asked for alone: in each round one entry at least gets on.
+func (w *drainer) ask(held []heldAlert) ([]Match, error) {
+	seen := map[batchKey]bool{}
 	var all []engine.Observable
 	for _, h := range held {
 		for _, o := range h.observables {
-			if k := (key{o.Indicator(), o.Filter}); !seen[k] {
+			if k := keyOf(o); !seen[k] {
 				seen[k] = true
 				all = append(all, o)
 			}
 		}
 	}
+	limit := w.left()
+	if len(held) > 1 {
+		limit /= 2
+	} else {
+		limit -= min(probeTime, limit/4)
+	}
+	ctx, cancel := context.WithTimeout(w.round, limit)
+	defer cancel()
 	return w.lookUp(ctx, all, true)
 }
 
@@ -242,6 +301,7 @@ func (w *drainer) ask(ctx context.Context, held []heldAlert) ([]Match, error) {
 func (w *drainer) finish(ctx context.Context, held []heldAlert, matches []Match) {
 	for i, h := range held {
 		own := matchesOf(h.observables, matches)
+		w.noteUnasked(h.alert, h.unasked)
 		events := w.enrichments(h.alert, h.observables, own)
 		if _, err := w.send(ctx, events); err != nil {
 			w.Log.Error("held alerts not worked on", "error", err.Error())
@@ -260,13 +320,14 @@ func (w *drainer) finish(ctx context.Context, held []heldAlert, matches []Match)
 
 // matchesOf returns those matches that belong to the observables.
 func matchesOf(observables []engine.Observable, matches []Match) []Match {
+	asked := make(map[batchKey]bool, len(observables))
+	for _, o := range observables {
+		asked[keyOf(o)] = true
+	}
 	var own []Match
 	for _, m := range matches {
-		for _, o := range observables {
-			if o.Filter == m.Observable.Filter && o.Indicator() == m.Observable.Indicator() {
-				own = append(own, m)
-				break
-			}
+		if asked[keyOf(m.Observable)] {
+			own = append(own, m)
 		}
 	}
 	return own

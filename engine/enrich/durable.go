@@ -23,7 +23,8 @@ type Durable struct {
 	Log       *slog.Logger
 	// Reserve is how much of the time of a call is kept back from looking up, for sending and holding.
 	Reserve time.Duration
-	// DrainTime is how much of a call is spent on what earlier ones held, at most.
+	// DrainTime is how much of a call is spent on what earlier ones held, at most; a question that is not answered by
+	// then is given up.
 	DrainTime time.Duration
 	// Local says that the look-up has no outages to keep a record of: it is a mirror, or keeps the record itself.
 	Local bool
@@ -45,7 +46,7 @@ type Report struct {
 // or something found for it, is lost.
 func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
 	var r Report
-	r.Observables, r.Warning = d.Engine.Pick(a.JSON)
+	r.Observables, r.Unasked, r.Warning = d.pick(a.JSON)
 	var found []sighted
 	if len(r.Observables) > 0 {
 		matches, err := d.lookUp(ctx, r.Observables, false)
@@ -53,6 +54,7 @@ func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
 			r.Held = true
 			return r, d.hold(ctx, a, err)
 		}
+		d.noteUnasked(a, r.Unasked)
 		if r.Sent, err = d.send(ctx, d.enrichments(a, r.Observables, matches)); err != nil {
 			return r, err
 		}
@@ -62,6 +64,14 @@ func (d *Durable) Process(ctx context.Context, a Alert) (Report, error) {
 	r.Drained, drained = d.drain(ctx, len(found) > 0)
 	d.reportSightings(ctx, append(found, drained...))
 	return r, nil
+}
+
+// noteUnasked logs, when an alert is looked up, that this was not done by all of its values.
+func (d *Durable) noteUnasked(a Alert, unasked int) {
+	if unasked > 0 {
+		d.Log.Warn("alert has more values than MISP is asked for; the farthest networks and domains are left out", "alert_id", a.Source.AlertID,
+			"asked_at_most", engine.MaxValues, "not_asked", unasked)
+	}
 }
 
 // Drain works on what is held, without an alert of its own. If the last that was heard of MISP is that it answers again,

@@ -24,11 +24,11 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 	}
 	known := make(map[batchKey]bool, len(matches))
 	for _, m := range matches {
-		known[batchKey{m.Observable.Indicator(), m.Observable.Filter}] = true
+		known[keyOf(m.Observable)] = true
 	}
 	var unknown []engine.Observable
 	for _, o := range observables {
-		if !known[batchKey{o.Indicator(), o.Filter}] {
+		if !known[keyOf(o)] {
 			unknown = append(unknown, o)
 		}
 	}

@@ -59,7 +59,7 @@ const (
 	leastPause = 100 * time.Millisecond // before a look-up or an event is tried again
 	longPause  = 5 * time.Second
 	lastTry    = 500 * time.Millisecond // to send an event, when the program is to end
-	// isolateAfter is how often a batch fails, with an answer, before its alerts are looked up one by one.
+	// isolateAfter is how often a batch fails, with an answer or by a time-out, before its alerts are looked up one by one.
 	isolateAfter = 3
 )
 
@@ -135,6 +135,7 @@ func (r *Resident) Run(ctx context.Context) error {
 type picked struct {
 	text        []byte // is known to be an alert
 	observables []engine.Observable
+	unasked     int // values, see [Outcome]
 	matches     []Match
 }
 
@@ -159,14 +160,14 @@ func (r *Resident) lookUp(ctx context.Context, w *work) error {
 		if r.Own(text) {
 			continue
 		}
-		observables, warning := w.way.Engine.Pick(text)
+		observables, unasked, warning := w.way.pick(text)
 		if warning != nil {
 			a := (&picked{text: text}).alert()
 			w.way.Log.Warn("mappings failed on this alert", "alert_id", a.Source.AlertID, "errors", warning.Error())
 			w.way.Tell(ctx, a, &Trouble{Code: CodeMapping, Err: warning, Remedy: "mend the expression, see custom-misp explain"})
 		}
 		if len(observables) > 0 {
-			todo = append(todo, &picked{text: text, observables: observables})
+			todo = append(todo, &picked{text: text, observables: observables, unasked: unasked})
 		}
 	}
 	r.Meter.Read(len(w.alerts.Text)+w.alerts.Skipped, unreadable)
@@ -175,6 +176,9 @@ func (r *Resident) lookUp(ctx context.Context, w *work) error {
 	}
 	for _, p := range todo {
 		r.Meter.Picked(p.observables, p.matches)
+		if p.unasked > 0 {
+			w.way.noteUnasked(p.alert(), p.unasked)
+		}
 		if len(p.matches) > 0 {
 			a := p.alert()
 			w.events = append(w.events, w.way.enrichments(a, p.observables, p.matches)...)
@@ -199,7 +203,7 @@ func (r *Resident) answer(ctx context.Context, d *Durable, todo []*picked) error
 		if try == 1 {
 			d.Log.Warn("alerts wait until they can be looked up", "alerts", len(todo), "reason", err.Error())
 		}
-		if try >= isolateAfter && answeredAtAll(err) && r.isolate(ctx, d, todo) {
+		if try >= isolateAfter && mayBeAtFault(err) && r.isolate(ctx, d, todo) {
 			return nil
 		}
 		if !sleep(ctx, pause) {
@@ -215,7 +219,7 @@ func ask(ctx context.Context, d *Durable, todo []*picked) error {
 	users := map[batchKey][]*picked{}
 	for _, p := range todo {
 		for _, o := range p.observables {
-			k := batchKey{o.Indicator(), o.Filter}
+			k := keyOf(o)
 			if len(users[k]) == 0 {
 				all = append(all, o)
 			}
@@ -230,7 +234,7 @@ func ask(ctx context.Context, d *Durable, todo []*picked) error {
 		p.matches = nil // of an earlier try
 	}
 	for _, m := range matches {
-		for _, p := range users[batchKey{m.Observable.Indicator(), m.Observable.Filter}] {
+		for _, p := range users[keyOf(m.Observable)] {
 			p.matches = append(p.matches, m)
 		}
 	}
@@ -245,18 +249,18 @@ func (r *Resident) isolate(ctx context.Context, d *Durable, todo []*picked) bool
 		if err == nil {
 			continue
 		}
-		if !answeredAtAll(err) || !answersOthers(ctx, d) || d.hold(ctx, p.alert(), err) != nil {
+		if !mayBeAtFault(err) || !answersOthers(ctx, d, false) || d.hold(ctx, p.alert(), err) != nil {
 			return false
 		}
-		p.observables = nil
+		p.observables, p.unasked = nil, 0
 	}
 	return true
 }
 
 // answersOthers reports whether there is an answer for a hash that nobody can know. If there is none, a failure says
 // nothing about an alert.
-func answersOthers(ctx context.Context, d *Durable) bool {
-	_, err := d.lookUp(ctx, []engine.Observable{{Type: "md5", Value: fmt.Sprintf("%x", rand.Text()[:16])}}, false)
+func answersOthers(ctx context.Context, d *Durable, draining bool) bool {
+	_, err := d.lookUp(ctx, []engine.Observable{{Type: "md5", Value: fmt.Sprintf("%x", rand.Text()[:16])}}, draining)
 	return err == nil && ctx.Err() == nil
 }
 

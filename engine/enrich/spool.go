@@ -276,7 +276,13 @@ func (o *OpenSpool) Close() error {
 
 // Claim takes up to n of the oldest entries, none twice. One that was tried before is taken alone, so that what
 // goes wrong with it does not meet others.
-func (o *OpenSpool) Claim(kind SpoolKind, n int) ([]Entry, error) {
+func (o *OpenSpool) Claim(kind SpoolKind, n int) ([]Entry, error) { return o.claim(kind, n, maxTries) }
+
+// ClaimUntried is Claim for entries that were never tried.
+func (o *OpenSpool) ClaimUntried(kind SpoolKind, n int) ([]Entry, error) { return o.claim(kind, n, 0) }
+
+// claim takes entries that were tried so often at most.
+func (o *OpenSpool) claim(kind SpoolKind, n, tries int) ([]Entry, error) {
 	names, err := o.list(string(kind))
 	if err != nil || len(names) == 0 {
 		return nil, err
@@ -286,7 +292,7 @@ func (o *OpenSpool) Claim(kind SpoolKind, n int) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, name := range names {
-		if o.tried[name.word] {
+		if o.tried[name.word] || name.tries > tries {
 			continue
 		}
 		if len(entries) > 0 && (len(entries) >= n || name.tries > 0) {

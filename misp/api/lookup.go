@@ -57,28 +57,53 @@ type asking struct {
 	relation   engine.Relation
 }
 
-// inquire puts observables into as few questions as they fit in.
+// inquire puts the values that observables may be known by into as few questions as they fit in. Each value is in one
+// question; those of one observable may be in two.
 func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 	var inquiries []inquiry
-	values := map[string]bool{}
+	place := map[string]int{} // of a value: its question
 	for _, o := range observables {
 		f := o.Filter.Over(base)
-		related := slices.DeleteFunc(o.Related(), func(r engine.Relation) bool {
-			return !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o)
-		})
-		if len(related) == 0 {
-			continue
+		for _, r := range o.Related() {
+			if !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o) {
+				continue
+			}
+			last := -1
+			for _, v := range forms(o, r) {
+				n, have := place[v]
+				if !have {
+					inquiries = withRoom(inquiries)
+					n = len(inquiries) - 1
+					place[v] = n
+					inquiries[n].question.Value.OR = append(inquiries[n].question.Value.OR, v)
+				}
+				if n != last { // two spellings are one reason to ask
+					inquiries[n].add(asking{o, f, r})
+				}
+				last = n
+			}
 		}
-		if len(inquiries) == 0 || len(values)+len(related)+1 > maxValues { // the first may have two spellings
-			values = map[string]bool{}
-			inquiries = append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
-		}
-		inquiries[len(inquiries)-1].add(o, f, related, values)
 	}
 	for i := range inquiries {
 		inquiries[i].question.seal()
 	}
 	return inquiries
+}
+
+// forms returns the texts in which a relation of an observable is asked for.
+func forms(o engine.Observable, r engine.Relation) []string {
+	if r.Kind == engine.MatchExact {
+		return o.Spellings()
+	}
+	return []string{r.Indicator.Key}
+}
+
+// withRoom adds a question if the last one is full, or if there is none.
+func withRoom(inquiries []inquiry) []inquiry {
+	if n := len(inquiries); n > 0 && len(inquiries[n-1].question.Value.OR) < maxValues {
+		return inquiries
+	}
+	return append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
 }
 
 // askable reports whether the value of an observable can be asked for as it stands. A % at either end is a
@@ -103,27 +128,15 @@ func newQuestion() question {
 	}
 }
 
-// add puts an observable into an inquiry. values are those that are in it already.
-func (i *inquiry) add(o engine.Observable, f engine.Filter, related []engine.Relation, values map[string]bool) {
+// add notes why one of the values in an inquiry is asked for.
+func (i *inquiry) add(a asking) {
 	q := &i.question
-	for _, r := range related {
-		forms := []string{r.Indicator.Key}
-		if r.Kind == engine.MatchExact {
-			forms = spellings(o)
-		}
-		for _, v := range forms {
-			if !values[v] {
-				values[v] = true
-				q.Value.OR = append(q.Value.OR, v)
-			}
-		}
-		q.Type = append(q.Type, r.Indicator.Family.Asks()...)
-		i.asked[r.Indicator] = append(i.asked[r.Indicator], asking{o, f, r})
-	}
-	if f.ToIDs == nil || !*f.ToIDs {
+	q.Type = append(q.Type, a.relation.Indicator.Family.Asks()...)
+	i.asked[a.relation.Indicator] = append(i.asked[a.relation.Indicator], a)
+	if a.filter.ToIDs == nil || !*a.filter.ToIDs {
 		q.ToIDs = 0
 	}
-	q.IncludeDecayScore = q.IncludeDecayScore || f.MinDecayScore != nil && *f.MinDecayScore > 0
+	q.IncludeDecayScore = q.IncludeDecayScore || a.filter.MinDecayScore != nil && *a.filter.MinDecayScore > 0
 }
 
 // seal brings a question that is complete into the one form that it is sent in.
@@ -191,18 +204,6 @@ func (q *question) answers(w wireAttribute) bool {
 	return slices.ContainsFunc(strings.Split(string(w.Value), "|"), func(half string) bool {
 		return slices.ContainsFunc(q.Value.OR, func(asked string) bool { return strings.EqualFold(asked, half) })
 	})
-}
-
-// spellings returns the forms in which MISP may have stored the value of an observable: it strips the letters of
-// an AS number, and a URL of a host alone may end in a slash there.
-func spellings(o engine.Observable) []string {
-	if digits, ok := strings.CutPrefix(o.Value, "AS"); ok && o.Type.Family() == engine.Type("AS").Family() {
-		return []string{o.Value, digits}
-	}
-	if _, rest, ok := strings.Cut(o.Value, "://"); ok && o.Type.Family() == engine.Type("url").Family() && !strings.ContainsAny(rest, "/?#") {
-		return []string{o.Value, o.Value + "/"}
-	}
-	return []string{o.Value}
 }
 
 // matches pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -24,6 +25,8 @@ type Hooks struct {
 	Sink enrich.Sink
 	// Mappings are files and directories with further mappings.
 	Mappings []string
+	// DrainTime is how long a round of work on the spool may take; 0 for what the configuration gives a call.
+	DrainTime time.Duration
 	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
 	Daemon *Daemon
 }
@@ -34,8 +37,6 @@ type Daemon struct {
 	Context context.Context
 	// Meter counts look-ups.
 	Meter Meter
-	// DrainTime is how long one round of work on the spool may take.
-	DrainTime time.Duration
 }
 
 // An App is the chain that one configuration asks for. It is not changed once it is built.
@@ -172,13 +173,16 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
 		sink = queue(c)
 	}
 	d := &enrich.Durable{
-		Pipeline: enrich.Pipeline{Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL},
-		Spool:    NewSpool(c), MISP: state.MISPOutage(), Queue: state.QueueOutage(), Log: h.Log, Now: time.Now,
-		Reserve: c.Queue.SendTimeout, DrainTime: c.Spool.DrainTime,
+		Pipeline: enrich.Pipeline{
+			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
+			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
+		},
+		Spool: NewSpool(c), MISP: state.MISPOutage(), Queue: state.QueueOutage(), Log: h.Log, Now: time.Now,
+		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: time.Now},
 	}
 	if h.Daemon != nil {
-		d.Local, d.DrainTime = true, h.Daemon.DrainTime
+		d.Local = true
 		d.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
 		if c.Lookup.Policy == config.PolicyMirrorThenLive {
 			d.Meanwhile = "the mirror answers meanwhile"

@@ -33,7 +33,7 @@ const firstSync = time.Minute
 func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool) (*generation, error) {
 	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now(), closeSyncs: func() {}}
 	a, err := app.Build(c, app.Hooks{
-		Log: v.log, Sink: v.dedup, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics, DrainTime: drainTime},
+		Log: v.log, Sink: v.dedup, DrainTime: drainTime, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics},
 	})
 	if err != nil {
 		if a != nil {

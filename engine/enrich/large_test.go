@@ -1,0 +1,331 @@
+package enrich_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidwall/sjson"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+	"custom-misp/mappings"
+	"custom-misp/misp"
+	"custom-misp/misp/misptest"
+)
+
+// largeAlert is a DNS answer with 1,000 addresses, no two of them near each other, and the addresses.
+func largeAlert(t *testing.T, id string) (enrich.Alert, []string) {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/alerts/sysmon-windows-22-dns.json")
+	must(t, err)
+	chance := rand.New(rand.NewPCG(1, uint64(len(id)))) //nolint:gosec // the same each time
+	var addresses []string
+	for range 1000 {
+		a := [16]byte{0x2a, 0x01}
+		for i := range a[2:] {
+			a[2+i] = byte(chance.Uint32())
+		}
+		addresses = append(addresses, netip.AddrFrom16(a).String())
+	}
+	data, err = sjson.SetBytes(data, "data.win.eventdata.queryResults", strings.Join(addresses, ";")+";")
+	must(t, err)
+	data, err = sjson.SetBytes(data, "id", id)
+	must(t, err)
+	a, err := enrich.ParseAlert(data)
+	must(t, err)
+	return a, addresses
+}
+
+// server is a MISP that takes its time, and the alerts' way to it.
+type server struct {
+	*enrich.Durable
+	misp *misptest.Server
+	log  *bytes.Buffer
+	sink *collected
+
+	mu   sync.Mutex
+	hang func(values []any) bool // which questions are never answered; nil for none
+}
+
+// newServer starts a MISP that takes 0.11 s for each 1,000 values.
+func newServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{misp: misptest.New(t, fstest.MapFS{}), log: &bytes.Buffer{}, sink: &collected{}}
+	s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Value struct{ OR []any }
+		}
+		must(t, json.NewDecoder(r.Body).Decode(&q))
+		s.mu.Lock()
+		hang := s.hang != nil && s.hang(q.Value.OR)
+		s.mu.Unlock()
+		wait := time.Duration(len(q.Value.OR)) * 110 * time.Microsecond
+		if hang {
+			wait = time.Hour
+		}
+		select {
+		case <-time.After(wait):
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"response":{"Attribute":[]}}`))
+		case <-r.Context().Done():
+		}
+	})
+	sources, err := engine.ReadFS(mappings.FS, "mappings")
+	must(t, err)
+	e, err := engine.Load(sources...)
+	must(t, err)
+	client, err := misp.New(misp.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
+	must(t, err)
+	t.Cleanup(client.Close)
+	s.Durable = newDurable(t, t.TempDir(), chance{})
+	s.Engine, s.Lookup, s.Sink, s.Faults.Sink = e, client, s.sink, s.sink
+	s.Log = slog.New(slog.NewTextHandler(s.log, nil))
+	s.DrainTime = 800 * time.Millisecond
+	return s
+}
+
+// slowFor has questions never answered that have one of some values; nil for none.
+func (s *server) slowFor(values []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hang = func(asked []any) bool {
+		return slices.ContainsFunc(asked, func(v any) bool { return slices.Contains(values, fmt.Sprint(v)) })
+	}
+}
+
+// questions returns the values of each question since the nth.
+func (s *server) questions(from int) [][]string {
+	var all [][]string
+	for _, r := range s.misp.Requests()[from:] {
+		var values []string
+		list, _ := r.Body["value"].(map[string]any)["OR"].([]any)
+		for _, v := range list {
+			values = append(values, fmt.Sprint(v))
+		}
+		all = append(all, values)
+	}
+	return all
+}
+
+// small is an alert with one value that MISP does not know.
+func small(t *testing.T, n int) enrich.Alert {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/alerts/sysmon-windows-22-dns.json")
+	must(t, err)
+	for path, value := range map[string]string{"id": fmt.Sprint("small-", n), "data.win.eventdata.queryName": fmt.Sprintf("host-%d.example.org", n), "data.win.eventdata.queryResults": ""} {
+		data, err = sjson.SetBytes(data, path, value)
+		must(t, err)
+	}
+	a, err := enrich.ParseAlert(data)
+	must(t, err)
+	return a
+}
+
+// call is one call by integratord, which has two seconds.
+func (s *server) call(t *testing.T, a enrich.Alert) enrich.Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	r, err := s.Process(ctx, a)
+	must(t, err)
+	return r
+}
+
+// TestLargeAlert asks for an alert with 1,000 addresses, in a call and when it was held: two questions, and each of the
+// addresses.
+func TestLargeAlert(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		t.Run(fmt.Sprint("held ", held), func(t *testing.T) {
+			s := newServer(t)
+			a, addresses := largeAlert(t, "large")
+			if held {
+				put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
+				if done := s.Drain(t.Context()); done.Alerts != 1 {
+					t.Errorf("done: %+v", done)
+				}
+			} else if r := s.call(t, a); r.Held || r.Unasked < 100_000 {
+				t.Errorf("held %t, %d values are left out", r.Held, r.Unasked)
+			}
+			questions := s.questions(0)
+			asked := slices.Concat(questions...)
+			if len(questions) != 2 || len(asked) != engine.MaxValues {
+				t.Errorf("%d questions with %d values", len(questions), len(asked))
+			}
+			for _, v := range append(addresses[:999:999], "gate.bad-cdn.example") { // one of 1,000 values is the name
+				if !slices.Contains(asked, v) {
+					t.Errorf("%s was not asked for", v)
+				}
+			}
+			if n := strings.Count(s.log.String(), "more values than MISP is asked for"); n != 1 || !strings.Contains(s.log.String(), "alert_id=large") {
+				t.Errorf("logged %d times: %s", n, s.log)
+			}
+		})
+	}
+}
+
+// TestLargeAlertHeld holds an alert that MISP never answers in time, although it answers others. Each later call asks
+// for it once at most and no longer than the time for a round; what is held behind it is done; and in the end it is a
+// dead letter.
+func TestLargeAlertHeld(t *testing.T) {
+	s := newServer(t)
+	a, addresses := largeAlert(t, "large")
+	s.slowFor(addresses)
+	if r := s.call(t, a); !r.Held {
+		t.Fatal("it is not held")
+	}
+	put(t, s.Spool, enrich.SpoolAlerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
+	client := s.Lookup
+	var late time.Duration
+	s.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+		if len(o) > 1 {
+			deadline, _ := ctx.Deadline()
+			late = max(late, time.Until(deadline))
+		}
+		return client.Lookup(ctx, o)
+	})
+	for n := range 5 {
+		from := len(s.misp.Requests())
+		r := s.call(t, small(t, n))
+		if r.Held {
+			t.Errorf("call %d is held", n)
+		}
+		large := 0
+		for _, q := range s.questions(from) {
+			if len(q) > 500 {
+				large++
+			}
+		}
+		if large > 2 { // with others at first, and then alone
+			t.Errorf("call %d asked %d times for the large one", n, large)
+		}
+		if depth, err := s.Spool.Depth(); err != nil || n > 0 && depth.Alerts > 1 {
+			t.Errorf("after call %d the spool holds %+v, %v", n, depth, err)
+		}
+	}
+	if late > s.DrainTime {
+		t.Errorf("a question for held alerts had %s, a round has %s", late, s.DrainTime)
+	}
+	aside, err := s.Spool.Aside()
+	if err != nil || len(aside) != 1 || !strings.HasPrefix(aside[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(aside[0].Reason, "did not answer in time") {
+		t.Errorf("set aside: %+v, %v\n%s", aside, err, s.log)
+	}
+	from := len(s.misp.Requests())
+	s.call(t, small(t, 6))
+	if n := len(s.questions(from)); n != 1 {
+		t.Errorf("afterwards a call asks %d questions", n)
+	}
+}
+
+// TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the held alert is not to
+// blame.
+func TestOutageCountsNoTry(t *testing.T) {
+	s := newServer(t)
+	a, _ := largeAlert(t, "large")
+	put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
+	s.DrainTime = 400 * time.Millisecond
+	for n := range 6 {
+		own := fmt.Sprintf("host-%d.example.org", n)
+		s.mu.Lock()
+		s.hang = func(asked []any) bool { return !slices.Contains(asked, any(own)) }
+		s.mu.Unlock()
+		from := len(s.misp.Requests())
+		if r := s.call(t, small(t, n)); r.Held {
+			t.Fatalf("call %d is held", n)
+		}
+		if len(s.questions(from)) < 2 {
+			t.Errorf("call %d did not try what is held", n)
+		}
+	}
+	for range 6 { // and a daemon has none of its own
+		s.Drain(t.Context())
+	}
+	left, err := filepath.Glob(filepath.Join(s.Spool.Dir, "alerts", "*.0.*.json"))
+	if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.Aside != 0 {
+		t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
+	}
+}
+
+// TestResidentLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.
+func TestResidentLargeAlerts(t *testing.T) {
+	s := newServer(t)
+	source := &batches{journal: &journal{}}
+	var batch [][]byte
+	for i := range 5 {
+		a, _ := largeAlert(t, strings.Repeat("x", i+1)) // the addresses differ
+		batch = append(batch, a.JSON)
+	}
+	source.texts = [][][]byte{batch, {small(t, 1).JSON}}
+	limits := usual
+	limits.Values = 1000
+	b := enrich.NewBatch(t.Context(), s.Lookup, limits)
+	s.Lookup, s.Local = &enrich.Circuit{Asked: b, Outage: s.MISP, Log: s.Log, Now: time.Now}, true
+	source.err = errors.New("end")
+	r := enrich.Resident{
+		Source: source, Way: func() *enrich.Durable { return s.Durable }, Meter: &tally{}, Window: 8, Grace: time.Second,
+		Own: func([]byte) bool { return false },
+	}
+	if err := r.Run(t.Context()); !errors.Is(err, source.err) {
+		t.Error(err)
+	}
+	b.Close()
+	expect(t, "what happened", []string{"done 0", "done 1"}, source.journal.read())
+	questions := s.questions(0)
+	if n := len(questions); n > 12 {
+		t.Errorf("%d questions", n)
+	}
+	if n := len(slices.Concat(questions...)); n > 5*engine.MaxValues+10 {
+		t.Errorf("%d values", n)
+	}
+	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != 0 {
+		t.Errorf("held: %+v, %v", depth, err)
+	}
+}
+
+// TestResidentHoldsSlow has an alert that MISP never answers in time, although it answers others: it is held, and those
+// behind it go on. While MISP answers nothing at all, none is held.
+func TestResidentHoldsSlow(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		t.Run(fmt.Sprint("away ", away), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
+				began := time.Now()
+				w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+					slow := slices.ContainsFunc(o, func(o engine.Observable) bool { return o.Value == "192.31.196.3" })
+					if slow && !away || away && time.Since(began) < 5*time.Minute {
+						ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+						defer cancel()
+						<-ctx.Done()
+						return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: context.Cause(ctx)}
+					}
+					return known()(ctx, o)
+				})
+				_, err := w.run(t, 10*time.Minute)
+				must(t, err)
+				want, held := []string{"error misp_unavailable", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1
+				if away {
+					want, held = []string{"sent 1", "sent 2", "sent 3", "done 0", "sent 4", "done 1"}, 0
+				}
+				expect(t, "what happened", want, w.read())
+				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != held {
+					t.Errorf("the spool holds %+v, %v", depth, err)
+				}
+			})
+		})
+	}
+}
