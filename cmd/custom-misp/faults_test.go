@@ -49,7 +49,7 @@ type fault struct {
 
 // site is a Wazuh home whose MISP can be made to fail.
 type site struct {
-	*manager
+	*testManager
 	elsewhere *atomic.Int32 // requests to a host that a redirect names
 }
 

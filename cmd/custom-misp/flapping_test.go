@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -15,10 +14,9 @@ import (
 
 	"github.com/tidwall/sjson"
 
-	"custom-misp/engine"
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/engine/enrich"
-	"custom-misp/mappings"
-	"custom-misp/misp/api"
+	"custom-misp/engine/wazuh"
 	"custom-misp/misp/misptest"
 )
 
@@ -35,26 +33,18 @@ func TestFlapping(t *testing.T) {
 	clock := func() time.Time { return now }
 	chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
 
-	s, err := loadSettings(globalFlags{home: home.home}, nil, map[string]any{"misp.url": home.misp.URL})
+	home.configure(t, fmt.Sprintf("misp: {url: %q, key: %q, timeout: 1s, retries: 1}\n", home.misp.URL, misptest.Key))
+	c, err := globals{home: home.home}.installed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := engine.ReadFS(mappings.FS, "mappings")
+	sink := &sometimes{Sink: &wazuh.Queue{Path: app.QueuePath(c), Timeout: c.Queue.SendTimeout}}
+	a, err := app.Build(c, app.Hooks{Sink: sink, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Load(sources...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := api.New(api.Config{URL: home.misp.URL, Key: misptest.Key, Timeout: time.Second, Retries: 1, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink := &sometimes{Sink: newQueue(s)}
-	d := newDurable(s, e, client, slog.New(slog.DiscardHandler))
-	d.Sink, d.Faults.Sink = sink, sink
-	d.Now, d.Spool.Now, d.MISP.Now, d.Queue.Now, d.Faults.Now = clock, clock, clock, clock, clock
+	defer a.Close()
+	d := a.Chain
 
 	ways := []http.HandlerFunc{
 		nil, // it is well

@@ -9,6 +9,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/mappings"
@@ -70,7 +71,7 @@ func TestSchemaAcceptsTheMappings(t *testing.T) {
 // -update writes them.
 func TestGeneratedFiles(t *testing.T) {
 	var schema bytes.Buffer
-	if err := writeJSON(&schema, mappingtest.Schema()); err != nil {
+	if err := cli.WriteJSON(&schema, mappingtest.Schema()); err != nil {
 		t.Fatal(err)
 	}
 	sources, err := engine.ReadFS(mappings.FS, "mappings")

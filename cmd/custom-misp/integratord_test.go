@@ -19,16 +19,16 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// A manager is a directory laid out like Wazuh's, with the built binary in integrations/ and a socket where
+// A testManager is a directory laid out like Wazuh's, with the built binary in integrations/ and a socket where
 // analysisd has its queue.
-type manager struct {
+type testManager struct {
 	home  string
 	queue *net.UnixConn
 	misp  *misptest.Server
 }
 
 // newManager is a home with the built binary in it.
-func newManager(t testing.TB) *manager {
+func newManager(t testing.TB) *testManager {
 	t.Helper()
 	m := newHome(t)
 	build := exec.Command("go", "build", "-o", filepath.Join(m.home, "integrations", "custom-misp"), ".")
@@ -40,7 +40,7 @@ func newManager(t testing.TB) *manager {
 }
 
 // newHome is a home without the binary.
-func newHome(t testing.TB) *manager {
+func newHome(t testing.TB) *testManager {
 	t.Helper()
 	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
 	if err != nil {
@@ -52,12 +52,12 @@ func newHome(t testing.TB) *manager {
 			t.Fatal(err)
 		}
 	}
-	m := &manager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
+	m := &testManager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
 	m.listen(t)
 	return m
 }
 
-func (m *manager) listen(t testing.TB) {
+func (m *testManager) listen(t testing.TB) {
 	t.Helper()
 	path := filepath.Join(m.home, "queue/sockets/queue")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -68,8 +68,16 @@ func (m *manager) listen(t testing.TB) {
 	t.Cleanup(func() { _ = conn.Close() })
 }
 
+// configure writes the configuration file.
+func (m *testManager) configure(t testing.TB, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // alert writes an alert file as integratord does.
-func (m *manager) alert(t testing.TB, content []byte) string {
+func (m *testManager) alert(t testing.TB, content []byte) string {
 	t.Helper()
 	path := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.alert")
 	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // as integratord does
@@ -80,7 +88,7 @@ func (m *manager) alert(t testing.TB, content []byte) string {
 
 // call starts the binary as integratord does: relative path, its directory, another name, a session of its own,
 // nothing on standard input, one pipe for both outputs.
-func (m *manager) call(t testing.TB, args ...string) (output string, code int) {
+func (m *testManager) call(t testing.TB, args ...string) (output string, code int) {
 	t.Helper()
 	cmd, out := m.command(args...)
 	err := cmd.Run()
@@ -93,7 +101,7 @@ func (m *manager) call(t testing.TB, args ...string) (output string, code int) {
 	return out.String(), 0
 }
 
-func (m *manager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+func (m *testManager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	var out bytes.Buffer
 	return &exec.Cmd{
 		Path: "integrations/custom-misp", Args: append([]string{"integrations"}, args...), Dir: m.home,
@@ -102,7 +110,7 @@ func (m *manager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 }
 
 // received returns what the queue was sent, header and event.
-func (m *manager) received(t testing.TB) (headers []string, events []map[string]any) {
+func (m *testManager) received(t testing.TB) (headers []string, events []map[string]any) {
 	t.Helper()
 	buf := make([]byte, 1<<17)
 	for {
@@ -135,7 +143,7 @@ func readEvent(t testing.TB, datagram []byte) (header string, misp map[string]an
 
 // collect reads the queue in the background, which the kernel lets hold few datagrams, until the function that it
 // returns is called, which returns the events.
-func (m *manager) collect(t testing.TB) func() []map[string]any {
+func (m *testManager) collect(t testing.TB) func() []map[string]any {
 	t.Helper()
 	const end = "end"
 	var events []map[string]any

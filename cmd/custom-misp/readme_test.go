@@ -1,28 +1,17 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"regexp"
-	"strings"
 	"testing"
+
+	"custom-misp/cmd/custom-misp/internal/config"
 )
 
 // TestReadmeOptions checks that the reference in README.md is that of the options; -update writes it.
 func TestReadmeOptions(t *testing.T) {
 	const readme = "../../README.md"
-	var table strings.Builder
-	table.WriteString("| key | default | meaning |\n|---|---|---|\n")
-	for _, o := range options {
-		def := fmt.Sprint(o.def)
-		if list, ok := o.def.([]string); ok {
-			def = strings.Join(list, " ")
-		}
-		if def != "" {
-			def = "`" + def + "`"
-		}
-		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", o.key, def, o.help)
-	}
+	table := config.Reference()
 	data, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
@@ -32,13 +21,13 @@ func TestReadmeOptions(t *testing.T) {
 	if found == nil {
 		t.Fatal("README.md has no section of options")
 	}
-	if string(found[2]) == table.String() {
+	if string(found[2]) == table {
 		return
 	}
 	if !*update {
-		t.Fatalf("README.md is out of date, run: go test ./cmd/custom-misp -run Readme -update\n%s", table.String())
+		t.Fatalf("README.md is out of date, run: go test ./cmd/custom-misp -run Readme -update\n%s", table)
 	}
-	data = section.ReplaceAll(data, []byte("${1}"+table.String()+"${3}"))
+	data = section.ReplaceAll(data, []byte("${1}"+table+"${3}"))
 	if err := os.WriteFile(readme, data, 0o644); err != nil { //nolint:gosec // a document
 		t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +15,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/serve"
 
 	"github.com/tidwall/gjson"
 )
@@ -38,7 +40,7 @@ func BenchmarkServe(b *testing.B) {
 	b.ResetTimer()
 	began := time.Now()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, globalFlags{home: home}, streams{out: io.Discard, err: os.Stderr}) }()
+	go func() { ended <- serve.Run(ctx, globals{home: home}.installed, os.Stderr) }()
 	for range want {
 		<-events
 	}
@@ -74,7 +76,7 @@ func BenchmarkServeLatency(b *testing.B) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, globalFlags{home: home}, streams{out: io.Discard, err: os.Stderr}) }()
+	go func() { ended <- serve.Run(ctx, globals{home: home}.installed, os.Stderr) }()
 	n := max(b.N, 100)
 	wrote := make([]time.Time, n+1)
 	var took []time.Duration
@@ -146,15 +148,16 @@ func benchHome(b *testing.B, indicators int) string {
 			b.Fatal(err)
 		}
 	}
-	s, err := loadSettings(globalFlags{home: home}, nil, nil)
+	c, err := globals{home: home}.installed()
 	if err != nil {
 		b.Fatal(err)
 	}
-	origins, err := newOrigins(s, slog.New(slog.DiscardHandler))
+	syncs, closeAll, err := app.Syncs(c, cli.NoLog())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := newSyncer(s, slog.New(slog.DiscardHandler)).Sync(b.Context(), origins[0], false); err != nil {
+	defer closeAll()
+	if _, err := syncs[0].Run(b.Context(), false); err != nil {
 		b.Fatal(err)
 	}
 	return home

@@ -11,11 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
+
+	"custom-misp/cmd/custom-misp/internal/config"
+
+	"custom-misp/cmd/custom-misp/internal/serve"
+
 	"github.com/google/go-cmp/cmp"
 )
 
 // serveSystemd starts serve as a service of Type=notify-reload with a watchdog.
-func serveSystemd(t *testing.T, built *manager) {
+func serveSystemd(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	name := filepath.Join(r.home, "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -69,7 +75,7 @@ func serveSystemd(t *testing.T, built *manager) {
 }
 
 // serveHTTP asks at the socket and at an address, which answer alike.
-func serveHTTP(t *testing.T, built *manager) {
+func serveHTTP(t *testing.T, built *testManager) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +105,12 @@ func serveHTTP(t *testing.T, built *manager) {
 	r.until(t, "both are done", func() bool { return r.metric("alerts_considered_total") == "2" && r.status().Alerts.BehindBytes == 0 })
 	for name, get := range both {
 		code, body := get("/status")
-		var s serveStatus
+		var s serve.Status
 		if err := json.Unmarshal([]byte(body), &s); err != nil || code != http.StatusOK {
 			t.Fatalf("%s: status %d %v", name, code, err)
 		}
 		got := []any{s.Running, s.PID, s.Policy, s.Ready, s.Counters["alerts_read"], s.Counters["alerts_matched"], s.Counters["events_sent"], len(s.Mirror), s.Mirror[0].Attributes}
-		want := []any{true, r.cmd.Process.Pid, policyMirror, true, uint64(2), uint64(1), uint64(1), 1, 1}
+		want := []any{true, r.cmd.Process.Pid, string(config.PolicyMirror), true, uint64(2), uint64(1), uint64(1), 1, 1}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: status (-want +got):\n%s", name, diff)
 		}
@@ -130,7 +136,7 @@ func serveHTTP(t *testing.T, built *manager) {
 }
 
 // serveAddress refuses an address that others can reach.
-func serveAddress(t *testing.T, built *manager) {
+func serveAddress(t *testing.T, built *testManager) {
 	for _, address := range []string{"0.0.0.0:9464", ":9464", "192.0.2.1:9464", "[::]:9464", "misp.example.org:9464", "9464"} {
 		r := newResident(t, built, "serve: {listen: \""+address+"\"}\n")
 		r.begin(t)
@@ -139,7 +145,7 @@ func serveAddress(t *testing.T, built *manager) {
 		if address == "9464" {
 			remedy = "is not an address like 127.0.0.1:9464"
 		}
-		if code := r.cmd.ProcessState.ExitCode(); code != exitWrongUse || !strings.Contains(r.out.String(), remedy) {
+		if code := r.cmd.ProcessState.ExitCode(); code != cli.ExitWrongUse || !strings.Contains(r.out.String(), remedy) {
 			t.Errorf("%s: exit code %d, %q", address, code, r.out)
 		}
 	}

@@ -11,12 +11,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 )
 
 // TestServe takes the built binary through what an administrator, systemd, MISP and Wazuh do to it.
 func TestServe(t *testing.T) {
 	built := newManager(t)
-	for name, run := range map[string]func(*testing.T, *manager){
+	for name, run := range map[string]func(*testing.T, *testManager){
 		"reload": serveReload, "reload while MISP is asked": serveReloadInFlight, "second instance": serveSecond,
 		"end while MISP hangs": serveEndMISPHangs, "end while the queue is full": serveEndQueueFull, "systemd": serveSystemd,
 		"HTTP": serveHTTP, "address": serveAddress, "live, MISP away": serveLiveAway, "held alert, MISP away": serveHeldAway,
@@ -30,7 +34,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-func serveReload(t *testing.T, built *manager) {
+func serveReload(t *testing.T, built *testManager) {
 	const mapping = "etc/custom-misp/mappings/t.yaml"
 	r := newResident(t, built, "")
 	r.start(t)
@@ -42,7 +46,7 @@ func serveReload(t *testing.T, built *manager) {
 	if f := r.status().Configuration.Failure; !strings.Contains(f, "t.yaml:1:1: a mapping file lacks the key") {
 		t.Errorf("failure %q", f)
 	}
-	if n := r.logged("not taken over"); n != 1 {
+	if n := r.logged("reload failed"); n != 1 {
 		t.Errorf("the log tells of it %d times", n)
 	}
 	r.until(t, "Wazuh is told", func() bool { return r.says("error configuration_fault") == 1 })
@@ -64,7 +68,7 @@ func serveReload(t *testing.T, built *manager) {
 	r.until(t, "SIGHUP has it loaded anew", func() bool { return r.status().Configuration.LoadedAt.After(before) })
 
 	r.configure(t, "lookup: {policy: mirror}\nmirror: {misp: false, lists: [local=etc/list.txt]}\nlog: {level: debug}\n")
-	r.until(t, "the policy is another one", func() bool { s := r.status(); return s.Policy == policyMirror && s.Ready })
+	r.until(t, "the policy is another one", func() bool { s := r.status(); return config.Policy(s.Policy) == config.PolicyMirror && s.Ready })
 	asked := r.searches()
 	r.alerts.add("4", listHit)
 	r.alerts.add("5", "another.bad-cdn.example")
@@ -82,7 +86,7 @@ func serveReload(t *testing.T, built *manager) {
 }
 
 // serveReloadInFlight has MISP hang while the configuration is loaded anew: what was begun gets its answer.
-func serveReloadInFlight(t *testing.T, built *manager) {
+func serveReloadInFlight(t *testing.T, built *testManager) {
 	for _, config := range []string{"", "lookup: {policy: mirror-then-live}\nmirror: {misp: false, lists: [local=etc/list.txt]}\n"} {
 		r := newResident(t, built, "timeout: 60s\n"+config)
 		release := make(chan struct{})
@@ -113,14 +117,14 @@ func serveReloadInFlight(t *testing.T, built *manager) {
 	}
 }
 
-func serveSecond(t *testing.T, built *manager) {
+func serveSecond(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	r.start(t)
 	second, out := r.command("serve", "--home", r.home)
 	second.Args[0] = "custom-misp"
 	err := second.Run()
-	want := fmt.Sprintf("serve runs already (pid %d), with the lock %s", r.cmd.Process.Pid, filepath.Join(r.home, "var/run/custom-misp", serveLock))
-	if err == nil || second.ProcessState.ExitCode() != exitFailure || !strings.Contains(out.String(), want) {
+	want := fmt.Sprintf("serve runs already (pid %d), with the lock %s", r.cmd.Process.Pid, app.State(filepath.Join(r.home, "var/run/custom-misp")).Lock())
+	if err == nil || second.ProcessState.ExitCode() != cli.ExitFailure || !strings.Contains(out.String(), want) {
 		t.Errorf("the second ended with %v and %q", err, out)
 	}
 	r.alerts.add("1", liveHit)
@@ -128,7 +132,7 @@ func serveSecond(t *testing.T, built *manager) {
 	r.stop(t)
 
 	// A call looks at the lock for a moment, which is no other instance.
-	lock, err := os.Open(filepath.Join(r.home, "var/run/custom-misp", serveLock))
+	lock, err := os.Open(app.State(filepath.Join(r.home, "var/run/custom-misp")).Lock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +147,7 @@ func serveSecond(t *testing.T, built *manager) {
 // endTime is how long serve may take to end, by its promise.
 const endTime = 5 * time.Second
 
-func serveEndMISPHangs(t *testing.T, built *manager) {
+func serveEndMISPHangs(t *testing.T, built *testManager) {
 	r := newResident(t, built, "lookup: {policy: live}\nmirror: {interval: 1s}\n")
 	r.misp.Fault(func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
 	r.start(t)
@@ -167,7 +171,7 @@ func (r *resident) addMany(prefix string, n int) (ids []string) {
 	return ids
 }
 
-func serveEndQueueFull(t *testing.T, built *manager) {
+func serveEndQueueFull(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	r.full.Lock()
 	r.start(t)
@@ -200,7 +204,7 @@ func (r *resident) handOver(t testing.TB, id, host string) {
 }
 
 // serveOddLines writes what is no alert, or one that Wazuh's own hand-over would cut.
-func serveOddLines(t *testing.T, built *manager) {
+func serveOddLines(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	r.start(t)
 	r.alerts.add("1", liveHit)
@@ -229,7 +233,7 @@ func serveOddLines(t *testing.T, built *manager) {
 	r.stop(t)
 }
 
-func serveHandOver(t *testing.T, built *manager) {
+func serveHandOver(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	r.handOver(t, "alone", liveHit) // nobody is there: the call does it itself
 	r.expectHits(t, "alone")

@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/serve"
+
 	"custom-misp/misp/misptest"
 )
 
@@ -34,7 +37,7 @@ const patience = 60 * time.Second
 
 // A resident is a home in which serve runs, the built binary, with the queue read all the time.
 type resident struct {
-	*manager
+	*testManager
 	*inbox
 	alerts *alertLog
 	env    []string // further settings
@@ -44,7 +47,7 @@ type resident struct {
 }
 
 // newResident prepares a home with the binary of another one. What is written into alerts.json is read from its start.
-func newResident(t *testing.T, built *manager, config string) *resident {
+func newResident(t *testing.T, built *testManager, config string) *resident {
 	t.Helper()
 	m := newHome(t)
 	const binary = "integrations/custom-misp"
@@ -56,9 +59,9 @@ func newResident(t *testing.T, built *manager, config string) *resident {
 	return prepare(t, m, config)
 }
 
-func prepare(t *testing.T, m *manager, config string) *resident {
+func prepare(t *testing.T, m *testManager, config string) *resident {
 	t.Helper()
-	r := &resident{manager: m, inbox: openInbox(t, m), alerts: newAlertLog(t, m.home)}
+	r := &resident{testManager: m, inbox: openInbox(t, m), alerts: newAlertLog(t, m.home)}
 	r.write(t, "etc/custom-misp/mappings/t.yaml", hostMapping)
 	r.write(t, "etc/list.txt", listHit+"\n")
 	r.configure(t, config)
@@ -157,7 +160,7 @@ func (r *resident) until(t testing.TB, what string, came func() bool) {
 
 // get asks at the socket; 0 if nobody answers.
 func (r *resident) get(path string) (code int, body string) {
-	return getFrom("unix", filepath.Join(r.home, "var/run/custom-misp", serveSock), path)
+	return getFrom("unix", app.State(filepath.Join(r.home, "var/run/custom-misp")).Socket(), path)
 }
 
 func getFrom(network, address, path string) (code int, body string) {
@@ -183,7 +186,7 @@ func getFrom(network, address, path string) (code int, body string) {
 }
 
 // status returns what serve says of itself; the zero value if it does not.
-func (r *resident) status() (s serveStatus) {
+func (r *resident) status() (s serve.Status) {
 	_, body := r.get("/status")
 	_ = json.Unmarshal([]byte(body), &s)
 	return s
@@ -193,7 +196,7 @@ func (r *resident) status() (s serveStatus) {
 func (r *resident) metric(name string) string {
 	_, body := r.get("/metrics")
 	for line := range strings.Lines(body) {
-		if value, ok := strings.CutPrefix(line, metricPrefix+name+" "); ok {
+		if value, ok := strings.CutPrefix(line, "custom_misp_"+name+" "); ok {
 			return strings.TrimSpace(value)
 		}
 	}
@@ -239,7 +242,7 @@ type inbox struct {
 }
 
 // openInbox reads the queue of a manager until the test ends.
-func openInbox(t testing.TB, m *manager) *inbox {
+func openInbox(t testing.TB, m *testManager) *inbox {
 	t.Helper()
 	b := &inbox{path: filepath.Join(m.home, "queue/sockets/queue")}
 	done := make(chan struct{})
@@ -363,4 +366,6 @@ func hostAlert(id, host string) string {
 }
 
 // queueIsAway reports whether serve knows that the queue takes nothing.
-func (r *resident) queueIsAway() bool { return strings.HasPrefix(r.status().Queue, "away since") }
+func (r *resident) queueIsAway() bool {
+	return strings.HasPrefix(r.status().Queue, "unreachable since")
+}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"custom-misp/cmd/custom-misp/internal/cli"
 )
 
 // TestWatch runs the tests once, and again after a file was changed in the way of editors: written beside and
@@ -30,7 +32,7 @@ func TestWatch(t *testing.T) {
 	done := make(chan error, 1)
 	var out bytes.Buffer
 	go func() {
-		done <- watchFiles(ctx, streams{out: &out, err: &out}, []string{name}, func() error {
+		done <- watchFiles(ctx, cli.Streams{Out: &out, Err: &out}, []string{name}, func() error {
 			data, err := os.ReadFile(name)
 			ran <- string(data)
 			return err

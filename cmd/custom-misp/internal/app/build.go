@@ -27,6 +27,8 @@ type Hooks struct {
 	Mappings []string
 	// DrainTime is how long a round of work on the spool may take; 0 for what the configuration gives a call.
 	DrainTime time.Duration
+	// Now is the clock; nil for the machine's.
+	Now func() time.Time
 	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
 	Daemon *Daemon
 }
@@ -73,6 +75,9 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
+	if h.Now == nil {
+		h.Now = time.Now
+	}
 	a := &App{Config: c}
 	var engineErr error
 	a.Engine, a.Faults, engineErr = Engine(c, h.Mappings...)
@@ -109,7 +114,7 @@ func (a *App) lookup(h Hooks) (enrich.Lookup, error) {
 	var errs []error
 	var err error
 	if policy != config.PolicyMirror {
-		a.Live, err = newLive(a.Config, h.Log)
+		a.Live, err = newLive(a.Config, h)
 		errs = append(errs, err)
 		if client, ok := a.Live.(*api.Client); ok {
 			a.clients = append(a.clients, client)
@@ -147,7 +152,7 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 		return nil
 	}
 	circuit := func(asked enrich.Lookup) enrich.Lookup {
-		return &enrich.Circuit{Asked: asked, Outage: StateOf(a.Config).MISPOutage(), Log: h.Log, Now: time.Now}
+		return &enrich.Circuit{Asked: asked, Outage: StateOf(a.Config).MISPOutage(), Log: h.Log, Now: h.Now}
 	}
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
 	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
@@ -172,14 +177,16 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
 	if sink == nil {
 		sink = queue(c)
 	}
+	spool, ofMISP, ofQueue := NewSpool(c), state.MISPOutage(), state.QueueOutage()
+	spool.Now, ofMISP.Now, ofQueue.Now = h.Now, h.Now, h.Now
 	d := &enrich.Durable{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
 			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
 		},
-		Spool: NewSpool(c), MISP: state.MISPOutage(), Queue: state.QueueOutage(), Log: h.Log, Now: time.Now,
+		Spool: spool, MISP: ofMISP, Queue: ofQueue, Log: h.Log, Now: h.Now,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
-		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: time.Now},
+		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
 	if h.Daemon != nil {
 		d.Local = true
@@ -190,7 +197,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
 	}
 	if sighter := a.sighter(h); sighter != nil {
 		d.Sightings = &enrich.Sightings{
-			Sighter: sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: time.Now,
+			Sighter: sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
 		}
 	}
 	return d
@@ -206,7 +213,7 @@ func (a *App) sighter(h Hooks) enrich.Sighter {
 		sighter, _ := a.Live.(enrich.Sighter) // a feed directory takes none
 		return sighter
 	}
-	client, err := Client(a.Config, a.Config.MISP.Timeout, h.Log)
+	client, err := newClient(a.Config, a.Config.MISP.Timeout, h)
 	if err != nil {
 		return nil
 	}
@@ -247,5 +254,5 @@ func asTrouble(err error) *enrich.Trouble {
 // lately.
 func ReportFault(ctx context.Context, c *config.Config, log *slog.Logger, alert enrich.Alert, err error) {
 	a := &App{Config: c}
-	a.chain(Hooks{Log: log}, failing{asTrouble(err)}).Tell(ctx, alert, asTrouble(err))
+	a.chain(Hooks{Log: log, Now: time.Now}, failing{asTrouble(err)}).Tell(ctx, alert, asTrouble(err))
 }

@@ -19,9 +19,13 @@ import (
 )
 
 // newLive returns the feed directory if one is configured, else the client of the MISP server.
-func newLive(c *config.Config, log *slog.Logger) (enrich.Lookup, error) {
+func newLive(c *config.Config, h Hooks) (enrich.Lookup, error) {
 	if c.FeedDir == "" {
-		return Client(c, c.MISP.Timeout, log)
+		client, err := newClient(c, c.MISP.Timeout, h)
+		if err != nil {
+			return nil, err // and not a client that is nil
+		}
+		return client, nil
 	}
 	f, err := feed.Open(os.DirFS(c.FeedDir), c.Lookup.Filter)
 	if err != nil {
@@ -33,6 +37,10 @@ func newLive(c *config.Config, log *slog.Logger) (enrich.Lookup, error) {
 // Client returns the client of the MISP server that the configuration names, with a time for one try. Errors are
 // [cli.WrongUse].
 func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Client, error) {
+	return newClient(c, timeout, Hooks{Log: log})
+}
+
+func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, error) {
 	if c.MISP.URL == "" {
 		return nil, cli.WrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			c.FromHome("etc/custom-misp.yaml"), config.EnvName("misp.url"))
@@ -47,7 +55,7 @@ func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Cli
 	settings := api.Config{
 		URL: c.MISP.URL, Key: key, InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
 		Timeout: timeout, Retries: c.MISP.Retries,
-		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: log,
+		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
 	}
 	if c.MISP.CAFile != "" {
 		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {

@@ -50,8 +50,8 @@ type layers struct {
 	file string
 }
 
-// Load reads all layers. Every error is a [cli.WrongUse]; the configuration then holds what was good before it, the
-// defaults at least.
+// Load reads all layers. The error is a [cli.WrongUse] with the faults of all; the configuration then holds what is good,
+// the defaults at least.
 func Load(r Request) (*Config, error) {
 	l := &layers{Koanf: koanf.New("."), from: map[string]string{}, home: r.Home, file: r.File}
 	if l.file == "" {
@@ -69,24 +69,11 @@ func (l *layers) load(r Request) error {
 	for _, o := range options {
 		defaults[o.key] = o.def
 	}
-	if err := l.lay(fromDefault, defaults); err != nil {
-		return err
-	}
-	if err := l.layFile(r.File == ""); err != nil {
-		return err
-	}
-	if err := l.layEnvironment(); err != nil {
-		return err
-	}
-	if err := l.layOptions(r.Options); err != nil {
-		return err
-	}
+	errs := []error{l.lay(fromDefault, defaults), l.layFile(r.File == ""), l.layEnvironment(), l.layOptions(r.Options)}
 	if r.Call != nil {
-		if err := l.layCall(*r.Call); err != nil {
-			return err
-		}
+		errs = append(errs, l.layCall(*r.Call))
 	}
-	return l.layFlags(r.Flags)
+	return errors.Join(append(errs, l.layFlags(r.Flags))...)
 }
 
 // lay puts values, already of the right types, over what is there.
@@ -179,13 +166,13 @@ func (l *layers) layEnvironment() error {
 	}
 	var errs []error
 	provider := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		if value == "" {
+			return "", nil // as good as not set
+		}
 		o, ok := byName[name]
 		if !ok {
 			errs = append(errs, unknown("environment: unknown variable %s", name, names))
 			return "", nil
-		}
-		if value == "" {
-			return "", nil // as good as not set
 		}
 		given := []string{value}
 		if o.form.list {
@@ -207,13 +194,14 @@ func (l *layers) layEnvironment() error {
 
 // layCall lays the file with <options> that integratord passes, and its arguments.
 func (l *layers) layCall(c wazuh.Call) error {
+	var errs []error
 	if c.OptionsFile != "" {
 		data, err := os.ReadFile(c.OptionsFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("options: %w", err)
+			errs = append(errs, fmt.Errorf("options: %w", err))
 		}
 		if err := l.layOptions(data); err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
 	given := map[string]any{}
@@ -232,11 +220,12 @@ func (l *layers) layCall(c wazuh.Call) error {
 	if c.HookURL != "" {
 		v, err := readAddress(c.HookURL)
 		if err != nil {
-			return fmt.Errorf("hook_url: %w", err)
+			errs = append(errs, fmt.Errorf("hook_url: %w", err))
+		} else {
+			given["misp.url"] = v
 		}
-		given["misp.url"] = v
 	}
-	return l.lay(fromBlock, given)
+	return errors.Join(append(errs, l.lay(fromBlock, given))...)
 }
 
 // layOptions lays the text of <options>, which has to be a JSON object with the keys of the configuration, nested or

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
@@ -14,20 +15,18 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// checkConfiguration tells what loading the settings told, and whether integratord's user can load them too.
+// checkConfiguration reports the faults of the configuration, and whether integratord's user can read it too.
 func (i *examination) checkConfiguration(context.Context) []Finding {
-	if faults, ok := errors.AsType[yamlfile.Faults](i.configErr); ok {
-		var findings []Finding
-		for _, f := range faults {
-			findings = append(findings, problemOf(f, "mend this line"))
-		}
-		return findings
-	}
 	if errors.Is(i.configErr, fs.ErrPermission) {
 		return []Finding{problem("sudo "+i.command("doctor"), "%v", i.configErr)}
 	}
 	if i.configErr != nil {
-		return []Finding{problemOf(i.configErr, "mend it, and see: custom-misp config --home "+i.Home)}
+		var findings []Finding
+		for _, line := range cli.Lines(i.configErr) {
+			err := errors.New(strings.TrimPrefix(line, "custom-misp: "))
+			findings = append(findings, problemOf(err, "correct it, and see: custom-misp config --home "+i.Home))
+		}
+		return findings
 	}
 	file := i.config.FromHome("etc/custom-misp.yaml")
 	_, err := os.Stat(file)

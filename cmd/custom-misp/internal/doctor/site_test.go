@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -13,7 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/misp/misptest"
 )
 
@@ -32,7 +35,7 @@ func newWard(t *testing.T) *ward {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	w := &ward{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
+	w := &ward{home: home, misp: misptest.New(t, os.DirFS("../../../../testdata/feed"))}
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if body, ok := w.answers[r.URL.Path]; ok {
 			rw.Header().Set("Content-Type", "application/json")
@@ -51,11 +54,11 @@ func newWard(t *testing.T) *ward {
 	for _, dir := range []string{"logs", "var/run"} {
 		w.mkdir(t, dir, 0o770)
 	}
-	conf, err := os.ReadFile("../../examples/ossec.conf")
+	conf, err := os.ReadFile("../../../../examples/ossec.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := os.ReadFile("../../examples/rules/misp_rules.xml")
+	rules, err := os.ReadFile("../../../../examples/rules/misp_rules.xml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +141,11 @@ func (w *ward) listen(t *testing.T) {
 }
 
 // examine runs doctor for a wazuh that is another than the owner of the files, but of their group.
-func (w *ward) examine(t *testing.T, change func(*installation)) []finding {
+func (w *ward) examine(t *testing.T, change func(*examination)) []Finding {
 	t.Helper()
-	i := readInstallation(globalFlags{home: w.home})
-	i.user = account{name: "wazuh", group: "wazuh", uid: uint32(os.Getuid()) + 1, groups: []uint32{uint32(os.Getgid())}, wazuh: true}
-	i.root = uint32(os.Getuid())
+	i := &examination{Installation: manager.Open(w.home), root: uint32(os.Getuid()), now: time.Now}
+	i.User = manager.Account{Name: "wazuh", Group: "wazuh", UID: uint32(os.Getuid()) + 1, Groups: []uint32{uint32(os.Getgid())}, IsWazuh: true}
+	i.config, i.configErr = i.Config("")
 	if change != nil {
 		change(i)
 	}
@@ -166,14 +169,14 @@ func (w *ward) tree(t *testing.T) []string {
 }
 
 // want looks for one finding, and for the key in all of them.
-func (w *ward) want(t *testing.T, findings []finding, check string, s status, found, remedy string) {
+func (w *ward) want(t *testing.T, findings []Finding, check string, s Status, found, remedy string) {
 	t.Helper()
 	var out bytes.Buffer
-	printFindings(&out, findings)
+	Print(&out, findings)
 	if strings.Contains(out.String(), misptest.Key) {
 		t.Errorf("the key is printed:\n%s", &out)
 	}
-	found, remedy = oneLine(strings.ReplaceAll(found, "HOME", w.home)), strings.ReplaceAll(remedy, "HOME", w.home)
+	found, remedy = cli.Clean(strings.ReplaceAll(found, "HOME", w.home)), strings.ReplaceAll(remedy, "HOME", w.home)
 	for _, f := range findings {
 		if f.Check == check && f.Status == s && strings.Contains(f.Found, found) && strings.Contains(f.Remedy, remedy) {
 			return

@@ -1,7 +1,8 @@
-package main
+package serve
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"regexp"
 	"slices"
@@ -14,20 +15,22 @@ import (
 	"custom-misp/misp/mirror"
 )
 
+var update = flag.Bool("update", false, "rewrite the list of metrics")
+
 // TestMetrics checks that the list of metrics beside the dashboard is what the program measures; -update writes it.
 func TestMetrics(t *testing.T) {
-	m := newMeter()
+	m := newMetrics()
 	o := engine.Observable{Type: "md5", Value: "c5c25b9b35b01135e8a037f2ee1213a5", Picks: []engine.Pick{{Mapping: "m", Path: "p", Type: "md5"}}}
 	m.Picked([]engine.Observable{o}, []enrich.Match{{Observable: o}})
 	for _, by := range []string{"mirror", "misp"} {
-		m.asked(by, 2, 1, time.Millisecond)
+		m.Asked(by, 2, 1, time.Millisecond)
 	}
-	m.remembered(true)
-	m.remembered(false)
+	m.Remembered(true)
+	m.Remembered(false)
 	m.syncFailed("osint")
 	var out bytes.Buffer
-	m.write(&out, serveStatus{
-		Version: "v1", Mirror: []mirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
+	m.write(&out, Status{
+		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
 	})
 	if !strings.Contains(out.String(), `custom_misp_hits_total{mapping="m",type="md5"} 1`+"\n") {
 		t.Errorf("no hit in:\n%s", &out)
@@ -52,14 +55,14 @@ func TestMetrics(t *testing.T) {
 		list = append(list, strings.TrimSpace(name+" "+strings.Join(names, " ")))
 	}
 	slices.Sort(list)
-	want := "# Metrics of custom-misp serve, and their labels. Written by go test ./cmd/custom-misp -run Metrics -update\n" + strings.Join(list, "\n") + "\n"
-	const file = "../../examples/monitoring/metrics.txt"
+	want := "# Metrics of custom-misp serve, and their labels. Written by go test ./cmd/custom-misp/internal/serve -run Metrics -update\n" + strings.Join(list, "\n") + "\n"
+	const file = "../../../../examples/monitoring/metrics.txt"
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
 		}
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != want {
-		t.Errorf("%s is out of date (%v), run: go test ./cmd/custom-misp -run Metrics -update", file, err)
+		t.Errorf("%s is out of date (%v), run: go test ./cmd/custom-misp/internal/serve -run Metrics -update", file, err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/mirror"
 )
@@ -22,10 +24,10 @@ func (s *heard) Send(_ context.Context, e enrich.Enrichment) error {
 	return nil
 }
 
-// TestTellOfMirror has Wazuh told of a mirror that cannot be made, not in the first minute, and of one that is old, once
-// each; and of nothing while all is well.
-func TestTellOfMirror(t *testing.T) {
-	feed, err := filepath.Abs("../../testdata/feed")
+// TestReportMirror has a mirror that cannot be made reported, not in the first minute, and one that is stale, once each;
+// and nothing while all is well.
+func TestReportMirror(t *testing.T) {
+	feed, err := filepath.Abs("../../../../testdata/feed")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func TestTellOfMirror(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "etc/custom-misp.yaml"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := loadSettings(globalFlags{home: home}, nil, nil)
+	c, err := config.Load(config.Request{Home: home})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +48,7 @@ func TestTellOfMirror(t *testing.T) {
 	now := time.Now()
 	sync := func(want string) {
 		t.Helper()
-		y := newSyncer(s, log)
-		y.Now = func() time.Time { return now }
+		y := &mirror.Syncer{Dir: app.StateOf(c).Mirror(), Log: log, Now: func() time.Time { return now }}
 		_, err := y.Sync(t.Context(), mirror.NewFeed("osint", place, ""), false)
 		if got := errText(err); (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Fatalf("sync: %v, want %q", err, want)
@@ -55,15 +56,17 @@ func TestTellOfMirror(t *testing.T) {
 	}
 	expect := func(what string, made time.Time, want string) {
 		t.Helper()
-		m, err := newMirror(s)
+		sink := &heard{}
+		fresh := *c
+		fresh.ErrorInterval = time.Hour
+		a, err := app.Build(&fresh, app.Hooks{Log: log, Sink: sink})
 		if err != nil {
 			t.Fatal(err)
 		}
-		sink := &heard{}
-		w := &way{settings: s, made: made, mirror: m, durable: newDurable(s, nil, nil, log)}
-		w.durable.Faults = &enrich.Throttle{Sink: sink, Dir: t.TempDir(), Interval: time.Hour, Now: time.Now}
-		w.tell(t.Context())
-		w.tell(t.Context())
+		a.Chain.Faults.Dir = t.TempDir()
+		g := &generation{config: c, app: a, built: made}
+		g.report(t.Context())
+		g.report(t.Context())
 		got := ""
 		for _, e := range sink.events {
 			got += string(e.Body.Error) + " " + e.Body.Description + "\n"

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func TestDoctorGood(t *testing.T) {
 	var ids []string
 	for _, f := range findings {
 		ids = append(ids, f.Check)
-		if f.Status != statusOK || f.Found == "" || f.Remedy != "" {
+		if f.Status != StatusOK || f.Found == "" || f.Remedy != "" {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -35,7 +35,7 @@ func TestDoctorGood(t *testing.T) {
 		t.Errorf("doctor changed the installation (-before +after):\n%s", diff)
 	}
 	var out bytes.Buffer
-	printFindings(&out, findings)
+	Print(&out, findings)
 	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); len(got) != len(want)+1 || got[len(want)] != "nothing is wrong; 21 ok, 0 skipped" {
 		t.Errorf("printed:\n%s", &out)
 	}
@@ -47,136 +47,136 @@ func TestDoctor(t *testing.T) {
 	tests := []struct {
 		name   string
 		spoil  func(t *testing.T, w *ward)
-		change func(i *installation)
+		change func(i *examination)
 
 		check         string
-		status        status
+		status        Status
 		found, remedy string // parts of them; HOME for the directory
 	}{
 		{
 			name: "no Wazuh", spoil: func(t *testing.T, w *ward) { w.remove(t, "") },
-			check: "wazuh", status: statusProblem, found: "there is no Wazuh in HOME", remedy: "doctor --home DIR",
+			check: "wazuh", status: StatusProblem, found: "there is no Wazuh in HOME", remedy: "doctor --home DIR",
 		},
 		{
 			name: "Wazuh 5", spoil: func(t *testing.T, w *ward) { w.write(t, "VERSION.json", `{"version":"5.0.0"}`, 0o640) },
-			check: "wazuh", status: statusProblem, found: "Wazuh 5.0.0 has no integratord", remedy: "Wazuh 4",
+			check: "wazuh", status: StatusProblem, found: "Wazuh 5.0.0 has no integratord", remedy: "Wazuh 4",
 		},
 		{
 			name: "no version", spoil: func(t *testing.T, w *ward) { w.remove(t, "bin/wazuh-control") },
-			check: "wazuh", status: statusOK, found: "of a version that no file in it tells",
+			check: "wazuh", status: StatusOK, found: "of a version that no file in it tells",
 		},
 		{
 			name: "no program", spoil: func(t *testing.T, w *ward) { w.remove(t, "integrations/custom-misp") },
-			check: "program", status: statusProblem, found: "HOME/integrations/custom-misp is not there", remedy: "install -o root -g wazuh -m 0750",
+			check: "program", status: StatusProblem, found: "HOME/integrations/custom-misp is not there", remedy: "install -o root -g wazuh -m 0750",
 		},
 		{
 			name: "integratord may write", spoil: func(t *testing.T, w *ward) { w.chmod(t, "integrations/custom-misp", 0o770) },
-			check: "rights", status: statusProblem, found: "mode 0770); integratord refuses to start it",
+			check: "rights", status: StatusProblem, found: "mode 0770); integratord refuses to start it",
 			remedy: "chown root:wazuh HOME/integrations/custom-misp && chmod 0750 HOME/integrations/custom-misp",
 		},
 		{
 			name: "integratord must not run it", spoil: func(t *testing.T, w *ward) { w.chmod(t, "integrations/custom-misp", 0o700) },
-			check: "rights", status: statusProblem, found: "user wazuh must not run HOME/integrations/custom-misp", remedy: "chmod 0750 HOME",
+			check: "rights", status: StatusProblem, found: "user wazuh must not run HOME/integrations/custom-misp", remedy: "chmod 0750 HOME",
 		},
 		{
 			name: "directory closed", spoil: func(t *testing.T, w *ward) { w.chmod(t, "integrations", 0o700) },
-			check: "rights", status: statusProblem, found: "must not go through HOME/integrations (mode 0700)",
+			check: "rights", status: StatusProblem, found: "must not go through HOME/integrations (mode 0700)",
 		},
 		{
-			name: "another owner", change: func(i *installation) { i.root++ },
-			check: "rights", status: statusWarning, found: "belongs to another than root", remedy: "chown root:wazuh",
+			name: "another owner", change: func(i *examination) { i.root++ },
+			check: "rights", status: StatusWarning, found: "belongs to another than root", remedy: "chown root:wazuh",
 		},
 		{
-			name: "no user wazuh", change: func(i *installation) { i.user.wazuh = false },
-			check: "rights", status: statusSkipped, found: "neither a user wazuh nor ossecm",
+			name: "no user wazuh", change: func(i *examination) { i.User.IsWazuh = false },
+			check: "rights", status: StatusSkipped, found: "neither a user wazuh nor ossecm",
 		},
 		{
 			name: "no ossec.conf", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/ossec.conf") },
-			check: "integration", status: statusProblem, found: "HOME/etc/ossec.conf is not there",
+			check: "integration", status: StatusProblem, found: "HOME/etc/ossec.conf is not there",
 		},
 		{
 			name: "ossec.conf ends early", spoil: func(t *testing.T, w *ward) { w.write(t, "etc/ossec.conf", "<ossec_config>\n<global>\n", 0o660) },
-			check: "integration", status: statusProblem, found: "line 3", remedy: "HOME/bin/wazuh-analysisd -t",
+			check: "integration", status: StatusProblem, found: "line 3", remedy: "HOME/bin/wazuh-analysisd -t",
 		},
 		{
 			name: "no block", spoil: func(t *testing.T, w *ward) { w.block(t, "<name>slack</name>") },
-			check: "integration", status: statusProblem, found: "has no <integration> with the name custom-misp", remedy: "cat examples/ossec.conf >> HOME/etc/ossec.conf && systemctl",
+			check: "integration", status: StatusProblem, found: "has no <integration> with the name custom-misp", remedy: "cat examples/ossec.conf >> HOME/etc/ossec.conf && systemctl",
 		},
 		{
 			name: "name without custom-", spoil: func(t *testing.T, w *ward) { w.block(t, "<name>misp</name>"+format) },
-			check: "integration", status: statusProblem, found: `names "misp", which has to be "custom-misp"`, remedy: name,
+			check: "integration", status: StatusProblem, found: `names "misp", which has to be "custom-misp"`, remedy: name,
 		},
 		{
 			name: "name with a blank", spoil: func(t *testing.T, w *ward) { w.block(t, "<name> custom-misp</name>"+format) },
-			check: "integration", status: statusProblem, found: `names " custom-misp"`, remedy: name,
+			check: "integration", status: StatusProblem, found: `names " custom-misp"`, remedy: name,
 		},
 		{
 			name: "blank in group", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<group>sysmon, syscheck</group>") },
-			check: "integration", status: statusProblem, found: `the item " syscheck" of <group>`, remedy: "write <group>sysmon,syscheck</group>, then: systemctl restart wazuh-manager",
+			check: "integration", status: StatusProblem, found: `the item " syscheck" of <group>`, remedy: "write <group>sysmon,syscheck</group>, then: systemctl restart wazuh-manager",
 		},
 		{
 			name: "line break in group", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<group>sysmon,\n  syscheck</group>") },
-			check: "integration", status: statusProblem, found: `the item "\n syscheck"`,
+			check: "integration", status: StatusProblem, found: `the item "\n  syscheck"`,
 		},
 		{
 			name: "two groups", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<group>sysmon</group><group>syscheck</group>")
 			},
-			check: "integration", status: statusProblem, found: "2 <group> elements, of which only the last counts", remedy: "<group>sysmon,syscheck</group>",
+			check: "integration", status: StatusProblem, found: "2 <group> elements, of which only the last counts", remedy: "<group>sysmon,syscheck</group>",
 		},
 		{
 			name: "no alert format", spoil: func(t *testing.T, w *ward) { w.block(t, name+"<group>sysmon</group>") },
-			check: "integration", status: statusProblem, found: "line 2: without <alert_format>", remedy: format,
+			check: "integration", status: StatusProblem, found: "line 2: without <alert_format>", remedy: format,
 		},
 		{
 			name: "no filter", spoil: func(t *testing.T, w *ward) { w.block(t, name+format) },
-			check: "integration", status: statusWarning, found: "every alert starts the program", remedy: "<group>sysmon,syscheck</group>",
+			check: "integration", status: StatusWarning, found: "every alert starts the program", remedy: "<group>sysmon,syscheck</group>",
 		},
 		{
 			name: "blank in URL", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level><hook_url>"+w.url+" </hook_url>")
 			},
-			check: "integration", status: statusProblem, found: "<hook_url> has a blank", remedy: "take the blanks out",
+			check: "integration", status: StatusProblem, found: "<hook_url> has a blank", remedy: "take the blanks out",
 		},
 		{
 			name: "no number", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level>\n<timeout>10s</timeout>")
 			},
-			check: "integration", status: statusProblem, found: "line 4: <timeout> is not a number",
+			check: "integration", status: StatusProblem, found: "line 4: <timeout> is not a number",
 		},
 		{
 			name: "unknown element", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<level>3</level><disabled>no</disabled>") },
-			check: "integration", status: statusProblem, found: "integratord does not know <disabled>",
+			check: "integration", status: StatusProblem, found: "integratord does not know <disabled>",
 		},
 		{
 			name: "element of a later Wazuh", spoil: func(t *testing.T, w *ward) {
 				w.write(t, "bin/wazuh-control", "VERSION=\"v4.7.5\"\n", 0o750)
 				w.block(t, name+format+"<level>3</level><retries>1</retries>")
 			},
-			check: "integration", status: statusProblem, found: "<retries> is for Wazuh 4.8 and later; integratord 4.7.5",
+			check: "integration", status: StatusProblem, found: "<retries> is for Wazuh 4.8 and later; integratord 4.7.5",
 		},
 		{
 			name: "key in an open ossec.conf", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level><api_key>"+misptest.Key+"</api_key>")
 				w.chmod(t, "etc/ossec.conf", 0o664)
 			},
-			check: "integration", status: statusWarning, found: "open to everybody (mode 0664)", remedy: "chmod o= HOME/etc/ossec.conf",
+			check: "integration", status: StatusWarning, found: "open to everybody (mode 0664)", remedy: "chmod o= HOME/etc/ossec.conf",
 		},
 		{
 			name: "key on command lines", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level><api_key>"+misptest.Key+"</api_key>")
 			},
-			check: "key", status: statusWarning, found: "the key stands in <api_key>", remedy: "HOME/etc/custom-misp.key",
+			check: "key", status: StatusWarning, found: "the key stands in <api_key>", remedy: "HOME/etc/custom-misp.key",
 		},
 		{
 			name: "no rules", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/rules/misp_rules.xml") },
-			check: "rules", status: statusProblem, found: "no rule has the field integration", remedy: "examples/rules/misp_rules.xml HOME/etc/rules/ && systemctl restart wazuh-manager",
+			check: "rules", status: StatusProblem, found: "no rule has the field integration", remedy: "examples/rules/misp_rules.xml HOME/etc/rules/ && systemctl restart wazuh-manager",
 		},
 		{
 			name: "rules excluded", spoil: func(t *testing.T, w *ward) {
 				w.replace(t, "etc/ossec.conf", "<ossec_config>", "<ossec_config><ruleset><rule_dir>etc/rules</rule_dir><rule_exclude>misp_rules.xml</rule_exclude></ruleset>")
 			},
-			check: "rules", status: statusProblem, found: "no rule has the field integration",
+			check: "rules", status: StatusProblem, found: "no rule has the field integration",
 		},
 		{
 			name: "rules in a directory of one's own", spoil: func(t *testing.T, w *ward) {
@@ -186,30 +186,30 @@ func TestDoctor(t *testing.T) {
 				}
 				w.replace(t, "etc/ossec.conf", "<ossec_config>", "<ossec_config><ruleset><rule_dir>site</rule_dir></ruleset>")
 			},
-			check: "rules", status: statusOK, found: "rule 100620 in HOME/site/misp.xml",
+			check: "rules", status: StatusOK, found: "rule 100620 in HOME/site/misp.xml",
 		},
 		{
 			name: "rules twice", spoil: func(t *testing.T, w *ward) {
 				w.write(t, "etc/rules/old_misp.xml", `<group name="misp,"><rule id="100620" level="10"><field name="integration">misp</field></rule><rule id="100622" level="12"/></group>`, 0o660)
 			},
-			check: "rules", status: statusProblem, found: "HOME/etc/rules/misp_rules.xml and HOME/etc/rules/old_misp.xml both have the rules 100620 100622",
+			check: "rules", status: StatusProblem, found: "HOME/etc/rules/misp_rules.xml and HOME/etc/rules/old_misp.xml both have the rules 100620 100622",
 		},
 		{
 			name: "rule overwritten", spoil: func(t *testing.T, w *ward) {
 				w.write(t, "etc/rules/local_rules.xml", `<group name="misp,"><rule id="100622" level="10" overwrite="yes"/></group>`, 0o660)
 			},
-			check: "rules", status: statusOK, found: "misp_rules.xml takes our events",
+			check: "rules", status: StatusOK, found: "misp_rules.xml takes our events",
 		},
 		{
 			name: "no socket", spoil: func(t *testing.T, w *ward) { w.remove(t, "queue/sockets/queue") },
-			check: "queue", status: statusProblem, found: "HOME/queue/sockets/queue is not there", remedy: "systemctl start wazuh-manager",
+			check: "queue", status: StatusProblem, found: "HOME/queue/sockets/queue is not there", remedy: "systemctl start wazuh-manager",
 		},
 		{
 			name: "file for a socket", spoil: func(t *testing.T, w *ward) {
 				w.remove(t, "queue/sockets/queue")
 				w.write(t, "queue/sockets/queue", "", 0o660)
 			},
-			check: "queue", status: statusProblem, found: "is not a socket",
+			check: "queue", status: StatusProblem, found: "is not a socket",
 		},
 		{
 			name: "socket left over", spoil: func(t *testing.T, w *ward) {
@@ -221,11 +221,11 @@ func TestDoctor(t *testing.T) {
 				w.chmod(t, "queue/sockets/queue", 0o660)
 				_ = conn.Close() // which leaves the file of a datagram socket
 			},
-			check: "queue", status: statusProblem, found: "analysisd is not running", remedy: "systemctl start wazuh-manager",
+			check: "queue", status: StatusProblem, found: "analysisd is not running", remedy: "systemctl start wazuh-manager",
 		},
 		{
 			name: "socket closed to wazuh", spoil: func(t *testing.T, w *ward) { w.chmod(t, "queue/sockets/queue", 0o600) },
-			check: "queue", status: statusProblem, found: "user wazuh must not write to HOME/queue/sockets/queue",
+			check: "queue", status: StatusProblem, found: "user wazuh must not write to HOME/queue/sockets/queue",
 		},
 		{
 			name: "not restarted", spoil: func(t *testing.T, w *ward) {
@@ -234,68 +234,68 @@ func TestDoctor(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			check: "restart", status: statusWarning, found: "HOME/etc/ossec.conf was changed after Wazuh started", remedy: "systemctl restart wazuh-manager",
+			check: "restart", status: StatusWarning, found: "HOME/etc/ossec.conf was changed after Wazuh started", remedy: "systemctl restart wazuh-manager",
 		},
 		{
 			name: "fault in the configuration", spoil: func(t *testing.T, w *ward) { w.configure(t, "log: {verbosity: info}\n") },
-			check: "configuration", status: statusProblem, found: `HOME/etc/custom-misp.yaml:2:7: unknown key "verbosity" in section log`,
+			check: "configuration", status: StatusProblem, found: `HOME/etc/custom-misp.yaml:2:7: unknown key "verbosity" in section log`,
 		},
 		{
 			name: "fault in <options>", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+`<level>3</level><options>{"lookup": {"toids": true}}</options>`)
 			},
-			check: "configuration", status: statusProblem, found: `<options>: unknown key "lookup.toids"`, remedy: `did you mean "lookup.to_ids"?`,
+			check: "configuration", status: StatusProblem, found: `<options>: unknown key "lookup.toids"`, remedy: `did you mean "lookup.to_ids"?`,
 		},
 		{
 			name: "configuration closed to wazuh", spoil: func(t *testing.T, w *ward) { w.chmod(t, "etc/custom-misp.yaml", 0o600) },
-			check: "configuration", status: statusProblem, found: "user wazuh must not read HOME/etc/custom-misp.yaml", remedy: "chown root:wazuh HOME/etc/custom-misp.yaml && chmod 0640",
+			check: "configuration", status: StatusProblem, found: "user wazuh must not read HOME/etc/custom-misp.yaml", remedy: "chown root:wazuh HOME/etc/custom-misp.yaml && chmod 0640",
 		},
 		{
 			name: "CA file closed to wazuh", spoil: func(t *testing.T, w *ward) { w.chmod(t, "etc/misp-ca.pem", 0o600) },
-			check: "configuration", status: statusProblem, found: "misp.ca_file: user wazuh must not read HOME/etc/misp-ca.pem", remedy: "chmod 0640 HOME/etc/misp-ca.pem",
+			check: "configuration", status: StatusProblem, found: "misp.ca_file: user wazuh must not read HOME/etc/misp-ca.pem", remedy: "chmod 0640 HOME/etc/misp-ca.pem",
 		},
 		{
 			name: "no address", spoil: func(t *testing.T, w *ward) { w.write(t, "etc/custom-misp.yaml", "log: {level: info}\n", 0o640) },
-			check: "configuration", status: statusProblem, found: "misp.url is not set", remedy: "HOME/etc/custom-misp.yaml",
+			check: "configuration", status: StatusProblem, found: "misp.url is not set", remedy: "HOME/etc/custom-misp.yaml",
 		},
 		{
 			name: "no key file", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/custom-misp.key") },
-			check: "key", status: statusProblem, found: "HOME/etc/custom-misp.key: no such file", remedy: "install -o root -g wazuh -m 0640 /dev/null HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key: no such file", remedy: "install -o root -g wazuh -m 0640 /dev/null HOME/etc/custom-misp.key",
 		},
 		{
 			name: "empty key file", spoil: func(t *testing.T, w *ward) { w.write(t, "etc/custom-misp.key", "\n", 0o640) },
-			check: "key", status: statusProblem, found: "HOME/etc/custom-misp.key is empty", remedy: "cat > HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key is empty", remedy: "cat > HOME/etc/custom-misp.key",
 		},
 		{
 			name: "key file open", spoil: func(t *testing.T, w *ward) { w.chmod(t, "etc/custom-misp.key", 0o644) },
-			check: "key", status: statusProblem, found: "open to everybody (mode 0644)", remedy: "chmod o= HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "open to everybody (mode 0644)", remedy: "chmod o= HOME/etc/custom-misp.key",
 		},
 		{
 			name: "key file closed to wazuh", spoil: func(t *testing.T, w *ward) { w.chmod(t, "etc/custom-misp.key", 0o600) },
-			check: "key", status: statusProblem, found: "user wazuh must not read HOME/etc/custom-misp.key", remedy: "chown root:wazuh HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "user wazuh must not read HOME/etc/custom-misp.key", remedy: "chown root:wazuh HOME/etc/custom-misp.key",
 		},
 		{
 			name: "fault in a mapping", spoil: func(t *testing.T, w *ward) {
 				w.mkdir(t, "etc/custom-misp/mappings", 0o750)
 				w.write(t, "etc/custom-misp/mappings/site.yaml", "version: 1\n", 0o640)
 			},
-			check: "mappings", status: statusProblem, found: "1 fault, files with faults are left out; the first: HOME/etc/custom-misp/mappings/site.yaml:1:1", remedy: "lint --home HOME",
+			check: "mappings", status: StatusProblem, found: "1 fault, files with faults are left out; the first: HOME/etc/custom-misp/mappings/site.yaml:1:1", remedy: "lint --home HOME",
 		},
 		{
 			name: "log made by root", spoil: func(t *testing.T, w *ward) { w.write(t, "logs/integrations.log", "", 0o640) },
-			check: "log", status: statusProblem, found: "user wazuh must not write to HOME/logs/integrations.log", remedy: "chown wazuh:wazuh HOME/logs/integrations.log",
+			check: "log", status: StatusProblem, found: "user wazuh must not write to HOME/logs/integrations.log", remedy: "chown wazuh:wazuh HOME/logs/integrations.log",
 		},
 		{
 			name: "no directory for the log", spoil: func(t *testing.T, w *ward) { w.remove(t, "logs") },
-			check: "log", status: statusProblem, found: "", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/logs",
+			check: "log", status: StatusProblem, found: "", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/logs",
 		},
 		{
 			name: "no log", spoil: func(t *testing.T, w *ward) { w.configure(t, "log: {file: ''}\n") },
-			check: "log", status: statusSkipped, found: "log.file is empty",
+			check: "log", status: StatusSkipped, found: "log.file is empty",
 		},
 		{
 			name: "state cannot be made", spoil: func(t *testing.T, w *ward) { w.chmod(t, "var/run", 0o750) },
-			check: "state", status: statusProblem, found: "cannot be made: user wazuh must not write to HOME/var/run", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/var/run/custom-misp",
+			check: "state", status: StatusProblem, found: "cannot be made: user wazuh must not write to HOME/var/run", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/var/run/custom-misp",
 		},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/cmd/custom-misp/internal/serve"
+)
+
+// TestDoctorResident looks at copies that are missing, there and old, and at a resident process with and without a
+// block in ossec.conf beside it.
+func TestDoctorResident(t *testing.T) {
+	feed, err := filepath.Abs("../../../../testdata/feed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWard(t)
+	w.configure(t, "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [osint="+feed+"]}\n")
+	w.want(t, w.examine(t, nil), "mirror", StatusProblem, "osint was never synced", " sync --home HOME")
+	w.want(t, w.examine(t, nil), "key", StatusSkipped, "only copies of feeds and lists are looked up in", "")
+
+	w.configure(t, "mirror: {feeds: [osint="+feed+"]}\n")
+	w.want(t, w.examine(t, nil), "mirror", StatusWarning, "mirror.feeds is set, but nothing is looked up there", "set lookup.policy")
+	w.configure(t, "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [osint="+feed+"]}\n")
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	load := func() (*config.Config, error) { return manager.Open(w.home).Config("") }
+	go func() { ended <- serve.Run(ctx, load, io.Discard) }()
+	c, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if now, err := serve.Ask(t.Context(), c); err == nil && now.Ready {
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatal("serve is not ready after a minute")
+		}
+	}
+	w.want(t, w.examine(t, nil), "mirror", StatusOK, "osint: 21 attributes, synced ", "")
+	w.want(t, w.examine(t, nil), "serve", StatusWarning, "integratord hands them over as well", "take the <integration> block out")
+	w.block(t, "<name>slack</name>")
+	w.want(t, w.examine(t, nil), "serve", StatusOK, "0 alerts read, 0 with hits", "")
+	w.want(t, w.examine(t, nil), "integration", StatusOK, "no block is needed", "")
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, w.examine(t, nil), "integration", StatusProblem, "has no <integration> with the name custom-misp", "cat examples/ossec.conf")
+	old := func(i *examination) {
+		i.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	}
+	w.want(t, w.examine(t, old), "mirror", StatusWarning, "osint is of 20", " sync --home HOME")
+}
