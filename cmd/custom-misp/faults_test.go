@@ -337,135 +337,149 @@ func (s *site) forgetWait(t *testing.T) {
 	}
 }
 
-// TestFaults meets every fault with the first alert, while held alerts are worked on, and with a sighting. Whatever
-// it is: the call ends in time and with exit code 0, Wazuh is told once, and once that it is over, nothing is lost,
+// The alerts of TestFaults.
+const firstAlert, secondAlert, thirdAlert = "fim-added", "sysmon-windows-22-dns", "sysmon-linux-3-network"
+
+// TestFaults meets every fault with the first alert, while queued alerts are worked on, and with a sighting. Whatever
+// it is: the call ends in time and with exit code 0, one event reports it, and one that it is over, nothing is lost,
 // and nothing is sent twice.
 func TestFaults(t *testing.T) {
-	const first, second, third = "fim-added", "sysmon-windows-22-dns", "sysmon-linux-3-network"
-	one, all := hits(t, first), hits(t, first, second, third)
-	two := hits(t, first, second)
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(faults())) {
 		f := faults()[name]
-		t.Run("first alert/"+name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			mend := s.install(t, f)
-			s.enrich(t, first)
-			_, events := s.received(t)
-			if diff := cmp.Diff([]string{"error " + f.code}, told(events)); diff != "" {
-				t.Fatalf("events (-want +got):\n%s", diff)
-			}
-			if n, _ := s.held(t); n != 1 {
-				t.Fatalf("%d alerts are held", n)
-			}
-			start := time.Now()
-			s.enrich(t, second) // there is an outage now: no patience, and no second event
-			if took := time.Since(start); took > quickCall {
-				t.Errorf("the second call took %s", took)
-			}
-			if _, events := s.received(t); len(events) != 0 {
-				t.Errorf("further events %v", told(events))
-			}
-			mend()
-			s.forgetWait(t)
-			s.enrich(t, third)
-			s.untilDone(t)
-			_, events = s.received(t)
-			want := append(slices.Clone(all), "recovered "+f.code)
-			slices.Sort(want)
-			if diff := cmp.Diff(want, told(events)); diff != "" {
-				t.Errorf("events after it (-want +got):\n%s", diff)
-			}
-			if n := s.elsewhere.Load(); n > 0 {
-				t.Errorf("%d requests went to another host", n)
-			}
-		})
-		t.Run("during drain/"+name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			down := s.install(t, faults()["refused"])
-			s.enrich(t, first)
-			s.enrich(t, second)
-			down()
-			s.received(t)
-			mend := s.install(t, f)
-			s.enrich(t, "windows-security-log-cleared") // has nothing to look up, so what is held meets the fault
-			if n, _ := s.held(t); n != 2 {
-				t.Fatalf("%d alerts are held", n)
-			}
-			if _, events := s.received(t); len(events) != 0 {
-				t.Errorf("events %v", told(events))
-			}
-			mend()
-			s.forgetWait(t)
-			s.untilDone(t)
-			_, events := s.received(t)
-			got := slices.DeleteFunc(told(events), func(e string) bool { return strings.HasPrefix(e, "recovered ") })
-			if diff := cmp.Diff(two, got); diff != "" {
-				t.Errorf("events after it (-want +got):\n%s", diff)
-			}
-			if len(events) != len(two)+1 {
-				t.Errorf("the end of the outage was not told once: %v", told(events))
-			}
-		})
-		if f.answer == nil {
-			continue
+		run := func(when string, test func(*testing.T, fault)) {
+			t.Run(when+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				test(t, f)
+			})
 		}
-		t.Run("after the own alert/"+name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			down := s.install(t, faults()["refused"])
-			s.enrich(t, first)
-			down()
-			s.received(t)
-			var questions atomic.Int32
-			s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/attributes/restSearch" && questions.Add(1) > 1 {
-					f.answer(w, r)
-					return
-				}
-				s.misp.Answer(w, r)
-			})
-			s.enrich(t, second)
-			if n, _ := s.held(t); n != 1 {
-				t.Fatalf("%d alerts are held", n)
-			}
-			s.misp.Fault(nil)
-			s.forgetWait(t)
-			s.untilDone(t)
-			_, events := s.received(t)
-			got := slices.DeleteFunc(told(events), func(e string) bool { return strings.HasPrefix(e, "recovered ") })
-			if diff := cmp.Diff(two, got); diff != "" {
-				t.Errorf("events (-want +got):\n%s", diff)
-			}
-		})
-		t.Run("sighting/"+name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/sightings/add" {
-					f.answer(w, r)
-					return
-				}
-				s.misp.Answer(w, r)
-			})
-			s.enrich(t, first)
-			_, events := s.received(t)
-			if diff := cmp.Diff(one, told(events)); diff != "" {
-				t.Errorf("events (-want +got):\n%s", diff)
-			}
-			if alerts, held := s.held(t); alerts+held != 0 {
-				t.Errorf("%d alerts and %d events are held", alerts, held)
-			}
-			s.misp.Fault(nil)
-			s.enrich(t, first)
-			if n := len(s.misp.Sightings()); n != 1 {
-				t.Errorf("%d sightings once MISP takes them", n)
-			}
-		})
+		run("first alert", faultFirst)
+		run("during drain", faultDuringDrain)
+		if f.answer != nil {
+			run("after the own alert", faultAfterOwn)
+			run("sighting", faultOfSighting)
+		}
 	}
 }
 
-// quickCall is how long a call may take while MISP is known to be away: a question of 300 ms, and what a busy machine
+func faultFirst(t *testing.T, f fault) {
+	s := newSite(t)
+	mend := s.install(t, f)
+	s.enrich(t, firstAlert)
+	_, events := s.received(t)
+	if diff := cmp.Diff([]string{"error " + f.code}, told(events)); diff != "" {
+		t.Fatalf("events (-want +got):\n%s", diff)
+	}
+	if n, _ := s.held(t); n != 1 {
+		t.Fatalf("%d alerts are queued", n)
+	}
+	start := time.Now()
+	s.enrich(t, secondAlert) // there is an outage now: no patience, and no second event
+	if took := time.Since(start); took > quickCall {
+		t.Errorf("the second call took %s", took)
+	}
+	if _, events := s.received(t); len(events) != 0 {
+		t.Errorf("further events %v", told(events))
+	}
+	mend()
+	s.forgetWait(t)
+	s.enrich(t, thirdAlert)
+	s.untilDone(t)
+	_, events = s.received(t)
+	want := append(hits(t, firstAlert, secondAlert, thirdAlert), "recovered "+f.code)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, told(events)); diff != "" {
+		t.Errorf("events after it (-want +got):\n%s", diff)
+	}
+	if n := s.elsewhere.Load(); n > 0 {
+		t.Errorf("%d requests went to another host", n)
+	}
+}
+
+func faultDuringDrain(t *testing.T, f fault) {
+	s := newSite(t)
+	down := s.install(t, faults()["refused"])
+	s.enrich(t, firstAlert)
+	s.enrich(t, secondAlert)
+	down()
+	s.received(t)
+	mend := s.install(t, f)
+	s.enrich(t, "windows-security-log-cleared") // has nothing to look up, so what is queued meets the fault
+	if n, _ := s.held(t); n != 2 {
+		t.Fatalf("%d alerts are queued", n)
+	}
+	if _, events := s.received(t); len(events) != 0 {
+		t.Errorf("events %v", told(events))
+	}
+	mend()
+	s.forgetWait(t)
+	s.untilDone(t)
+	_, events := s.received(t)
+	want := hits(t, firstAlert, secondAlert)
+	if diff := cmp.Diff(want, withoutRecovery(events)); diff != "" {
+		t.Errorf("events after it (-want +got):\n%s", diff)
+	}
+	if len(events) != len(want)+1 {
+		t.Errorf("the end of the outage was not reported once: %v", told(events))
+	}
+}
+
+func faultAfterOwn(t *testing.T, f fault) {
+	s := newSite(t)
+	down := s.install(t, faults()["refused"])
+	s.enrich(t, firstAlert)
+	down()
+	s.received(t)
+	var questions atomic.Int32
+	s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/attributes/restSearch" && questions.Add(1) > 1 {
+			f.answer(w, r)
+			return
+		}
+		s.misp.Answer(w, r)
+	})
+	s.enrich(t, secondAlert)
+	if n, _ := s.held(t); n != 1 {
+		t.Fatalf("%d alerts are queued", n)
+	}
+	s.misp.Fault(nil)
+	s.forgetWait(t)
+	s.untilDone(t)
+	_, events := s.received(t)
+	if diff := cmp.Diff(hits(t, firstAlert, secondAlert), withoutRecovery(events)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func faultOfSighting(t *testing.T, f fault) {
+	s := newSite(t)
+	s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sightings/add" {
+			f.answer(w, r)
+			return
+		}
+		s.misp.Answer(w, r)
+	})
+	s.enrich(t, firstAlert)
+	_, events := s.received(t)
+	if diff := cmp.Diff(hits(t, firstAlert), told(events)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if alerts, held := s.held(t); alerts+held != 0 {
+		t.Errorf("%d alerts and %d events are queued", alerts, held)
+	}
+	s.misp.Fault(nil)
+	s.enrich(t, firstAlert)
+	if n := len(s.misp.Sightings()); n != 1 {
+		t.Errorf("%d sightings once MISP takes them", n)
+	}
+}
+
+// withoutRecovery describes events, without those that report the end of an outage.
+func withoutRecovery(events []map[string]any) []string {
+	return slices.DeleteFunc(told(events), func(e string) bool { return strings.HasPrefix(e, "recovered ") })
+}
+
+// quickCall is how long a call may take while MISP is known to be unreachable: a question of 300 ms, and what a busy machine
 // adds.
 const quickCall = 1500 * time.Millisecond

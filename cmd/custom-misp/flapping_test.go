@@ -20,68 +20,21 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// TestFlapping takes ten thousand alerts through twenty minutes of a MISP that comes and goes: every few seconds to
-// minutes it refuses connections, fails, refuses the key, or answers HTML, and Wazuh's queue is full now and then. The
-// clock is the test's own; server, socket and spool are real. Each alert has one hit.
+// TestFlapping has MISP flap for twenty minutes, in which many alerts come: for seconds to a minute it refuses
+// connections, fails, refuses the key, or answers HTML, and Wazuh's queue is full now and then. The clock is the test's
+// own; server, socket and spool are real. Each alert has one hit.
 func TestFlapping(t *testing.T) {
-	alerts := 10_000
-	if testing.Short() {
-		alerts = 1000
+	t.Parallel()
+	alerts := 2000
+	if long() {
+		alerts = 10_000
 	}
-	home := newHome(t)
-	now := time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
-	clock := func() time.Time { return now }
-	chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
-
-	home.configure(t, fmt.Sprintf("misp: {url: %q, key: %q, timeout: 1s, retries: 1}\n", home.misp.URL, misptest.Key))
-	c, err := globals{home: home.home}.installed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink := &sometimes{Sink: &wazuh.Queue{Path: app.QueuePath(c), Timeout: c.Queue.SendTimeout}}
-	a, err := app.Build(c, app.Hooks{Sink: sink, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	d := a.Chain
-
-	ways := []http.HandlerFunc{
-		nil, // it is well
-		func(w http.ResponseWriter, _ *http.Request) {
-			hijack(w, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) })
-		},
-		func(w http.ResponseWriter, _ *http.Request) {
-			misptest.Message(w, http.StatusInternalServerError, "no")
-		},
-		func(w http.ResponseWriter, _ *http.Request) { misptest.Message(w, http.StatusForbidden, "no") },
-		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
-		func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "20")
-			misptest.Message(w, http.StatusTooManyRequests, "no")
-		},
-	}
+	f := newFlapping(t)
 	template := bundled(t, "fim-added")
-	var changeMISP, changeQueue time.Time
-	away, outages, held, errorEvents, recoveries := false, 0, 0, 0, 0
-	got := map[string]int{}
-	collected := home.collect(t)
+	collected := f.home.collect(t)
+	held := 0
 	for i := range alerts {
-		now = now.Add(20 * time.Minute / time.Duration(alerts))
-		if now.After(changeMISP) {
-			way := 0
-			if !away {
-				way = 1 + chance.IntN(len(ways)-1)
-				outages++
-			}
-			away = !away
-			home.misp.Fault(ways[way])
-			changeMISP = now.Add(time.Duration(2+chance.IntN(60)) * time.Second)
-		}
-		if now.After(changeQueue) {
-			sink.full = chance.IntN(10) == 0
-			changeQueue = now.Add(time.Duration(1+chance.IntN(10)) * time.Second)
-		}
+		f.pass(20 * time.Minute / time.Duration(alerts))
 		data, err := sjson.SetBytes(template, "id", fmt.Sprint(i))
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +44,7 @@ func TestFlapping(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		report, err := d.Process(ctx, alert)
+		report, err := f.chain.Process(ctx, alert)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
@@ -100,47 +53,123 @@ func TestFlapping(t *testing.T) {
 			held++
 		}
 	}
-	home.misp.Fault(nil)
-	sink.full = false
-	for range 200 {
-		now = now.Add(10 * time.Second)
-		d.Drain(context.Background())
-		if depth, err := d.Spool.Depth(); err != nil || depth.Alerts+depth.Events == 0 {
-			break
-		}
+	f.end()
+	o, err := f.chain.MISP.Load()
+	if err != nil || o.Lasts() {
+		t.Errorf("the outage is still remembered as one: %+v, %v", o, err)
 	}
-	for _, event := range collected() {
+	if left, err := filepath.Glob(filepath.Join(f.chain.Spool.Dir, "*", "*.json")); err != nil || len(left) > 0 {
+		t.Errorf("left in the spool: %v, %v", left, err)
+	}
+	if held < alerts/5 || f.outages < 3 {
+		t.Errorf("only %d alerts were queued in %d outages: nothing was tried", held, f.outages)
+	}
+	checkFlapping(t, collected(), alerts, f.outages)
+}
+
+// checkFlapping checks that there is one hit for each alert, and neither too many events about outages nor too few.
+func checkFlapping(t *testing.T, events []map[string]any, alerts, outages int) {
+	t.Helper()
+	errorEvents, recoveries, twice := 0, 0, 0
+	got := map[string]bool{}
+	for _, event := range events {
 		switch {
 		case event["error"] != nil:
 			errorEvents++
 		case event["recovered"] != nil:
 			recoveries++
 		default:
-			got[fmt.Sprint(event["source"].(map[string]any)["alert_id"])]++
+			id := fmt.Sprint(event["source"].(map[string]any)["alert_id"])
+			if got[id] {
+				twice++
+			}
+			got[id] = true
 		}
 	}
-	lost, twice := alerts-len(got), 0
-	for _, n := range got {
-		if n > 1 {
-			twice++
-		}
-	}
-	o, err := d.MISP.Load()
-	t.Logf("%d alerts, %d outages, %d alerts held, %d lost, %d twice, %d error events, %d of the end", alerts, outages, held, lost, twice, errorEvents, recoveries)
-	if lost > 0 || twice > 0 {
+	t.Logf("%d alerts, %d outages, %d error events, %d of the end", alerts, outages, errorEvents, recoveries)
+	if lost := alerts - len(got); lost > 0 || twice > 0 {
 		t.Errorf("%d lost, %d twice", lost, twice)
-	}
-	if held < alerts/5 || outages < 3 {
-		t.Errorf("only %d alerts were held in %d outages: nothing was tried", held, outages)
 	}
 	if most := 2 * outages; errorEvents > most || errorEvents == 0 || recoveries == 0 {
 		t.Errorf("%d error events and %d of the end for %d outages", errorEvents, recoveries, outages)
 	}
-	if err != nil || o.Lasts() {
-		t.Errorf("the outage is still remembered as one: %+v, %v", o, err)
+}
+
+// flapping is a MISP and a queue that change as time passes.
+type flapping struct {
+	home                    *testManager
+	chain                   *enrich.Durable
+	now                     time.Time
+	chance                  *rand.Rand
+	queue                   *sometimes
+	faults                  []http.HandlerFunc
+	down                    bool
+	outages                 int
+	changeMISP, changeQueue time.Time
+}
+
+func newFlapping(t *testing.T) *flapping {
+	f := &flapping{
+		home: newHome(t), now: time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC),
+		chance: rand.New(rand.NewPCG(1, 2)), //nolint:gosec // the same each time
+		faults: []http.HandlerFunc{
+			func(w http.ResponseWriter, _ *http.Request) {
+				hijack(w, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) })
+			},
+			func(w http.ResponseWriter, _ *http.Request) {
+				misptest.Message(w, http.StatusInternalServerError, "no")
+			},
+			func(w http.ResponseWriter, _ *http.Request) { misptest.Message(w, http.StatusForbidden, "no") },
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
+			func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "20")
+				misptest.Message(w, http.StatusTooManyRequests, "no")
+			},
+		},
 	}
-	if left, err := filepath.Glob(filepath.Join(d.Spool.Dir, "*", "*.json")); err != nil || len(left) > 0 {
-		t.Errorf("left in the spool: %v, %v", left, err)
+	f.home.configure(t, fmt.Sprintf("misp: {url: %q, key: %q, timeout: 1s, retries: 1}\n", f.home.misp.URL, misptest.Key))
+	c, err := globals{home: f.home.home}.installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.queue = &sometimes{Sink: &wazuh.Queue{Path: app.QueuePath(c), Timeout: c.Queue.SendTimeout}}
+	a, err := app.Build(c, app.Hooks{Sink: f.queue, Now: func() time.Time { return f.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	f.chain = a.Chain
+	return f
+}
+
+// pass lets time pass.
+func (f *flapping) pass(d time.Duration) {
+	f.now = f.now.Add(d)
+	if f.now.After(f.changeMISP) {
+		f.changeMISP = f.now.Add(time.Duration(2+f.chance.IntN(60)) * time.Second)
+		if f.down = !f.down; f.down {
+			f.outages++
+			f.home.misp.Fault(f.faults[f.chance.IntN(len(f.faults))])
+		} else {
+			f.home.misp.Fault(nil)
+		}
+	}
+	if f.now.After(f.changeQueue) {
+		f.queue.full = f.chance.IntN(10) == 0
+		f.changeQueue = f.now.Add(time.Duration(1+f.chance.IntN(10)) * time.Second)
+	}
+}
+
+// end has everything work again, until nothing waits.
+func (f *flapping) end() {
+	f.home.misp.Fault(nil)
+	f.queue.full = false
+	for range 200 {
+		f.now = f.now.Add(10 * time.Second)
+		f.chain.Drain(context.Background())
+		if depth, err := f.chain.Spool.Depth(); err != nil || depth.Alerts+depth.Events == 0 {
+			return
+		}
 	}
 }
 

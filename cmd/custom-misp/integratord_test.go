@@ -2,190 +2,22 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/misp/misptest"
 )
 
-// A testManager is a directory laid out like Wazuh's, with the built binary in integrations/ and a socket where
-// analysisd has its queue.
-type testManager struct {
-	home  string
-	queue *net.UnixConn
-	misp  *misptest.Server
-}
-
-// newManager is a home with the built binary in it.
-func newManager(t testing.TB) *testManager {
-	t.Helper()
-	m := newHome(t)
-	build := exec.Command("go", "build", "-o", filepath.Join(m.home, "integrations", "custom-misp"), ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return m
-}
-
-// newHome is a home without the binary.
-func newHome(t testing.TB) *testManager {
-	t.Helper()
-	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	for _, dir := range []string{"integrations", "queue/sockets", "etc", "logs", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := &testManager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
-	m.listen(t)
-	return m
-}
-
-func (m *testManager) listen(t testing.TB) {
-	t.Helper()
-	path := filepath.Join(m.home, "queue/sockets/queue")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.queue = conn
-	t.Cleanup(func() { _ = conn.Close() })
-}
-
-// configure writes the configuration file.
-func (m *testManager) configure(t testing.TB, text string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// alert writes an alert file as integratord does.
-func (m *testManager) alert(t testing.TB, content []byte) string {
-	t.Helper()
-	path := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.alert")
-	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // as integratord does
-		t.Fatal(err)
-	}
-	return path
-}
-
-// call starts the binary as integratord does: relative path, its directory, another name, a session of its own,
-// nothing on standard input, one pipe for both outputs.
-func (m *testManager) call(t testing.TB, args ...string) (output string, code int) {
-	t.Helper()
-	cmd, out := m.command(args...)
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return out.String(), exit.ExitCode()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String(), 0
-}
-
-func (m *testManager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	var out bytes.Buffer
-	return &exec.Cmd{
-		Path: "integrations/custom-misp", Args: append([]string{"integrations"}, args...), Dir: m.home,
-		Env: []string{"PATH=/bin"}, Stdout: &out, Stderr: &out, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-	}, &out
-}
-
-// received returns what the queue was sent, header and event.
-func (m *testManager) received(t testing.TB) (headers []string, events []map[string]any) {
-	t.Helper()
-	buf := make([]byte, 1<<17)
-	for {
-		// Datagrams to a unix socket are there before the sender goes on.
-		if err := m.queue.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		n, err := m.queue.Read(buf)
-		if err != nil {
-			return headers, events
-		}
-		header, event := readEvent(t, buf[:n])
-		headers, events = append(headers, header), append(events, event)
-	}
-}
-
-// readEvent reads a datagram.
-func readEvent(t testing.TB, datagram []byte) (header string, misp map[string]any) {
-	t.Helper()
-	header, body, ok := strings.Cut(string(datagram), ":{")
-	var event struct {
-		Integration string
-		MISP        map[string]any
-	}
-	if err := json.Unmarshal([]byte("{"+body), &event); !ok || err != nil || event.Integration != "misp" {
-		t.Errorf("datagram %q: %v", datagram, err)
-	}
-	return header, event.MISP
-}
-
-// collect reads the queue in the background, which the kernel lets hold few datagrams, until the function that it
-// returns is called, which returns the events.
-func (m *testManager) collect(t testing.TB) func() []map[string]any {
-	t.Helper()
-	const end = "end"
-	var events []map[string]any
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1<<17)
-		for {
-			n, err := m.queue.Read(buf)
-			if err != nil || string(buf[:n]) == end {
-				return
-			}
-			_, event := readEvent(t, buf[:n])
-			events = append(events, event)
-		}
-	}()
-	return func() []map[string]any {
-		conn, err := net.Dial("unixgram", m.queue.LocalAddr().String()) //nolint:noctx // a socket of our own
-		if err == nil {
-			_, err = conn.Write([]byte(end))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-done
-		_ = conn.Close()
-		return events
-	}
-}
-
-func bundled(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("../../testdata/alerts", name+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // TestIntegratord takes the bundled alert of every event type the whole way, called as every version of
 // integratord calls.
 func TestIntegratord(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	versions := map[string]func(alert string) []string{
 		"4.0": func(a string) []string { return []string{a, misptest.Key, m.misp.URL, " > /dev/null 2>&1"} },
@@ -250,23 +82,7 @@ func TestIntegratord(t *testing.T) {
 				if code != 0 || out != "" {
 					t.Errorf("exit code %d, output %q", code, out)
 				}
-				headers, events := m.received(t)
-				var got []string
-				for i, e := range events {
-					if headers[i] != tt.header {
-						t.Errorf("header %q, want %q", headers[i], tt.header)
-					}
-					o := e["observable"].(map[string]any)
-					got = append(got, fmt.Sprintf("%s: %s, %s", o["type"], e["type"], o["path"]))
-					source := e["source"].(map[string]any)
-					if !bytes.Contains(data, []byte(source["alert_id"].(string))) || e["event_id"] == "" || e["category"] == "" || e["value"] == "" {
-						t.Errorf("event lacks what it belongs to: %v", e)
-					}
-					if e["link"] != m.misp.URL+"/events/view/"+e["event_id"].(string) {
-						t.Errorf("link %v", e["link"])
-					}
-				}
-				if diff := cmp.Diff(tt.want, got); diff != "" {
+				if diff := cmp.Diff(tt.want, m.enrichments(t, data, tt.header)); diff != "" {
 					t.Errorf("enrichments (-want +got):\n%s", diff)
 				}
 				if n := len(m.misp.Requests()) - asked; n > 1 {
@@ -277,9 +93,31 @@ func TestIntegratord(t *testing.T) {
 	}
 }
 
+// enrichments describes the events that were sent for an alert, and checks that each names it and has the header.
+func (m *testManager) enrichments(t *testing.T, alert []byte, header string) (got []string) {
+	t.Helper()
+	headers, events := m.received(t)
+	for i, e := range events {
+		if headers[i] != header {
+			t.Errorf("header %q, want %q", headers[i], header)
+		}
+		o := e["observable"].(map[string]any)
+		got = append(got, fmt.Sprintf("%s: %s, %s", o["type"], e["type"], o["path"]))
+		source := e["source"].(map[string]any)
+		if !bytes.Contains(alert, []byte(source["alert_id"].(string))) || e["event_id"] == "" || e["category"] == "" || e["value"] == "" {
+			t.Errorf("event lacks what it belongs to: %v", e)
+		}
+		if e["link"] != m.misp.URL+"/events/view/"+e["event_id"].(string) {
+			t.Errorf("link %v", e["link"])
+		}
+	}
+	return got
+}
+
 // TestIntegratordForged hands over JSON that claims to be an event of ours. Only the location tells: it comes from the
 // header in the queue, the rest from whoever writes the log.
 func TestIntegratordForged(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	const manager, agent, misp = `{"id":"000","name":"wazuh-manager"}`, `{"id":"011","name":"web-01","ip":"10.20.9.11"}`, `{"id":"012","name":"misp","ip":"10.20.9.12"}`
 	tests := []struct {
@@ -325,77 +163,66 @@ func TestIntegratordForged(t *testing.T) {
 
 // TestIntegratordSettings checks what comes from ossec.conf and its <options>, and that a file is not needed.
 func TestIntegratordSettings(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	alert := m.alert(t, bundled(t, "sysmon-windows-1-process"))
 	options := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.options")
-	call := func(t *testing.T, config, optionsText string, args ...string) (string, int, int) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp.yaml"), []byte(config), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(options, []byte(optionsText+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		out, code := m.call(t, append([]string{alert}, args...)...)
+	m.write(t, "etc/key", misptest.Key+"\n")
+	m.configure(t, "misp: {url: "+m.misp.URL+", key_file: etc/key}\n")
+	for _, tt := range []struct {
+		name, options string
+		args          []string
+		code, events  int
+		says          string
+	}{
+		{"from the file alone", "", []string{"", "", "", options, "10", "3"}, 0, 3, ""},
+		{"<options> over the file", `{"lookup": {"to_ids": true}}`, []string{"", "", "", options, "10", "3"}, 0, 2, ""},
+		{"<options> with dotted keys", `{"lookup.exclude_tags": ["tlp:*"]}`, []string{"", "", "", options, "10", "3"}, 0, 0, ""},
+		{
+			"unknown key in <options>", `{"lookup": {"toids": true}}`,
+			[]string{"", "", "", options, "10", "3"},
+			2, 1,
+			"custom-misp: <options>: unknown key \"lookup.toids\"; did you mean \"lookup.to_ids\"?\n",
+		},
+		{"broken <options>", `{`, []string{"", "", "", options, "10", "3"}, 2, 0, "<options> is not a JSON object"},
+		// The one event reports that MISP refuses the key.
+		{"api_key over the key file", "", []string{"wrong-key", "", "", "", "10", "0"}, 0, 1, ""},
+	} {
+		m.write(t, "tmp/custom-misp-1791187801-118.options", tt.options+"\n")
+		out, code := m.call(t, append([]string{alert}, tt.args...)...)
 		_, events := m.received(t)
-		return out, code, len(events)
-	}
-	if err := os.WriteFile(filepath.Join(m.home, "etc/key"), []byte(misptest.Key+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file := "misp: {url: " + m.misp.URL + ", key_file: etc/key}\n"
-
-	if out, code, n := call(t, file, "", "", "", "", options, "10", "3"); code != 0 || n != 3 {
-		t.Errorf("from the file alone: %d events, exit %d, %s", n, code, out)
-	}
-	if out, code, n := call(t, file, `{"lookup": {"to_ids": true}}`, "", "", "", options, "10", "3"); code != 0 || n != 2 {
-		t.Errorf("<options> over the file: %d events, exit %d, %s", n, code, out)
-	}
-	if out, code, n := call(t, file, `{"lookup.exclude_tags": ["tlp:*"]}`, "", "", "", options, "10", "3"); code != 0 || n != 0 {
-		t.Errorf("<options> with dotted keys: %d events, exit %d, %s", n, code, out)
-	}
-	out, code, _ := call(t, file, `{"lookup": {"toids": true}}`, "", "", "", options, "10", "3")
-	if code != 2 || out != "custom-misp: <options>: unknown key \"lookup.toids\"; did you mean \"lookup.to_ids\"?\n" {
-		t.Errorf("unknown key in <options>: exit %d, %q", code, out)
-	}
-	out, code, _ = call(t, file, `{`, "", "", "", options, "10", "3")
-	if code != 2 || !strings.Contains(out, "<options> is not a JSON object") {
-		t.Errorf("broken <options>: exit %d, %q", code, out)
-	}
-	out, code, n := call(t, file, "", "wrong-key", "", "", "", "10", "0")
-	if code != 0 || n != 1 || out != "" { // the one event says that MISP refuses the key
-		t.Errorf("api_key over the key file: %d events, exit %d, %q", n, code, out)
-	}
-	if err := os.RemoveAll(filepath.Join(m.home, "var/run/custom-misp")); err != nil {
-		t.Fatal(err)
-	}
-	site := "version: 1\nmappings:\n  - {id: site, match: 'has(\"data.win\")', pick: [{path: data.win.eventdata.parentImage, type: filename}]}\n"
-	if err := os.MkdirAll(filepath.Join(m.home, "etc/custom-misp/mappings"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string]string{"site.yaml": site, "broken.yaml": "version: 1\n"} {
-		if err := os.WriteFile(filepath.Join(m.home, "etc/custom-misp/mappings", name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+		if code != tt.code || len(events) != tt.events || !strings.Contains(out, tt.says) || strings.Count(out, "\n") != min(len(tt.says), 1) {
+			t.Errorf("%s: exit %d, %d events, %q; want %d, %d, %q", tt.name, code, len(events), out, tt.code, tt.events, tt.says)
 		}
 	}
-	if out, code, n := call(t, file, "", "", "", "", ""); code != 0 || n != 4 { // one of them tells of the file
-		t.Errorf("a broken mapping file beside: %d events, exit %d, %q", n, code, out)
+	if strings.Contains(m.log(t), misptest.Key) || strings.Contains(m.log(t), "wrong-key") {
+		t.Error("the log holds a key")
+	}
+}
+
+// TestIntegratordMappings has a mapping file with a fault beside a good one.
+func TestIntegratordMappings(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	m.write(t, "etc/custom-misp/mappings/site.yaml",
+		"version: 1\nmappings:\n  - {id: site, match: 'has(\"data.win\")', pick: [{path: data.win.eventdata.parentImage, type: filename}]}\n")
+	m.write(t, "etc/custom-misp/mappings/broken.yaml", "version: 1\n")
+	out, code := m.call(t, m.alert(t, bundled(t, "sysmon-windows-1-process")), misptest.Key, m.misp.URL, "", "")
+	if _, events := m.received(t); code != 0 || len(events) != 4 { // one of them reports the file
+		t.Errorf("%d events, exit %d, %q", len(events), code, out)
 	}
 	asked := fmt.Sprint(m.misp.Requests()[len(m.misp.Requests())-1].Body["value"])
 	if !strings.Contains(asked, `C:\Program Files\Mail & News\mail.exe`) {
 		t.Errorf("the site's own mapping did not ask: %s", asked)
 	}
-	log, err := os.ReadFile(filepath.Join(m.home, "logs/integrations.log"))
-	if err != nil || !strings.Contains(string(log), "broken.yaml:1:1: a mapping file lacks the key") {
-		t.Errorf("the log does not tell of the broken file: %s, %v", log, err)
-	}
-	if strings.Contains(string(log), misptest.Key) || strings.Contains(string(log), "wrong-key") {
-		t.Error("the log holds a key")
+	if !strings.Contains(m.log(t), "broken.yaml:1:1: a mapping file lacks the key") {
+		t.Errorf("the log does not report the broken file: %s", m.log(t))
 	}
 }
 
 // TestIntegratordTrouble checks what a call says when there is no alert to work on.
 func TestIntegratordTrouble(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	bad := func(name string, content []byte) string {
 		path := filepath.Join(m.home, "tmp", name)

@@ -10,13 +10,32 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// TestMain runs many tests at a time: most of them wait for time-outs. -parallel on the command line counts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	testscript.Main(cleaning{m}, map[string]func(){
 		"custom-misp": func() {
 			os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
 }
+
+// cleaning removes the program that tests have built.
+type cleaning struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (c cleaning) Run() int {
+	code := c.M.Run()
+	if programBuilt != "" {
+		_ = os.Remove(programBuilt)
+	}
+	return code
+}
+
+// long reports whether the long runs of tests are wanted.
+func long() bool { return os.Getenv("CUSTOM_MISP_LONG_TESTS") != "" }
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 

@@ -17,12 +17,16 @@ const killHit = "kill.bad.example"
 // killConfig is a mirror of a feed that is read again and again.
 const killConfig = "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [site=feed], feed_interval: 200ms}\n"
 
-// TestServeKill kills serve a hundred times at random moments, while alerts are written, alerts.json goes from file to
+// TestServeKill kills serve many times at random moments, while alerts are written, alerts.json goes from file to
 // file, the feed of the mirror changes, integratord hands over alerts too, and the queue is away at times. Every alert
 // with a hit has its event in the end. Twice has it who was killed between sending and writing that down, or who was
 // being worked on by a call when serve came back.
 func TestServeKill(t *testing.T) {
-	const kills = 100
+	t.Parallel()
+	kills := 25
+	if long() {
+		kills = 100
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	k := &killing{resident: prepare(t, newManager(t), killConfig), hits: map[string]bool{}}

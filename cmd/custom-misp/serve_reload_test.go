@@ -19,6 +19,7 @@ import (
 
 // TestServe takes the built binary through what an administrator, systemd, MISP and Wazuh do to it.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	built := newManager(t)
 	for name, run := range map[string]func(*testing.T, *testManager){
 		"reload": serveReload, "reload while MISP is asked": serveReloadInFlight, "second instance": serveSecond,

@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// soakTime is how long TestServeSoak takes; SOAK=5m has it take longer.
-const soakTime = 5 * time.Second
-
 // soakEvery is the time between two reloads, and soakRate how many alerts are written in a second.
 const (
 	soakEvery = 900 * time.Millisecond
@@ -27,9 +24,10 @@ const (
 // to file, the list of the mirror changes and MISP comes and goes. Late in the test it holds no more goroutines,
 // descriptors and memory than early.
 func TestServeSoak(t *testing.T) {
-	long := soakTime
-	if d, err := time.ParseDuration(os.Getenv("SOAK")); err == nil {
-		long = d
+	t.Parallel()
+	duration := 5 * time.Second
+	if long() {
+		duration = time.Minute
 	}
 	r := prepare(t, newManager(t), "lookup: {policy: mirror-then-live}\nmirror: {misp: false, lists: [local=etc/list.txt], feed_interval: 500ms}\n")
 	r.start(t)
@@ -64,9 +62,9 @@ func TestServeSoak(t *testing.T) {
 	})
 	var figures []figure
 	began := time.Now()
-	for at := time.Duration(0); at < long; at = time.Since(began) {
+	for at := time.Duration(0); at < duration; at = time.Since(began) {
 		figures = append(figures, r.figure(t, at))
-		time.Sleep(long / 100)
+		time.Sleep(duration / 100)
 	}
 	close(stop)
 	busy.Wait()

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"custom-misp/misp/misptest"
+)
+
+// A testManager is a directory laid out like Wazuh's, with the built binary in integrations/ and a socket where
+// analysisd has its queue.
+type testManager struct {
+	home  string
+	queue *net.UnixConn
+	misp  *misptest.Server
+}
+
+// newManager is a home with the built binary in it.
+func newManager(t testing.TB) *testManager {
+	t.Helper()
+	m := newHome(t)
+	program, err := built()
+	if err == nil {
+		err = os.Link(program, filepath.Join(m.home, "integrations", "custom-misp"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// built builds the program, once for all tests of this process; TestMain removes it.
+var built = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(homes(), fmt.Sprintf("custom-misp-test-%d", os.Getpid()))
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	programBuilt = program
+	return program, nil
+})
+
+var programBuilt string
+
+// homes returns where homes are made: in memory where there is much of it, since these tests are not about the disk and
+// wait for its syncs most of their time; empty for the usual place.
+var homes = sync.OnceValue(func() string {
+	const memory = "/dev/shm"
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(memory, &st); err != nil || st.Bavail*uint64(st.Bsize) < 1<<30 { //nolint:gosec // a size of blocks
+		return os.TempDir()
+	}
+	return memory
+})
+
+// newHome is a home without the binary.
+func newHome(t testing.TB) *testManager {
+	t.Helper()
+	home, err := os.MkdirTemp(homes(), "ossec") // short: the address of a unix socket has 107 bytes at most
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	for _, dir := range []string{"integrations", "queue/sockets", "etc", "logs", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := &testManager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
+	m.listen(t)
+	return m
+}
+
+func (m *testManager) listen(t testing.TB) {
+	t.Helper()
+	path := filepath.Join(m.home, "queue/sockets/queue")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.queue = conn
+	t.Cleanup(func() { _ = conn.Close() })
+}
+
+// configure writes the configuration file.
+func (m *testManager) configure(t testing.TB, text string) { m.write(t, "etc/custom-misp.yaml", text) }
+
+// write writes a file below the home directory.
+func (m *testManager) write(t testing.TB, name, content string) {
+	t.Helper()
+	name = filepath.Join(m.home, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// log returns what calls have logged.
+func (m *testManager) log(t testing.TB) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(m.home, "logs/integrations.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// alert writes an alert file as integratord does.
+func (m *testManager) alert(t testing.TB, content []byte) string {
+	t.Helper()
+	path := filepath.Join(m.home, "tmp", "custom-misp-1791187801-118.alert")
+	if err := os.WriteFile(path, content, 0o644); err != nil { //nolint:gosec // as integratord does
+		t.Fatal(err)
+	}
+	return path
+}
+
+// call starts the binary as integratord does: relative path, its directory, another name, a session of its own,
+// nothing on standard input, one pipe for both outputs.
+func (m *testManager) call(t testing.TB, args ...string) (output string, code int) {
+	t.Helper()
+	cmd, out := m.command(args...)
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out.String(), exit.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), 0
+}
+
+func (m *testManager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	var out bytes.Buffer
+	return &exec.Cmd{
+		Path: "integrations/custom-misp", Args: append([]string{"integrations"}, args...), Dir: m.home,
+		Env: []string{"PATH=/bin"}, Stdout: &out, Stderr: &out, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}, &out
+}
+
+// received returns what the queue was sent, header and event.
+func (m *testManager) received(t testing.TB) (headers []string, events []map[string]any) {
+	t.Helper()
+	buf := make([]byte, 1<<17)
+	for {
+		// Datagrams to a unix socket are there before the sender goes on.
+		if err := m.queue.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := m.queue.Read(buf)
+		if err != nil {
+			return headers, events
+		}
+		header, event := readEvent(t, buf[:n])
+		headers, events = append(headers, header), append(events, event)
+	}
+}
+
+// readEvent reads a datagram.
+func readEvent(t testing.TB, datagram []byte) (header string, misp map[string]any) {
+	t.Helper()
+	header, body, ok := strings.Cut(string(datagram), ":{")
+	var event struct {
+		Integration string
+		MISP        map[string]any
+	}
+	if err := json.Unmarshal([]byte("{"+body), &event); !ok || err != nil || event.Integration != "misp" {
+		t.Errorf("datagram %q: %v", datagram, err)
+	}
+	return header, event.MISP
+}
+
+// collect reads the queue in the background, which the kernel lets hold few datagrams, until the function that it
+// returns is called, which returns the events.
+func (m *testManager) collect(t testing.TB) func() []map[string]any {
+	t.Helper()
+	const end = "end"
+	var events []map[string]any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1<<17)
+		for {
+			n, err := m.queue.Read(buf)
+			if err != nil || string(buf[:n]) == end {
+				return
+			}
+			_, event := readEvent(t, buf[:n])
+			events = append(events, event)
+		}
+	}()
+	return func() []map[string]any {
+		conn, err := net.Dial("unixgram", m.queue.LocalAddr().String()) //nolint:noctx // a socket of our own
+		if err == nil {
+			_, err = conn.Write([]byte(end))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		_ = conn.Close()
+		return events
+	}
+}
+
+func bundled(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("../../testdata/alerts", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
