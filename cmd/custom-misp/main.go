@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 )
@@ -16,9 +17,37 @@ import (
 func main() {
 	log.SetOutput(io.Discard) // net/http writes to it about servers that break the protocol; our own errors say that
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	defer stop()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr) }()
+	os.Exit(wait(ctx, ended, os.Args))
+}
+
+// interruptGrace is how long a verb may take to end after a signal. One that reads standard input cannot.
+const interruptGrace = 500 * time.Millisecond
+
+// wait returns the exit code of the program. After a signal a verb ends within one second, with [cli.ExitInterrupted];
+// but serve and a call by integratord finish what they have begun, in the times that they promise.
+func wait(ctx context.Context, ended <-chan int, argv []string) int {
+	select {
+	case code := <-ended:
+		return code
+	case <-ctx.Done():
+	}
+	if finishes(argv) {
+		return <-ended
+	}
+	select {
+	case <-ended:
+	case <-time.After(interruptGrace):
+	}
+	return cli.ExitInterrupted
+}
+
+// finishes reports whether a command line is one that ends by itself in good order after a signal.
+func finishes(argv []string) bool {
+	_, rest := splitGlobal(argv[1:])
+	return isCall(argv[0], rest) || len(rest) > 0 && rest[0] == "serve"
 }
 
 // run is the whole program but for the process around it. argv includes the program name.

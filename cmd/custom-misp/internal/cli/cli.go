@@ -19,6 +19,8 @@ const (
 	ExitOK       = 0
 	ExitFailure  = 1 // findings, or something failed
 	ExitWrongUse = 2 // the command line or the configuration is wrong
+	// ExitInterrupted is that of a verb that SIGINT or SIGTERM has ended; 128 and the number of SIGINT, as shells have it.
+	ExitInterrupted = 130
 )
 
 // Streams are what a verb reads and writes.
