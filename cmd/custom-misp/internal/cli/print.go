@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,11 +51,42 @@ func Plural(n int, what string) string {
 }
 
 // WriteJSON writes v, indented.
-func WriteJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+func WriteJSON(w io.Writer, v any) error { return writeJSON(w, v, "  ") }
+
+// WriteJSONLine writes v on one line.
+func WriteJSONLine(w io.Writer, v any) error { return writeJSON(w, v, "") }
+
+func writeJSON(w io.Writer, v any, indent string) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(EscapeJSON(buf.Bytes()))
+	return err
+}
+
+// EscapeJSON escapes what encoding/json leaves in strings as it is and a terminal acts on: DEL, C1 and bidirectional
+// controls. The text stays the same JSON.
+func EscapeJSON(data []byte) []byte {
+	if !bytes.ContainsFunc(data, actsOnTerminal) {
+		return data
+	}
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		if actsOnTerminal(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.Bytes()
+}
+
+func actsOnTerminal(r rune) bool {
+	return r >= 0x7f && r < 0xa0 || r == 0x061c || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // PrintFaults writes each fault with its line and a marker under the place, and returns how many there are.
