@@ -32,6 +32,7 @@ type way struct {
 	durable  *enrich.Durable
 	policy   string
 	mirror   *mirror.Mirror // nil if the policy is live
+	syncer   *mirror.Syncer // nil if the policy is live
 	batch    *enrich.Batch  // nil if it is mirror
 	live     bool           // MISP is asked
 	stop     context.CancelFunc
@@ -44,6 +45,10 @@ type way struct {
 func (w *way) close() {
 	w.stop()
 	w.syncs.Wait()
+	if w.mirror != nil {
+		w.syncer.Close()
+		w.mirror.Close()
+	}
 	for _, c := range w.clients {
 		c.Close()
 	}
@@ -149,12 +154,12 @@ func (v *server) syncAll(ctx context.Context, w *way) error {
 	if err != nil {
 		return err
 	}
-	y := newSyncer(w.settings, v.log)
+	w.syncer = newSyncer(w.settings, v.log)
 	for _, o := range origins {
 		if s, ok := o.(*mirror.Server); ok {
 			w.clients = append(w.clients, s.Client)
 		}
-		w.syncs.Go(func() { v.keepInStep(ctx, w, y, o) })
+		w.syncs.Go(func() { v.keepInStep(ctx, w, w.syncer, o) })
 	}
 	return nil
 }

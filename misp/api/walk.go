@@ -53,29 +53,17 @@ const maxWalk = 100_000_000
 // leastPage is the shortest page that is asked for, after pageSize was divided by 5 as often as need be.
 const leastPage = 40
 
-// WalkAll goes through the attributes of MISP, in the order of their ids, and calls do with each page of them: live
-// says which are not deleted. Filters on to_ids and published are not put to MISP, for it would then say nothing of
-// what loses either. It returns MISP's clock at the begin of the walk, zero if MISP did not tell. Errors are
-// [enrich.Trouble], or those of do.
-func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []misp.Attribute, live []bool) error) (time.Time, error) {
-	q := walkQuestion{
-		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
-		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
-	}
-	if !w.Since.IsZero() {
-		seconds := max(1, w.Since.Unix())
-		if w.Clock == ByPublished {
-			q.PublishTimestamp = seconds
-		} else {
-			q.Timestamp = seconds
-		}
-	}
+// WalkAll calls do with each attribute of MISP, in the order of their ids, deleted ones too: live says whether it is
+// not. It does not filter by to_ids or published: MISP would then not report what loses either. It returns MISP's
+// clock at the begin of the walk, zero if MISP does not tell the time. Errors are [enrich.Trouble], or those of do.
+func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, live bool) error) (time.Time, error) {
+	q := w.question()
 	var began time.Time
 	first := true
 	for ; q.Page*q.Limit <= maxWalk; q.Page++ {
 		wire, date, err := c.page(ctx, q)
 		if bad, ok := errors.AsType[badAnswer](err); ok && bad.permanent && q.Limit > leastPage {
-			// Long texts, like rules and scripts: on from here in pages of a fifth of the size.
+			// Long texts, like rules and scripts: continue here in pages of a fifth of the size.
 			q.Limit, q.Page = q.Limit/5, (q.Page-1)*5
 			continue
 		}
@@ -85,18 +73,34 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []misp.
 		if first {
 			began, first = date, false
 		}
-		attributes, live := make([]misp.Attribute, len(wire)), make([]bool, len(wire))
-		for i, a := range wire {
-			attributes[i], live[i] = a.attribute(), !bool(a.Deleted)
-		}
-		if err := do(attributes, live); err != nil {
-			return began, err
+		for _, a := range wire {
+			if err := do(a.attribute(), !bool(a.Deleted)); err != nil {
+				return began, err
+			}
 		}
 		if len(wire) < q.Limit { // the count that MISP gives in a header is wrong
 			return began, nil
 		}
 	}
 	return began, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes", maxWalk), remedyDropped, nil)
+}
+
+// question returns the search for the first page of a walk.
+func (w Walk) question() walkQuestion {
+	q := walkQuestion{
+		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
+		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
+	}
+	if w.Since.IsZero() {
+		return q
+	}
+	seconds := max(1, w.Since.Unix())
+	if w.Clock == ByPublished {
+		q.PublishTimestamp = seconds
+	} else {
+		q.Timestamp = seconds
+	}
+	return q
 }
 
 func (c *Client) page(ctx context.Context, q walkQuestion) ([]wireAttribute, time.Time, error) {

@@ -23,13 +23,11 @@ import (
 func walked(t *testing.T, m *api.Client, w api.Walk) ([]string, time.Time, error) {
 	t.Helper()
 	var all []string
-	at, err := m.WalkAll(context.Background(), w, func(attributes []misp.Attribute, live []bool) error {
-		for i, a := range attributes {
-			if !live[i] {
-				a.UUID = "-" + a.UUID
-			}
-			all = append(all, a.UUID)
+	at, err := m.WalkAll(context.Background(), w, func(a misp.Attribute, live bool) error {
+		if !live {
+			a.UUID = "-" + a.UUID
 		}
+		all = append(all, a.UUID)
 		return nil
 	})
 	return all, at, err
@@ -142,7 +140,7 @@ func TestWalkEnds(t *testing.T) {
 	s := misptest.NewGenerated(t, 10)
 	m := client(t, nil, s.URL)
 	enough := errors.New("enough")
-	if _, err := m.WalkAll(context.Background(), api.Walk{}, func([]misp.Attribute, []bool) error { return enough }); !errors.Is(err, enough) {
+	if _, err := m.WalkAll(context.Background(), api.Walk{}, func(misp.Attribute, bool) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("error %v", err)
 	}
 	// Without a Date there is no clock, and that is no error.

@@ -61,18 +61,17 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 	if in, changed := c.attributes[id]; changed {
 		return in
 	}
-	a, _ := c.set.base.find(id)
-	if a == nil {
+	in, _ := c.set.base.find(id)
+	if in == nil {
 		return nil
 	}
-	e := event{Event: a.Event, uuid: identify(a.Event.UUID)}
-	if changed, ok := c.events[e.uuid]; ok {
-		if changed.change != eventUpdated {
+	if e, ok := c.events[in.event.uuid]; ok {
+		if e.change != eventUpdated {
 			return nil
 		}
-		e = changed
+		in.event = e
 	}
-	return &stored{*a, e}
+	return in
 }
 
 // Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
@@ -169,7 +168,7 @@ func (c *changeSet) dropEvent(id uuid.UUID, now event) {
 			continue
 		}
 		delete(c.attributes, attribute)
-		if a, _ := c.set.base.find(attribute); a != nil && identify(a.Event.UUID) != id {
+		if in, _ := c.set.base.find(attribute); in != nil && in.event.uuid != id {
 			c.attributes[attribute] = nil // it had moved here from another event, where the base still has it
 		}
 	}
@@ -195,7 +194,7 @@ func (c *changeSet) total() (attributes, events int) {
 		}
 	}
 	for id, in := range c.attributes {
-		if a, _ := c.set.base.find(id); a != nil && !c.drops(identify(a.Event.UUID)) {
+		if had, _ := c.set.base.find(id); had != nil && !c.drops(had.event.uuid) {
 			attributes--
 		}
 		if in != nil {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
@@ -25,7 +24,7 @@ func TestMovedAttribute(t *testing.T) {
 		add(t, b, in("e1", "a.example"), other)
 		return nil
 	}, func(*State) {}))
-	m := Open(dir, []string{"x"}, engine.Filter{})
+	m := openMirror(t, dir, "x")
 	step := func(what string, change func(*changeSet), attributes, events int, want ...string) {
 		t.Helper()
 		c := changesOf(w.set)

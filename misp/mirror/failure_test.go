@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -141,7 +142,7 @@ func TestNever(t *testing.T) {
 		t.Errorf("state %+v", got)
 	}
 	// A feed that is there does not stand in for a MISP that is not.
-	both := Open(s.syncer.Dir, []string{"list", ServerName}, engine.Filter{})
+	both := openMirror(t, s.syncer.Dir, "list", ServerName)
 	syncList(t, s.syncer, NewList("list", file(t, "evil.example\n"), ""))
 	both.Refresh()
 	if both.Usable() == nil {
@@ -150,7 +151,7 @@ func TestNever(t *testing.T) {
 	s.origin.Client = s.client
 	s.sync()
 	both.Refresh()
-	if err := errors.Join(both.Usable(), Open(s.syncer.Dir, []string{ServerName, "never"}, engine.Filter{}).Usable()); err != nil {
+	if err := errors.Join(both.Usable(), openMirror(t, s.syncer.Dir, ServerName, "never").Usable()); err != nil {
 		t.Error(err)
 	}
 	if d := cmp.Diff([]string{"exact domain evil.example", "exact domain evil.example"}, found(both, observable("domain", "evil.example"))); d != "" {
@@ -220,7 +221,7 @@ func TestBusy(t *testing.T) {
 	var busy error
 	s.Fault(func(w http.ResponseWriter, r *http.Request) {
 		if busy == nil {
-			_, busy = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(context.Background(), s.origin, false)
+			_, busy = newSyncer(t, s.syncer.Dir, s.syncer.Now).Sync(context.Background(), s.origin, false)
 		}
 		s.Answer(w, r)
 	})
@@ -233,9 +234,8 @@ func TestBusy(t *testing.T) {
 
 // TestReaders has readers look up, refresh and open the set anew while it is synced and merged.
 func TestReaders(t *testing.T) {
-	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
-	testOnlyLeastBase = 3
 	s := newSite(t, misptest.New(t, fixture))
+	s.syncer.testOnlyLeastBase = 3
 	s.sync()
 	s.mirror.now = func() time.Time { return begin } // the site's clock is not for several
 	stop := make(chan struct{})
@@ -251,19 +251,11 @@ func TestReaders(t *testing.T) {
 				}
 				if i > 0 && n%10 == 0 {
 					m = Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+					defer m.Close()
 				}
 				m.Refresh()
-				matches, err := m.Lookup(context.Background(), asked[:10])
-				if err != nil || len(matches) < 9 {
-					t.Errorf("%d matches, %v", len(matches), err)
-					return
-				}
-				n := 0
-				for range m.All() {
-					n++
-				}
-				if n < 14 || n > 15 {
-					t.Errorf("%d attributes", n)
+				if err := readFixture(m); err != nil {
+					t.Error(err)
 					return
 				}
 			}
@@ -287,6 +279,22 @@ func TestReaders(t *testing.T) {
 	if len(bases) < 3 {
 		t.Errorf("%d bases only: nothing was merged", len(bases))
 	}
+}
+
+// readFixture looks up and counts what there is of the fixture, one attribute of which comes and goes.
+func readFixture(m *Mirror) error {
+	matches, err := m.Lookup(context.Background(), asked[:10])
+	if err != nil || len(matches) < 9 {
+		return fmt.Errorf("%d matches, %w", len(matches), err)
+	}
+	n := 0
+	for range m.All() {
+		n++
+	}
+	if n < 14 || n > 15 {
+		return fmt.Errorf("%d attributes", n)
+	}
+	return nil
 }
 
 // TestSameTick has two states written within one tick of the file system's clock.
@@ -352,11 +360,11 @@ func TestDamaged(t *testing.T) {
 		must(t, err)
 		data[len(data)/3] ^= 4
 		must(t, atomicfile.WriteFile(name, data, atomicfile.Volatile)) // as on another disk: what is mapped stays
-		fresh := Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+		fresh := openMirror(t, s.syncer.Dir, ServerName)
 		if len(s.finds("domain", "evil.example")) != 1 {
 			t.Errorf("%s: the reader that had it open lost it", which)
 		}
-		state, err = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
+		state, err = newSyncer(t, s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
 		must(t, err)
 		if !fresh.Refresh() || fresh.Usable() != nil || state.Changes != "" || !state.FullAt.Equal(s.now) {
 			t.Errorf("%s: not made anew: %+v", which, state)

@@ -32,13 +32,13 @@ func (f *Feed) describe() (Kind, string) { return KindFeed, f.from.shown() }
 const manifestFile = "manifest.json"
 
 func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
-	began := y.Now()
+	began := y.now()
 	full = full || w.set == nil
 	tag := ""
 	if !full && w.state.Failure == "" {
 		tag = w.state.Tag
 	}
-	data, tag, err := f.from.read(ctx, manifestFile, tag, testOnlyMaxManifest)
+	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(*State) {}))
 	}
@@ -144,7 +144,7 @@ func (e errBroken) Unwrap() error { return e.error }
 
 func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, error) {
 	name := id + ".json"
-	data, _, err := r.feed.from.read(ctx, name, "", testOnlyMaxEvent)
+	data, _, err := r.feed.from.read(ctx, name, "", r.feed.from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
 	switch {
 	case absent || errors.Is(err, errLong):

@@ -75,10 +75,9 @@ func TestFeed(t *testing.T) {
 
 // TestFeedMerge makes a new base of few changes: what tells the versions of events is kept, also of empty ones.
 func TestFeedMerge(t *testing.T) {
-	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
-	testOnlyLeastBase = 0
 	p := newProvider(t)
 	c := newCopy(t, NewFeed("circl", p.URL+"/feed/", ""))
+	c.syncer.testOnlyLeastBase = -1
 	p.put(t, 1, map[string][]string{"a1": {"one.example"}, "a2": {}, "a3": {"three.example"}, "a4": {}, "a5": {"five.example"}})
 	first := c.want(t, "first", "five.example", "one.example", "three.example")
 	p.put(t, 2, map[string][]string{"a1": {"one.example", "new.example"}, "a2": {}, "a4": {}, "a5": {"five.example"}})
@@ -117,10 +116,10 @@ func TestFeedDirectory(t *testing.T) {
 
 // TestBrokenEvents leaves out what cannot be read, tells of it, keeps what it had of it, and tries again.
 func TestBrokenEvents(t *testing.T) {
-	defer func(most int64) { testOnlyMaxEvent = most }(testOnlyMaxEvent)
-	testOnlyMaxEvent = 10_000
 	p := newProvider(t)
-	c := newCopy(t, NewFeed("circl", p.URL+"/feed", ""))
+	feed := NewFeed("circl", p.URL+"/feed", "")
+	feed.from.max.event = 10_000
+	c := newCopy(t, feed)
 	good := map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {"three.example"}, "a4": {"four.example"}, "a5": {"five.example"}}
 	p.put(t, 1, good)
 	name := func(id string) string { return uuidOf(id) + ".json" }
@@ -160,11 +159,10 @@ func TestBrokenEvents(t *testing.T) {
 
 // TestFeedAway has the manifest, or an event, fail: the set stays what it was.
 func TestFeedAway(t *testing.T) {
-	defer func(most int64) { testOnlyMaxManifest = most }(testOnlyMaxManifest)
-	testOnlyMaxManifest = 100_000
 	p := newProvider(t)
 	feed := NewFeed("circl", strings.Replace(p.URL, "http://", "http://user:secret@", 1)+"/feed?key=secret", "")
 	quick(feed.from)
+	feed.from.max.manifest = 100_000
 	c := newCopy(t, feed)
 	events := map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {"three.example"}}
 	p.put(t, 1, events)

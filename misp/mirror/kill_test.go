@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
@@ -42,7 +41,7 @@ func (g *generations) attributes(n int) []misp.Attribute {
 
 func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) error {
 	n := g.last + 1
-	done := y.done(y.Now(), func(s *State) { s.Tag = strconv.Itoa(n) })
+	done := y.done(y.now(), func(s *State) { s.Tag = strconv.Itoa(n) })
 	if w.set == nil || n%5 == 0 {
 		g.last = n
 		return w.replace(func(b *builder) error {
@@ -101,7 +100,7 @@ func TestKill(t *testing.T) {
 		if done == 0 {
 			continue
 		}
-		m := Open(dir, []string{"gen"}, engine.Filter{})
+		m := openMirror(t, dir, "gen")
 		must(t, m.Usable())
 		if n := generation(t, m); n < done {
 			t.Fatalf("generation %d, and %d was done", n, done)
@@ -143,8 +142,8 @@ func generation(t *testing.T, m *Mirror) int {
 }
 
 func syncUntilKilled(t *testing.T, dir string) {
-	testOnlyLeastBase = 150
-	y := newSyncer(dir, time.Now)
+	y := newSyncer(t, dir, time.Now)
+	y.testOnlyLeastBase = 150
 	g := &generations{}
 	if state, err := loadState(dir + "/gen"); err == nil {
 		g.last, err = strconv.Atoi(state.Tag)

@@ -37,7 +37,7 @@ func (l *List) Name() string { return l.name }
 func (l *List) describe() (Kind, string) { return KindCSV, l.from.shown() }
 
 func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
-	began := y.Now()
+	began := y.now()
 	tag := ""
 	if !full && w.set != nil {
 		tag = w.state.Tag
@@ -59,12 +59,12 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}}
 	p.event.ID = p.event.UUID
 	return w.replace(func(b *builder) error {
-		bounded := &io.LimitedReader{R: r, N: testOnlyMaxList + 1}
+		bounded := &io.LimitedReader{R: r, N: l.from.max.list + 1}
 		if err := p.read(ctx, bounded, func(a misp.Attribute) error { return b.Add(a, "") }); err != nil {
 			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
 		}
 		if bounded.N <= 0 {
-			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, testOnlyMaxList), "split it")
+			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, l.from.max.list), "split it")
 		}
 		if b.trailer.Attributes == 0 && p.useless > 0 {
 			return l.from.trouble("", fmt.Errorf("none of %d lines holds an indicator, the first is line %d", p.useless, p.firstUseless),

@@ -147,7 +147,6 @@ func TestListAgain(t *testing.T) {
 	if d := cmp.Diff([]string{"list", "list 304"}, p.requests()); d != "" {
 		t.Errorf("asked (-want +got):\n%s", d)
 	}
-	defer func(most int64) { testOnlyMaxList = most }(testOnlyMaxList)
 	for _, tt := range []struct {
 		name, content string
 		most          int64
@@ -157,7 +156,7 @@ func TestListAgain(t *testing.T) {
 		{"never ending", "evil.example\n\"" + strings.Repeat("x\n", maxRow), 4 * maxRow, "what follows line 1 does not end"},
 		{"too long", strings.Repeat("evil.example\n", 100), 1299, "too long: more than 1299 bytes"},
 	} {
-		testOnlyMaxList = tt.most
+		list.from.max.list = tt.most
 		p.change(func(files map[string]string) { files["list"] = tt.content })
 		values, state, err := c.sync(t)
 		trouble, _ := errors.AsType[*enrich.Trouble](err)
@@ -166,7 +165,7 @@ func TestListAgain(t *testing.T) {
 			t.Errorf("%s: %v, %v, %+v", tt.name, values, err, state)
 		}
 	}
-	testOnlyMaxList = 14
+	list.from.max.list = 14
 	p.change(func(files map[string]string) { delete(files, "list") })
 	if values, _, err := c.sync(t); err == nil || len(values) != 2 {
 		t.Errorf("gone: %v, %v", values, err)

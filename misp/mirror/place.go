@@ -18,12 +18,11 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// Limits, in bytes; variables for tests alone.
-var (
-	testOnlyMaxManifest int64 = 64 << 20
-	testOnlyMaxEvent    int64 = 256 << 20
-	testOnlyMaxList     int64 = 1 << 30
-)
+// limits bounds the files that are read, in bytes.
+type limits struct{ manifest, event, list int64 }
+
+// usualLimits are those of every place outside of tests.
+var usualLimits = limits{manifest: 64 << 20, event: 256 << 20, list: 1 << 30}
 
 const feedTimeout = 5 * time.Minute // for one file
 
@@ -36,12 +35,13 @@ var errSame = errors.New("not modified")
 // A place is where files are read from: a directory, or an address.
 type place struct {
 	at   string // path or URL; a slash is put before a file's name
-	http *retryablehttp.Client
+	max  limits
+	http *retryablehttp.Client // nil for a directory
 }
 
 // newPlace returns the place at a path or an http(s) URL.
 func newPlace(at, userAgent string) place {
-	p := place{at: at}
+	p := place{at: at, max: usualLimits}
 	if !IsURL(at) {
 		return p
 	}

@@ -9,13 +9,9 @@ import (
 	"io"
 	"iter"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"weak"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
@@ -40,8 +36,10 @@ import (
 // sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
 // a look-up reads one word of the directory and a handful of entries, whatever the size.
 type segment struct {
-	data        []byte      // mapped
-	checked     atomic.Bool // compared with its sum
+	id          fileID
+	users       int         // guarded by the mutex of opened; see mapped.go
+	data        []byte      // mapped; nil once the segment is closed
+	checked     atomic.Bool // compared with its checksum
 	recent      sync.Map    // place → event, of events that were read; recentEvents at most
 	recents     atomic.Int32
 	trailer     trailer
@@ -123,79 +121,6 @@ var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32
 
 // errDamaged is a file that is not what was written.
 var errDamaged = errors.New("damaged")
-
-// opened are the segments that this process has open: one that is looked up in and synced is mapped once.
-var opened = struct {
-	sync.Mutex
-	segments map[segmentFile]weak.Pointer[segment]
-}{segments: map[segmentFile]weak.Pointer[segment]{}}
-
-// segmentFile tells a file from all others, as long as it is mapped.
-type segmentFile struct{ device, inode, size, modified int64 }
-
-// openSegment maps a file. With check, it is read as a whole once, and compared with its sum: that is for the one who
-// syncs, who can make it anew. What readers find of a damaged record is nothing.
-func openSegment(name string, check bool) (*segment, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read; the mapping stays
-	s, err := shared(f)
-	if err == nil && check && !s.checked.Load() {
-		if err = s.compareSum(f); err == nil {
-			s.checked.Store(true)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return s, nil
-}
-
-// shared returns the segment in a file, if it is open already that very one.
-func shared(f *os.File) (*segment, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	key := segmentFile{size: st.Size(), modified: st.ModTime().UnixNano()}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		key.device, key.inode = int64(sys.Dev), int64(sys.Ino) //nolint:gosec // only compared
-	}
-	opened.Lock()
-	defer opened.Unlock()
-	if s := opened.segments[key].Value(); s != nil {
-		return s, nil
-	}
-	s, err := mapSegment(f, st.Size())
-	if err == nil {
-		err = s.parse()
-	}
-	if err != nil {
-		return nil, err
-	}
-	for old, s := range opened.segments {
-		if s.Value() == nil {
-			delete(opened.segments, old)
-		}
-	}
-	opened.segments[key] = weak.Make(s)
-	return s, nil
-}
-
-func mapSegment(f *os.File, size int64) (*segment, error) {
-	if size < int64(len(magic)+tailSize) || size != int64(int(size)) {
-		return nil, fmt.Errorf("%w: %d bytes", errDamaged, size)
-	}
-	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map into memory: %w", err)
-	}
-	s := &segment{data: data}
-	runtime.AddCleanup(s, func(mapped []byte) { _ = syscall.Munmap(mapped) }, data)
-	return s, nil
-}
 
 // compareSum reads the whole file, past the mapping: pages of that would stay with the process.
 func (s *segment) compareSum(f io.ReaderAt) error {
@@ -300,7 +225,6 @@ func (s *segment) event(at uint64) (event, bool) {
 // events yields all events of the segment.
 func (s *segment) events() iter.Seq[event] {
 	return func(yield func(event) bool) {
-		defer runtime.KeepAlive(s)
 		for i := range s.trailer.Events {
 			entry := s.data[s.trailer.EventsAt+entrySize*int64(i):]
 			e, ok := s.event(binary.LittleEndian.Uint64(entry))
@@ -312,9 +236,8 @@ func (s *segment) events() iter.Seq[event] {
 	}
 }
 
-// find returns the attribute with a UUID, in its event. known is true also if it was removed.
-func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
-	defer runtime.KeepAlive(s)
+// find returns the attribute with a UUID; nil for none. known is true also if the segment says that it was removed.
+func (s *segment) find(id uuid.UUID) (in *stored, known bool) {
 	for at := range s.byUUID.all(hashUUID(id)) {
 		kind, c, _ := s.record(at)
 		switch kind {
@@ -323,10 +246,9 @@ func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
 				return nil, true
 			}
 		case recordAttribute:
-			found, in, attribute := c.attribute(s.trailer.Words)
-			if e, ok := s.event(in); ok && !c.broken && found == id {
-				attribute = of(attribute, e.Event)
-				return &attribute, true
+			found, eventAt, a := c.attribute(s.trailer.Words)
+			if e, ok := s.event(eventAt); ok && !c.broken && found == id {
+				return &stored{a, e}, true
 			}
 		case recordEvent:
 		}
@@ -337,7 +259,6 @@ func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
 // each yields all attributes, in their events, and their UUIDs.
 func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 	return func(yield func(uuid.UUID, stored) bool) {
-		defer runtime.KeepAlive(s)
 		var in event
 		var inAt uint64
 		for at := uint64(len(magic)); ; {
@@ -366,3 +287,6 @@ type stored struct {
 	attribute misp.Attribute
 	event     event
 }
+
+// whole returns the attribute with its event, whose tags it has too.
+func (s stored) whole() misp.Attribute { return of(s.attribute, s.event.Event) }

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,20 +22,25 @@ type Origin interface {
 }
 
 // A Syncer brings sets up to date. It is safe for concurrent use, also by several processes: one at a time works on a
-// set.
+// set. The zero value of each field but Dir stands for what is usual. [Syncer.Close] gives its files back.
 type Syncer struct {
 	// Dir is the directory of all sets.
 	Dir string
-	// Full is how often a MISP server is walked as a whole, which is what finds attributes that were deleted for good.
+	// Full is how often a MISP server is walked as a whole, which is what finds attributes that were deleted for good;
+	// 0 for UsualFull.
 	Full time.Duration
-	// Reconcile is how often the events are compared with MISP's own list of them.
+	// Reconcile is how often the events are compared with MISP's own list of them; 0 for UsualReconcile.
 	Reconcile time.Duration
-	// Overlap is how far a poll goes back behind the begin of the last one: what was being written then is not lost.
+	// Overlap is how far a poll goes back behind the begin of the last one, so that nothing is lost that was being
+	// written then; 0 for UsualOverlap.
 	Overlap time.Duration
-	Log     *slog.Logger
-	Now     func() time.Time
+	Log     *slog.Logger     // nil for silence
+	Now     func() time.Time // nil for the machine's clock
 
-	sets sync.Map // directory → *snapshot that was compared with its sums, so that the next sync need not
+	mu   sync.Mutex
+	sets map[string]*snapshot // directory → the set as the last sync left it, which need not be read again
+
+	testOnlyLeastBase int // instead of leastBase; 0 for that
 }
 
 // Times that a Syncer is usually given.
@@ -44,19 +50,34 @@ const (
 	UsualOverlap   = 10 * time.Minute
 )
 
+func (y *Syncer) full() time.Duration      { return cmp.Or(y.Full, UsualFull) }
+func (y *Syncer) reconcile() time.Duration { return cmp.Or(y.Reconcile, UsualReconcile) }
+func (y *Syncer) overlap() time.Duration   { return cmp.Or(y.Overlap, UsualOverlap) }
+
+func (y *Syncer) log() *slog.Logger { return cmp.Or(y.Log, slog.New(slog.DiscardHandler)) }
+
+func (y *Syncer) now() time.Time {
+	if y.Now == nil {
+		return time.Now()
+	}
+	return y.Now()
+}
+
 // Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is a complete one all
 // the same, mostly what it was, and its state tells the failure. ErrBusy if another process is at it.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	dir := filepath.Join(y.Dir, o.Name())
-	known, _ := y.sets.Load(dir)
-	have, _ := known.(*snapshot)
-	w, err := openWriter(dir, y.Now, have)
+	have := y.take(dir)
+	w, err := openWriter(dir, y.now, have)
 	if err != nil {
+		y.put(dir, have)
 		return State{}, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
+	have.release()
+	w.leastBase = cmp.Or(y.testOnlyLeastBase, leastBase)
 	defer w.close() //nolint:errcheck // the lock ends with the file
 	if w.damage != nil {
-		y.Log.Warn("mirror is damaged; making it anew", "origin", o.Name(), "error", w.damage.Error())
+		y.log().Warn("mirror is damaged; making it anew", "origin", o.Name(), "error", w.damage.Error())
 	}
 	before := w.state
 	w.state.Origin = o.Name()
@@ -65,9 +86,10 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 		full = true // another origin of that name
 	}
 	w.state.Kind, w.state.Place = kind, where
-	began := y.Now()
+	began := y.now()
 	err = o.sync(ctx, w, y, full)
-	y.sets.Store(dir, w.set)
+	w.set.retain()
+	y.put(dir, w.set)
 	if err != nil {
 		if w.state.Base != "" && w.state.Base == before.Base {
 			// It is still a copy of what it was: the next sync must not take it for one of another place.
@@ -78,9 +100,40 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 		}
 		return w.state, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
-	y.Log.Debug("mirror synced", "origin", o.Name(), "attributes", w.state.Attributes, "events", w.state.Events,
-		"changed", w.state.Serial != before.Serial, "full", w.state.Base != before.Base, "took", y.Now().Sub(began).Round(time.Millisecond).String())
+	y.log().Debug("mirror synced", "origin", o.Name(), "attributes", w.state.Attributes, "events", w.state.Events,
+		"changed", w.state.Serial != before.Serial, "full", w.state.Base != before.Base, "took", y.now().Sub(began).Round(time.Millisecond).String())
 	return w.state, nil
+}
+
+// take takes out what the last sync of a set left open, for the caller to put back or to release.
+func (y *Syncer) take(dir string) *snapshot {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	s := y.sets[dir]
+	delete(y.sets, dir)
+	return s
+}
+
+// put keeps a snapshot for the next sync, in place of another.
+func (y *Syncer) put(dir string, s *snapshot) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.sets == nil {
+		y.sets = map[string]*snapshot{}
+	}
+	y.sets[dir].release()
+	y.sets[dir] = s
+}
+
+// Close closes the files that a Syncer keeps open from one sync to the next. A Syncer may be used after that, and has
+// to be closed again then.
+func (y *Syncer) Close() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for dir, s := range y.sets {
+		s.release()
+		delete(y.sets, dir)
+	}
 }
 
 // ErrBusy is another process that is syncing the set.

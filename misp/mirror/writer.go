@@ -15,8 +15,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// testOnlyLeastBase is how many changes are kept beside a base of whatever size, before a new base is made of both.
-var testOnlyLeastBase = 20_000
+// leastBase is how many changes are kept beside a base of any size, before a new base is made of both.
+const leastBase = 20_000
 
 // A writer is the one process, and the one part of it, that changes a set. Readers never wait for it, and see what it
 // has done when it is complete.
@@ -26,7 +26,9 @@ type writer struct {
 	state  State
 	set    *snapshot // nil until there is a base
 	now    func() time.Time
-	damage error // why the set that was there is of no use
+	damage error // why the set that was there cannot be used
+
+	leastBase int
 }
 
 // errBusy is another process at work on a set.
@@ -49,7 +51,7 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 		}
 		return nil, err
 	}
-	w := &writer{dir: dir, lock: lock, now: now}
+	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase}
 	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -68,7 +70,11 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 	return w, nil
 }
 
-func (w *writer) close() error { return w.lock.Close() }
+// close ends the use of the set, and gives the lock up.
+func (w *writer) close() error {
+	w.set.release()
+	return w.lock.Close()
+}
 
 // clear removes files that are not part of the set.
 func (w *writer) clear() {
@@ -140,7 +146,7 @@ func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if err := w.swap(state); err != nil {
 		return err
 	}
-	if len(c.attributes)+len(c.events) <= max(testOnlyLeastBase, w.set.base.trailer.Attributes/10) {
+	if len(c.attributes)+len(c.events) <= max(w.leastBase, w.set.base.trailer.Attributes/10) {
 		return nil
 	}
 	return w.merge()
@@ -176,21 +182,12 @@ func (w *writer) swap(state State) error {
 	if err != nil {
 		return err
 	}
-	state.Networks = set.networks.Size()
-	state.Bytes = 0
-	for _, name := range []string{state.Base, state.Changes} {
-		if name == "" {
-			continue
-		}
-		st, err := os.Stat(filepath.Join(w.dir, name))
-		if err != nil {
-			return err
-		}
-		state.Bytes += st.Size()
-	}
+	state.Networks, state.Bytes = set.networks.Size(), set.bytes()
 	if err := w.note(state); err != nil {
+		set.release()
 		return err
 	}
+	w.set.release()
 	set.state = state
 	w.set = set
 	w.clear()
