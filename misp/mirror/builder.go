@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
@@ -72,8 +71,8 @@ func (b *builder) Add(a misp.Attribute, version string) error {
 }
 
 func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
-	indicators := engine.Indicators(engine.Type(a.Type), a.Value)
-	if len(indicators) == 0 {
+	all := indicators(a)
+	if len(all) == 0 {
 		return nil
 	}
 	in, err := b.addEvent(e)
@@ -88,7 +87,7 @@ func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
 	}
 	b.trailer.Attributes++
 	b.byUUID = append(b.byUUID, entry{hashUUID(id), at})
-	for _, i := range indicators {
+	for _, i := range all {
 		b.byIndicator = append(b.byIndicator, entry{hashIndicator(i), at})
 		if p, ok := i.Network(); ok {
 			b.networks[p.String()] = true

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
@@ -33,15 +32,10 @@ func changesOf(s *snapshot) *changeSet {
 	for id, in := range s.changes.each() {
 		c.hold(id, in)
 	}
-	for at := uint64(len(magic)); ; {
-		kind, cursor, next := s.changes.record(at)
-		if kind == 0 {
-			break
-		}
+	for kind, removed := range s.changes.records() {
 		if kind == recordRemoved {
-			c.attributes[cursor.id()] = nil
+			c.attributes[removed.id()] = nil
 		}
-		at = next
 	}
 	for id, e := range s.becomes {
 		if e.change != eventAsIs {
@@ -79,7 +73,7 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 func (c *changeSet) Put(a misp.Attribute) {
 	id := identify(a.UUID)
 	c.UpdateEvent(a.Event)
-	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+	if len(indicators(a)) == 0 {
 		c.Remove(a.UUID)
 		return
 	}
@@ -155,7 +149,7 @@ func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes []misp
 	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
 	c.dropEvent(id, now)
 	for _, a := range attributes {
-		if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+		if len(indicators(a)) == 0 {
 			continue
 		}
 		c.hold(identify(a.UUID), stored{a, now})

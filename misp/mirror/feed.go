@@ -16,16 +16,10 @@ import (
 // Feed is a feed in MISP format as an origin: a directory or an address with manifest.json and a file for each event.
 // Only events whose time in the manifest has changed are read again, and the manifest itself only if the server says
 // that it is another one.
-type Feed struct {
-	name string
-	from place
-}
+type Feed struct{ located }
 
 // NewFeed returns the feed at a path or URL.
-func NewFeed(name, at, userAgent string) *Feed { return &Feed{name, newPlace(at, userAgent)} }
-
-// Name implements Origin.
-func (f *Feed) Name() string { return f.name }
+func NewFeed(name, at, userAgent string) *Feed { return &Feed{located{name, newPlace(at, userAgent)}} }
 
 func (f *Feed) describe() (Kind, string) { return KindFeed, f.from.shown() }
 

@@ -23,16 +23,10 @@ import (
 // them "value"; then "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags" (with blanks
 // between) and "timestamp" or "date" are understood too, as MISP's own export to CSV has them. A value without a type
 // has that of its form; a network is an address. Empty lines, and those that begin with #, do not matter.
-type List struct {
-	name string
-	from place
-}
+type List struct{ located }
 
 // NewList returns the list at a path or URL.
-func NewList(name, at, userAgent string) *List { return &List{name, newPlace(at, userAgent)} }
-
-// Name implements Origin.
-func (l *List) Name() string { return l.name }
+func NewList(name, at, userAgent string) *List { return &List{located{name, newPlace(at, userAgent)}} }
 
 func (l *List) describe() (Kind, string) { return KindCSV, l.from.shown() }
 
@@ -212,7 +206,7 @@ func (p *listReader) attribute(row []string) (misp.Attribute, bool) {
 			a.Type, a.Value = string(t), value
 		}
 	}
-	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+	if len(indicators(a)) == 0 {
 		return a, false
 	}
 	if a.UUID == "" {

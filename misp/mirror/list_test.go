@@ -205,7 +205,7 @@ func FuzzList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := listReader{}
 		err := p.read(context.Background(), strings.NewReader(string(data)), func(a misp.Attribute) error {
-			if a.UUID == "" || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+			if a.UUID == "" || len(indicators(a)) == 0 {
 				t.Errorf("%+v is of no use", a)
 			}
 			return nil

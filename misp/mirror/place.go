@@ -39,6 +39,15 @@ type place struct {
 	http *retryablehttp.Client // nil for a directory
 }
 
+// located is what feeds and lists have in common.
+type located struct {
+	name string
+	from place
+}
+
+// Name implements Origin.
+func (l located) Name() string { return l.name }
+
 // newPlace returns the place at a path or an http(s) URL.
 func newPlace(at, userAgent string) place {
 	p := place{at: at, max: usualLimits}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
@@ -48,6 +49,11 @@ func identify(text string) uuid.UUID {
 		return u
 	}
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("custom-misp:"+text))
+}
+
+// indicators returns what an attribute is found by; nothing for a type that is never compared.
+func indicators(a misp.Attribute) []engine.Indicator {
+	return engine.Indicators(engine.Type(a.Type), a.Value)
 }
 
 func frame(to []byte, kind recordKind, payload []byte) []byte {

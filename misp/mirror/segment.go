@@ -202,6 +202,16 @@ func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
 }
 
+// records yields all records, in the order in which they were written.
+func (s *segment) records() iter.Seq2[recordKind, cursor] {
+	return func(yield func(recordKind, cursor) bool) {
+		kind, c, next := s.record(uint64(len(magic)))
+		for kind != 0 && yield(kind, c) {
+			kind, c, next = s.record(next)
+		}
+	}
+}
+
 // recentEvents is how many events are remembered: hits tend to be of few.
 const recentEvents = 4096
 
@@ -261,12 +271,7 @@ func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 	return func(yield func(uuid.UUID, stored) bool) {
 		var in event
 		var inAt uint64
-		for at := uint64(len(magic)); ; {
-			kind, c, next := s.record(at)
-			if kind == 0 {
-				return
-			}
-			at = next
+		for kind, c := range s.records() {
 			if kind != recordAttribute {
 				continue
 			}

@@ -122,7 +122,7 @@ func writeAny(t *testing.T, r *rapid.T, name string) (want map[uuid.UUID]misp.At
 	must(t, err)
 	for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
 		id, in := identify(a.UUID), identify(a.Event.UUID)
-		if _, ok := want[id]; ok || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+		if _, ok := want[id]; ok || len(indicators(a)) == 0 {
 			continue
 		}
 		if e, ok := events[in]; ok {
@@ -145,7 +145,7 @@ func finds(r *rapid.T, s *segment, id uuid.UUID, a misp.Attribute) {
 	if !known || !cmp.Equal(a, in.whole(), sameAs) {
 		r.Fatalf("find: %t %+v", known, in)
 	}
-	for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
+	for _, i := range indicators(a) {
 		there := false
 		for f := range (&snapshot{base: s}).find(i) {
 			there = there || cmp.Equal(a, f, sameAs)

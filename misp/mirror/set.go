@@ -235,7 +235,7 @@ func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, stored, b
 	}
 	// In the usual case no normal form has to be made.
 	usual := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
-	if !usual && !slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), i) {
+	if !usual && !slices.Contains(indicators(a), i) {
 		return id, stored{}, false
 	}
 	e, ok := s.event(in)

@@ -3,7 +3,6 @@ package misptest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -37,21 +36,7 @@ var oneEvent = fstest.MapFS{
 // post asks one page for one thing, and returns the answer's body and headers.
 func post(t *testing.T, s *Server, page, body string) (string, http.Header) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+page, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", Key)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data, resp := send(t, s, page, body)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s %s: status %d, %s", page, body, resp.StatusCode, data)
 	}

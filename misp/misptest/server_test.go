@@ -24,10 +24,10 @@ var twoEvents = fstest.MapFS{
 		{"uuid":"b7","type":"domain","value":"gone.example","to_ids":true,"deleted":true,"timestamp":"70"}]}}`)},
 }
 
-// ask returns the status of an answer, the ids of its attributes, and the count that it tells.
-func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
+// send sends a question with the key, and returns the answer with its body read.
+func send(t *testing.T, s *Server, page, body string) ([]byte, *http.Response) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/attributes/restSearch", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+page, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,13 @@ func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data, resp
+}
+
+// ask returns the status of an answer, the ids of its attributes, and the count that it tells.
+func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
+	t.Helper()
+	data, resp := send(t, s, "/attributes/restSearch", body)
 	var answer struct {
 		Response struct{ Attribute []struct{ ID string } }
 	}
