@@ -108,7 +108,7 @@ func New(c Config) (*Client, error) {
 	}
 	rc.RetryMax = c.Retries
 	rc.CheckRetry = checkRetry
-	rc.Backoff = backoff
+	rc.Backoff = Backoff
 	rc.RetryWaitMin, rc.RetryWaitMax = firstWait, longWait
 	rc.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	rc.Logger = nil

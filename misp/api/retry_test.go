@@ -3,13 +3,17 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
+	"custom-misp/engine/enrich"
 	"custom-misp/misp"
 )
 
@@ -39,7 +43,7 @@ func TestAskedWait(t *testing.T) {
 		"rate limit, both said":   {response(429, "X-Rate-Limit-Reset", "900", "Retry-After", "2"), 2 * time.Second, 2 * time.Second},
 		"no rate limit, but told": {response(503, "X-Rate-Limit-Reset", "900"), 0, 0},
 	} {
-		if got := askedWait(tt.resp); got < tt.min || got > tt.max {
+		if got := AskedWait(tt.resp); got < tt.min || got > tt.max {
 			t.Errorf("%s: %s, want %s to %s", name, got, tt.min, tt.max)
 		}
 	}
@@ -82,13 +86,97 @@ func TestBackoff(t *testing.T) {
 	for attempt, longest := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
 		longest *= time.Millisecond
 		for range 50 {
-			if got := backoff(firstWait, longWait, attempt, nil); got < longest/2 || got > longest {
+			if got := Backoff(firstWait, longWait, attempt, nil); got < longest/2 || got > longest {
 				t.Errorf("wait %d is %s, want %s to %s", attempt, got, longest/2, longest)
 			}
 		}
 	}
-	if got := backoff(firstWait, longWait, 0, response(429, "X-Rate-Limit-Reset", "3")); got != 3*time.Second {
+	if got := Backoff(firstWait, longWait, 0, response(429, "X-Rate-Limit-Reset", "3")); got != 3*time.Second {
 		t.Errorf("told to wait 3 s, waits %s", got)
+	}
+}
+
+// waits has a client ask a server that answers every request the same, and returns the waits that it computes between
+// its tries, without waiting, and how often it asks.
+func waits(t *testing.T, answer *http.Response) (computed []time.Duration, asked int, err error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		maps.Copy(w.Header(), answer.Header)
+		w.WriteHeader(answer.StatusCode)
+	}))
+	defer server.Close()
+	c, err := New(Config{URL: server.URL, Key: "key", Retries: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	compute := c.http.Backoff
+	c.http.Backoff = func(shortest, longest time.Duration, attempt int, resp *http.Response) time.Duration {
+		computed = append(computed, compute(shortest, longest, attempt, resp))
+		return 0
+	}
+	_, err = c.post(context.Background(), "attributes/restSearch", []byte("{}"))
+	return computed, asked, err
+}
+
+// TestRetryAfterIsBounded has servers ask for a wait: one that asks for a short one is obeyed, one that asks for an hour
+// is not asked again, and the error says how long it asked for.
+func TestRetryAfterIsBounded(t *testing.T) {
+	for _, tt := range []struct {
+		name, header, value string
+		status              int
+		want                []time.Duration
+	}{
+		{"seconds", "Retry-After", "20", 503, slices.Repeat([]time.Duration{20 * time.Second}, 6)},
+		{"a minute", "Retry-After", "60", 503, slices.Repeat([]time.Duration{time.Minute}, 6)},
+		{"more than a minute", "Retry-After", "61", 503, nil},
+		{"an hour", "Retry-After", "3600", 503, nil},
+		{"an hour, 500", "Retry-After", "3600", 500, nil},
+		{"an hour, as a time", "Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 503, nil},
+		{"an hour of a rate limit", "X-Rate-Limit-Reset", "3600", 429, nil},
+	} {
+		computed, asked, err := waits(t, response(tt.status, tt.header, tt.value))
+		if d := cmp.Diff(tt.want, computed); d != "" || asked != len(tt.want)+1 {
+			t.Errorf("%s: asked %d times (-want +got):\n%s", tt.name, asked, d)
+		}
+		trouble, _ := errors.AsType[*enrich.Trouble](err)
+		if trouble == nil || !trouble.Answered || tt.want == nil && trouble.Wait < time.Minute {
+			t.Errorf("%s: %+v", tt.name, trouble)
+		}
+	}
+	// The longest wait that is told to callers, whatever a server writes.
+	for _, value := range []string{"999999999999", time.Now().AddDate(10, 0, 0).UTC().Format(http.TimeFormat)} {
+		if got := AskedWait(response(503, "Retry-After", value)); got > 24*time.Hour {
+			t.Errorf("%s: %s", value, got)
+		}
+	}
+}
+
+// TestJitter has clients fail together: their retries are spread, each of them.
+func TestJitter(t *testing.T) {
+	const clients = 16
+	var all [clients][]time.Duration
+	for i := range all {
+		computed, asked, err := waits(t, response(503))
+		if err == nil || asked != 7 || len(computed) != 6 {
+			t.Fatalf("asked %d times, waits %v, %v", asked, computed, err)
+		}
+		all[i] = computed
+	}
+	for retry := range all[0] {
+		seen := map[time.Duration]bool{}
+		shortest, longest := time.Hour, time.Duration(0)
+		for i := range all {
+			wait := all[i][retry]
+			seen[wait] = true
+			shortest, longest = min(shortest, wait), max(longest, wait)
+		}
+		// 16 waits at random in a half of the longest one: that they lie within a fifth of it, or that two meet to the
+		// nanosecond, has a probability far below one in a million.
+		if spread := longest - shortest; len(seen) < clients-1 || spread < firstWait<<retry/10 {
+			t.Errorf("retry %d: %d different waits from %s to %s", retry, len(seen), shortest, longest)
+		}
 	}
 }
 

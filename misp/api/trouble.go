@@ -60,7 +60,7 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		return c.trouble(enrich.CodeRejected, what, "does the role of the key's user have a rate limit of 0?", nil)
 	case code == http.StatusTooManyRequests:
 		remedy := "raise the rate limit of the role of the key's user"
-		if wait := askedWait(resp); wait > 0 {
+		if wait := AskedWait(resp); wait > 0 {
 			remedy += fmt.Sprintf("; it ends in %s", wait.Round(time.Second))
 		}
 		return waiting(c.trouble(enrich.CodeRateLimited, what, remedy, nil), resp)
@@ -72,7 +72,7 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 
 // waiting adds how long the server wants to be left alone.
 func waiting(t *enrich.Trouble, resp *http.Response) error {
-	t.Wait, t.Answered = askedWait(resp), true
+	t.Wait, t.Answered = AskedWait(resp), true
 	return t
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"custom-misp/engine/enrich"
+	"custom-misp/misp/api"
 )
 
 // limits bounds the files that are read, in bytes.
@@ -24,7 +25,10 @@ type limits struct{ manifest, event, list int64 }
 // usualLimits are those of every place outside of tests.
 var usualLimits = limits{manifest: 64 << 20, event: 256 << 20, list: 1 << 30}
 
-const feedTimeout = 5 * time.Minute // for one file
+const (
+	feedTimeout = 5 * time.Minute // for one file
+	patience    = time.Minute     // with a server that asks for a wait before another try
+)
 
 // errLong is a file that is longer than any that makes sense.
 var errLong = errors.New("too long")
@@ -58,10 +62,21 @@ func newPlace(at, userAgent string) place {
 	p.http.Logger = nil
 	p.http.RetryMax = 3
 	p.http.HTTPClient.Timeout = feedTimeout
+	p.http.CheckRetry = checkRetry
+	p.http.Backoff = api.Backoff
 	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	p.http.HTTPClient.CheckRedirect = follow
 	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
 	return p
+}
+
+// checkRetry says whether another try may help. It does not obey a server that asks for a longer wait than patience:
+// the sync fails, and the next one tries again.
+func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if err == nil && api.AskedWait(resp) > patience {
+		return false, nil
+	}
+	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
 }
 
 // follow says whether to go where a server sends us.
