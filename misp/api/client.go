@@ -1,8 +1,3 @@
-// Package api asks a MISP server: which of the values of an alert are known as indicators of compromise.
-//
-// A [Client] puts all of them into one question to /attributes/restSearch and trusts nothing of the answer that
-// it has not compared itself: MISP compares loosely, takes wildcards, and answers some malformed questions with
-// its whole database.
 package api
 
 import (
@@ -60,7 +55,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Client asks one MISP server. It implements the Lookup of package enrich and is safe for concurrent use.
+// Client asks one MISP server. It implements [enrich.Lookup] and is safe for concurrent use. It is made by [New]; the
+// methods of a zero Client fail.
 type Client struct {
 	base      *url.URL
 	host      string // for errors
@@ -126,7 +122,14 @@ func New(c Config) (*Client, error) {
 }
 
 // Close lets go of connections that are kept for a next question. The client may be used all the same.
-func (c *Client) Close() { c.http.HTTPClient.CloseIdleConnections() }
+func (c *Client) Close() {
+	if c.http != nil {
+		c.http.HTTPClient.CloseIdleConnections()
+	}
+}
+
+// errNotMade is a Client without the address and the key of a MISP.
+var errNotMade = errors.New("this client has no MISP to ask")
 
 // shownURL returns an address as an error may show it: without what stands before an @ and after ? or #, where
 // people put passwords and keys, and without the key wherever else it stands.
@@ -163,6 +166,9 @@ func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, er
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
+	if c.http == nil {
+		return nil, nil, &enrich.Trouble{Code: enrich.CodeConfig, Err: errNotMade, Remedy: "make it with api.New"}
+	}
 	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), method, c.base.JoinPath(path).String(), body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask MISP: %w", err)

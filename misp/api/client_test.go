@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -396,5 +397,25 @@ func TestBundledFeedOverMISP(t *testing.T) {
 	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.66")})
 	if err != nil || len(got) != 1 || got[0].Attribute.Event.Org != "EXAMPLE-CERT" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestZeroClient uses a client that was not made by New: no method panics, and each that would ask MISP fails.
+func TestZeroClient(t *testing.T) {
+	var c api.Client
+	c.Close()
+	_, lookup := c.Lookup(t.Context(), []engine.Observable{observable("domain", "evil.example")})
+	_, walk := c.WalkAll(t.Context(), api.Walk{}, func(misp.Attribute, bool) error { return nil })
+	_, events := c.Events(t.Context())
+	_, about := c.About(t.Context())
+	for name, err := range map[string]error{
+		"Lookup": lookup, "WalkAll": walk, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
+	} {
+		if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || trouble.Code != enrich.CodeConfig || trouble.Remedy == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if c, err := api.New(api.Config{}); err == nil {
+		t.Errorf("made a client of nothing: %+v", c)
 	}
 }

@@ -1,15 +1,3 @@
-// Package mirror keeps a copy of what MISP servers, feeds and plain lists know, for looking up without asking
-// anybody: hundreds of thousands of values a second, and also while MISP is away.
-//
-// Each origin has a set of its own, a directory with immutable segments (segment.go): a base, made by a complete walk
-// over the origin, and the changes since. A sync (sync.go) writes new files beside the old ones and then replaces
-// state.json, which names those that count: whenever the program or the power dies, the last complete set is there.
-// Readers, in any number of processes, map the files and wait for nobody.
-//
-//	DIR/ORIGIN/state.json             what the set is, how old, and from where
-//	DIR/ORIGIN/base-00000007.segment
-//	DIR/ORIGIN/changes-00000012.segment
-//	DIR/ORIGIN/lock                   held by the one who syncs
 package mirror
 
 import (

@@ -34,7 +34,7 @@ func (s *Server) Name() string { return ServerName }
 func (s *Server) describe() (Kind, string) { return KindMISP, newPlace(s.URL, "").shown() }
 
 func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
-	began := y.Now()
+	began := y.now()
 	if full || w.set == nil || w.state.Watermark.IsZero() {
 		return s.walk(ctx, w, y, began)
 	}

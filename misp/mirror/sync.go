@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -66,6 +67,9 @@ func (y *Syncer) now() time.Time {
 // Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is a complete one all
 // the same, mostly what it was, and its state tells the failure. ErrBusy if another process is at it.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
+	if err := y.check(o); err != nil {
+		return State{}, err
+	}
 	dir := filepath.Join(y.Dir, o.Name())
 	have := y.take(dir)
 	w, err := openWriter(dir, y.now, have)
@@ -103,6 +107,20 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	y.log().Debug("mirror synced", "origin", o.Name(), "attributes", w.state.Attributes, "events", w.state.Events,
 		"changed", w.state.Serial != before.Serial, "full", w.state.Base != before.Base, "took", y.now().Sub(began).Round(time.Millisecond).String())
 	return w.state, nil
+}
+
+// check refuses what cannot be synced: a Syncer without a directory, and origins that were not made as they have to be.
+func (y *Syncer) check(o Origin) error {
+	switch name := o.Name(); {
+	case y.Dir == "":
+		return errors.New("mirror: no directory; set Syncer.Dir")
+	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		return fmt.Errorf("mirror: an origin cannot have the name %q, which names its directory; make feeds and lists with NewFeed and NewList", name)
+	}
+	if s, ok := o.(*Server); ok && s.Client == nil {
+		return fmt.Errorf("mirror of %s: no client; set Server.Client", o.Name())
+	}
+	return nil
 }
 
 // take takes out what the last sync of a set left open, for the caller to put back or to release.

@@ -22,7 +22,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -38,10 +37,38 @@ type Request struct {
 	Body   map[string]any // nil if it was no JSON object
 }
 
-// Server is a MISP. All its methods may be called while it serves, from any goroutine.
+// T is what the server needs of a test, like *testing.T: a change that no user of a MISP could make fails it.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
+// InExample stands for the test where there is none: in an Example. What would fail a test panics, and the server runs
+// until it is closed.
+type InExample struct{}
+
+// Helper implements T.
+func (InExample) Helper() {}
+
+// Errorf implements T.
+func (InExample) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// Fatalf implements T.
+func (InExample) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// Fatal implements T.
+func (InExample) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+// Cleanup implements T.
+func (InExample) Cleanup(func()) {}
+
+// Server is a MISP. It is made by [New] or [NewGenerated]. All its methods may be called while it serves, from any goroutine.
 type Server struct {
 	*httptest.Server
-	t testing.TB
+	t T
 
 	mu         sync.Mutex
 	attributes []*attribute // by id, ascending
@@ -59,7 +86,7 @@ type Server struct {
 // New starts a server with the events of a directory in MISP feed format; it stops with the test. Values stand in
 // the feed as MISP stores them: names in lower case and Punycode, IPv6 addresses compressed. An attribute may have
 // warnings and decay_score, as they are answered when they are asked for; feeds have none.
-func New(t testing.TB, feed fs.FS) *Server {
+func New(t T, feed fs.FS) *Server {
 	t.Helper()
 	s := &Server{t: t}
 	names, err := fs.Glob(feed, "*.json")
