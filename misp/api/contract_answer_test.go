@@ -30,6 +30,7 @@ func tags(names ...string) []any {
 
 // TestTagsArrive has tags on the attribute, some of them galaxies, and on its event, which MISP marks otherwise.
 func TestTagsArrive(t *testing.T) {
+	t.Parallel()
 	const technique, tactic = `misp-galaxy:mitre-attack-pattern="Phishing - T1566"`, `misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001"`
 	server := misptest.New(t, events(map[string]any{
 		"uuid": "e1", "published": true, "Tag": tags("tlp:red", technique),
@@ -55,6 +56,7 @@ func TestTagsArrive(t *testing.T) {
 // TestFiltersAreOurs has one address in five events. MISP is asked for all of them but for to_ids: its own filters
 // take texts for other flags than they say, cut answers short, and cannot let an attribute pass that has no score.
 func TestFiltersAreOurs(t *testing.T) {
+	t.Parallel()
 	const address = "192.31.196.24"
 	event := func(uuid, level, org string, published bool, more map[string]any) map[string]any {
 		return map[string]any{
@@ -113,6 +115,7 @@ func TestFiltersAreOurs(t *testing.T) {
 
 // TestDeletedIsNoMatch deletes softly, as MISP does by default, and has a MISP that answers it all the same.
 func TestDeletedIsNoMatch(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", map[string]any{"deleted": true}))
 	for _, body := range []string{"", `{"deleted":1}`, `{"deleted":[0,1]}`} {
 		answered := between(server, unchanged)
@@ -129,6 +132,7 @@ func TestDeletedIsNoMatch(t *testing.T) {
 // TestRefusalIsNoMiss asks a MISP in each of the conditions in which it does not answer. One of them looks like a
 // key that is not valid, but is none.
 func TestRefusalIsNoMiss(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		condition misptest.Condition
 		code      enrich.Code
@@ -152,6 +156,7 @@ func TestRefusalIsNoMiss(t *testing.T) {
 
 // TestRateLimitTellsTheWait uses up what the role of the user allows. MISP tells the wait in a header of its own.
 func TestRateLimitTellsTheWait(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Set(misptest.Condition{RateLimit: 2})
 	c := client(t, func(c *api.Config) { c.Retries = 3 }, server.URL)
@@ -173,6 +178,7 @@ func TestRateLimitTellsTheWait(t *testing.T) {
 
 // TestNoSessionIsKept is given a cookie with each answer. The key travels in its header and nowhere else.
 func TestNoSessionIsKept(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	c := client(t, nil, server.URL)
 	for range 2 {
@@ -223,6 +229,7 @@ func compressed(server *misptest.Server) http.HandlerFunc {
 
 // TestCompressedAnswerIsRead has a front-end that compresses, and bounds what comes out of it, not what arrives.
 func TestCompressedAnswerIsRead(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", map[string]any{"comment": strings.Repeat("a", 100_000)}))
 	server.Fault(compressed(server))
 	if got := lookup(t, server, observable("ip-dst", "192.31.196.24")); len(got) != 1 {
@@ -234,6 +241,7 @@ func TestCompressedAnswerIsRead(t *testing.T) {
 
 // TestDeepAnswerIsRefused is answered with as many brackets as an answer has room for.
 func TestDeepAnswerIsRefused(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -247,6 +255,7 @@ func TestDeepAnswerIsRefused(t *testing.T) {
 // TestSightingTouchesOneAttribute has the value of the sighting in two attributes: told by value, MISP would count
 // it for both.
 func TestSightingTouchesOneAttribute(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", nil), entry("ip-src", "192.31.196.24", nil))
 	sighting := enrich.Sighting{UUID: "ip-dst 192.31.196.24", Source: "wazuh", Time: time.Unix(1790000001, 5)}
 	if err := client(t, nil, server.URL).Sight(t.Context(), sighting); err != nil {
@@ -264,6 +273,7 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 
 // TestSightingThatFails is answered with status 200 all the same, and is told once only: MISP counts each call.
 func TestSightingThatFails(t *testing.T) {
+	t.Parallel()
 	answers := func(status int, body string) func(*misptest.Server) {
 		return func(s *misptest.Server) {
 			s.Fault(func(w http.ResponseWriter, _ *http.Request) {

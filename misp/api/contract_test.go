@@ -108,6 +108,7 @@ func bodyOf(body string) func(*http.Request) {
 
 // TestLostQuestionMatchesOnlyWhatWasAsked loses the question on its way, so that MISP answers with all that it has.
 func TestLostQuestionMatchesOnlyWhatWasAsked(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*http.Request){
 		"no Content-Type":         func(r *http.Request) { r.Header.Del("Content-Type") },
 		"Content-Type of a form":  func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") },
@@ -145,6 +146,7 @@ func TestLostQuestionMatchesOnlyWhatWasAsked(t *testing.T) {
 // TestLostQuestionToALargeMISPIsNoMiss has more attributes than fit in the page that was asked for: matches may be
 // beyond what arrives.
 func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
+	t.Parallel()
 	server := holding(t, many(5001, "ip-dst", "192.31.196.%d:x")...)
 	for name, tt := range map[string]struct {
 		change func(*http.Request)
@@ -169,6 +171,7 @@ func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
 // TestCountIsNotBelieved has exactly a page of matches, for which MISP tells one more, and then an empty page, for
 // which it tells one.
 func TestCountIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	list := many(5000, "ip-dst", "192.31.196.24")
 	for i := range list {
 		list[i]["value"] = "192.31.196.24"
@@ -192,6 +195,7 @@ func TestCountIsNotBelieved(t *testing.T) {
 
 // TestCollation asks for what MISP's database takes for something that it has. Only case does not count here.
 func TestCollation(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("filename", "Résumé.exe", nil), entry("url", "http://bad.example/Path", nil))
 	for name, tt := range map[string]struct {
 		typ   engine.Type
@@ -219,6 +223,7 @@ func TestCollation(t *testing.T) {
 
 // TestNeverSent has values that would not find themselves but a part of the database, or all of it.
 func TestNeverSent(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("user-agent", "curl/8", nil), entry("sha256", hash, nil))
 	for name, value := range map[string]string{
 		"empty": "", "blanks": "   ", "wildcard": "%", "wildcard at the start": "%curl", "wildcard at the end": "curl%",
@@ -243,6 +248,7 @@ func TestNeverSent(t *testing.T) {
 
 // TestLiteral has values with characters that mean something to MISP in other forms of a question.
 func TestLiteral(t *testing.T) {
+	t.Parallel()
 	values := []string{
 		"!curl", "!", "a||b", "a&&b", "a|b", "a_b", `a\b`, "a%b", "a%_b", "0", `x' OR '1'='1`, `"`, "<script>&amp;", "😀", "$(id)", "[a]", "{}",
 	}
@@ -262,6 +268,7 @@ func TestLiteral(t *testing.T) {
 
 // TestForms has values as alerts write them and as MISP stores them: it would not take one for the other.
 func TestForms(t *testing.T) {
+	t.Parallel()
 	server := holding(
 		t, entry("ip-dst", "2620:4f:8000::bad", nil), entry("ip-src", "192.31.196.24", nil), entry("domain", "xn--bcher-kva.example", nil),
 		entry("hostname", "c2.bad.example", nil), entry("url", "http://xn--bcher-kva.example/a?B=%41", nil), entry("AS", "64500", nil),
@@ -296,6 +303,7 @@ func TestForms(t *testing.T) {
 // TestKinds finds what MISP does not find by itself: it knows neither that a network contains an address nor that
 // a domain is above a name.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	server := holding(
 		t, entry("ip-dst", "192.31.196.0/24", nil), entry("ip-src", "2620:4f:8000::/48", nil), entry("domain", "bad.example", nil),
 		entry("hostname", "c2.worse.example", nil), entry("ip-dst|port", "192.175.48.7|8443", nil),
@@ -329,6 +337,7 @@ func TestKinds(t *testing.T) {
 
 // TestBrokenQuestionIsNoMiss breaks the question off on its way.
 func TestBrokenQuestionIsNoMiss(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{`{"value":`, "hello", "{\"value\":\"\xff\"}"} {
 		server := misptest.New(t, feed())
 		between(server, bodyOf(body))

@@ -145,6 +145,7 @@ func FuzzDecodeEvent(f *testing.F) {
 
 // TestAnswerOverLimit refuses a page that is longer than asked for, without making attributes of it.
 func TestAnswerOverLimit(t *testing.T) {
+	t.Parallel()
 	one := `{"type":"x"}`
 	page := `{"response":{"Attribute":[` + strings.Repeat(one+",", pageSize-1) + one + `]}}`
 	if attributes, err := decodeAnswer([]byte(page)); err != nil || len(attributes) != pageSize {

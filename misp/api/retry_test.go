@@ -26,6 +26,7 @@ func response(status int, headers ...string) *http.Response {
 }
 
 func TestAskedWait(t *testing.T) {
+	t.Parallel()
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for name, tt := range map[string]struct {
 		resp     *http.Response
@@ -51,6 +52,7 @@ func TestAskedWait(t *testing.T) {
 
 // TestCheckRetry looks at the waits that a caller would not want to sit through.
 func TestCheckRetry(t *testing.T) {
+	t.Parallel()
 	none := context.Background()
 	soon, cancel := context.WithTimeout(none, 30*time.Second)
 	defer cancel()
@@ -83,6 +85,7 @@ func TestCheckRetry(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
+	t.Parallel()
 	for attempt, longest := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
 		longest *= time.Millisecond
 		for range 50 {
@@ -123,6 +126,7 @@ func waits(t *testing.T, answer *http.Response) (computed []time.Duration, asked
 // TestRetryAfterIsBounded has servers ask for a wait: one that asks for a short one is obeyed, one that asks for an hour
 // is not asked again, and the error says how long it asked for.
 func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, header, value string
 		status              int
@@ -155,6 +159,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 
 // TestJitter has clients fail together: their retries are spread, each of them.
 func TestJitter(t *testing.T) {
+	t.Parallel()
 	const clients = 16
 	var all [clients][]time.Duration
 	for i := range all {
@@ -182,6 +187,7 @@ func TestJitter(t *testing.T) {
 
 // TestDecodeLeniently gives every field in the forms that MISP and PHP are known to write it in.
 func TestDecodeLeniently(t *testing.T) {
+	t.Parallel()
 	want := misp.Attribute{
 		ID: "7", Type: "ip-dst", Value: "192.31.196.7", ToIDs: true, Timestamp: time.Unix(1790000000, 0).UTC(),
 		Tags: []string{"own", "tlp:amber"}, Warninglists: []string{"Resolvers"},

@@ -20,6 +20,7 @@ import (
 )
 
 func TestTrouble(t *testing.T) {
+	t.Parallel()
 	text := func(status int, kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", kind)
@@ -110,6 +111,7 @@ func expectTrouble(t *testing.T, err error, code enrich.Code, says string) {
 }
 
 func TestTroubleOfConnection(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)

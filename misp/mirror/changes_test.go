@@ -12,6 +12,7 @@ import (
 // TestMovedAttribute has an attribute under one UUID in an event of the base, then in another that is removed: what the
 // base has of it does not come back.
 func TestMovedAttribute(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	w, err := openWriter(dir+"/x", time.Now, nil)
 	must(t, err)

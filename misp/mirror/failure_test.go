@@ -51,6 +51,7 @@ func text(status int, kind, body string) http.HandlerFunc {
 // TestFailures has a walk and a poll fail in every way that a MISP, or what stands before it, can: the set stays what it
 // was, the state tells why, and the next sync works.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
 	s.sync()
 	_, known := misptest.Generated(twoPages - 1)
@@ -119,6 +120,7 @@ func TestFailures(t *testing.T) {
 
 // TestNever has a first sync fail: there is nothing to look up in, and the error says why.
 func TestNever(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	err := s.mirror.Usable()
 	trouble, _ := errors.AsType[*enrich.Trouble](err)
@@ -161,6 +163,7 @@ func TestNever(t *testing.T) {
 
 // TestCancelled stops a sync: the set stays, and nothing is told, for nothing is wrong.
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
 	want := s.sync()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -178,11 +181,13 @@ func TestCancelled(t *testing.T) {
 // TestMovedWalk deletes events while MISP is walked, which moves attributes to pages that were read: the walk is made
 // again, but not for ever.
 func TestMovedWalk(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name           string
 		deleted, walks int
 	}{{"once", 1, 2}, {"each time", 9, 3}} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.NewGenerated(t, twoPages))
 			deleted := 0
 			s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) {
@@ -217,6 +222,7 @@ func TestMovedWalk(t *testing.T) {
 
 // TestBusy has another process come while one syncs.
 func TestBusy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	var busy error
 	s.Fault(func(w http.ResponseWriter, r *http.Request) {
@@ -234,12 +240,15 @@ func TestBusy(t *testing.T) {
 
 // TestReaders has readers look up, refresh and open the set anew while it is synced and merged.
 func TestReaders(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.syncer.testOnlyLeastBase = 3
 	s.sync()
 	s.mirror.now = func() time.Time { return begin } // the site's clock is not for several
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
 	for i := range 3 {
 		readers.Go(func() {
 			m := s.mirror
@@ -262,7 +271,7 @@ func TestReaders(t *testing.T) {
 		})
 	}
 	bases := map[string]bool{}
-	for i := range 30 {
+	for i := range times(15, 150) {
 		s.tick(time.Minute)
 		switch i % 3 {
 		case 0:
@@ -274,8 +283,6 @@ func TestReaders(t *testing.T) {
 		}
 		bases[s.sync().Base] = true
 	}
-	close(stop)
-	readers.Wait()
 	if len(bases) < 3 {
 		t.Errorf("%d bases only: nothing was merged", len(bases))
 	}
@@ -299,6 +306,7 @@ func readFixture(m *Mirror) error {
 
 // TestSameTick has two states written within one tick of the file system's clock.
 func TestSameTick(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	name := filepath.Join(s.syncer.Dir, ServerName, stateFile)
@@ -318,6 +326,7 @@ func TestSameTick(t *testing.T) {
 
 // TestRemoved takes the files away below a reader.
 func TestRemoved(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	dir := filepath.Join(s.syncer.Dir, ServerName)
@@ -345,6 +354,7 @@ func TestRemoved(t *testing.T) {
 // TestDamaged changes a byte of each file of a set: the next sync, of whatever process, makes the set anew, and a reader
 // that came before takes that over.
 func TestDamaged(t *testing.T) {
+	t.Parallel()
 	for _, which := range []string{"base-", "changes-"} {
 		s := newSite(t, misptest.New(t, fixture))
 		s.sync()
@@ -376,6 +386,7 @@ func TestDamaged(t *testing.T) {
 // TestOtherPlace gives an origin another address, at which there is nobody at first: the set of the one is not taken
 // for one of the other.
 func TestOtherPlace(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	other := misptest.New(t, fixture)

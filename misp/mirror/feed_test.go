@@ -19,6 +19,7 @@ import (
 )
 
 func TestFeed(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", p.URL+"/feed", "custom-misp/test")
 	c := newCopy(t, feed)
@@ -75,6 +76,7 @@ func TestFeed(t *testing.T) {
 
 // TestFeedMerge makes a new base of few changes: what tells the versions of events is kept, also of empty ones.
 func TestFeedMerge(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	c := newCopy(t, NewFeed("circl", p.URL+"/feed/", ""))
 	c.syncer.testOnlyLeastBase = -1
@@ -94,6 +96,7 @@ func TestFeedMerge(t *testing.T) {
 
 // TestFeedDirectory reads a feed from a directory, and again only when its manifest is another file.
 func TestFeedDirectory(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	dir := filepath.Join(t.TempDir(), "feed")
 	c := newCopy(t, NewFeed("local", dir, ""))
@@ -116,6 +119,7 @@ func TestFeedDirectory(t *testing.T) {
 
 // TestBrokenEvents leaves out what cannot be read, tells of it, keeps what it had of it, and tries again.
 func TestBrokenEvents(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", p.URL+"/feed", "")
 	feed.from.max.event = 10_000
@@ -159,6 +163,7 @@ func TestBrokenEvents(t *testing.T) {
 
 // TestFeedAway has the manifest, or an event, fail: the set stays what it was.
 func TestFeedAway(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", strings.Replace(p.URL, "http://", "http://user:secret@", 1)+"/feed?key=secret", "")
 	quick(feed.from)
@@ -227,6 +232,7 @@ func TestFeedAway(t *testing.T) {
 
 // TestRedirects follows redirects without telling the other server where from, but not away from TLS.
 func TestRedirects(t *testing.T) {
+	t.Parallel()
 	p, other := newProvider(t), newProvider(t)
 	other.put(t, 1, map[string][]string{"a1": {"one.example"}})
 	p.instead(func(w http.ResponseWriter, r *http.Request) {
@@ -249,6 +255,7 @@ func TestRedirects(t *testing.T) {
 
 // TestBadAddress has addresses that are none: errors are without what may be a key.
 func TestBadAddress(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"https://feed.example/secret\x7f?key=secret", "https://user:sec%ret@feed.example/", "http://host:secret/x"} {
 		for _, o := range []Origin{NewFeed("f", at, ""), NewList("l", at, "")} {
 			_, state, err := newCopy(t, o).sync(t)

@@ -67,16 +67,17 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 // TestKill kills a process again and again while it syncs and merges. Each time the set opens as one of the complete
 // sets, not older than the last that the process called done, and the next sync clears away what was left behind.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(killed) != "" {
 		syncUntilKilled(t, ".")
 		return
 	}
 	self, err := os.Executable()
 	must(t, err)
-	const kills = 50
+	least, most := times(15, 200), times(50, 200)
 	dir := t.TempDir()
-	done, syncs, leftovers := 0, 0, 0
-	for range kills {
+	done, syncs, leftovers, kills := 0, 0, 0, 0
+	for ; kills < least || kills < most && leftovers == 0; kills++ {
 		work := exec.Command(self, "-test.run=^TestKill$")
 		work.Dir, work.Env = dir, append(os.Environ(), killed+"=1")
 		out, err := work.StdoutPipe()

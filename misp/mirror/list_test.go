@@ -32,6 +32,7 @@ func syncList(t testing.TB, y *Syncer, o Origin) State {
 }
 
 func TestList(t *testing.T) {
+	t.Parallel()
 	const sum = "0f0e0d0c0b0a09080706050403020100"
 	for _, tt := range []struct {
 		name, content string
@@ -131,6 +132,7 @@ func short(a misp.Attribute) string {
 // TestListAgain reads a list again only when it is another, keeps it when it is gone, and goes on telling what is wrong
 // with it.
 func TestListAgain(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	p.files["list"] = "evil.example\nuseless\n192.31.196.0/24\n"
 	list := NewList("mine", p.URL+"/feed/list?key=secret", "")
@@ -180,6 +182,7 @@ func TestListAgain(t *testing.T) {
 
 // TestListFile goes by size and time of a file.
 func TestListFile(t *testing.T) {
+	t.Parallel()
 	name := file(t, "evil.example\n")
 	must(t, os.Chtimes(name, begin, begin))
 	c := newCopy(t, NewList("mine", name, ""))

@@ -16,6 +16,7 @@ import (
 
 // TestOpenedOnce opens a file twice: it is mapped once, also if only the second one compares it with its sum.
 func TestOpenedOnce(t *testing.T) {
+	t.Parallel()
 	s, name := build(t, func(b *builder) {
 		add(t, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
 	})
@@ -44,6 +45,7 @@ func isMapped(s *segment) bool {
 // TestUsers goes through the uses of a base: by the Syncer, by the Mirror, and by an iteration in flight. It stays
 // mapped for the last of them, though its file is gone, and no longer.
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	base := s.mirror.view.Load().sets[0].snapshot.base
@@ -94,6 +96,7 @@ func TestUsers(t *testing.T) {
 
 // TestReleasedTooOften releases a segment that has no users: a fault that must not go unnoticed.
 func TestReleasedTooOften(t *testing.T) {
+	t.Parallel()
 	s, _ := build(t, func(b *builder) { add(t, b, generated(0)) })
 	s.retain()
 	s.release()
@@ -110,6 +113,7 @@ func TestReleasedTooOften(t *testing.T) {
 
 // TestFailedOpen has the second file of a set fail to open: the first one is released.
 func TestFailedOpen(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	s.tick(time.Minute)
@@ -133,6 +137,7 @@ func TestFailedOpen(t *testing.T) {
 // TestLookupsWhileReplaced has look-ups run while the files below them are replaced and closed as fast as can be: none
 // reads a file that is no longer mapped, and none finds less than there is.
 func TestLookupsWhileReplaced(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	y := newSyncer(t, dir, nil)
 	g := &generations{}
@@ -141,6 +146,8 @@ func TestLookupsWhileReplaced(t *testing.T) {
 	m := openMirror(t, dir, g.Name())
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
 	for i := range 4 {
 		a := generated(i)
 		o := observable(engine.Type(a.Type), a.Value)
@@ -162,7 +169,7 @@ func TestLookupsWhileReplaced(t *testing.T) {
 			}
 		})
 	}
-	for range 60 {
+	for range times(20, 300) {
 		_, err := y.Sync(t.Context(), g, false)
 		must(t, err)
 		m.Refresh()
@@ -172,8 +179,6 @@ func TestLookupsWhileReplaced(t *testing.T) {
 		_, err := y.Sync(t.Context(), g, false)
 		must(t, err)
 	}
-	close(stop)
-	readers.Wait()
 }
 
 // oneGeneration checks that all attributes are of one sync.
@@ -196,6 +201,7 @@ func oneGeneration(m *Mirror) error {
 
 // TestViewReleased retains a view that its last user has released: its files may be closed by then.
 func TestViewReleased(t *testing.T) {
+	t.Parallel()
 	v := &view{}
 	v.users.Store(1)
 	if !v.retain() {

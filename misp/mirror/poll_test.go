@@ -32,6 +32,7 @@ func TestOverlap(t *testing.T) {
 		{"long", time.Hour, time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
 			s.syncer.Overlap = tt.overlap
 			s.sync()
@@ -67,6 +68,7 @@ func TestOtherClock(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{-48 * time.Hour, -30 * time.Minute, -time.Second, 0, time.Second, 30 * time.Minute, 48 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
 			misp := func() time.Time { return s.now.Add(ahead) }
 			s.SetNow(misp())
@@ -126,6 +128,7 @@ func TestConfirmedGone(t *testing.T) {
 		{"all gone in both", []string{"", ""}, 2, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
 			s.sync()
 			s.tick(UsualReconcile)

@@ -37,6 +37,7 @@ func fileSteps(name string) []string {
 // TestOrderOfSteps records the steps by which a sync writes. A segment is whole, and its name is on the disk, before
 // the state names it.
 func TestOrderOfSteps(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.syncer.testOnlyLeastBase = 2
 	var done []string
@@ -73,6 +74,7 @@ func TestOrderOfSteps(t *testing.T) {
 // afterwards is a whole set, the old one unless the new state is in place already; no reader is shown an error, and the
 // next sync succeeds.
 func TestFailingStep(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		files []string // in the order in which they are written
@@ -89,6 +91,7 @@ func TestFailingStep(t *testing.T) {
 		}
 		for i, fail := range steps {
 			t.Run(tt.name+"/"+strings.Join(strings.Fields(fail), " "), func(t *testing.T) {
+				t.Parallel()
 				failingStep(t, steps[:i+1], tt.full, tt.least)
 			})
 		}

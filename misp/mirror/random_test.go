@@ -233,6 +233,7 @@ func (c *crowd) told(matches []enrich.Match) []enrich.Match {
 // TestRandom has users change a MISP at random, and the mirror poll it now and then. After a poll, the mirror knows all
 // that the contract says is told; after a walk, all; and a new base that is made of the changes makes no difference.
 func TestRandom(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		server := misptest.New(t, fstest.MapFS{})
 		defer server.Close()

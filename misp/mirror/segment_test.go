@@ -80,6 +80,7 @@ func asStored(a misp.Attribute) misp.Attribute {
 var sameAs = cmp.Options{cmpopts.EquateEmpty()}
 
 func TestRecordRoundTrip(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rapid.Check(t, func(r *rapid.T) {
 		name := filepath.Join(dir, "x.segment")
@@ -158,6 +159,7 @@ func finds(r *rapid.T, s *segment, id uuid.UUID, a misp.Attribute) {
 
 // TestManyWords has more categories than are kept by number.
 func TestManyWords(t *testing.T) {
+	t.Parallel()
 	s, _ := build(t, func(b *builder) {
 		for i := range maxWords + 10 {
 			add(t, b, misp.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
@@ -175,6 +177,7 @@ func TestManyWords(t *testing.T) {
 
 // TestCollision gives two indicators one hash, and two attributes too: what is found is only what was meant.
 func TestCollision(t *testing.T) {
+	t.Parallel()
 	one := engine.Indicator{Family: "host", Key: "one.example"}
 	two := engine.Indicator{Family: "host", Key: "two.example"}
 	s, _ := build(t, func(b *builder) {
@@ -212,6 +215,7 @@ func TestCollision(t *testing.T) {
 
 // TestFlippedBits changes bits of a segment, at random and in its last bytes: each is noticed.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	_, name := build(t, func(b *builder) {
 		for i := range 50 {
 			add(t, b, generated(i))
@@ -306,6 +310,7 @@ func FuzzSegment(f *testing.F) {
 
 // TestTrailer sees that the trailer can be read by people and other programs.
 func TestTrailer(t *testing.T) {
+	t.Parallel()
 	s, name := build(t, func(b *builder) { add(t, b, generated(0), generated(1)) })
 	data, err := os.ReadFile(name)
 	must(t, err)

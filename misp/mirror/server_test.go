@@ -59,6 +59,7 @@ var asked = []engine.Observable{
 
 // TestKinds asks a mirror and its MISP for everything, under each filter.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	state := s.sync()
 	if d := s.difference(asked); d != "" {
@@ -114,6 +115,7 @@ const (
 // TestChanges makes one change after a first walk, and checks that the mirror shows what MISP does as soon as the
 // contract (misp.md, 5 and 9) lets it be seen. Nothing keeps a mirror from showing it earlier.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	e1, e2 := uuidOf("e1"), uuidOf("e2")
 	for _, tt := range []struct {
 		name   string
@@ -177,6 +179,7 @@ func TestChanges(t *testing.T) {
 		{"event tagged", nil, func(s *site) { s.TagEvent(e1, "tlp:red") }, byFull},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
 			if tt.before != nil {
 				tt.before(s)
@@ -211,6 +214,7 @@ func TestChanges(t *testing.T) {
 
 // TestEdit follows one value on its way into another, and out of a filter.
 func TestEdit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	s.tick(time.Minute)
@@ -240,6 +244,7 @@ func TestEdit(t *testing.T) {
 
 // TestWalkFails has a MISP that is too slow for a walk that is due: the mirror is polled all the same.
 func TestWalkFails(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	s.tick(UsualFull)
@@ -263,6 +268,7 @@ func TestWalkFails(t *testing.T) {
 
 // TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it stays.
 func TestMissedOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	s.tick(UsualReconcile)
@@ -281,6 +287,7 @@ func TestMissedOnce(t *testing.T) {
 
 // TestClockSetBack has our own clock go back, after which nobody knows when the next walk was due.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	s.HardDelete(uuidOf("01"))
@@ -295,6 +302,7 @@ func TestClockSetBack(t *testing.T) {
 
 // TestNothingNew polls a MISP in which nothing happens: no file is written but the state.
 func TestNothingNew(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	before := files(t, s.syncer.Dir+"/misp")

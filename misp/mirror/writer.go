@@ -73,7 +73,8 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 // close ends the use of the set, and gives the lock up.
 func (w *writer) close() error {
 	w.set.release()
-	return w.lock.Close()
+	// Closing is not enough while a child process, between fork and exec, has the file open too.
+	return errors.Join(syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close())
 }
 
 // clear removes files that are not part of the set.

@@ -46,6 +46,7 @@ func post(t *testing.T, s *Server, page, body string) (string, http.Header) {
 // TestChanges lives through what was done to a real MISP (the cases inc…, pub_… and event_unpublish of the
 // recording), and asks after each step what a mirror asks: for what has changed since the step before.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	for i, step := range []struct {
 		name   string
@@ -142,6 +143,7 @@ func TestChanges(t *testing.T) {
 
 // TestIndex follows the list of all events through changes, also those that nothing else tells of.
 func TestIndex(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	type row struct {
 		ID, Timestamp, UUID string
@@ -196,6 +198,7 @@ func TestIndex(t *testing.T) {
 
 // TestShown asks for an attribute and its event after all has been changed that an answer shows.
 func TestShown(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	s.SetNow(at(5))
 	s.EditAttribute("b7", `{"value":"other.example","to_ids":false}`)
@@ -243,6 +246,7 @@ func (f *failures) Errorf(format string, args ...any) {
 
 // TestUnknown makes changes that can't be made, each of which has to fail the test that makes it.
 func TestUnknown(t *testing.T) {
+	t.Parallel()
 	f := &failures{TB: t}
 	s := New(f, oneEvent)
 	s.AddAttribute("e9", `{}`)
@@ -270,6 +274,7 @@ func TestUnknown(t *testing.T) {
 
 // TestConcurrent changes everything while others ask for it; the race detector is who judges.
 func TestConcurrent(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	var all sync.WaitGroup
 	for i := range 4 {

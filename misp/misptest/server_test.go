@@ -64,6 +64,7 @@ func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
 
 // TestSearch asks in the forms that a real MISP was asked in, and expects what it was seen to make of them.
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	s := New(t, twoEvents)
 	for _, tt := range []struct{ name, body, ids, count string }{
 		{"nothing", `{}`, "123456", "6"},
@@ -152,6 +153,7 @@ func TestSearch(t *testing.T) {
 
 // TestRender asks for the same attribute with and without the options that change what an answer has.
 func TestRender(t *testing.T) {
+	t.Parallel()
 	s := New(t, twoEvents)
 	for option, want := range map[string]string{
 		"": `{"Tag":[{"colour":"#3399ff","id":"1","is_galaxy":false,"local":false,"name":"tlp:amber","numerical_value":null}],
