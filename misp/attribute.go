@@ -19,7 +19,7 @@ type Attribute struct {
 	LastSeen     string    // ISO 8601, empty if not known
 	Tags         []string  // its own first, then those of the event; without repeats
 	Warninglists []string  // names of the enabled MISP warninglists that hold the value
-	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if none has one
+	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if there is no score
 	Event        Event
 	// Origin names the source where there is more than one: [OriginServer], or a feed or list by the name that the
 	// configuration gives it. Empty if MISP was asked live.

@@ -35,8 +35,8 @@ type Role struct {
 	RateLimit int
 }
 
-// About asks MISP what it is and what the key may do. Errors are [enrich.Trouble]; that MISP does not tell the
-// role is none.
+// About asks MISP for its version and for what the key may do. Errors are [enrich.Trouble]. It is not an error if MISP
+// does not tell the role.
 func (c *Client) About(ctx context.Context) (About, error) {
 	data, header, err := c.do(ctx, http.MethodGet, "servers/getVersion", nil)
 	if err != nil {

@@ -202,10 +202,10 @@ func TestQuestion(t *testing.T) {
 		asked  []engine.Observable
 		want   any
 	}{
-		"all want to_ids":            {&yes, []engine.Observable{observable("ip-dst", "192.31.196.24")}, 1.0},
-		"the mapping wants to_ids":   {nil, []engine.Observable{strict}, 1.0},
-		"one does not want to_ids":   {&yes, []engine.Observable{strict, relaxed}, nil},
-		"nobody says whether to_ids": {nil, []engine.Observable{observable("ip-dst", "192.31.196.24")}, nil},
+		"all want to_ids":               {&yes, []engine.Observable{observable("ip-dst", "192.31.196.24")}, 1.0},
+		"the mapping wants to_ids":      {nil, []engine.Observable{strict}, 1.0},
+		"one does not want to_ids":      {&yes, []engine.Observable{strict, relaxed}, nil},
+		"no filter says whether to_ids": {nil, []engine.Observable{observable("ip-dst", "192.31.196.24")}, nil},
 	} {
 		if got := ask(tt.config, tt.asked...)[0].Body["to_ids"]; got != tt.want {
 			t.Errorf("%s: to_ids is %v, want %v", name, got, tt.want)
@@ -335,8 +335,8 @@ func TestRetrySucceeds(t *testing.T) {
 	}
 }
 
-// TestGivesUpBeforeTheDeadline is told to wait longer than there is time: the reason is returned at once, not a
-// time-out later.
+// TestGivesUpBeforeTheDeadline has a server ask for a longer wait than there is time: the reason is returned at once,
+// not a time-out later.
 func TestGivesUpBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	server := misptest.New(t, feed())

@@ -130,7 +130,7 @@ func TestDeletedIsNoMatch(t *testing.T) {
 }
 
 // TestRefusalIsNoMiss asks a MISP in each of the conditions in which it does not answer. One of them looks like a
-// key that is not valid, but is none.
+// key that is not valid, but is something else.
 func TestRefusalIsNoMiss(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -271,7 +271,7 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 	}
 }
 
-// TestSightingThatFails is answered with status 200 all the same, and is told once only: MISP counts each call.
+// TestSightingThatFails is answered with status 200 all the same. A sighting is sent once only: MISP counts each call.
 func TestSightingThatFails(t *testing.T) {
 	t.Parallel()
 	answers := func(status int, body string) func(*misptest.Server) {
@@ -288,12 +288,12 @@ func TestSightingThatFails(t *testing.T) {
 		code    enrich.Code
 		says    string
 	}{
-		"no such attribute": {func(*misptest.Server) {}, enrich.CodeRejected, "did not take a sighting of attribute gone: Could not add the Sighting. Reason: No valid attributes found"},
+		"no such attribute": {func(*misptest.Server) {}, enrich.CodeRejected, "did not accept a sighting of attribute gone: Could not add the Sighting. Reason: No valid attributes found"},
 		"no right":          {func(s *misptest.Server) { s.Set(misptest.Condition{NoSightings: true}) }, enrich.CodeUnauthorized, "You do not have permission"},
-		"no Sighting":       {answers(200, `{}`), enrich.CodeRejected, "did not take"},
-		"null":              {answers(200, `{"Sighting":null}`), enrich.CodeRejected, "did not take"},
-		"PHP's nothing":     {answers(200, `{"Sighting":[]}`), enrich.CodeRejected, "did not take"},
-		"message of a kind": {answers(200, `{"message":["no"]}`), enrich.CodeRejected, "did not take"},
+		"no Sighting":       {answers(200, `{}`), enrich.CodeRejected, "did not accept"},
+		"null":              {answers(200, `{"Sighting":null}`), enrich.CodeRejected, "did not accept"},
+		"PHP's nothing":     {answers(200, `{"Sighting":[]}`), enrich.CodeRejected, "did not accept"},
+		"message of a kind": {answers(200, `{"message":["no"]}`), enrich.CodeRejected, "did not accept"},
 		"failing":           {answers(503, `{}`), enrich.CodeUnavailable, "answered 503"},
 	} {
 		server := holding(t, entry("ip-dst", "192.31.196.24", nil))

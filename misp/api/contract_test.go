@@ -21,9 +21,8 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// The tests of this file and of contract_answer_test.go have one thing each that a real MISP does and that nobody
-// would expect, and show that a look-up is right in spite of it. What a MISP in trouble answers is in
-// trouble_test.go.
+// Each test of this file and of contract_answer_test.go has one surprising thing that a real MISP does, and shows that a
+// look-up is right in spite of it. What a MISP in trouble answers is in trouble_test.go.
 
 // entry is an attribute as a feed holds it, but for what is the same for most.
 func entry(typ, value string, more map[string]any) map[string]any {
@@ -189,7 +188,7 @@ func TestCountIsNotBelieved(t *testing.T) {
 		count = w.Header().Get("X-Result-Count")
 	})
 	if got := lookup(t, server, observable("ip-dst", "192.31.196.25")); len(got) != 0 || count != "1" {
-		t.Errorf("%d matches where MISP finds none and tells %s", len(got), count)
+		t.Errorf("%d matches where MISP finds nothing and counts %s", len(got), count)
 	}
 }
 

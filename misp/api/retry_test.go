@@ -42,7 +42,7 @@ func TestAskedWait(t *testing.T) {
 		"for ever":                {response(503, "Retry-After", "999999999"), 24 * time.Hour, 24 * time.Hour},
 		"rate limit":              {response(429, "X-Rate-Limit-Reset", "900"), 900 * time.Second, 900 * time.Second},
 		"rate limit, both said":   {response(429, "X-Rate-Limit-Reset", "900", "Retry-After", "2"), 2 * time.Second, 2 * time.Second},
-		"no rate limit, but told": {response(503, "X-Rate-Limit-Reset", "900"), 0, 0},
+		"no rate limit, but said": {response(503, "X-Rate-Limit-Reset", "900"), 0, 0},
 	} {
 		if got := AskedWait(tt.resp); got < tt.min || got > tt.max {
 			t.Errorf("%s: %s, want %s to %s", name, got, tt.min, tt.max)
@@ -64,18 +64,18 @@ func TestCheckRetry(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"good":                              {none, response(200), nil, false},
-		"not implemented":                   {none, response(501), nil, false},
-		"failing":                           {none, response(503), nil, true},
-		"lost":                              {none, nil, errors.New("EOF"), true},
-		"told to wait less than there is":   {soon, response(503, "Retry-After", "10"), nil, true},
-		"told to wait more than there is":   {soon, response(503, "Retry-After", "40"), nil, false},
-		"rate limit beyond the deadline":    {soon, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
-		"rate limit within it":              {soon, response(429, "X-Rate-Limit-Reset", "9"), nil, true},
-		"no time for the shortest wait":     {at, response(503), nil, false},
-		"lost, and no time":                 {at, nil, errors.New("EOF"), false},
-		"no deadline, a wait to sit out":    {none, response(503, "Retry-After", "50"), nil, true},
-		"no deadline, but no patience also": {none, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
+		"good":                                  {none, response(200), nil, false},
+		"not implemented":                       {none, response(501), nil, false},
+		"failing":                               {none, response(503), nil, true},
+		"lost":                                  {none, nil, errors.New("EOF"), true},
+		"asks for less than there is":           {soon, response(503, "Retry-After", "10"), nil, true},
+		"asks for more than there is":           {soon, response(503, "Retry-After", "40"), nil, false},
+		"rate limit beyond the deadline":        {soon, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
+		"rate limit within it":                  {soon, response(429, "X-Rate-Limit-Reset", "9"), nil, true},
+		"no time for the shortest wait":         {at, response(503), nil, false},
+		"lost, and no time":                     {at, nil, errors.New("EOF"), false},
+		"no deadline, a wait to sit out":        {none, response(503, "Retry-After", "50"), nil, true},
+		"no deadline, and longer than patience": {none, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
 	} {
 		got, err := checkRetry(withTries(tt.ctx), tt.resp, tt.err)
 		if got != tt.want || err != nil {
@@ -95,7 +95,7 @@ func TestBackoff(t *testing.T) {
 		}
 	}
 	if got := Backoff(firstWait, longWait, 0, response(429, "X-Rate-Limit-Reset", "3")); got != 3*time.Second {
-		t.Errorf("told to wait 3 s, waits %s", got)
+		t.Errorf("asked to wait 3 s, waits %s", got)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			t.Errorf("%s: %+v", tt.name, trouble)
 		}
 	}
-	// The longest wait that is told to callers, whatever a server writes.
+	// The longest wait that callers see, whatever a server writes.
 	for _, value := range []string{"999999999999", time.Now().AddDate(10, 0, 0).UTC().Format(http.TimeFormat)} {
 		if got := AskedWait(response(503, "Retry-After", value)); got > 24*time.Hour {
 			t.Errorf("%s: %s", value, got)
@@ -177,7 +177,7 @@ func TestJitter(t *testing.T) {
 			seen[wait] = true
 			shortest, longest = min(shortest, wait), max(longest, wait)
 		}
-		// 16 waits at random in a half of the longest one: that they lie within a fifth of it, or that two meet to the
+		// 16 waits at random in a half of the longest one: that they are within a fifth of it, or that two meet to the
 		// nanosecond, has a probability far below one in a million.
 		if spread := longest - shortest; len(seen) < clients-1 || spread < firstWait<<retry/10 {
 			t.Errorf("retry %d: %d different waits from %s to %s", retry, len(seen), shortest, longest)

@@ -100,7 +100,7 @@ func TestCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client goes away
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client disconnects
 		cancel()
 		<-r.Context().Done()
 	}))

@@ -13,7 +13,7 @@ import (
 	"custom-misp/misp"
 )
 
-// A Clock is one of the two times by which MISP tells what is new. Neither tells all: an attribute's own time does not
+// A Clock is one of the two times by which MISP can be asked for what is new. Neither finds all: an attribute's own time does not
 // move when a draft of an event is published or an event is pulled from another MISP; the event's time of publication
 // does not move when something is edited, until it is published again.
 type Clock string
@@ -24,12 +24,12 @@ const (
 	ByPublished Clock = "publish_timestamp" // of its event's last publication
 )
 
-// A Walk says what of MISP to go through.
+// A Walk is the part of MISP to go through.
 type Walk struct {
 	// Clock and Since narrow it to what is not older; the whole of MISP if Since is zero.
 	Clock Clock
 	Since time.Time
-	// Warninglists has MISP tell which of its warninglists hold a value.
+	// Warninglists asks MISP which of its warninglists contain a value.
 	Warninglists bool
 }
 
@@ -129,8 +129,8 @@ type IndexedEvent struct {
 	Published bool
 }
 
-// Events returns the list of all events, which tells what is not told otherwise: that an event was deleted,
-// unpublished, or is not to be seen any more. Errors are [enrich.Trouble].
+// Events returns the list of all events. Only this list shows that an event was deleted or unpublished, or is no longer
+// visible to the user of the key. Errors are [enrich.Trouble].
 func (c *Client) Events(ctx context.Context) ([]IndexedEvent, error) {
 	const perPage = 10_000
 	var all []IndexedEvent

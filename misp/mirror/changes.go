@@ -14,7 +14,7 @@ import (
 type changeSet struct {
 	set        *snapshot
 	known      map[uuid.UUID]event   // events of the set as it was
-	attributes map[uuid.UUID]*stored // nil for one that is no more
+	attributes map[uuid.UUID]*stored // nil for one that was removed
 	events     map[uuid.UUID]event
 	in         map[uuid.UUID][]uuid.UUID // event → attributes that are, or were, among the changes in it
 	dirty      bool
@@ -50,7 +50,7 @@ func (c *changeSet) hold(id uuid.UUID, a stored) {
 	c.in[a.event.uuid] = append(c.in[a.event.uuid], id)
 }
 
-// current returns an attribute as the set and the changes have it now; nil for none.
+// current returns an attribute as the set and the changes have it now; nil if there is none.
 func (c *changeSet) current(id uuid.UUID) *stored {
 	if in, changed := c.attributes[id]; changed {
 		return in
@@ -68,8 +68,8 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 	return in
 }
 
-// Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
-// if the set had it with another; but what it says of its event is news in any case.
+// Put notes an attribute as the origin has it. If its type is never compared, it is only removed; but what it says of
+// its event counts in any case.
 func (c *changeSet) Put(a misp.Attribute) {
 	id := identify(a.UUID)
 	c.UpdateEvent(a.Event)
@@ -86,7 +86,7 @@ func (c *changeSet) Put(a misp.Attribute) {
 	c.dirty = true
 }
 
-// sameAttribute compares attributes but for what they have from their events.
+// sameAttribute compares attributes without what they have from their events.
 func sameAttribute(a, b misp.Attribute) bool {
 	own := func(x misp.Attribute) misp.Attribute {
 		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), misp.Event{}, "", nil
@@ -98,7 +98,7 @@ func sameAttribute(a, b misp.Attribute) bool {
 	return reflect.DeepEqual(own(a), own(b))
 }
 
-// Remove notes that an attribute is no more.
+// Remove notes that an attribute was removed.
 func (c *changeSet) Remove(attribute string) {
 	id := identify(attribute)
 	if c.current(id) == nil {
@@ -125,7 +125,7 @@ func (c *changeSet) UpdateEvent(e misp.Event) {
 	}
 	now := event{Event: e, uuid: id, change: eventUpdated, version: was.version}
 	if was.change == eventRemoved || was.change == eventReplaced {
-		now.change = eventReplaced // what the base has of it stays away, also if the event is back
+		now.change = eventReplaced // what the base has of it stays removed, also if the event is back
 	}
 	c.events[id] = now
 	c.dirty = true
@@ -138,7 +138,7 @@ func sameEvent(a, b misp.Event) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// RemoveEvent notes that an event is no more, and nor are its attributes.
+// RemoveEvent notes that an event was removed, with its attributes.
 func (c *changeSet) RemoveEvent(uuid uuid.UUID) {
 	c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved})
 }
@@ -199,7 +199,7 @@ func (c *changeSet) total() (attributes, events int) {
 	return attributes, len(named)
 }
 
-// drops reports whether the attributes that the base has of an event are no more.
+// drops reports whether the attributes that the base has of an event are removed or replaced.
 func (c *changeSet) drops(event uuid.UUID) bool {
 	change := c.events[event].change
 	return change == eventReplaced || change == eventRemoved

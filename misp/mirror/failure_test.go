@@ -48,8 +48,8 @@ func text(status int, kind, body string) http.HandlerFunc {
 	}
 }
 
-// TestFailures has a walk and a poll fail in every way that a MISP, or what stands before it, can: the set stays what it
-// was, the state tells why, and the next sync works.
+// TestFailures has a walk and a poll fail in every way that a MISP, or a proxy before it, can: the set stays what it was,
+// the state says why, and the next sync works.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
@@ -143,7 +143,7 @@ func TestNever(t *testing.T) {
 	if got := s.mirror.States()[0]; !strings.Contains(got.Failure, "Authentication failed") || got.Kind != KindMISP || got.Place != s.URL {
 		t.Errorf("state %+v", got)
 	}
-	// A feed that is there does not stand in for a MISP that is not.
+	// A feed that was synced does not replace a MISP that was not.
 	both := openMirror(t, s.syncer.Dir, "list", ServerName)
 	syncList(t, s.syncer, NewList("list", file(t, "evil.example\n"), ""))
 	both.Refresh()
@@ -161,7 +161,7 @@ func TestNever(t *testing.T) {
 	}
 }
 
-// TestCancelled stops a sync: the set stays, and nothing is told, for nothing is wrong.
+// TestCancelled stops a sync: the set stays, and no failure is noted, because nothing is wrong.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
@@ -271,7 +271,7 @@ func TestReaders(t *testing.T) {
 		})
 	}
 	bases := map[string]bool{}
-	for i := range times(15, 150) {
+	for i := range times(30, 150) {
 		s.tick(time.Minute)
 		switch i % 3 {
 		case 0:
@@ -324,7 +324,7 @@ func TestSameTick(t *testing.T) {
 	}
 }
 
-// TestRemoved takes the files away below a reader.
+// TestRemoved removes the files while a reader has them open.
 func TestRemoved(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
@@ -333,7 +333,7 @@ func TestRemoved(t *testing.T) {
 	want := s.finds("domain", "evil.example")
 	must(t, os.RemoveAll(dir))
 	if d := cmp.Diff(want, s.finds("domain", "evil.example")); d != "" {
-		t.Errorf("while nobody looked (-want +got):\n%s", d)
+		t.Errorf("before a refresh (-want +got):\n%s", d)
 	}
 	// Files of the same names come in their place.
 	s.tick(time.Minute)
@@ -351,8 +351,8 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// TestDamaged changes a byte of each file of a set: the next sync, of whatever process, makes the set anew, and a reader
-// that came before takes that over.
+// TestDamaged changes a byte of each file of a set: the next sync, of whatever process, rebuilds the set, and a reader
+// that came before opens that.
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"base-", "changes-"} {
@@ -377,14 +377,14 @@ func TestDamaged(t *testing.T) {
 		state, err = newSyncer(t, s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
 		must(t, err)
 		if !fresh.Refresh() || fresh.Usable() != nil || state.Changes != "" || !state.FullAt.Equal(s.now) {
-			t.Errorf("%s: not made anew: %+v", which, state)
+			t.Errorf("%s: not rebuilt: %+v", which, state)
 		}
 		onlySet(t, s.syncer.Dir+"/misp")
 	}
 }
 
-// TestOtherPlace gives an origin another address, at which there is nobody at first: the set of the one is not taken
-// for one of the other.
+// TestOtherPlace gives an origin another address, at which nothing answers at first: the set of the first is not taken
+// for a set of the second.
 func TestOtherPlace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))

@@ -15,7 +15,7 @@ import (
 
 // Feed is a feed in MISP format as an origin: a directory or an address with manifest.json and a file for each event.
 // Only events whose time in the manifest has changed are read again, and the manifest itself only if the server says
-// that it is another one.
+// that it has changed.
 type Feed struct{ located }
 
 // NewFeed returns the feed at a path or URL.
@@ -79,8 +79,8 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	return w.apply(c, done)
 }
 
-// feedReader reads events. One that is not there or broken is left out, and told of: a feed whose owner forgot a file
-// is worth having all the same.
+// feedReader reads events. One that is absent or broken is left out, and reported in the state: a feed that lacks a
+// file is still useful.
 type feedReader struct {
 	feed     *Feed
 	y        *Syncer
@@ -130,7 +130,7 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Even
 	return nil
 }
 
-// errBroken is an event that cannot be read now and will not be tomorrow.
+// errBroken is an event that cannot be read; trying again does not help.
 type errBroken struct{ error }
 
 // Unwrap returns what is wrong with it.
@@ -155,7 +155,7 @@ func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, er
 		if a.UUID == "" {
 			a.UUID = identify(strings.Join([]string{id, a.Type, a.Value}, "\x00")).String()
 		}
-		a.Event.UUID = id // by which the manifest knows it
+		a.Event.UUID = id // as the manifest has it
 		if a.Event.ID == "" || strings.EqualFold(a.Event.ID, id) {
 			a.Event.ID = id
 		}

@@ -117,7 +117,7 @@ func TestFeedDirectory(t *testing.T) {
 	c.want(t, "changed", "other.example", "three.example", "two.example")
 }
 
-// TestBrokenEvents leaves out what cannot be read, tells of it, keeps what it had of it, and tries again.
+// TestBrokenEvents leaves out what cannot be read, reports it, keeps what it had of it, and tries again.
 func TestBrokenEvents(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
@@ -161,8 +161,8 @@ func TestBrokenEvents(t *testing.T) {
 	c.want(t, "no UUIDs", "five.example", "four.example", "three.example", "two.example", "x.example", "y.example")
 }
 
-// TestFeedAway has the manifest, or an event, fail: the set stays what it was.
-func TestFeedAway(t *testing.T) {
+// TestFeedUnreachable has the manifest, or an event, fail: the set stays what it was.
+func TestFeedUnreachable(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", strings.Replace(p.URL, "http://", "http://user:secret@", 1)+"/feed?key=secret", "")
@@ -230,7 +230,7 @@ func TestFeedAway(t *testing.T) {
 	}
 }
 
-// TestRedirects follows redirects without telling the other server where from, but not away from TLS.
+// TestRedirects follows redirects without a Referer, but not from TLS to plain HTTP.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	p, other := newProvider(t), newProvider(t)
@@ -241,7 +241,7 @@ func TestRedirects(t *testing.T) {
 	c := newCopy(t, NewFeed("circl", p.URL+"/feed?key=secret", ""))
 	c.want(t, "elsewhere", "one.example")
 	if got := other.header.Get("Referer"); got != "" {
-		t.Errorf("told %q", got)
+		t.Errorf("Referer %q", got)
 	}
 	safe := httptest.NewTLSServer(p.Config.Handler)
 	t.Cleanup(safe.Close)
@@ -249,11 +249,11 @@ func TestRedirects(t *testing.T) {
 	quick(feed.from)
 	feed.from.http.HTTPClient.Transport = safe.Client().Transport
 	if _, _, err := newCopy(t, feed).sync(t); err == nil || !strings.Contains(err.Error(), "an address without TLS") {
-		t.Errorf("away from TLS: %v", err)
+		t.Errorf("from TLS to plain HTTP: %v", err)
 	}
 }
 
-// TestBadAddress has addresses that are none: errors are without what may be a key.
+// TestBadAddress has texts that are not addresses: errors are without what may be a key.
 func TestBadAddress(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"https://feed.example/secret\x7f?key=secret", "https://user:sec%ret@feed.example/", "http://host:secret/x"} {

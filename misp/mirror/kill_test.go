@@ -65,7 +65,7 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 }
 
 // TestKill kills a process again and again while it syncs and merges. Each time the set opens as one of the complete
-// sets, not older than the last that the process called done, and the next sync clears away what was left behind.
+// sets, not older than the last that the process called done, and the next sync removes what was left behind.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(killed) != "" {

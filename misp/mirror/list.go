@@ -61,7 +61,7 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, l.from.max.list), "split it")
 		}
 		if b.trailer.Attributes == 0 && p.useless > 0 {
-			return l.from.trouble("", fmt.Errorf("none of %d lines holds an indicator, the first is line %d", p.useless, p.firstUseless),
+			return l.from.trouble("", fmt.Errorf("no indicator in %d lines, the first is line %d", p.useless, p.firstUseless),
 				"is it a list of values, one a line or in columns?")
 		}
 		return nil
@@ -136,7 +136,7 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribu
 	}
 }
 
-// separator looks which one a list has in its first line that is no comment; a comma if none.
+// separator returns the separator in the first line that is not a comment; a comma if there is no other.
 func separator(in *bufio.Reader) rune {
 	start, _ := in.Peek(4096)
 	for line := range bytes.Lines(start) {

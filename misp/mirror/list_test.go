@@ -103,7 +103,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// short is an attribute in one line, with what a list told of it.
+// short is an attribute in one line, with what a list says of it.
 func short(a misp.Attribute) string {
 	s := a.Type + " " + a.Value
 	if a.Comment != "" {
@@ -129,8 +129,8 @@ func short(a misp.Attribute) string {
 	return s
 }
 
-// TestListAgain reads a list again only when it is another, keeps it when it is gone, and goes on telling what is wrong
-// with it.
+// TestListAgain reads a list again only when it has changed, keeps the set when the list is gone, and keeps reporting
+// what is wrong with it.
 func TestListAgain(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
@@ -154,7 +154,7 @@ func TestListAgain(t *testing.T) {
 		most          int64
 		says          string
 	}{
-		{"useless alone", "<html>\n<body>", 100, "none of 2 lines holds an indicator, the first is line 1"},
+		{"useless alone", "<html>\n<body>", 100, "no indicator in 2 lines, the first is line 1"},
 		{"never ending", "evil.example\n\"" + strings.Repeat("x\n", maxRow), 4 * maxRow, "what follows line 1 does not end"},
 		{"too long", strings.Repeat("evil.example\n", 100), 1299, "too long: more than 1299 bytes"},
 	} {

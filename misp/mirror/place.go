@@ -30,10 +30,10 @@ const (
 	patience    = time.Minute     // with a server that asks for a wait before another try
 )
 
-// errLong is a file that is longer than any that makes sense.
+// errLong is a file that is longer than is allowed.
 var errLong = errors.New("too long")
 
-// errSame is a file that is as it was when its tag was taken.
+// errSame is a file that has not changed since its tag was taken.
 var errSame = errors.New("not modified")
 
 // A place is where files are read from: a directory, or an address.
@@ -79,14 +79,14 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
 }
 
-// follow says whether to go where a server sends us.
+// follow says whether to follow a redirect.
 func follow(r *http.Request, via []*http.Request) error {
-	r.Header.Del("Referer") // it would tell another server a key that stands in the address
+	r.Header.Del("Referer") // it would send a key in the address to another server
 	switch {
 	case len(via) >= 10:
 		return errors.New("stopped after 10 redirects")
 	case via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
-		return errors.New("sent us on to an address without TLS")
+		return errors.New("redirected to an address without TLS")
 	}
 	return nil
 }
@@ -96,7 +96,8 @@ func IsURL(at string) bool {
 	return strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://")
 }
 
-// shown is the place as it may be written down: without a password, and without a query, where keys stand.
+// shown is the place as logs and state.json may contain it: without a password, and without a query, which may contain
+// a key.
 func (p place) shown() string {
 	if p.http == nil {
 		return p.at
@@ -104,7 +105,7 @@ func (p place) shown() string {
 	u, err := url.Parse(p.at)
 	if err != nil {
 		scheme, _, _ := strings.Cut(p.at, "://")
-		return scheme + "://…" // nobody knows what of it is a key
+		return scheme + "://…" // any part of it may be a key
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
@@ -126,7 +127,7 @@ func (p place) name(file string) string {
 	return u.String()
 }
 
-// errAbsent is a file that the place does not have: that passes only when somebody puts it there.
+// errAbsent is a file that the place does not have; trying again does not help.
 type errAbsent struct{ error }
 
 // Unwrap returns what happened.
@@ -192,7 +193,7 @@ func (p place) read(ctx context.Context, file, tag string, most int64) (data []b
 	defer r.Close() //nolint:errcheck // only read
 	data, err = io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {
-		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is it what it should be?")
+		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is this the right file?")
 	}
 	if err != nil {
 		return nil, "", p.trouble(file, err, "download it again")

@@ -149,7 +149,7 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 			id := take(t, &c.attributes)
 			c.HardDelete(id)
 			c.gone[id] = true
-			c.unclear[c.in[id]] = true // an edit of it that nobody has seen yet made a draft of the event
+			c.unclear[c.in[id]] = true // an edit of it that no poll has seen yet made a draft of the event
 		},
 		"tag an event": func(t *rapid.T) {
 			event := any1(t, c.events)
@@ -179,14 +179,14 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 			c.attributes, c.deleted = slices.DeleteFunc(c.attributes, lost), slices.DeleteFunc(c.deleted, lost)
 		},
 		"pull an event again": func(t *rapid.T) {
-			var away []string
+			var gone []string
 			for event := range c.pulled {
 				if !slices.Contains(c.events, event) {
-					away = append(away, event)
+					gone = append(gone, event)
 				}
 			}
-			slices.Sort(away)
-			event := any1(t, away)
+			slices.Sort(gone)
+			event := any1(t, gone)
 			c.PullEvent(c.pulled[event])
 			c.events = append(c.events, event)
 			delete(c.pulled, event)
@@ -203,7 +203,7 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 // State syncs.
 func (c *crowd) State() State { return c.sync() }
 
-// check compares mirror and MISP, but for what the contract says is not told.
+// check compares mirror and MISP, except for what MISP does not report.
 func (c *crowd) check(t *rapid.T, _ State) {
 	live, err := c.client.Lookup(c.t.Context(), crowdAsked)
 	must(c.t, err)
@@ -231,7 +231,7 @@ func (c *crowd) told(matches []enrich.Match) []enrich.Match {
 }
 
 // TestRandom has users change a MISP at random, and the mirror poll it now and then. After a poll, the mirror knows all
-// that the contract says is told; after a walk, all; and a new base that is made of the changes makes no difference.
+// that MISP reports; after a walk, all; and a new base that is made of the changes makes no difference.
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

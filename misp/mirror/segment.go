@@ -26,15 +26,15 @@ import (
 //	magic      8 bytes
 //	records    events and attributes, see record.go
 //	tables     by indicator, and by UUID
-//	events     the place of each event's record, and how many attributes it has, 8 bytes each
+//	events     for each the place of its record, and how many attributes it has, 8 bytes each
 //	trailer    JSON, see below
 //	length     of the trailer, 4 bytes
-//	sum        of the trailer, CRC-32C, 4 bytes
+//	checksum   of the trailer, CRC-32C, 4 bytes
 //	magic      8 bytes
 //
 // All numbers are little endian. A table has an entry of 16 bytes for each key, its hash and the place of the record,
-// sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
-// a look-up reads one word of the directory and a handful of entries, whatever the size.
+// sorted; and a directory, which says where the entries for the first bits of a hash begin. Hashes spread evenly, so a
+// look-up reads one word of the directory and a handful of entries, whatever the size. README.md has the details.
 type segment struct {
 	id          fileID
 	users       int         // guarded by the mutex of opened; see mapped.go
@@ -65,12 +65,12 @@ type trailer struct {
 	ByUUID      tablePart `json:"by_uuid"`
 	EventsAt    int64     `json:"events_at"`
 	Networks    []string  `json:"networks,omitempty"`
-	// Words are the types and categories of attributes, which stand in these by their number.
+	// Words are the types and categories of attributes, which refer to them by number.
 	Words []string `json:"words,omitempty"`
-	Sum   uint32   `json:"sum"` // CRC-32C of all that stands before the trailer
+	Sum   uint32   `json:"sum"` // CRC-32C of everything before the trailer
 }
 
-// tablePart says where a table stands.
+// tablePart says where in the file a table is.
 type tablePart struct {
 	Entries   int   `json:"entries"`
 	Bits      uint8 `json:"bits"`      // of a hash that the directory goes by
@@ -131,7 +131,7 @@ func (s *segment) compareSum(f io.ReaderAt) error {
 		return err
 	}
 	if sum.Sum32() != s.trailer.Sum {
-		return fmt.Errorf("%w: the sum is another", errDamaged)
+		return fmt.Errorf("%w: wrong checksum", errDamaged)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (s *segment) parse() error {
 	}
 	start := end - length
 	if crc32.Checksum(s.data[start:end], crcTable()) != binary.LittleEndian.Uint32(s.data[end+4:]) {
-		return fmt.Errorf("%w: the sum of the trailer is another", errDamaged)
+		return fmt.Errorf("%w: wrong checksum of the trailer", errDamaged)
 	}
 	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
 		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
@@ -162,7 +162,7 @@ func (s *segment) parse() error {
 		return err
 	}
 	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || t.Events > start || !within(t.EventsAt, entrySize*int64(t.Events), start) {
-		return fmt.Errorf("%w: parts lie outside", errDamaged)
+		return fmt.Errorf("%w: a part is outside of the file", errDamaged)
 	}
 	for _, text := range t.Networks {
 		if p, err := netip.ParsePrefix(text); err == nil {
@@ -182,12 +182,12 @@ func (s *segment) table(p tablePart, end int) (table, error) {
 	}
 	directory := 4 * (int64(1)<<min(p.Bits, 40) + 1)
 	if p.Entries < 0 || p.Entries > end || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
-		return table{}, fmt.Errorf("%w: a table lies outside", errDamaged)
+		return table{}, fmt.Errorf("%w: a table is outside of the file", errDamaged)
 	}
 	return table{p.Bits, s.data[p.Index : p.Index+int64(p.Entries)*entrySize], s.data[p.Directory : p.Directory+directory]}, nil
 }
 
-// record returns the record at a place, and the place of the next one; a kind of 0 for a place where there is none.
+// record returns the record at a place, and the place of the next one; kind 0 where there is no record.
 func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 	if at < uint64(len(magic)) || at >= uint64(s.trailer.Records) { //nolint:gosec // not negative
 		return 0, c, 0
@@ -198,7 +198,7 @@ func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 		return 0, c, 0
 	}
 	start := 1 + uint64(size)
-	// A copy: the bytes are mapped, and go away with the file.
+	// A copy, because the bytes are unmapped with the file.
 	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
 }
 

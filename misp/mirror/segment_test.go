@@ -71,7 +71,7 @@ func attributes() *rapid.Generator[misp.Attribute] {
 	})
 }
 
-// all of what a MISP tells of an attribute comes out of a segment as it went in; tags of the event stand last.
+// asStored returns an attribute as it has to come out of a segment: the same, with the tags of the event last.
 func asStored(a misp.Attribute) misp.Attribute {
 	a.Tags = ownTags(a)
 	return of(a, a.Event)
@@ -275,8 +275,8 @@ func (s *segment) read() {
 	}
 }
 
-// FuzzSegment opens anything as a segment, with sums that are right: whatever stands in it, reading ends and reads
-// nothing outside.
+// FuzzSegment opens anything as a segment, with checksums that are right: whatever it contains, reading ends, and does
+// not go outside of it.
 func FuzzSegment(f *testing.F) {
 	_, name := build(f, func(b *builder) {
 		add(f, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: misp.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
@@ -294,7 +294,7 @@ func FuzzSegment(f *testing.F) {
 		whole = binary.LittleEndian.AppendUint32(whole, uint32(len(trailer))) //nolint:gosec // a test
 		whole = binary.LittleEndian.AppendUint32(whole, crc32.Checksum(trailer, crcTable()))
 		whole = append(whole, magic...)
-		for _, data := range [][]byte{whole, content} { // with sums that are right, and as it comes
+		for _, data := range [][]byte{whole, content} { // with checksums that are right, and as it comes
 			if len(data) < len(magic)+tailSize {
 				continue // not mapped at all
 			}

@@ -16,12 +16,12 @@ import (
 // Server is a MISP server as an origin. It is walked as a whole once a day, and in between asked for what is new by
 // both of MISP's clocks, from a while before the last poll on: an attribute that is edited, added or deleted is seen
 // by its own time at the next poll, a draft that is published or an event that is pulled from elsewhere by the time
-// of publication. Events that were deleted or unpublished, or are not to be seen any more, are missed by both and
-// found by comparing the list of events; attributes that were deleted for good by the next walk.
+// of publication. Events that were deleted or unpublished, or are no longer visible, are missed by both and
+// found by comparing the list of events; attributes that were deleted for good are found by the next walk.
 type Server struct {
 	Client *api.Client
 	URL    string
-	// Warninglists has MISP tell which values are on its warninglists; it costs MISP time.
+	// Warninglists asks MISP which values are on its warninglists; this costs MISP time.
 	Warninglists bool
 }
 
@@ -50,10 +50,10 @@ func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) erro
 	return err
 }
 
-// errBlind is something that a poll would go past, so that only a walk helps.
+// errBlind is something that a poll would miss, so that only a walk helps.
 var errBlind = errors.New("a poll does not see all that is new")
 
-const walks = 3 // over MISP, to find one during which nothing was taken away
+const walks = 3 // over MISP, to find one during which nothing was deleted
 
 // walk makes a new base. Pages are counted by MISP, so an attribute that is deleted for good during a walk moves
 // others to a page that was read already. Where an event is gone after a walk, it walks again.
@@ -174,7 +174,7 @@ func (s *Server) reconcile(ctx context.Context, c *changeSet) error {
 	}
 	gone := c.gone(list)
 	if len(gone) > 0 {
-		// An event that moved from one page of the list to another while it was read is missing in one list only.
+		// An event that moved from one page of the list to another meanwhile is missing in one list only.
 		again, err := s.Client.Events(ctx)
 		if err != nil {
 			return err
@@ -189,7 +189,7 @@ func (s *Server) reconcile(ctx context.Context, c *changeSet) error {
 	for _, e := range list {
 		id := identify(e.UUID)
 		if c.events[id].change == eventRemoved {
-			// The user of the key may see it again; its attributes are as old as they were.
+			// It is visible to the user of the key again; its attributes are as old as they were.
 			return fmt.Errorf("%w: event %s is back", errBlind, e.ID)
 		}
 		c.setPublished(id, e.Published)

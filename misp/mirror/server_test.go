@@ -129,7 +129,7 @@ func TestChanges(t *testing.T) {
 		}, byPoll},
 		{"value edited", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"value":"other.example"}`) }, byPoll},
 		{"comment edited", nil, func(s *site) { s.EditAttribute(uuidOf("02"), `{"comment":"second"}`) }, byPoll},
-		{"to_ids taken away", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"to_ids":false}`) }, byPoll},
+		{"to_ids removed", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"to_ids":false}`) }, byPoll},
 		{"type edited to one that is not compared", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"type":"comment"}`) }, byPoll},
 		{"type edited to one that is compared", nil, func(s *site) { s.EditAttribute(uuidOf("14"), `{"type":"domain"}`) }, byPoll},
 		{"attribute tagged", nil, func(s *site) { s.TagAttribute(uuidOf("01"), "tlp:red") }, byPoll},
@@ -238,7 +238,7 @@ func TestEdit(t *testing.T) {
 	s.EditAttribute(uuidOf("01"), `{"to_ids":false}`)
 	s.sync()
 	if got := s.finds("domain", "other.example", engine.Filter{ToIDs: &yes}); len(got) > 0 {
-		t.Errorf("to_ids was taken away, and yet found: %v", got)
+		t.Errorf("to_ids was removed, and yet found: %v", got)
 	}
 }
 
@@ -285,7 +285,7 @@ func TestMissedOnce(t *testing.T) {
 	}
 }
 
-// TestClockSetBack has our own clock go back, after which nobody knows when the next walk was due.
+// TestClockSetBack has our own clock go back, after which it is not known when the next walk was due.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))

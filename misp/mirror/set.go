@@ -28,10 +28,10 @@ const (
 	lockFile  = "lock"
 )
 
-// A State is what is known of the set of one origin. It lies beside the set's files, and replacing it is what makes
-// other files the set.
+// A State describes the set of one origin. It is a file beside the set's segments, which it names: replacing it is what
+// makes other segments the set.
 type State struct {
-	Origin string `json:"origin"` // the name that matches bear
+	Origin string `json:"origin"` // the name that its matches have
 	Kind   Kind   `json:"kind"`
 	Place  string `json:"place"` // address or path, without secrets
 	// Base is the segment of the last complete walk, Changes what has changed since; names of files.
@@ -43,15 +43,15 @@ type State struct {
 	Networks   int       `json:"networks"`
 	Bytes      int64     `json:"bytes"`              // on disk
 	FullAt     time.Time `json:"full_at,omitzero"`   // when the last complete walk began
-	SyncedAt   time.Time `json:"synced_at,omitzero"` // what was known to the origin then is in the set
+	SyncedAt   time.Time `json:"synced_at,omitzero"` // when the last successful sync began: what the origin knew then is in the set
 	// Watermark is the origin's own clock at the begin of the last sync.
 	Watermark time.Time `json:"watermark,omitzero"`
 	// Reconciled is when the events were last compared with MISP's own list of them.
 	Reconciled time.Time `json:"reconciled,omitzero"`
-	// Tag tells the file that was read from a later one: an HTTP entity tag, or size and time.
+	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
 	Tag string `json:"tag,omitempty"`
 
-	// The last failure; FailedAt is zero if the last sync was none.
+	// The last failure; FailedAt is zero if the last sync succeeded.
 	FailedAt time.Time `json:"failed_at,omitzero"`
 	Failure  string    `json:"failure,omitempty"`
 	Serial   uint64    `json:"serial"` // of the last file that was written
@@ -81,7 +81,7 @@ func loadState(dir string) (State, error) {
 		err = json.Unmarshal(data, &s)
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync makes it anew", filepath.Join(dir, stateFile), err)
+		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync rebuilds it", filepath.Join(dir, stateFile), err)
 	}
 	return s, nil
 }
@@ -181,12 +181,12 @@ func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 	return snap, nil
 }
 
-// sameBase reports whether two states have the same base. The name alone does not tell: it comes again when somebody
-// removes the directory.
+// sameBase reports whether two states have the same base. The name alone is not enough: names begin again when the
+// directory is removed.
 func (s State) sameBase(t State) bool { return s.Base == t.Base && s.FullAt.Equal(t.FullAt) }
 
-// insert adds networks to those that addresses are looked for in, but for those so wide that they say nothing of an
-// address: [engine.Observable.Related] has MISP not asked for them either.
+// insert adds networks that look-ups compare addresses with, except those so wide that they say nothing about an
+// address: MISP is not asked for them either ([engine.Observable.Related]).
 func (s *snapshot) insert(networks []netip.Prefix) {
 	for _, n := range networks {
 		if n.Bits() >= 16 || n.Bits() >= 8 && n.Addr().Is4() {

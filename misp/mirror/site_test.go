@@ -180,7 +180,7 @@ func onlySet(t testing.TB, dir string) {
 	}
 }
 
-// counted checks that the state tells as many attributes as there are.
+// counted checks that the state counts as many attributes as there are.
 func counted(t testing.TB, m *Mirror) {
 	t.Helper()
 	n := 0
@@ -192,6 +192,6 @@ func counted(t testing.TB, m *Mirror) {
 		total += s.Attributes
 	}
 	if n != total {
-		t.Errorf("%d attributes, and the state tells of %d", n, total)
+		t.Errorf("%d attributes, and the state says %d", n, total)
 	}
 }

@@ -14,16 +14,16 @@ import (
 
 // An Origin is where a set comes from: a MISP server, a feed, a list.
 type Origin interface {
-	// Name is what matches from it bear; also the name of its directory.
+	// Name is the Origin of its matches, and the name of its directory.
 	Name() string
-	// describe says what it is, and where, without secrets.
+	// describe returns what it is, and its address or path without secrets.
 	describe() (Kind, string)
-	// sync brings the set up to date, or leaves it as it is with an error. full has it start from nothing.
+	// sync brings the set up to date, or fails and leaves it as it is. With full it starts from nothing.
 	sync(ctx context.Context, w *writer, y *Syncer, full bool) error
 }
 
 // A Syncer brings sets up to date. It is safe for concurrent use, also by several processes: one at a time works on a
-// set. The zero value of each field but Dir stands for what is usual. [Syncer.Close] gives its files back.
+// set. The zero value of each field but Dir means the usual. [Syncer.Close] gives its files back.
 type Syncer struct {
 	// Dir is the directory of all sets.
 	Dir string
@@ -64,8 +64,8 @@ func (y *Syncer) now() time.Time {
 	return y.Now()
 }
 
-// Sync brings the set of an origin up to date and returns what it is then. If that fails, the set is a complete one all
-// the same, mostly what it was, and its state tells the failure. ErrBusy if another process is at it.
+// Sync brings the set of an origin up to date and returns its state. If that fails, the set is still complete, usually
+// as it was before, and its state has the failure. The error is ErrBusy if another process syncs the set.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	if err := y.check(o); err != nil {
 		return State{}, err
@@ -81,7 +81,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	w.leastBase = cmp.Or(y.testOnlyLeastBase, leastBase)
 	defer w.close() //nolint:errcheck // the lock ends with the file
 	if w.damage != nil {
-		y.log().Warn("mirror is damaged; making it anew", "origin", o.Name(), "error", w.damage.Error())
+		y.log().Warn("mirror is damaged; rebuilding it", "origin", o.Name(), "error", w.damage.Error())
 	}
 	before := w.state
 	w.state.Origin = o.Name()
@@ -96,7 +96,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	y.put(dir, w.set)
 	if err != nil {
 		if w.state.Base != "" && w.state.Base == before.Base {
-			// It is still a copy of what it was: the next sync must not take it for one of another place.
+			// It is still a mirror of the old place: the next sync must not take it for one of the new place.
 			w.state.Kind, w.state.Place = before.Kind, before.Place
 		}
 		if ctx.Err() == nil {
@@ -154,11 +154,11 @@ func (y *Syncer) Close() {
 	}
 }
 
-// ErrBusy is another process that is syncing the set.
+// ErrBusy says that another process syncs the set.
 var ErrBusy = errBusy
 
-// due reports whether something is to be done again. If our clock was set back, it is: nobody knows how long ago the
-// last time was.
+// due reports whether something has to be done again. If our clock was set back, it has: it is not known how long ago
+// the last time was.
 func due(now, last time.Time, every time.Duration) bool {
 	ago := now.Sub(last)
 	return ago >= every || ago < 0

@@ -18,8 +18,8 @@ import (
 // leastBase is how many changes are kept beside a base of any size, before a new base is made of both.
 const leastBase = 20_000
 
-// A writer is the one process, and the one part of it, that changes a set. Readers never wait for it, and see what it
-// has done when it is complete.
+// A writer changes a set; there is one at a time in all processes. Readers never wait for it, and see its changes when
+// they are complete.
 type writer struct {
 	dir    string
 	lock   *os.File
@@ -34,8 +34,8 @@ type writer struct {
 // errBusy is another process at work on a set.
 var errBusy = errors.New("another process is syncing it")
 
-// openWriter takes the lock of a set, errBusy if another has it, and clears away what one that was killed left
-// behind. have is what this process had open of the set; nil for nothing.
+// openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind. have
+// is what this process had open of the set, and may be nil; it stays the caller's.
 func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
@@ -60,11 +60,11 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 	switch {
 	case err == nil || errors.Is(err, ErrNever):
 	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
-		// As good as never written: the next sync is a complete one.
+		// As if it was never written: the next sync is a complete one.
 		w.damage = err
 		w.state.Base, w.state.Changes = "", ""
 		w.state.Watermark, w.state.Tag = time.Time{}, ""
-	default: // it may be whole: too little memory, too many open files
+	default: // it may be whole: not enough memory, or too many open files
 		return nil, errors.Join(err, lock.Close())
 	}
 	return w, nil
@@ -131,7 +131,7 @@ func (w *writer) keep(change func(*State)) error {
 	return w.note(state)
 }
 
-// apply writes changes, or nothing but the state if there are none.
+// apply writes changes, or only the state if there are no changes.
 func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if !c.dirty {
 		return w.keep(change)

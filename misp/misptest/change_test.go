@@ -19,7 +19,7 @@ const begin = 1800000000
 // at is a time some seconds after the beginning.
 func at(seconds int64) time.Time { return time.Unix(begin+seconds, 0) }
 
-// oneEvent has six attributes, two of them to be changed; beside it stands a draft.
+// oneEvent has six attributes, two of them to be changed; and there is a draft.
 var oneEvent = fstest.MapFS{
 	"1.json": {Data: []byte(`{"Event":{"uuid":"e1","published":true,"timestamp":"1800000000","publish_timestamp":"1800000000",
 		"Orgc":{"name":"CERT-A","uuid":"org-a"},"Attribute":[
@@ -141,7 +141,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestIndex follows the list of all events through changes, also those that nothing else tells of.
+// TestIndex follows the list of all events through changes, also those that nothing else shows.
 func TestIndex(t *testing.T) {
 	t.Parallel()
 	s := New(t, oneEvent)
@@ -262,9 +262,9 @@ func TestUnknown(t *testing.T) {
 	s.PullEvent(`{"uuid":"e1"}`)
 	s.AddEvent(`{`)
 	want := []string{
-		"no event e9", "uuid a1 is taken", `attribute {"timestamp":"1"}: timestamp can't be set`, "no attribute a9",
+		"no event e9", "uuid a1 is in use", `attribute {"timestamp":"1"}: timestamp can't be set`, "no attribute a9",
 		`attribute {"toids":true}: toids can't be set`, `attribute {: unexpected end of JSON input`, "no attribute e1",
-		"no attribute 00000000-0000-4000-8000-000000000000", "no event a1", "no event e9", "uuid e1 is taken",
+		"no attribute 00000000-0000-4000-8000-000000000000", "no event a1", "no event e9", "uuid e1 is in use",
 		`event {: unexpected end of JSON input`,
 	}
 	if diff := cmp.Diff(want, f.texts); diff != "" {
@@ -272,7 +272,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestConcurrent changes everything while others ask for it; the race detector is who judges.
+// TestConcurrent changes everything while others ask for it; the race detector judges.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	s := New(t, oneEvent)

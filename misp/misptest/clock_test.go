@@ -54,7 +54,7 @@ func TestTimes(t *testing.T) {
 }
 
 // TestTimedPages walks through what a filter on time finds: without an order the rows come in one of the
-// database's own, which holds over the pages here, and by id only for those who ask for it.
+// database's own, which holds over the pages here, and by id only if that is asked for.
 func TestTimedPages(t *testing.T) {
 	t.Parallel()
 	s := New(t, oneEvent)

@@ -202,7 +202,7 @@ func limitOf(v any) (int, error) {
 	return max(0, int(n)), nil
 }
 
-// pageOf reads the page of a question; the first for anything that is none.
+// pageOf reads the page of a question; the first for anything else.
 func pageOf(v any) int {
 	n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
 	if err != nil {

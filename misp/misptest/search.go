@@ -68,8 +68,8 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 	_, _ = w.Write(body)
 }
 
-// page returns the page of attributes that a question asks for, what is told of their number, and how many a
-// warninglist took out. The page is written out here, as nobody may change the database meanwhile: the caller
+// page returns the page of attributes that a question asks for, the count that MISP gives, and how many a
+// warninglist took out. The page is written out here, because nothing may change the database meanwhile: the caller
 // holds mu.
 func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped int) {
 	found := s.find(q)
@@ -99,9 +99,9 @@ func countTold(n, limit int) int {
 	return max(1, n)
 }
 
-// find returns the attributes that a question asks for, in its order. An order that MISP does not know is none:
+// find returns the attributes that a question asks for, in its order. An order that MISP does not know is no order:
 // then they come by id, but not if the question filters by time, when the database takes them from whatever index
-// it likes. Here they come backwards then, so that nobody gets used to anything. What is returned may be the
+// it likes. Here they come backwards then, so that no one relies on an order. What is returned may be the
 // server's own list, and is not to be written to. The caller holds mu.
 func (s *Server) find(q map[string]any) []*attribute {
 	found := s.attributes

@@ -6,7 +6,7 @@
 // is not the count (search.go). [Condition] brings it into the states in which a real one refuses.
 //
 // For tests of a mirror, its database changes while it serves (change.go): every change moves those clocks that it
-// moves in a real one, by the server's own time ([Server.SetNow]), and some changes none. [NewGenerated] starts a
+// moves in a real one, by the server's own time ([Server.SetNow]), and some changes move no clock. [NewGenerated] starts a
 // server with as many attributes as a benchmark needs.
 package misptest
 
@@ -46,7 +46,7 @@ type T interface {
 	Cleanup(func())
 }
 
-// InExample stands for the test where there is none: in an Example. What would fail a test panics, and the server runs
+// InExample replaces the test in an Example, which has no *testing.T. What would fail a test panics, and the server runs
 // until it is closed.
 type InExample struct{}
 
@@ -143,7 +143,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	fault, n, now := s.fault, len(s.requests), s.clock()
 	s.mu.Unlock()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
-	// A session for each answer, though a key needs none.
+	// A session for each answer, though a key does not need one.
 	http.SetCookie(w, &http.Cookie{Name: "CAKEPHP", Value: fmt.Sprintf("session-%d", n), Path: "/", HttpOnly: true}) //nolint:gosec // as MISP sets it without HTTPS
 	if fault != nil {
 		fault(w, r)
@@ -173,7 +173,7 @@ func (s *Server) Answer(w http.ResponseWriter, r *http.Request) {
 	case page == "/events/index" && r.Method == http.MethodPost:
 		s.index(w, r)
 	case slices.Contains([]string{"attributes", "events", "servers", "sightings", "users"}, controller):
-		Message(w, http.StatusForbidden, NoPermission) // an unknown page there is one that nobody has the right to
+		Message(w, http.StatusForbidden, NoPermission) // no one has a right to an unknown page there
 	default:
 		Message(w, http.StatusNotFound, "Not Found")
 	}
