@@ -5,7 +5,7 @@ package misp
 
 import "time"
 
-// An Attribute is a MISP attribute with what is worth knowing of its event.
+// An Attribute is a MISP attribute with the useful part of its event.
 type Attribute struct {
 	ID           string // of the server that answered; empty in feeds
 	UUID         string
@@ -26,7 +26,7 @@ type Attribute struct {
 	Origin string
 }
 
-// OriginServer is the origin of what a mirror has from the MISP server itself.
+// OriginServer is the Origin of what a mirror has from the MISP server itself.
 const OriginServer = "misp"
 
 // LastActive returns when a was last changed or seen, whichever is later; zero if neither is known.

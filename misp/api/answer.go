@@ -135,7 +135,7 @@ func (p *wirePage) UnmarshalJSON(data []byte) error {
 	return unmarshal(data, (*[]wireAttribute)(p))
 }
 
-// unmarshal reads JSON leniently: it goes on after a value of the wrong kind, and leaves that out.
+// unmarshal reads JSON leniently: it continues after a value of the wrong kind, and leaves that out.
 func unmarshal(data []byte, to any) error {
 	err := json.Unmarshal(data, to)
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

@@ -197,7 +197,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 // MISP, counts as no answer and is asked for again.
 type wholeAnswers struct {
 	transport http.RoundTripper
-	max       int64 // bytes; one more is read, to tell that there are more
+	max       int64 // bytes; one more is read, to see whether there are more
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -53,8 +53,9 @@ func TestTagsArrive(t *testing.T) {
 	}
 }
 
-// TestFiltersAreOurs has one address in five events. MISP is asked for all of them but for to_ids: its own filters
-// take texts for other flags than they say, cut answers short, and cannot let an attribute pass that has no score.
+// TestFiltersAreOurs has one address in five events. MISP is asked for all of them, filtered by to_ids alone: its own
+// filters take texts for other flags than they say, cut answers short, and cannot let an attribute pass that has no
+// score.
 func TestFiltersAreOurs(t *testing.T) {
 	t.Parallel()
 	const address = "192.31.196.24"
@@ -113,7 +114,7 @@ func TestFiltersAreOurs(t *testing.T) {
 	}
 }
 
-// TestDeletedIsNoMatch deletes softly, as MISP does by default, and has a MISP that answers it all the same.
+// TestDeletedIsNoMatch deletes softly, as MISP does by default, and has a MISP that answers with it nevertheless.
 func TestDeletedIsNoMatch(t *testing.T) {
 	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", map[string]any{"deleted": true}))
@@ -141,7 +142,7 @@ func TestRefusalIsNoMiss(t *testing.T) {
 		"no such user":  {misptest.Condition{Refused: misptest.NoUser}, enrich.CodeUnauthorized, "answered 403: Authentication failed. Please make sure"},
 		"user disabled": {misptest.Condition{Refused: misptest.UserDisabled}, enrich.CodeUnauthorized, "account has been disabled; check the key"},
 		"other address": {misptest.Condition{Refused: misptest.OtherAddress}, enrich.CodeUnauthorized, "from your IP address; check the key"},
-		"maintenance":   {misptest.Condition{Maintenance: true}, enrich.CodeUnavailable, "answered 302 and sent us elsewhere; is MISP in maintenance"},
+		"maintenance":   {misptest.Condition{Maintenance: true}, enrich.CodeUnavailable, "answered 302, a redirect; is MISP in maintenance"},
 		"no database":   {misptest.Condition{DatabaseDown: true}, enrich.CodeUnavailable, "answered 500: An Internal Error"},
 	} {
 		server := misptest.New(t, feed())
@@ -154,7 +155,7 @@ func TestRefusalIsNoMiss(t *testing.T) {
 	}
 }
 
-// TestRateLimitTellsTheWait uses up what the role of the user allows. MISP tells the wait in a header of its own.
+// TestRateLimitTellsTheWait uses up what the role of the user allows. MISP gives the wait in a header of its own.
 func TestRateLimitTellsTheWait(t *testing.T) {
 	t.Parallel()
 	server := misptest.New(t, feed())
@@ -252,7 +253,7 @@ func TestDeepAnswerIsRefused(t *testing.T) {
 	expectTrouble(t, err, enrich.CodeBadAnswer, "JSON that breaks off or is broken")
 }
 
-// TestSightingTouchesOneAttribute has the value of the sighting in two attributes: told by value, MISP would count
+// TestSightingTouchesOneAttribute has the value of the sighting in two attributes: reported by value, MISP would count
 // it for both.
 func TestSightingTouchesOneAttribute(t *testing.T) {
 	t.Parallel()
@@ -263,7 +264,7 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 	}
 	want := map[string]any{"uuid": sighting.UUID, "type": "0", "source": "wazuh", "timestamp": 1790000001.0}
 	if diff := cmp.Diff(want, server.Requests()[0].Body); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 	taken := []misptest.Sighting{{UUID: sighting.UUID, Source: "wazuh", Type: "0", Date: "1790000001"}}
 	if diff := cmp.Diff(taken, server.Sightings()); diff != "" {
@@ -271,7 +272,7 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 	}
 }
 
-// TestSightingThatFails is answered with status 200 all the same. A sighting is sent once only: MISP counts each call.
+// TestSightingThatFails is answered with status 200 nevertheless. A sighting is sent once only: MISP counts each call.
 func TestSightingThatFails(t *testing.T) {
 	t.Parallel()
 	answers := func(status int, body string) func(*misptest.Server) {
@@ -302,7 +303,7 @@ func TestSightingThatFails(t *testing.T) {
 		err := c.Sight(t.Context(), enrich.Sighting{UUID: "gone", Source: "wazuh", Time: time.Unix(1790000001, 0)})
 		expectTrouble(t, err, tt.code, tt.says)
 		if n := len(server.Requests()); n != 1 || len(server.Sightings()) != 0 {
-			t.Errorf("%s: told %d times, taken %d", name, n, len(server.Sightings()))
+			t.Errorf("%s: sent %d times, accepted %d", name, n, len(server.Sightings()))
 		}
 	}
 }

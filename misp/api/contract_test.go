@@ -21,10 +21,10 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// Each test of this file and of contract_answer_test.go has one surprising thing that a real MISP does, and shows that a
-// look-up is right in spite of it. What a MISP in trouble answers is in trouble_test.go.
+// Each test of this file and of contract_answer_test.go has one surprising thing that a real MISP does, and shows that
+// a look-up is right in spite of it. What a MISP in trouble answers is in trouble_test.go.
 
-// entry is an attribute as a feed holds it, but for what is the same for most.
+// entry is an attribute as a feed has it, without what is the same for most.
 func entry(typ, value string, more map[string]any) map[string]any {
 	a := map[string]any{
 		"uuid": typ + " " + value, "type": typ, "category": "Other", "value": value, "to_ids": true, "timestamp": "1790000000",
@@ -167,8 +167,8 @@ func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
 	}
 }
 
-// TestCountIsNotBelieved has exactly a page of matches, for which MISP tells one more, and then an empty page, for
-// which it tells one.
+// TestCountIsNotBelieved has exactly a page of matches, for which MISP counts one more, and then an empty page, for
+// which it counts one.
 func TestCountIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	list := many(5000, "ip-dst", "192.31.196.24")
@@ -265,7 +265,7 @@ func TestLiteral(t *testing.T) {
 	}
 }
 
-// TestForms has values as alerts write them and as MISP stores them: it would not take one for the other.
+// TestForms has values as alerts write them and as MISP stores them: it does not find one by the other.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	server := holding(

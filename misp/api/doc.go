@@ -12,7 +12,7 @@
 //   - A question has at most 1,000 values; more become several questions. MISP is asked for pages of 5,000 attributes,
 //     and for 20 of them at most; a question with more matches fails.
 //   - An answer has at most 32 MiB (Config.MaxAnswer) and is nested at most 1,000 deep. A longer one fails; a walk
-//     then goes on in shorter pages, down to 40 attributes.
+//     then continues in shorter pages, down to 40 attributes.
 //   - A walk goes over 100 million attributes, and a list of events over 100 million events, at most. A walk holds
 //     one page in memory.
 //   - One try takes at most 5 seconds (Config.Timeout). Up to Config.Retries further tries follow a lost connection, a

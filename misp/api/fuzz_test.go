@@ -83,7 +83,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// related judges a match anew, and in other words than those that found it: one half of the attribute, brought into
+// related judges a match again, in another way than the code that found it: one half of the attribute, brought into
 // the normal form of the observable, is its value; or it is a network or a name that contains the value.
 func related(m enrich.Match) bool {
 	value := strings.ToLower(m.Observable.Value)

@@ -123,8 +123,8 @@ func waits(t *testing.T, answer *http.Response) (computed []time.Duration, asked
 	return computed, asked, err
 }
 
-// TestRetryAfterIsBounded has servers ask for a wait: one that asks for a short one is obeyed, one that asks for an hour
-// is not asked again, and the error says how long it asked for.
+// TestRetryAfterIsBounded has servers ask for a wait: one that asks for a short one is obeyed, one that asks for an
+// hour is not asked again, and the error says how long it asked for.
 func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

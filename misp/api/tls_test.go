@@ -95,7 +95,7 @@ func TestTLSTrouble(t *testing.T) {
 	}
 }
 
-// TestCancelled can be told from a server that is slow.
+// TestCancelled has an error that differs from that of a slow server.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())

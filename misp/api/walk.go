@@ -13,9 +13,9 @@ import (
 	"custom-misp/misp"
 )
 
-// A Clock is one of the two times by which MISP can be asked for what is new. Neither finds all: an attribute's own time does not
-// move when a draft of an event is published or an event is pulled from another MISP; the event's time of publication
-// does not move when something is edited, until it is published again.
+// A Clock is one of the two times by which MISP can be asked for what is new. Neither finds all: an attribute's own
+// time does not move when a draft of an event is published or an event is pulled from another MISP; the event's time of
+// publication does not move when something is edited, until it is published again.
 type Clock string
 
 // The clocks, by their names in MISP's searches.
@@ -55,7 +55,7 @@ const leastPage = 40
 
 // WalkAll calls do with each attribute of MISP, in the order of their ids, deleted ones too: live says whether it is
 // not. It does not filter by to_ids or published: MISP would then not report what loses either. It returns MISP's
-// clock at the begin of the walk, zero if MISP does not tell the time. Errors are [enrich.Trouble], or those of do.
+// clock at the begin of the walk, zero if MISP does not say what time it is. Errors are [enrich.Trouble], or those of do.
 func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, live bool) error) (time.Time, error) {
 	q := w.question()
 	var began time.Time

@@ -9,8 +9,8 @@ import (
 	"custom-misp/misp"
 )
 
-// A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a whole;
-// when it grows, base and changes become a new base.
+// A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a
+// whole; when it grows, base and changes become a new base.
 type changeSet struct {
 	set        *snapshot
 	known      map[uuid.UUID]event   // events of the set as it was
@@ -68,7 +68,7 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 	return in
 }
 
-// Put notes an attribute as the origin has it. If its type is never compared, it is only removed; but what it says of
+// Put notes an attribute as the source has it. If its type is never compared, it is only removed; but what it says of
 // its event counts in any case.
 func (c *changeSet) Put(a misp.Attribute) {
 	id := identify(a.UUID)

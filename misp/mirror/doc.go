@@ -1,17 +1,16 @@
 // Package mirror keeps a local mirror of what MISP servers, feeds and plain lists know, for looking values up without
 // the network: hundreds of thousands of values a second, also while MISP is unreachable.
 //
-// An [Origin] is where a set of attributes comes from: a [Server], a [Feed] or a [List]. A [Syncer] brings the set of
-// an origin up to date; a [Mirror] looks values up in the sets of several origins. Both may run in different
-// processes: a sync writes new files beside the old ones and then replaces the one that names them, so that readers
-// always find a whole set, also when the syncing process is killed or the power fails, and never wait. The files are
-// described in README.md.
+// An [Origin] is a source of attributes: a [Server], a [Feed] or a [List]. A [Syncer] brings the set of a source up to
+// date; a [Mirror] looks values up in the sets of several sources. Both may run in different processes: a sync writes
+// new files beside the old ones and then replaces the one that names them, so that readers always find a whole set,
+// also when the syncing process is killed or the power fails, and never wait. The files are described in README.md.
 //
 // # Limits
 //
 //   - Each table of a segment has at most 2^31 entries: one for each indicator of an attribute (a composite type has
-//     two), and one for each attribute. Files are mapped into memory as a whole and need address space of that size, not memory. 32-bit
-//     systems can map files up to 2 GiB.
+//     two), and one for each attribute. Files are mapped into memory as a whole and need address space of that size,
+//     not memory. 32-bit systems can map files up to 2 GiB.
 //   - During a walk or a merge, the old files and the new ones are on the disk together.
 //   - Writing a base takes 16 bytes of memory for each entry of a table. Changes since the base are collected in memory
 //     as a whole.

@@ -48,8 +48,8 @@ func text(status int, kind, body string) http.HandlerFunc {
 	}
 }
 
-// TestFailures has a walk and a poll fail in every way that a MISP, or a proxy before it, can: the set stays what it was,
-// the state says why, and the next sync works.
+// TestFailures has a walk and a poll fail in every way that a MISP, or a proxy before it, can: the set stays what it
+// was, the state says why, and the next sync works.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
@@ -238,7 +238,7 @@ func TestBusy(t *testing.T) {
 	s.sync() // the lock is free again
 }
 
-// TestReaders has readers look up, refresh and open the set anew while it is synced and merged.
+// TestReaders has readers look up, refresh and open the set again while it is synced and merged.
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))

@@ -13,7 +13,7 @@ import (
 	"custom-misp/misp/feed"
 )
 
-// Feed is a feed in MISP format as an origin: a directory or an address with manifest.json and a file for each event.
+// Feed is a feed in MISP format as a source: a directory or an address with manifest.json and a file for each event.
 // Only events whose time in the manifest has changed are read again, and the manifest itself only if the server says
 // that it has changed.
 type Feed struct{ located }
@@ -148,7 +148,7 @@ func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, er
 	}
 	attributes, err := api.DecodeEvent(data)
 	if err != nil {
-		return nil, errBroken{r.feed.from.trouble(name, err, "tell the owner of the feed")}
+		return nil, errBroken{r.feed.from.trouble(name, err, "report it to the owner of the feed")}
 	}
 	for i := range attributes {
 		a := &attributes[i]

@@ -74,7 +74,7 @@ func TestFeed(t *testing.T) {
 	step("all gone", []string{"manifest"})
 }
 
-// TestFeedMerge makes a new base of few changes: what tells the versions of events is kept, also of empty ones.
+// TestFeedMerge makes a new base of few changes: the versions of events are kept, also of empty ones.
 func TestFeedMerge(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
@@ -147,7 +147,7 @@ func TestBrokenEvents(t *testing.T) {
 		}
 	})
 	p.put(t, 2, good)
-	if state := c.want(t, "mended", "five.example", "four.example", "one.example", "three.example", "two.example"); state.Failure != "" || !state.FailedAt.IsZero() {
+	if state := c.want(t, "repaired", "five.example", "four.example", "one.example", "three.example", "two.example"); state.Failure != "" || !state.FailedAt.IsZero() {
 		t.Errorf("state %+v", state)
 	}
 	good["a1"] = []string{"uno.example"}

@@ -18,7 +18,7 @@ import (
 	"custom-misp/misp"
 )
 
-// List is a plain list of values as an origin: a file or an address with a value a line, or in columns separated by
+// List is a plain list of values as a source: a file or an address with a value a line, or in columns separated by
 // commas, semicolons or tabs. The first column holds the values, unless the first line names the columns and one of
 // them "value"; then "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags" (with blanks
 // between) and "timestamp" or "date" are understood too, as MISP's own export to CSV has them. A value without a type

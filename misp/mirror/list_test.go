@@ -209,7 +209,7 @@ func FuzzList(f *testing.F) {
 		p := listReader{}
 		err := p.read(context.Background(), strings.NewReader(string(data)), func(a misp.Attribute) error {
 			if a.UUID == "" || len(indicators(a)) == 0 {
-				t.Errorf("%+v is of no use", a)
+				t.Errorf("%+v has no indicator", a)
 			}
 			return nil
 		})

@@ -8,9 +8,9 @@ import (
 )
 
 // This file owns the mapped files. A segment that is open counts its users. Each user has got it from [openSegment] or
-// from retain, and gives it back with release, once. The last release unmaps the file: only a user of a segment, or what a
-// user calls, may read it. Snapshots are the users of segments, and views are the users of snapshots;
-// a look-up uses a view.
+// from retain, and gives it back with release, once. The last release unmaps the file: only a user of a segment, or
+// what a user calls, may read it. Snapshots are the users of segments, and views are the users of snapshots; a look-up
+// uses a view.
 
 // fileID identifies a file for as long as it is mapped.
 type fileID struct{ device, inode, size, modified int64 }

@@ -17,8 +17,8 @@ import (
 	"custom-misp/misp"
 )
 
-// A Mirror looks values up in the sets of several origins. It implements [enrich.Lookup] and is safe for concurrent
-// use. [Mirror.Close] gives its files back. The zero Mirror has no origins.
+// A Mirror looks values up in the sets of several sources. It implements [enrich.Lookup] and is safe for concurrent
+// use. [Mirror.Close] gives its files back. The zero Mirror has no sources.
 type Mirror struct {
 	dir    string
 	names  []string
@@ -30,9 +30,8 @@ type Mirror struct {
 	closed     bool
 }
 
-// Open opens the sets of origins below a directory, which each origin's set has a directory of its own in. A set that
-// was never synced, or is damaged, counts as empty; see [Mirror.Usable]. filter is the filter of matches where a
-// mapping says nothing else.
+// Open opens the sets of sources, by their names, below the directory of a [Syncer]. A set that was never synced, or is
+// damaged, counts as empty; see [Mirror.Usable]. filter applies to matches where a mapping says nothing else.
 func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	m := &Mirror{dir: dir, names: origins, filter: filter}
 	m.Refresh()
@@ -97,7 +96,7 @@ func (m *Mirror) use() *view {
 	}
 }
 
-// openSet opens the set of an origin, or retains the one that an earlier view has. The caller has to release its
+// openSet opens the set of a source, or retains the one that an earlier view has. The caller has to release its
 // snapshot.
 func (m *Mirror) openSet(name string, old *set) *set {
 	dir := filepath.Join(m.dir, name)
@@ -109,7 +108,7 @@ func (m *Mirror) openSet(name string, old *set) *set {
 		}
 		return &set{name: name, err: ErrNever}
 	}
-	// A sync may write two states within one tick of the file system's clock; they are two files all the same.
+	// A sync may write two states within one tick of the file system's clock; they are two files nevertheless.
 	if old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()) {
 		old.snapshot.retain()
 		return old
@@ -197,7 +196,7 @@ func (m *Mirror) All() iter.Seq[misp.Attribute] {
 	}
 }
 
-// States returns what is known of each set, in the order of the origins. One that was never synced has nothing but its
+// States returns what is known of each set, in the order of the sources. One that was never synced has nothing but its
 // name.
 func (m *Mirror) States() []State {
 	v := m.use()
@@ -219,7 +218,7 @@ func (m *Mirror) States() []State {
 	return states
 }
 
-// Usable returns nil if there is something to look up in: the set of MISP, if that is among the origins, else of any.
+// Usable returns nil if there is something to look up in: the set of MISP, if that is among the sources, else of any.
 // A feed that has never been read does not keep the others from being used. The error is an [enrich.Trouble].
 func (m *Mirror) Usable() error {
 	v := m.use()
@@ -242,7 +241,7 @@ func (m *Mirror) usable(v *view) error {
 		return nil
 	}
 	err := ErrNever
-	name := "any origin"
+	name := "any source"
 	if absent != nil {
 		name, err = absent.name, absent.err
 		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" {

@@ -105,8 +105,8 @@ func TestOtherClock(t *testing.T) {
 	}
 }
 
-// TestConfirmedGone has the list of events lack some: one that is not in two lists in turn is removed, one that lacks in
-// either alone stays.
+// TestConfirmedGone has the list of events lack some: one that is not in two lists in turn is removed, one that lacks
+// in either alone stays.
 func TestConfirmedGone(t *testing.T) {
 	t.Parallel()
 	const (

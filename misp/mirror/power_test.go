@@ -70,9 +70,9 @@ func TestOrderOfSteps(t *testing.T) {
 	want("poll with a new base of the changes", "changes-00000003.segment", stateFile, "base-00000004.segment", stateFile)
 }
 
-// TestFailingStep has each step of a poll, a walk and a merge fail once, as on a full or broken disk. What is on the disk
-// afterwards is a whole set, the old one unless the new state is in place already; no reader is shown an error, and the
-// next sync succeeds.
+// TestFailingStep has each step of a poll, a walk and a merge fail once, as on a full or broken disk. What is on the
+// disk afterwards is a whole set, the old one unless the new state is in place already; no reader is shown an error,
+// and the next sync succeeds.
 func TestFailingStep(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -129,7 +129,7 @@ func failingStep(t *testing.T, steps []string, full bool, least int) {
 	}
 	s.mirror.Refresh()
 	fresh := openMirror(t, s.syncer.Dir, ServerName)
-	for what, m := range map[string]*Mirror{"a mirror that was open": s.mirror, "a mirror opened anew": fresh} {
+	for what, m := range map[string]*Mirror{"a mirror that was open": s.mirror, "a mirror opened since": fresh} {
 		if err := m.Usable(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -190,7 +190,8 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 			c.PullEvent(c.pulled[event])
 			c.events = append(c.events, event)
 			delete(c.pulled, event)
-			// What it had beside may stay until the next walk, and so do the ones of it that were deleted before: they are noted as gone.
+			// What it had beside may stay until the next walk, and so do the ones of it that were deleted before: they
+			// are noted as gone.
 		},
 		"poll": func(t *rapid.T) { c.check(t, c.State()) },
 		"let time pass": func(t *rapid.T) {
@@ -209,14 +210,15 @@ func (c *crowd) check(t *rapid.T, _ State) {
 	must(c.t, err)
 	mirrored, err := c.mirror.Lookup(c.t.Context(), crowdAsked)
 	must(c.t, err)
-	if d := diff(c.told(live), c.told(mirrored)); d != "" {
+	if d := diff(c.reported(live), c.reported(mirrored)); d != "" {
 		t.Fatalf("at %s (-misp +mirror):\n%s", c.now, d)
 	}
 	counted(c.t, c.mirror)
 }
 
-func (c *crowd) told(matches []enrich.Match) []enrich.Match {
-	var told []enrich.Match
+// reported leaves out of matches what MISP does not report to a mirror.
+func (c *crowd) reported(matches []enrich.Match) []enrich.Match {
+	var reported []enrich.Match
 	for _, m := range matches {
 		if c.gone[m.Attribute.UUID] {
 			continue
@@ -225,9 +227,9 @@ func (c *crowd) told(matches []enrich.Match) []enrich.Match {
 			m.Attribute.Tags = slices.DeleteFunc(slices.Clone(m.Attribute.Tags), func(tag string) bool { return tag[:3] != "own" })
 			m.Attribute.Event.Tags, m.Attribute.Event.Published = nil, false
 		}
-		told = append(told, m)
+		reported = append(reported, m)
 	}
-	return told
+	return reported
 }
 
 // TestRandom has users change a MISP at random, and the mirror poll it now and then. After a poll, the mirror knows all

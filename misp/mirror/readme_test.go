@@ -338,6 +338,6 @@ func TestReadmeNames(t *testing.T) {
 		}
 	}
 	if leastBase != 20_000 || fileMode != 0o640 || dirMode != 0o750 || tailSize != 16 {
-		t.Error("README.md tells other numbers")
+		t.Error("README.md says other numbers")
 	}
 }

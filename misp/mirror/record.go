@@ -38,7 +38,7 @@ type event struct {
 	misp.Event
 	uuid    uuid.UUID
 	change  eventChange
-	version string // changes when the origin changes the event: a feed's timestamp; empty for MISP's
+	version string // changes when the source changes the event: a feed's timestamp; empty for MISP's
 	// attributes is how many there are of it in the segment; known of those that segment.events yields.
 	attributes int
 }
@@ -93,8 +93,9 @@ func appendEvent(to []byte, e event) []byte {
 	return appendTexts(to, e.Tags)
 }
 
-// appendAttribute writes an attribute of the event at a place. It leaves out tags that the attribute has from the event.
-// word returns the number of a text that many attributes share; 0 for one without a number, which is written out.
+// appendAttribute writes an attribute of the event at a place. It leaves out tags that the attribute has from the
+// event. word returns the number of a text that many attributes share; 0 for one without a number, which is written
+// out.
 func appendAttribute(to []byte, id uuid.UUID, at uint64, a misp.Attribute, word func(string) uint64) []byte {
 	to = append(to, id[:]...)
 	to = binary.AppendUvarint(to, at)

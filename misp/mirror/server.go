@@ -13,8 +13,8 @@ import (
 	"custom-misp/misp/api"
 )
 
-// Server is a MISP server as an origin. It is walked as a whole once a day, and in between asked for what is new by
-// both of MISP's clocks, from a while before the last poll on: an attribute that is edited, added or deleted is seen
+// Server is a MISP server as a source. It is walked as a whole once a day, and in between asked for what is new by
+// both of MISP's clocks, since a while before the last poll: an attribute that is edited, added or deleted is seen
 // by its own time at the next poll, a draft that is published or an event that is pulled from elsewhere by the time
 // of publication. Events that were deleted or unpublished, or are no longer visible, are missed by both and
 // found by comparing the list of events; attributes that were deleted for good are found by the next walk.
@@ -25,7 +25,7 @@ type Server struct {
 	Warninglists bool
 }
 
-// ServerName is the name of the origin that is the configured MISP.
+// ServerName is the name of the source that is the configured MISP.
 const ServerName = misp.OriginServer
 
 // Name implements Origin.
@@ -113,7 +113,7 @@ func uuids(list []api.IndexedEvent) map[uuid.UUID]bool {
 	return all
 }
 
-// watermark returns the clock of MISP, or ours if MISP does not tell the time.
+// watermark returns the clock of MISP, or ours if MISP does not say what time it is.
 func watermark(clock, ours time.Time) time.Time {
 	if clock.IsZero() {
 		return ours.UTC().Truncate(time.Second) // as MISP's

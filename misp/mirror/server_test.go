@@ -141,7 +141,7 @@ func TestChanges(t *testing.T) {
 		{"pulled with old dates", nil, func(s *site) { s.PullEvent(pulled) }, byPoll},
 		{"event tagged and published", nil, func(s *site) { s.TagEvent(e1, "tlp:red"); s.Publish(e1) }, byPoll},
 		{"event made a draft by an edit", nil, func(s *site) { s.EditAttribute(uuidOf("02"), `{"comment":"x"}`) }, byPoll},
-		{"event made a draft by an attribute of no use", nil, func(s *site) { s.AddAttribute(e1, `{"type":"comment","value":"x"}`) }, byPoll},
+		{"event made a draft by an attribute that is never compared", nil, func(s *site) { s.AddAttribute(e1, `{"type":"comment","value":"x"}`) }, byPoll},
 		{"event made a draft by the deletion of one", nil, func(s *site) { s.SoftDelete(uuidOf("14")) }, byPoll},
 		{"unpublished", nil, func(s *site) { s.Unpublish(e1) }, byReconcile},
 		{"event deleted", nil, func(s *site) { s.DeleteEvent(e1) }, byReconcile},
@@ -242,7 +242,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// TestWalkFails has a MISP that is too slow for a walk that is due: the mirror is polled all the same.
+// TestWalkFails has a MISP that is too slow for a walk that is due: MISP is polled nevertheless.
 func TestWalkFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
@@ -266,7 +266,8 @@ func TestWalkFails(t *testing.T) {
 	}
 }
 
-// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it stays.
+// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it
+// stays.
 func TestMissedOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
@@ -319,7 +320,7 @@ func TestNothingNew(t *testing.T) {
 	if d := cmp.Diff(before, files(t, s.syncer.Dir+"/misp")); d != "" {
 		t.Errorf("files (-before +after):\n%s", d)
 	}
-	// The overlap has the same rows told again and again: one change is one file.
+	// Because of the overlap MISP answers with the same rows again and again: one change is one file.
 	s.EditAttribute(uuidOf("01"), `{"comment":"x"}`)
 	changed := s.sync()
 	for range 12 {

@@ -28,7 +28,7 @@ const (
 	lockFile  = "lock"
 )
 
-// A State describes the set of one origin. It is a file beside the set's segments, which it names: replacing it is what
+// A State describes the set of one source. It is a file beside the set's segments, which it names: replacing it is what
 // makes other segments the set.
 type State struct {
 	Origin string `json:"origin"` // the name that its matches have
@@ -43,8 +43,8 @@ type State struct {
 	Networks   int       `json:"networks"`
 	Bytes      int64     `json:"bytes"`              // on disk
 	FullAt     time.Time `json:"full_at,omitzero"`   // when the last complete walk began
-	SyncedAt   time.Time `json:"synced_at,omitzero"` // when the last successful sync began: what the origin knew then is in the set
-	// Watermark is the origin's own clock at the begin of the last sync.
+	SyncedAt   time.Time `json:"synced_at,omitzero"` // when the last successful sync began: what the source knew then is in the set
+	// Watermark is the source's own clock at the begin of the last sync.
 	Watermark time.Time `json:"watermark,omitzero"`
 	// Reconciled is when the events were last compared with MISP's own list of them.
 	Reconciled time.Time `json:"reconciled,omitzero"`
@@ -57,10 +57,10 @@ type State struct {
 	Serial   uint64    `json:"serial"` // of the last file that was written
 }
 
-// A Kind says what an origin is.
+// A Kind says what a source is.
 type Kind string
 
-// The kinds of origins.
+// The kinds of sources.
 const (
 	KindMISP Kind = "misp" // a MISP server
 	KindFeed Kind = "feed" // events in MISP feed format

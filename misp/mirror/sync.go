@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// An Origin is where a set comes from: a MISP server, a feed, a list.
+// An Origin is a source of attributes: a MISP server, a feed, or a list.
 type Origin interface {
 	// Name is the Origin of its matches, and the name of its directory.
 	Name() string
@@ -64,7 +64,7 @@ func (y *Syncer) now() time.Time {
 	return y.Now()
 }
 
-// Sync brings the set of an origin up to date and returns its state. If that fails, the set is still complete, usually
+// Sync brings the set of a source up to date and returns its state. If that fails, the set is still complete, usually
 // as it was before, and its state has the failure. The error is ErrBusy if another process syncs the set.
 func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	if err := y.check(o); err != nil {
@@ -87,7 +87,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	w.state.Origin = o.Name()
 	kind, where := o.describe()
 	if before.Place != "" && (before.Kind != kind || before.Place != where) {
-		full = true // another origin of that name
+		full = true // another source of that name
 	}
 	w.state.Kind, w.state.Place = kind, where
 	began := y.now()
@@ -109,13 +109,13 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	return w.state, nil
 }
 
-// check refuses what cannot be synced: a Syncer without a directory, and origins that were not made as they have to be.
+// check refuses what cannot be synced: a Syncer without a directory, and sources that were not made as they have to be.
 func (y *Syncer) check(o Origin) error {
 	switch name := o.Name(); {
 	case y.Dir == "":
 		return errors.New("mirror: no directory; set Syncer.Dir")
 	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
-		return fmt.Errorf("mirror: an origin cannot have the name %q, which names its directory; make feeds and lists with NewFeed and NewList", name)
+		return fmt.Errorf("mirror: %q is not a name for a source, which has a directory of that name; make feeds and lists with NewFeed and NewList", name)
 	}
 	if s, ok := o.(*Server); ok && s.Client == nil {
 		return fmt.Errorf("mirror of %s: no client; set Server.Client", o.Name())

@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// A view is the sets of all origins at one moment. Its users are the Mirror, as long as that is the view it gives to
+// A view is the sets of all sources at one moment. Its users are the Mirror, as long as that is the view it gives to
 // look-ups, and each look-up in flight. The last one to release it releases the snapshots.
 type view struct {
 	sets  []*set
 	users atomic.Int64
 }
 
-// set is the snapshot of one origin. Several views share a set that has not changed; each is a user of its snapshot.
+// set is the snapshot of one source. Several views share a set that has not changed; each is a user of its snapshot.
 type set struct {
 	name     string
 	snapshot *snapshot   // nil if there is none yet
@@ -20,7 +20,7 @@ type set struct {
 	err      error       // why there is no snapshot, or no newer one
 }
 
-// set returns the set of an origin; nil for none.
+// set returns the set of a source; nil for none.
 func (v *view) set(name string) *set {
 	if v == nil {
 		return nil

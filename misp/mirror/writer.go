@@ -34,8 +34,8 @@ type writer struct {
 // errBusy is another process at work on a set.
 var errBusy = errors.New("another process is syncing it")
 
-// openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind. have
-// is what this process had open of the set, and may be nil; it stays the caller's.
+// openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind.
+// have is what this process had open of the set, and may be nil; it stays the caller's.
 func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func (w *writer) failed(err error) error {
 	return w.note(state)
 }
 
-// versions returns the events of the set and what their origin tells changes by.
+// versions returns the versions of the events of the set, see [event].
 func (w *writer) versions() map[uuid.UUID]string {
 	if w.set == nil {
 		return nil

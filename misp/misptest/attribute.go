@@ -25,7 +25,7 @@ type attribute struct {
 
 // event is one as the server keeps it.
 type event struct {
-	fields map[string]any // with all that it has, but for its tags
+	fields map[string]any // all but its tags
 	tags   []map[string]any
 
 	// Taken from fields by settle.
@@ -95,7 +95,7 @@ func (e *event) settle() {
 	e.published = on(e.fields["published"])
 }
 
-// known returns all fields of an attribute; those of a generated one are made anew for each call.
+// known returns all fields of an attribute; those of a generated one are made for each call.
 func (a *attribute) known() map[string]any {
 	if a.fields == nil {
 		return a.generated()

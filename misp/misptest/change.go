@@ -77,8 +77,8 @@ func (s *Server) Restore(uuid string) {
 	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": false}) })
 }
 
-// HardDelete removes an attribute for good. No search of a real MISP shows it. What becomes of the event's own clock was
-// not observed, so it stays as it is, which is the worst for a mirror.
+// HardDelete removes an attribute for good. No search of a real MISP shows it. What becomes of the event's own clock
+// was not observed, so it stays as it is, which is the worst for a mirror.
 func (s *Server) HardDelete(uuid string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -111,8 +111,8 @@ func (s *Server) Unpublish(eventUUID string) {
 	s.changeEvent(eventUUID, func(e *event) { e.fields["published"] = false })
 }
 
-// DeleteEvent removes an event, with its attributes. Nothing else shows it. It looks the same if the user of the key may
-// no longer see the event.
+// DeleteEvent removes an event, with its attributes. Nothing else shows it. It looks the same if the user of the key
+// may no longer see the event.
 func (s *Server) DeleteEvent(eventUUID string) {
 	s.t.Helper()
 	s.mu.Lock()

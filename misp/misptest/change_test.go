@@ -163,7 +163,7 @@ func TestIndex(t *testing.T) {
 		name   string
 		change func() // ten seconds after the one before
 		body   string
-		count  string // told, of all pages
+		count  string // in the header, of all pages
 		want   []row
 	}{
 		{"all", nil, `{"minimal":1}`, "2", []row{e1, e2}},

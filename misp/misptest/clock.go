@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SetNow stops the server's own clock at a time, until it is set anew; the zero time lets it run with the real
-// one, as it does at first. It is what the Date header of each answer tells, what "1h" in a question counts from,
+// SetNow stops the server's own clock at a time, until it is set again; the zero time lets it run with the real
+// one, as it does at first. It is the Date header of each answer, what "1h" in a question counts from,
 // and what changes put into timestamps.
 func (s *Server) SetNow(now time.Time) {
 	s.mu.Lock()
@@ -16,7 +16,7 @@ func (s *Server) SetNow(now time.Time) {
 	s.now = now
 }
 
-// clock tells the server's own time. The caller holds mu.
+// clock returns the server's own time. The caller holds mu.
 func (s *Server) clock() time.Time {
 	if s.now.IsZero() {
 		return time.Now()

@@ -33,10 +33,10 @@ const (
 	NoPermission = "You do not have permission to use this functionality."
 )
 
-// window is how long MISP counts searches before it begins anew, in seconds.
+// window is how long MISP counts searches before it begins again, in seconds.
 const window = 900
 
-// Set brings the server into a condition, and begins to count searches anew.
+// Set brings the server into a condition, and begins to count searches again.
 func (s *Server) Set(c Condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func toLogin(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// spend counts a search, tells the user in headers what he has left, and reports whether he may make it.
+// spend counts a search, says in headers how many are left, and reports whether it is allowed.
 func (s *Server) spend(w http.ResponseWriter) bool {
 	s.mu.Lock()
 	limit := s.condition.RateLimit

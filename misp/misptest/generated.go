@@ -112,7 +112,7 @@ func (a *attribute) generated() map[string]any {
 	return fields
 }
 
-// appendGenerated writes the same as JSON, up to where the event follows. It is worth a form of its own, as it is
+// appendGenerated writes the same as JSON, up to where the event follows. It has code of its own, as it is
 // what a server with many attributes does all day.
 func (a *attribute) appendGenerated(b []byte) []byte {
 	typ, value := Generated(a.number)

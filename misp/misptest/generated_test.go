@@ -139,7 +139,7 @@ func TestNoAttributes(t *testing.T) {
 	}
 }
 
-// BenchmarkWalk tells what a full walk costs a test that is about something else.
+// BenchmarkWalk measures what a full walk costs a test that is about something else.
 func BenchmarkWalk(b *testing.B) {
 	for name, filter := range map[string]string{"all": `,"deleted":[0,1]`, "live": "", "since": `,"deleted":[0,1],"publish_timestamp":1`} {
 		b.Run(name, func(b *testing.B) {

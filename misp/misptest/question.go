@@ -67,7 +67,7 @@ func valuesOfList(list []any) *values {
 	return f
 }
 
-// valuesOfObject takes the items of {"OR": […]} as they stand, but for % and for empty ones.
+// valuesOfObject takes the items of {"OR": […]} literally, except for % and empty ones.
 func valuesOfObject(o map[string]any) *values {
 	list, ok := o["OR"].([]any)
 	if !ok {

@@ -29,7 +29,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 }
 
 // readQuestion reads the body of a search. MISP refuses broken JSON, but drops the whole question where it is no
-// object, is not called JSON, or comes by another method, and goes on without a filter. It answers itself if it
+// object, is not called JSON, or comes by another method, and continues without a filter. It answers itself if it
 // refuses, and says so.
 func readQuestion(w http.ResponseWriter, r *http.Request) (map[string]any, bool) {
 	if r.Method == http.MethodGet {
@@ -77,7 +77,7 @@ func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped 
 	if limit > 0 {
 		start := min(len(found), (pageOf(q["page"])-1)*limit)
 		found = found[start:min(len(found), start+limit)]
-		count = countTold(len(found), limit)
+		count = headerCount(len(found), limit)
 	}
 	out := newPaper(q, len(found))
 	for _, a := range found {
@@ -90,9 +90,9 @@ func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped 
 	return out.finish(), count, skipped
 }
 
-// countTold is what MISP says of the number of attributes on a page: one more for a full one, to tell that there
+// headerCount is what MISP says of the number of attributes on a page: one more for a full one, to say that there
 // may be others, and one for an empty one.
-func countTold(n, limit int) int {
+func headerCount(n, limit int) int {
 	if n == limit {
 		return n + 1
 	}

@@ -2,12 +2,12 @@
 // MISP 2.5 was seen to answer, traps included.
 //
 // It compares values loosely (compare.go), takes much of a question for something else than it says
-// (question.go), answers with its whole database where it does not understand one at all, and tells a count that
+// (question.go), answers with its whole database where it does not understand one at all, and gives a count that
 // is not the count (search.go). [Condition] brings it into the states in which a real one refuses.
 //
 // For tests of a mirror, its database changes while it serves (change.go): every change moves those clocks that it
-// moves in a real one, by the server's own time ([Server.SetNow]), and some changes move no clock. [NewGenerated] starts a
-// server with as many attributes as a benchmark needs.
+// moves in a real one, by the server's own time ([Server.SetNow]), and some changes move no clock. [NewGenerated]
+// starts a server with as many attributes as a benchmark needs.
 package misptest
 
 import (
@@ -46,8 +46,8 @@ type T interface {
 	Cleanup(func())
 }
 
-// InExample replaces the test in an Example, which has no *testing.T. What would fail a test panics, and the server runs
-// until it is closed.
+// InExample replaces the test in an Example, which has no *testing.T. What would fail a test panics, and the server
+// runs until it is closed.
 type InExample struct{}
 
 // Helper implements T.
@@ -65,7 +65,8 @@ func (InExample) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 // Cleanup implements T.
 func (InExample) Cleanup(func()) {}
 
-// Server is a MISP. It is made by [New] or [NewGenerated]. All its methods may be called while it serves, from any goroutine.
+// Server is a MISP. It is made by [New] or [NewGenerated]. All its methods may be called while it serves, from any
+// goroutine.
 type Server struct {
 	*httptest.Server
 	t T

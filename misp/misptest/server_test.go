@@ -46,7 +46,7 @@ func send(t *testing.T, s *Server, page, body string) ([]byte, *http.Response) {
 	return data, resp
 }
 
-// ask returns the status of an answer, the ids of its attributes, and the count that it tells.
+// ask returns the status of an answer, the ids of its attributes, and the count in its header.
 func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
 	t.Helper()
 	data, resp := send(t, s, "/attributes/restSearch", body)
@@ -127,10 +127,10 @@ func TestSearch(t *testing.T) {
 		{"organisation", `{"org":"CERT-B"}`, "456", "3"},
 		{"threat level", `{"threat_level_id":1}`, "123", "3"},
 		{"event", `{"eventid":"2"}`, "456", "3"},
-		{"full page tells one more", `{"limit":2}`, "12", "3"},
+		{"full page counts one more", `{"limit":2}`, "12", "3"},
 		{"last page, full", `{"limit":3,"page":2}`, "456", "4"},
 		{"last page, not full", `{"limit":4,"page":"2"}`, "56", "2"},
-		{"empty page tells one", `{"limit":2,"page":9}`, "", "1"},
+		{"empty page counts one", `{"limit":2,"page":9}`, "", "1"},
 		{"page 0", `{"limit":2,"page":0}`, "12", "3"},
 		{"page without a limit", `{"page":2}`, "123456", "6"},
 		{"limit 0", `{"limit":0,"page":2}`, "123456", "6"},
