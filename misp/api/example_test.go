@@ -66,8 +66,7 @@ func ExampleClient_Lookup_trouble() {
 	}
 	defer client.Close()
 	_, err = client.Lookup(context.Background(), []engine.Observable{{Type: "domain", Value: "login.example.net"}})
-	var trouble *enrich.Trouble
-	if errors.As(err, &trouble) {
+	if trouble, ok := errors.AsType[*enrich.Trouble](err); ok {
 		fmt.Println(trouble.Code)
 		fmt.Println(trouble.Remedy)
 	}

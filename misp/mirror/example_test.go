@@ -36,7 +36,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 
 	syncer := &mirror.Syncer{Dir: dir}
 	defer syncer.Close()
@@ -82,7 +82,7 @@ func ExampleNewList() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "list.csv")
 	if err := os.WriteFile(file, []byte("value,comment\nlogin.example.net,from a ticket\n192.31.196.0/24,\nnonsense,\n"), 0o600); err != nil {
 		fmt.Println(err)

@@ -70,31 +70,22 @@ func TestOtherClock(t *testing.T) {
 		t.Run(ahead.String(), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
-			misp := func() time.Time { return s.now.Add(ahead) }
-			s.SetNow(misp())
+			s.SetNow(s.now.Add(ahead))
 			first := s.sync()
 			for range 3 {
-				before := misp()
+				before := s.now.Add(ahead)
 				if got := s.mirror.States()[0].Watermark; !got.Equal(before) {
 					t.Fatalf("watermark %s, and MISP's clock was %s", got, before)
 				}
 				s.now = s.now.Add(time.Minute)
-				s.SetNow(misp())
+				s.SetNow(s.now.Add(ahead))
 				s.EditAttribute(uuidOf("01"), `{"comment":"`+s.now.String()+`"}`)
 				state := s.sync()
 				if !state.FullAt.Equal(first.FullAt) || !state.SyncedAt.Equal(s.now) {
 					t.Errorf("state %+v", state)
 				}
-				since := map[string]any{}
-				for _, r := range s.Requests() {
-					for _, clock := range []string{"timestamp", "publish_timestamp"} {
-						if at, ok := r.Body[clock]; ok {
-							since[clock] = at
-						}
-					}
-				}
 				want := float64(before.Add(-UsualOverlap).Unix())
-				if d := cmp.Diff(map[string]any{"timestamp": want, "publish_timestamp": want}, since); d != "" {
+				if d := cmp.Diff(map[string]any{"timestamp": want, "publish_timestamp": want}, lastSince(s)); d != "" {
 					t.Errorf("asked since (-want +got):\n%s", d)
 				}
 				if d := s.difference(asked); d != "" {
@@ -103,6 +94,19 @@ func TestOtherClock(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lastSince returns the times that MISP was last asked since, by clock.
+func lastSince(s *site) map[string]any {
+	since := map[string]any{}
+	for _, r := range s.Requests() {
+		for _, clock := range []string{"timestamp", "publish_timestamp"} {
+			if at, ok := r.Body[clock]; ok {
+				since[clock] = at
+			}
+		}
+	}
+	return since
 }
 
 // TestConfirmedGone has the list of events lack some: one that is not in two lists in turn is removed, one that lacks
