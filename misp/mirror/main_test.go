@@ -29,11 +29,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(closing{m})
 }
 
-// closing runs the tests, and then looks for files that are still mapped.
+// closing runs the tests, removes what benchmarks have left, and looks for files that are still mapped.
 type closing struct{ *testing.M }
 
 func (c closing) Run() int {
 	code := c.M.Run()
+	for _, dir := range bench.dir {
+		_ = os.RemoveAll(dir)
+	}
 	opened.Lock()
 	defer opened.Unlock()
 	if n := len(opened.segments); n > 0 && code == 0 {
