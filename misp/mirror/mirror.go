@@ -38,8 +38,8 @@ func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	return m
 }
 
-// Close closes the files, once the look-ups in flight have ended. A Mirror may still be used after that, but then
-// opens its files for each call.
+// Close closes the files; look-ups in flight keep them open until they end. A Mirror may still be used after that, but
+// then opens its files for each call.
 func (m *Mirror) Close() {
 	m.refreshing.Lock()
 	defer m.refreshing.Unlock()
