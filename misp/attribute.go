@@ -5,7 +5,7 @@ package misp
 
 import "time"
 
-// An Attribute is a MISP attribute with what is worth knowing of its event.
+// An Attribute is a MISP attribute with the useful part of its event.
 type Attribute struct {
 	ID           string // of the server that answered; empty in feeds
 	UUID         string
@@ -19,14 +19,14 @@ type Attribute struct {
 	LastSeen     string    // ISO 8601, empty if not known
 	Tags         []string  // its own first, then those of the event; without repeats
 	Warninglists []string  // names of the enabled MISP warninglists that hold the value
-	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if none has one
+	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if there is no score
 	Event        Event
 	// Origin names the source where there is more than one: [OriginServer], or a feed or list by the name that the
 	// configuration gives it. Empty if MISP was asked live.
 	Origin string
 }
 
-// OriginServer is the origin of what a mirror has from the MISP server itself.
+// OriginServer is the Origin of what a mirror has from the MISP server itself.
 const OriginServer = "misp"
 
 // LastActive returns when a was last changed or seen, whichever is later; zero if neither is known.

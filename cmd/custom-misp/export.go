@@ -67,6 +67,7 @@ func exportMirror(ctx context.Context, g globals, st cli.Streams, form export.Fo
 	if err != nil {
 		return err
 	}
+	defer m.Close()
 	if err := m.Usable(); err != nil {
 		return err
 	}

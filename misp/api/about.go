@@ -16,7 +16,7 @@ type About struct {
 	Version string
 	// Sighting says whether the user may add sightings.
 	Sighting bool
-	// Role is the role of the user; nil if MISP did not tell.
+	// Role is the role of the user; nil if MISP does not say.
 	Role *Role
 	// Date is MISP's clock when it answered, to the second; zero if the answer has no date.
 	Date time.Time
@@ -35,8 +35,8 @@ type Role struct {
 	RateLimit int
 }
 
-// About asks MISP what it is and what the key may do. Errors are [enrich.Trouble]; that MISP does not tell the
-// role is none.
+// About asks MISP for its version and for what the key may do. Errors are [enrich.Trouble]. It is not an error if MISP
+// does not say which role it is.
 func (c *Client) About(ctx context.Context) (About, error) {
 	data, header, err := c.do(ctx, http.MethodGet, "servers/getVersion", nil)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *Client) About(ctx context.Context) (About, error) {
 	return a, nil
 }
 
-// role returns the role of the key's user, nil if MISP does not tell.
+// role returns the role of the key's user, nil if MISP does not say.
 func (c *Client) role(ctx context.Context) *Role {
 	data, _, err := c.do(ctx, http.MethodGet, "users/view/me", nil)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 // TestAbout takes what a MISP says of itself, in the forms that its versions have.
 func TestAbout(t *testing.T) {
+	t.Parallel()
 	date := time.Date(2026, 3, 1, 4, 5, 6, 0, time.UTC)
 	const version = `{"version":"2.5.8","perm_sync":false,"perm_sighting":true}`
 	tests := []struct {
@@ -65,6 +66,7 @@ func TestAbout(t *testing.T) {
 }
 
 func TestAboutTrouble(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		fault http.HandlerFunc
@@ -95,6 +97,7 @@ func TestAboutTrouble(t *testing.T) {
 
 // TestAboutBundled asks the server that other tests use.
 func TestAboutBundled(t *testing.T) {
+	t.Parallel()
 	got, err := client(t, nil, misptest.New(t, feed()).URL).About(t.Context())
 	want := &api.Role{Name: "Read Only", Auth: true, RateLimit: -1}
 	if err != nil || got.Version == "" || got.Date.IsZero() || !cmp.Equal(got.Role, want) {

@@ -68,8 +68,8 @@ type (
 	}
 )
 
-// loose is a text that may be written as a number or be null. A list or an object is no text: PHP writes an empty
-// list for many kinds of nothing, and one odd field must not cost a whole answer.
+// loose is a text that may be written as a number or be null. A list or an object counts as an empty text:
+// PHP writes an empty list for many kinds of nothing, and one odd field must not cost a whole answer.
 type loose string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -102,9 +102,9 @@ func (f *looseFlag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeAnswer returns the attributes of an answer, at most a page of them. A miss is an empty list; anything
-// without that list, or with something else in it than attributes, is no answer to a search, and more than a page
-// is none to ours. A field of an unexpected kind within an attribute counts as absent.
+// decodeAnswer returns the attributes of an answer, at most a page of them. A miss is an empty list. An answer
+// without that list, with something else in it than attributes, or with more than a page of them, is not an answer to
+// our search, and an error. A field of an unexpected kind within an attribute counts as absent.
 func decodeAnswer(data []byte) ([]wireAttribute, error) {
 	var a wireAnswer
 	if err := unmarshal(data, &a); err != nil {
@@ -135,7 +135,7 @@ func (p *wirePage) UnmarshalJSON(data []byte) error {
 	return unmarshal(data, (*[]wireAttribute)(p))
 }
 
-// unmarshal reads JSON leniently: it goes on after a value of the wrong kind, and leaves that out.
+// unmarshal reads JSON leniently: it continues after a value of the wrong kind, and leaves that out.
 func unmarshal(data []byte, to any) error {
 	err := json.Unmarshal(data, to)
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -205,7 +205,7 @@ func number(l loose) int {
 	return n
 }
 
-// epoch reads a time in seconds since 1970; zero if it is none.
+// epoch reads a time in seconds since 1970; zero if it is not one.
 func epoch(l loose) time.Time {
 	seconds, err := strconv.ParseInt(string(l), 10, 64)
 	if err != nil || seconds <= 0 || seconds > 1<<40 {

@@ -1,8 +1,3 @@
-// Package api asks a MISP server: which of the values of an alert are known as indicators of compromise.
-//
-// A [Client] puts all of them into one question to /attributes/restSearch and trusts nothing of the answer that
-// it has not compared itself: MISP compares loosely, takes wildcards, and answers some malformed questions with
-// its whole database.
 package api
 
 import (
@@ -54,13 +49,14 @@ type Config struct {
 	Filter engine.Filter
 	// UserAgent names the program to MISP; empty for none.
 	UserAgent string
-	// Now is the clock that the age of an attribute is told by; nil for the machine's.
+	// Now is the clock for the age of attributes; nil for the machine's.
 	Now func() time.Time
-	// Logger is told of retries, at debug level; nil for silence.
+	// Logger gets retries, at debug level; nil for silence.
 	Logger *slog.Logger
 }
 
-// Client asks one MISP server. It implements the Lookup of package enrich and is safe for concurrent use.
+// Client asks one MISP server. It implements [enrich.Lookup] and is safe for concurrent use. It is made by [New]; the
+// methods of a zero Client fail.
 type Client struct {
 	base      *url.URL
 	host      string // for errors
@@ -82,7 +78,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("the address of MISP must be host and path alone, without user, query and fragment: %q", shownURL(c.URL, c.Key))
 	}
 	if c.Key == "" || strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it anew from MISP")
+		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it from MISP again")
 	}
 	if c.MaxAnswer <= 0 {
 		c.MaxAnswer = 32 << 20
@@ -108,7 +104,7 @@ func New(c Config) (*Client, error) {
 	}
 	rc.RetryMax = c.Retries
 	rc.CheckRetry = checkRetry
-	rc.Backoff = backoff
+	rc.Backoff = Backoff
 	rc.RetryWaitMin, rc.RetryWaitMax = firstWait, longWait
 	rc.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	rc.Logger = nil
@@ -125,11 +121,18 @@ func New(c Config) (*Client, error) {
 	}, nil
 }
 
-// Close lets go of connections that are kept for a next question. The client may be used all the same.
-func (c *Client) Close() { c.http.HTTPClient.CloseIdleConnections() }
+// Close closes connections that are kept for the next question. The client may still be used.
+func (c *Client) Close() {
+	if c.http != nil {
+		c.http.HTTPClient.CloseIdleConnections()
+	}
+}
 
-// shownURL returns an address as an error may show it: without what stands before an @ and after ? or #, where
-// people put passwords and keys, and without the key wherever else it stands.
+// errNotMade is a Client without the address and the key of a MISP.
+var errNotMade = errors.New("this client has no MISP to ask")
+
+// shownURL returns an address as an error may show it: without the parts before an @ and after ? or #, where people
+// put passwords and keys, and without the key anywhere else.
 func shownURL(address, key string) string {
 	if i := strings.IndexAny(address, "?#"); i >= 0 {
 		address = address[:i+1] + "…"
@@ -163,6 +166,9 @@ func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, er
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
+	if c.http == nil {
+		return nil, nil, &enrich.Trouble{Code: enrich.CodeConfig, Err: errNotMade, Remedy: "make it with api.New"}
+	}
 	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), method, c.base.JoinPath(path).String(), body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask MISP: %w", err)
@@ -187,11 +193,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	return data, resp.Header, nil
 }
 
-// wholeAnswers reads an answer to its end before anybody sees its status, so that one that breaks off, or is not
-// what MISP answers with, counts as no answer and is asked for again.
+// wholeAnswers reads an answer to its end before its status is judged, so that one that breaks off, or is not from
+// MISP, counts as no answer and is asked for again.
 type wholeAnswers struct {
 	transport http.RoundTripper
-	max       int64 // bytes; one more is read, to tell that there are more
+	max       int64 // bytes; one more is read, to see whether there are more
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -224,7 +230,7 @@ func (w wholeAnswers) CloseIdleConnections() {
 	}
 }
 
-// check returns why an answer of status 200 is none of MISP's.
+// check returns why an answer of status 200 is not from MISP.
 func (w wholeAnswers) check(contentType string, data []byte) error {
 	const proxy = "is misp.url the address of MISP itself, and no proxy or login page in between?"
 	kind, _, _ := mime.ParseMediaType(contentType)
@@ -238,7 +244,7 @@ func (w wholeAnswers) check(contentType string, data []byte) error {
 	case len(data) == 0:
 		return badAnswer{"answered with nothing", proxy, false}
 	case enrich.TooDeep(data) || !gjson.ValidBytes(data): // the validator recurses
-		return badAnswer{"answered with JSON that breaks off or is broken", "see MISP's own logs, app/tmp/logs/error.log, and what stands between here and MISP", false}
+		return badAnswer{"answered with JSON that breaks off or is broken", "see MISP's own logs, app/tmp/logs/error.log, and whether a proxy changes its answers", false}
 	}
 	return nil
 }
@@ -246,11 +252,11 @@ func (w wholeAnswers) check(contentType string, data []byte) error {
 func (w wholeAnswers) tooLong() error {
 	return badAnswer{
 		fmt.Sprintf("answered with more than %d bytes", w.max),
-		"this is no answer to a question for a few values; see what stands between here and MISP", true,
+		"this is not an answer to a question for a few values; does something between here and MISP change the question?", true,
 	}
 }
 
-// badAnswer is an answer of status 200 that is none.
+// badAnswer is an answer of status 200 that cannot be used.
 type badAnswer struct {
 	what, remedy string
 	permanent    bool // a second try would cost as much and end the same

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -97,6 +98,7 @@ func found(matches []enrich.Match) []string {
 }
 
 func TestLookup(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	tests := []struct {
 		name  string
@@ -142,6 +144,7 @@ func TestLookup(t *testing.T) {
 }
 
 func TestLookupReadsTheAttribute(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	got, err := client(t, nil, server.URL+"/").Lookup(context.Background(), []engine.Observable{observable("ip-dst", "2620:4f:8000::bad")})
 	if err != nil {
@@ -158,6 +161,7 @@ func TestLookupReadsTheAttribute(t *testing.T) {
 }
 
 func TestQuestion(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	yes, no := true, false
 	ask := func(config *bool, observables ...engine.Observable) []misptest.Request {
@@ -198,10 +202,10 @@ func TestQuestion(t *testing.T) {
 		asked  []engine.Observable
 		want   any
 	}{
-		"all want to_ids":            {&yes, []engine.Observable{observable("ip-dst", "192.31.196.24")}, 1.0},
-		"the mapping wants to_ids":   {nil, []engine.Observable{strict}, 1.0},
-		"one does not want to_ids":   {&yes, []engine.Observable{strict, relaxed}, nil},
-		"nobody says whether to_ids": {nil, []engine.Observable{observable("ip-dst", "192.31.196.24")}, nil},
+		"all want to_ids":               {&yes, []engine.Observable{observable("ip-dst", "192.31.196.24")}, 1.0},
+		"the mapping wants to_ids":      {nil, []engine.Observable{strict}, 1.0},
+		"one does not want to_ids":      {&yes, []engine.Observable{strict, relaxed}, nil},
+		"no filter says whether to_ids": {nil, []engine.Observable{observable("ip-dst", "192.31.196.24")}, nil},
 	} {
 		if got := ask(tt.config, tt.asked...)[0].Body["to_ids"]; got != tt.want {
 			t.Errorf("%s: to_ids is %v, want %v", name, got, tt.want)
@@ -217,6 +221,7 @@ func TestQuestion(t *testing.T) {
 
 // TestLookupFilters checks that filters are applied by ourselves, whatever the server returns.
 func TestLookupFilters(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	yes := true
 	for name, tt := range map[string]struct {
@@ -239,6 +244,7 @@ func TestLookupFilters(t *testing.T) {
 
 // TestPaging asks for so many values that the answer comes in pages.
 func TestPaging(t *testing.T) {
+	t.Parallel()
 	pages := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pages++
@@ -265,6 +271,7 @@ func TestPaging(t *testing.T) {
 }
 
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	var many []engine.Observable
 	for i := range 1200 {
@@ -284,6 +291,7 @@ func TestBatches(t *testing.T) {
 }
 
 func TestOwnCA(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"response":{"Attribute":[]}}`))
@@ -311,6 +319,7 @@ func TestOwnCA(t *testing.T) {
 
 // TestRetrySucceeds fails twice and then answers.
 func TestRetrySucceeds(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	var tries atomic.Int32
 	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
@@ -326,9 +335,10 @@ func TestRetrySucceeds(t *testing.T) {
 	}
 }
 
-// TestGivesUpBeforeTheDeadline is told to wait longer than there is time: the reason is returned at once, not a
-// time-out later.
+// TestGivesUpBeforeTheDeadline has a server ask for a longer wait than there is time: the reason is returned at once,
+// not a time-out later.
 func TestGivesUpBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "60")
@@ -349,6 +359,7 @@ func TestGivesUpBeforeTheDeadline(t *testing.T) {
 
 // TestRedirectKeepsTheKey is sent to another host: nothing may arrive there.
 func TestRedirectKeepsTheKey(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer other.Close()
@@ -362,6 +373,7 @@ func TestRedirectKeepsTheKey(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		config api.Config
 		says   string
@@ -392,9 +404,31 @@ func TestNewRefuses(t *testing.T) {
 
 // TestBundledFeedOverMISP asks the test server for what the bundled feed holds.
 func TestBundledFeedOverMISP(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, os.DirFS("../../testdata/feed"))
 	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.66")})
 	if err != nil || len(got) != 1 || got[0].Attribute.Event.Org != "EXAMPLE-CERT" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestZeroClient uses a client that was not made by New: no method panics, and each that would ask MISP fails.
+func TestZeroClient(t *testing.T) {
+	t.Parallel()
+	var c api.Client
+	c.Close()
+	_, lookup := c.Lookup(t.Context(), []engine.Observable{observable("domain", "evil.example")})
+	_, walk := c.WalkAll(t.Context(), api.Walk{}, func(misp.Attribute, bool) error { return nil })
+	_, events := c.Events(t.Context())
+	_, about := c.About(t.Context())
+	for name, err := range map[string]error{
+		"Lookup": lookup, "WalkAll": walk, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
+	} {
+		if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || trouble.Code != enrich.CodeConfig || trouble.Remedy == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if c, err := api.New(api.Config{}); err == nil {
+		t.Errorf("made a client of nothing: %+v", c)
 	}
 }

@@ -30,6 +30,7 @@ func tags(names ...string) []any {
 
 // TestTagsArrive has tags on the attribute, some of them galaxies, and on its event, which MISP marks otherwise.
 func TestTagsArrive(t *testing.T) {
+	t.Parallel()
 	const technique, tactic = `misp-galaxy:mitre-attack-pattern="Phishing - T1566"`, `misp-galaxy:mitre-attack-pattern="PowerShell - T1059.001"`
 	server := misptest.New(t, events(map[string]any{
 		"uuid": "e1", "published": true, "Tag": tags("tlp:red", technique),
@@ -52,9 +53,11 @@ func TestTagsArrive(t *testing.T) {
 	}
 }
 
-// TestFiltersAreOurs has one address in five events. MISP is asked for all of them but for to_ids: its own filters
-// take texts for other flags than they say, cut answers short, and cannot let an attribute pass that has no score.
+// TestFiltersAreOurs has one address in five events. MISP is asked for all of them, filtered by to_ids alone: its own
+// filters take texts for other flags than they say, cut answers short, and cannot let an attribute pass that has no
+// score.
 func TestFiltersAreOurs(t *testing.T) {
+	t.Parallel()
 	const address = "192.31.196.24"
 	event := func(uuid, level, org string, published bool, more map[string]any) map[string]any {
 		return map[string]any{
@@ -111,8 +114,9 @@ func TestFiltersAreOurs(t *testing.T) {
 	}
 }
 
-// TestDeletedIsNoMatch deletes softly, as MISP does by default, and has a MISP that answers it all the same.
+// TestDeletedIsNoMatch deletes softly, as MISP does by default, and has a MISP that answers with it nevertheless.
 func TestDeletedIsNoMatch(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", map[string]any{"deleted": true}))
 	for _, body := range []string{"", `{"deleted":1}`, `{"deleted":[0,1]}`} {
 		answered := between(server, unchanged)
@@ -127,8 +131,9 @@ func TestDeletedIsNoMatch(t *testing.T) {
 }
 
 // TestRefusalIsNoMiss asks a MISP in each of the conditions in which it does not answer. One of them looks like a
-// key that is not valid, but is none.
+// key that is not valid, but is something else.
 func TestRefusalIsNoMiss(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		condition misptest.Condition
 		code      enrich.Code
@@ -137,7 +142,7 @@ func TestRefusalIsNoMiss(t *testing.T) {
 		"no such user":  {misptest.Condition{Refused: misptest.NoUser}, enrich.CodeUnauthorized, "answered 403: Authentication failed. Please make sure"},
 		"user disabled": {misptest.Condition{Refused: misptest.UserDisabled}, enrich.CodeUnauthorized, "account has been disabled; check the key"},
 		"other address": {misptest.Condition{Refused: misptest.OtherAddress}, enrich.CodeUnauthorized, "from your IP address; check the key"},
-		"maintenance":   {misptest.Condition{Maintenance: true}, enrich.CodeUnavailable, "answered 302 and sent us elsewhere; is MISP in maintenance"},
+		"maintenance":   {misptest.Condition{Maintenance: true}, enrich.CodeUnavailable, "answered 302, a redirect; is MISP in maintenance"},
 		"no database":   {misptest.Condition{DatabaseDown: true}, enrich.CodeUnavailable, "answered 500: An Internal Error"},
 	} {
 		server := misptest.New(t, feed())
@@ -150,8 +155,9 @@ func TestRefusalIsNoMiss(t *testing.T) {
 	}
 }
 
-// TestRateLimitTellsTheWait uses up what the role of the user allows. MISP tells the wait in a header of its own.
+// TestRateLimitTellsTheWait uses up what the role of the user allows. MISP gives the wait in a header of its own.
 func TestRateLimitTellsTheWait(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Set(misptest.Condition{RateLimit: 2})
 	c := client(t, func(c *api.Config) { c.Retries = 3 }, server.URL)
@@ -173,6 +179,7 @@ func TestRateLimitTellsTheWait(t *testing.T) {
 
 // TestNoSessionIsKept is given a cookie with each answer. The key travels in its header and nowhere else.
 func TestNoSessionIsKept(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	c := client(t, nil, server.URL)
 	for range 2 {
@@ -223,6 +230,7 @@ func compressed(server *misptest.Server) http.HandlerFunc {
 
 // TestCompressedAnswerIsRead has a front-end that compresses, and bounds what comes out of it, not what arrives.
 func TestCompressedAnswerIsRead(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", map[string]any{"comment": strings.Repeat("a", 100_000)}))
 	server.Fault(compressed(server))
 	if got := lookup(t, server, observable("ip-dst", "192.31.196.24")); len(got) != 1 {
@@ -234,6 +242,7 @@ func TestCompressedAnswerIsRead(t *testing.T) {
 
 // TestDeepAnswerIsRefused is answered with as many brackets as an answer has room for.
 func TestDeepAnswerIsRefused(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -244,9 +253,10 @@ func TestDeepAnswerIsRefused(t *testing.T) {
 	expectTrouble(t, err, enrich.CodeBadAnswer, "JSON that breaks off or is broken")
 }
 
-// TestSightingTouchesOneAttribute has the value of the sighting in two attributes: told by value, MISP would count
+// TestSightingTouchesOneAttribute has the value of the sighting in two attributes: reported by value, MISP would count
 // it for both.
 func TestSightingTouchesOneAttribute(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("ip-dst", "192.31.196.24", nil), entry("ip-src", "192.31.196.24", nil))
 	sighting := enrich.Sighting{UUID: "ip-dst 192.31.196.24", Source: "wazuh", Time: time.Unix(1790000001, 5)}
 	if err := client(t, nil, server.URL).Sight(t.Context(), sighting); err != nil {
@@ -254,7 +264,7 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 	}
 	want := map[string]any{"uuid": sighting.UUID, "type": "0", "source": "wazuh", "timestamp": 1790000001.0}
 	if diff := cmp.Diff(want, server.Requests()[0].Body); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 	taken := []misptest.Sighting{{UUID: sighting.UUID, Source: "wazuh", Type: "0", Date: "1790000001"}}
 	if diff := cmp.Diff(taken, server.Sightings()); diff != "" {
@@ -262,8 +272,9 @@ func TestSightingTouchesOneAttribute(t *testing.T) {
 	}
 }
 
-// TestSightingThatFails is answered with status 200 all the same, and is told once only: MISP counts each call.
+// TestSightingThatFails is answered with status 200 nevertheless. A sighting is sent once only: MISP counts each call.
 func TestSightingThatFails(t *testing.T) {
+	t.Parallel()
 	answers := func(status int, body string) func(*misptest.Server) {
 		return func(s *misptest.Server) {
 			s.Fault(func(w http.ResponseWriter, _ *http.Request) {
@@ -278,12 +289,12 @@ func TestSightingThatFails(t *testing.T) {
 		code    enrich.Code
 		says    string
 	}{
-		"no such attribute": {func(*misptest.Server) {}, enrich.CodeRejected, "did not take a sighting of attribute gone: Could not add the Sighting. Reason: No valid attributes found"},
+		"no such attribute": {func(*misptest.Server) {}, enrich.CodeRejected, "did not accept a sighting of attribute gone: Could not add the Sighting. Reason: No valid attributes found"},
 		"no right":          {func(s *misptest.Server) { s.Set(misptest.Condition{NoSightings: true}) }, enrich.CodeUnauthorized, "You do not have permission"},
-		"no Sighting":       {answers(200, `{}`), enrich.CodeRejected, "did not take"},
-		"null":              {answers(200, `{"Sighting":null}`), enrich.CodeRejected, "did not take"},
-		"PHP's nothing":     {answers(200, `{"Sighting":[]}`), enrich.CodeRejected, "did not take"},
-		"message of a kind": {answers(200, `{"message":["no"]}`), enrich.CodeRejected, "did not take"},
+		"no Sighting":       {answers(200, `{}`), enrich.CodeRejected, "did not accept"},
+		"null":              {answers(200, `{"Sighting":null}`), enrich.CodeRejected, "did not accept"},
+		"PHP's nothing":     {answers(200, `{"Sighting":[]}`), enrich.CodeRejected, "did not accept"},
+		"message of a kind": {answers(200, `{"message":["no"]}`), enrich.CodeRejected, "did not accept"},
 		"failing":           {answers(503, `{}`), enrich.CodeUnavailable, "answered 503"},
 	} {
 		server := holding(t, entry("ip-dst", "192.31.196.24", nil))
@@ -292,7 +303,7 @@ func TestSightingThatFails(t *testing.T) {
 		err := c.Sight(t.Context(), enrich.Sighting{UUID: "gone", Source: "wazuh", Time: time.Unix(1790000001, 0)})
 		expectTrouble(t, err, tt.code, tt.says)
 		if n := len(server.Requests()); n != 1 || len(server.Sightings()) != 0 {
-			t.Errorf("%s: told %d times, taken %d", name, n, len(server.Sightings()))
+			t.Errorf("%s: sent %d times, accepted %d", name, n, len(server.Sightings()))
 		}
 	}
 }

@@ -21,11 +21,10 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// The tests of this file and of contract_answer_test.go have one thing each that a real MISP does and that nobody
-// would expect, and show that a look-up is right in spite of it. What a MISP in trouble answers is in
-// trouble_test.go.
+// Each test of this file and of contract_answer_test.go has one surprising thing that a real MISP does, and shows that
+// a look-up is right in spite of it. What a MISP in trouble answers is in trouble_test.go.
 
-// entry is an attribute as a feed holds it, but for what is the same for most.
+// entry is an attribute as a feed has it, without what is the same for most.
 func entry(typ, value string, more map[string]any) map[string]any {
 	a := map[string]any{
 		"uuid": typ + " " + value, "type": typ, "category": "Other", "value": value, "to_ids": true, "timestamp": "1790000000",
@@ -108,6 +107,7 @@ func bodyOf(body string) func(*http.Request) {
 
 // TestLostQuestionMatchesOnlyWhatWasAsked loses the question on its way, so that MISP answers with all that it has.
 func TestLostQuestionMatchesOnlyWhatWasAsked(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*http.Request){
 		"no Content-Type":         func(r *http.Request) { r.Header.Del("Content-Type") },
 		"Content-Type of a form":  func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") },
@@ -145,6 +145,7 @@ func TestLostQuestionMatchesOnlyWhatWasAsked(t *testing.T) {
 // TestLostQuestionToALargeMISPIsNoMiss has more attributes than fit in the page that was asked for: matches may be
 // beyond what arrives.
 func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
+	t.Parallel()
 	server := holding(t, many(5001, "ip-dst", "192.31.196.%d:x")...)
 	for name, tt := range map[string]struct {
 		change func(*http.Request)
@@ -166,9 +167,10 @@ func TestLostQuestionToALargeMISPIsNoMiss(t *testing.T) {
 	}
 }
 
-// TestCountIsNotBelieved has exactly a page of matches, for which MISP tells one more, and then an empty page, for
-// which it tells one.
+// TestCountIsNotBelieved has exactly a page of matches, for which MISP counts one more, and then an empty page, for
+// which it counts one.
 func TestCountIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	list := many(5000, "ip-dst", "192.31.196.24")
 	for i := range list {
 		list[i]["value"] = "192.31.196.24"
@@ -186,12 +188,13 @@ func TestCountIsNotBelieved(t *testing.T) {
 		count = w.Header().Get("X-Result-Count")
 	})
 	if got := lookup(t, server, observable("ip-dst", "192.31.196.25")); len(got) != 0 || count != "1" {
-		t.Errorf("%d matches where MISP finds none and tells %s", len(got), count)
+		t.Errorf("%d matches where MISP finds nothing and counts %s", len(got), count)
 	}
 }
 
 // TestCollation asks for what MISP's database takes for something that it has. Only case does not count here.
 func TestCollation(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("filename", "Résumé.exe", nil), entry("url", "http://bad.example/Path", nil))
 	for name, tt := range map[string]struct {
 		typ   engine.Type
@@ -219,6 +222,7 @@ func TestCollation(t *testing.T) {
 
 // TestNeverSent has values that would not find themselves but a part of the database, or all of it.
 func TestNeverSent(t *testing.T) {
+	t.Parallel()
 	server := holding(t, entry("user-agent", "curl/8", nil), entry("sha256", hash, nil))
 	for name, value := range map[string]string{
 		"empty": "", "blanks": "   ", "wildcard": "%", "wildcard at the start": "%curl", "wildcard at the end": "curl%",
@@ -243,6 +247,7 @@ func TestNeverSent(t *testing.T) {
 
 // TestLiteral has values with characters that mean something to MISP in other forms of a question.
 func TestLiteral(t *testing.T) {
+	t.Parallel()
 	values := []string{
 		"!curl", "!", "a||b", "a&&b", "a|b", "a_b", `a\b`, "a%b", "a%_b", "0", `x' OR '1'='1`, `"`, "<script>&amp;", "😀", "$(id)", "[a]", "{}",
 	}
@@ -260,8 +265,9 @@ func TestLiteral(t *testing.T) {
 	}
 }
 
-// TestForms has values as alerts write them and as MISP stores them: it would not take one for the other.
+// TestForms has values as alerts write them and as MISP stores them: it does not find one by the other.
 func TestForms(t *testing.T) {
+	t.Parallel()
 	server := holding(
 		t, entry("ip-dst", "2620:4f:8000::bad", nil), entry("ip-src", "192.31.196.24", nil), entry("domain", "xn--bcher-kva.example", nil),
 		entry("hostname", "c2.bad.example", nil), entry("url", "http://xn--bcher-kva.example/a?B=%41", nil), entry("AS", "64500", nil),
@@ -296,6 +302,7 @@ func TestForms(t *testing.T) {
 // TestKinds finds what MISP does not find by itself: it knows neither that a network contains an address nor that
 // a domain is above a name.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	server := holding(
 		t, entry("ip-dst", "192.31.196.0/24", nil), entry("ip-src", "2620:4f:8000::/48", nil), entry("domain", "bad.example", nil),
 		entry("hostname", "c2.worse.example", nil), entry("ip-dst|port", "192.175.48.7|8443", nil),
@@ -329,6 +336,7 @@ func TestKinds(t *testing.T) {
 
 // TestBrokenQuestionIsNoMiss breaks the question off on its way.
 func TestBrokenQuestionIsNoMiss(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{`{"value":`, "hello", "{\"value\":\"\xff\"}"} {
 		server := misptest.New(t, feed())
 		between(server, bodyOf(body))

@@ -14,9 +14,9 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// FuzzAnswer reads any bytes as the answer to a question for some values, as a look-up does. It must neither panic
-// nor take more than was asked for, and what it finds must be equal to a value that was asked for, or stand to it
-// as the kind of the match says.
+// FuzzAnswer reads any bytes as the answer to a question for some values, as a look-up does. It must not panic, and
+// must not accept more than was asked for. What it finds must be equal to a value that was asked for, or be related to
+// it as the kind of the match says.
 func FuzzAnswer(f *testing.F) {
 	const (
 		hash    = "0f0e0d0c0b0a09080706050403020100aabbccddeeff00112233445566778899"
@@ -83,8 +83,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// related judges a match anew, and in other words than those that found it: one half of the attribute, brought into
-// the normal form of the observable, is its value; or it is a network or a name that the value lies in.
+// related judges a match again, in another way than the code that found it: one half of the attribute, brought into
+// the normal form of the observable, is its value; or it is a network or a name that contains the value.
 func related(m enrich.Match) bool {
 	value := strings.ToLower(m.Observable.Value)
 	return slices.ContainsFunc(strings.Split(m.Attribute.Value, "|"), func(half string) bool {
@@ -105,8 +105,8 @@ func related(m enrich.Match) bool {
 	})
 }
 
-// FuzzDecodeEvent reads any bytes as an event of a feed. What it returns lives, has a place to be found by or none,
-// and carries the event that it is of.
+// FuzzDecodeEvent reads any bytes as an event of a feed. What it returns is live, has indicators that are valid, and
+// carries its event.
 func FuzzDecodeEvent(f *testing.F) {
 	for _, s := range []string{
 		`{"Event":{"uuid":"e","info":"Loader","date":"2026-10-01","threat_level_id":"1","analysis":"2","published":true,"Orgc":{"name":"EXAMPLE-CERT","uuid":"o"},"Tag":[{"name":"tlp:amber"}],
@@ -145,6 +145,7 @@ func FuzzDecodeEvent(f *testing.F) {
 
 // TestAnswerOverLimit refuses a page that is longer than asked for, without making attributes of it.
 func TestAnswerOverLimit(t *testing.T) {
+	t.Parallel()
 	one := `{"type":"x"}`
 	page := `{"response":{"Attribute":[` + strings.Repeat(one+",", pageSize-1) + one + `]}}`
 	if attributes, err := decodeAnswer([]byte(page)); err != nil || len(attributes) != pageSize {

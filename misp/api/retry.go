@@ -17,6 +17,8 @@ const (
 	firstWait = 100 * time.Millisecond // before the first retry, doubled for each further one
 	longWait  = 5 * time.Second        // the longest of these
 	patience  = time.Minute            // the longest wait that the server may ask for if the caller sets no deadline
+
+	longestAsked = 24 * time.Hour // of what a server asks for
 )
 
 // tries counts the tries of one question. It travels in the context, because that is all that checkRetry is
@@ -46,7 +48,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return timeFor(ctx, max(wait, askedWait(resp))), nil
+		return timeFor(ctx, max(wait, AskedWait(resp))), nil
 	}
 	return false, nil
 }
@@ -87,31 +89,32 @@ func refusedTLS(err error) bool {
 	return ok && op.Op == "remote error"
 }
 
-// backoff waits as long as MISP asked for, else from a tenth of a second on, doubling, half of it by chance, so
-// that callers that failed together do not come back together.
-func backoff(shortest, longest time.Duration, attempt int, resp *http.Response) time.Duration {
-	if wait := askedWait(resp); wait > 0 {
+// Backoff is the wait before another try, for a [retryablehttp.Client]: what the server asked for (see [AskedWait]),
+// else shortest, doubled with each attempt, at most longest, and half of that at random, so that clients that failed
+// together do not come back together.
+func Backoff(shortest, longest time.Duration, attempt int, resp *http.Response) time.Duration {
+	if wait := AskedWait(resp); wait > 0 {
 		return wait
 	}
 	wait := min(shortest<<min(attempt, 10), longest)
 	return wait/2 + rand.N(wait/2+1) //nolint:gosec // to spread retries, nothing secret
 }
 
-// askedWait returns how long the server wants to be left alone, 0 if it does not say. MISP tells in a header of
-// its own, in seconds, when its rate limit ends.
-func askedWait(resp *http.Response) time.Duration {
+// AskedWait returns how long a server asks its clients to wait (Retry-After), 0 if it does not, 24 hours at most. MISP
+// has a header of its own for the end of its rate limit, in seconds. A caller sets its own bound on what it obeys.
+func AskedWait(resp *http.Response) time.Duration {
 	if resp == nil {
 		return 0
 	}
 	after := resp.Header.Get("Retry-After")
 	if at, err := http.ParseTime(after); err == nil {
-		return max(0, time.Until(at))
+		return min(max(0, time.Until(at)), longestAsked)
 	}
 	if after == "" && resp.StatusCode == http.StatusTooManyRequests {
 		after = resp.Header.Get("X-Rate-Limit-Reset")
 	}
 	if seconds, err := strconv.Atoi(after); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, 24*60*60)) * time.Second
+		return min(time.Duration(min(seconds, 1<<30))*time.Second, longestAsked)
 	}
 	return 0
 }

@@ -3,13 +3,17 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
+	"custom-misp/engine/enrich"
 	"custom-misp/misp"
 )
 
@@ -22,6 +26,7 @@ func response(status int, headers ...string) *http.Response {
 }
 
 func TestAskedWait(t *testing.T) {
+	t.Parallel()
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for name, tt := range map[string]struct {
 		resp     *http.Response
@@ -37,9 +42,9 @@ func TestAskedWait(t *testing.T) {
 		"for ever":                {response(503, "Retry-After", "999999999"), 24 * time.Hour, 24 * time.Hour},
 		"rate limit":              {response(429, "X-Rate-Limit-Reset", "900"), 900 * time.Second, 900 * time.Second},
 		"rate limit, both said":   {response(429, "X-Rate-Limit-Reset", "900", "Retry-After", "2"), 2 * time.Second, 2 * time.Second},
-		"no rate limit, but told": {response(503, "X-Rate-Limit-Reset", "900"), 0, 0},
+		"no rate limit, but said": {response(503, "X-Rate-Limit-Reset", "900"), 0, 0},
 	} {
-		if got := askedWait(tt.resp); got < tt.min || got > tt.max {
+		if got := AskedWait(tt.resp); got < tt.min || got > tt.max {
 			t.Errorf("%s: %s, want %s to %s", name, got, tt.min, tt.max)
 		}
 	}
@@ -47,6 +52,7 @@ func TestAskedWait(t *testing.T) {
 
 // TestCheckRetry looks at the waits that a caller would not want to sit through.
 func TestCheckRetry(t *testing.T) {
+	t.Parallel()
 	none := context.Background()
 	soon, cancel := context.WithTimeout(none, 30*time.Second)
 	defer cancel()
@@ -58,18 +64,18 @@ func TestCheckRetry(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"good":                              {none, response(200), nil, false},
-		"not implemented":                   {none, response(501), nil, false},
-		"failing":                           {none, response(503), nil, true},
-		"lost":                              {none, nil, errors.New("EOF"), true},
-		"told to wait less than there is":   {soon, response(503, "Retry-After", "10"), nil, true},
-		"told to wait more than there is":   {soon, response(503, "Retry-After", "40"), nil, false},
-		"rate limit beyond the deadline":    {soon, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
-		"rate limit within it":              {soon, response(429, "X-Rate-Limit-Reset", "9"), nil, true},
-		"no time for the shortest wait":     {at, response(503), nil, false},
-		"lost, and no time":                 {at, nil, errors.New("EOF"), false},
-		"no deadline, a wait to sit out":    {none, response(503, "Retry-After", "50"), nil, true},
-		"no deadline, but no patience also": {none, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
+		"good":                                  {none, response(200), nil, false},
+		"not implemented":                       {none, response(501), nil, false},
+		"failing":                               {none, response(503), nil, true},
+		"lost":                                  {none, nil, errors.New("EOF"), true},
+		"asks for less than there is":           {soon, response(503, "Retry-After", "10"), nil, true},
+		"asks for more than there is":           {soon, response(503, "Retry-After", "40"), nil, false},
+		"rate limit beyond the deadline":        {soon, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
+		"rate limit within it":                  {soon, response(429, "X-Rate-Limit-Reset", "9"), nil, true},
+		"no time for the shortest wait":         {at, response(503), nil, false},
+		"lost, and no time":                     {at, nil, errors.New("EOF"), false},
+		"no deadline, a wait to sit out":        {none, response(503, "Retry-After", "50"), nil, true},
+		"no deadline, and longer than patience": {none, response(429, "X-Rate-Limit-Reset", "900"), nil, false},
 	} {
 		got, err := checkRetry(withTries(tt.ctx), tt.resp, tt.err)
 		if got != tt.want || err != nil {
@@ -79,21 +85,109 @@ func TestCheckRetry(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
+	t.Parallel()
 	for attempt, longest := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
 		longest *= time.Millisecond
 		for range 50 {
-			if got := backoff(firstWait, longWait, attempt, nil); got < longest/2 || got > longest {
+			if got := Backoff(firstWait, longWait, attempt, nil); got < longest/2 || got > longest {
 				t.Errorf("wait %d is %s, want %s to %s", attempt, got, longest/2, longest)
 			}
 		}
 	}
-	if got := backoff(firstWait, longWait, 0, response(429, "X-Rate-Limit-Reset", "3")); got != 3*time.Second {
-		t.Errorf("told to wait 3 s, waits %s", got)
+	if got := Backoff(firstWait, longWait, 0, response(429, "X-Rate-Limit-Reset", "3")); got != 3*time.Second {
+		t.Errorf("asked to wait 3 s, waits %s", got)
+	}
+}
+
+// waits has a client ask a server that answers every request the same, and returns the waits that it computes between
+// its tries, without waiting, and how often it asks.
+func waits(t *testing.T, answer *http.Response) (computed []time.Duration, asked int, err error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		maps.Copy(w.Header(), answer.Header)
+		w.WriteHeader(answer.StatusCode)
+	}))
+	defer server.Close()
+	c, err := New(Config{URL: server.URL, Key: "key", Retries: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	compute := c.http.Backoff
+	c.http.Backoff = func(shortest, longest time.Duration, attempt int, resp *http.Response) time.Duration {
+		computed = append(computed, compute(shortest, longest, attempt, resp))
+		return 0
+	}
+	_, err = c.post(context.Background(), "attributes/restSearch", []byte("{}"))
+	return computed, asked, err
+}
+
+// TestRetryAfterIsBounded has servers ask for a wait: one that asks for a short one is obeyed, one that asks for an
+// hour is not asked again, and the error says how long it asked for.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, header, value string
+		status              int
+		want                []time.Duration
+	}{
+		{"seconds", "Retry-After", "20", 503, slices.Repeat([]time.Duration{20 * time.Second}, 6)},
+		{"a minute", "Retry-After", "60", 503, slices.Repeat([]time.Duration{time.Minute}, 6)},
+		{"more than a minute", "Retry-After", "61", 503, nil},
+		{"an hour", "Retry-After", "3600", 503, nil},
+		{"an hour, 500", "Retry-After", "3600", 500, nil},
+		{"an hour, as a time", "Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 503, nil},
+		{"an hour of a rate limit", "X-Rate-Limit-Reset", "3600", 429, nil},
+	} {
+		computed, asked, err := waits(t, response(tt.status, tt.header, tt.value))
+		if d := cmp.Diff(tt.want, computed); d != "" || asked != len(tt.want)+1 {
+			t.Errorf("%s: asked %d times (-want +got):\n%s", tt.name, asked, d)
+		}
+		trouble, _ := errors.AsType[*enrich.Trouble](err)
+		if trouble == nil || !trouble.Answered || tt.want == nil && trouble.Wait < time.Minute {
+			t.Errorf("%s: %+v", tt.name, trouble)
+		}
+	}
+	// The longest wait that callers see, whatever a server writes.
+	for _, value := range []string{"999999999999", time.Now().AddDate(10, 0, 0).UTC().Format(http.TimeFormat)} {
+		if got := AskedWait(response(503, "Retry-After", value)); got > 24*time.Hour {
+			t.Errorf("%s: %s", value, got)
+		}
+	}
+}
+
+// TestJitter has clients fail together: their retries are spread, each of them.
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	const clients = 16
+	var all [clients][]time.Duration
+	for i := range all {
+		computed, asked, err := waits(t, response(503))
+		if err == nil || asked != 7 || len(computed) != 6 {
+			t.Fatalf("asked %d times, waits %v, %v", asked, computed, err)
+		}
+		all[i] = computed
+	}
+	for retry := range all[0] {
+		seen := map[time.Duration]bool{}
+		shortest, longest := time.Hour, time.Duration(0)
+		for i := range all {
+			wait := all[i][retry]
+			seen[wait] = true
+			shortest, longest = min(shortest, wait), max(longest, wait)
+		}
+		// 16 waits at random in a half of the longest one: that they are within a fifth of it, or that two meet to the
+		// nanosecond, has a probability far below one in a million.
+		if spread := longest - shortest; len(seen) < clients-1 || spread < firstWait<<retry/10 {
+			t.Errorf("retry %d: %d different waits from %s to %s", retry, len(seen), shortest, longest)
+		}
 	}
 }
 
 // TestDecodeLeniently gives every field in the forms that MISP and PHP are known to write it in.
 func TestDecodeLeniently(t *testing.T) {
+	t.Parallel()
 	want := misp.Attribute{
 		ID: "7", Type: "ip-dst", Value: "192.31.196.7", ToIDs: true, Timestamp: time.Unix(1790000000, 0).UTC(),
 		Tags: []string{"own", "tlp:amber"}, Warninglists: []string{"Resolvers"},

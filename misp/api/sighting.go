@@ -9,9 +9,9 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// Sight reports that the value of an attribute was seen. It is told to MISP by the attribute's UUID, so that no
-// other attribute with the same value is touched. MISP answers some failures with status 200; success is an answer
-// with the sighting in it. Errors are [enrich.Trouble].
+// Sight reports to MISP that the value of an attribute was seen. It names the attribute by its UUID, so that no other
+// attribute with the same value gets a sighting. MISP answers some failures with status 200; success is an answer with
+// the sighting in it. Errors are [enrich.Trouble].
 func (c *Client) Sight(ctx context.Context, s enrich.Sighting) error {
 	body, err := json.Marshal(struct {
 		UUID      string `json:"uuid"`
@@ -39,5 +39,5 @@ func (c *Client) Sight(ctx context.Context, s enrich.Sighting) error {
 	if answer.Message != "" {
 		said = ": " + shorten(string(answer.Message))
 	}
-	return c.trouble(enrich.CodeRejected, "did not take a sighting of attribute "+s.UUID+said, "", errors.New("no Sighting in the answer"))
+	return c.trouble(enrich.CodeRejected, "did not accept a sighting of attribute "+s.UUID+said, "", errors.New("no Sighting in the answer"))
 }

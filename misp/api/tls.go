@@ -39,10 +39,10 @@ func (e errPin) Error() string {
 }
 
 // checkPins accepts a server whose certificate, or one above it in a chain that was verified, has a pinned key.
-// Where nothing is verified, only its own counts: the others may be anybody's.
+// Where nothing is verified, only its own counts: anyone can send the others.
 func checkPins(pins [][sha256.Size]byte, state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
-		return errors.New("it shows no certificate")
+		return errors.New("it sends no certificate")
 	}
 	chains := append([][]*x509.Certificate{state.PeerCertificates[:1]}, state.VerifiedChains...)
 	for _, chain := range chains {

@@ -50,6 +50,7 @@ func certificate(t *testing.T, until time.Time) (tls.Certificate, []byte) {
 
 // TestTLSTrouble counts connections: what a certificate or a version is the trouble of, no second try mends.
 func TestTLSTrouble(t *testing.T) {
+	t.Parallel()
 	good, goodPEM := certificate(t, time.Now().Add(24*time.Hour))
 	old, oldPEM := certificate(t, time.Now().Add(-time.Hour))
 	for name, tt := range map[string]struct {
@@ -94,11 +95,12 @@ func TestTLSTrouble(t *testing.T) {
 	}
 }
 
-// TestCancelled can be told from a server that is slow.
+// TestCancelled has an error that differs from that of a slow server.
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client goes away
+		_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client disconnects
 		cancel()
 		<-r.Context().Done()
 	}))
@@ -112,6 +114,7 @@ func TestCancelled(t *testing.T) {
 
 // TestWarninglists takes the names of the lists from the answer, and rejects by them where it is asked to.
 func TestWarninglists(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 		_, _ = io.WriteString(w, `{"response":{"Attribute":[
@@ -148,6 +151,7 @@ func TestWarninglists(t *testing.T) {
 
 // TestLogHoldsNoKey reads everything that is logged of a look-up with retries.
 func TestLogHoldsNoKey(t *testing.T) {
+	t.Parallel()
 	server := misptest.New(t, feed())
 	server.Fault(func(w http.ResponseWriter, _ *http.Request) {
 		server.Fault(nil)

@@ -24,7 +24,7 @@ func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) *en
 	return &enrich.Trouble{Code: code, Err: described{text, cause}, Remedy: remedy}
 }
 
-// described is an error in our words; what it wraps is there to be recognised, not to be read.
+// described is an error in our words; the cause is for errors.Is and errors.As, not for display.
 type described struct {
 	text  string
 	cause error // nil for none
@@ -52,7 +52,7 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		return c.trouble(enrich.CodeUnauthorized, what,
 			"check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API", nil)
 	case code >= 300 && code < 400:
-		return c.trouble(enrich.CodeUnavailable, fmt.Sprintf("answered %d and sent us elsewhere", code),
+		return c.trouble(enrich.CodeUnavailable, fmt.Sprintf("answered %d, a redirect", code),
 			"is MISP in maintenance, or misp.url not exactly its base address (http or https, path)?", nil)
 	case code == http.StatusNotFound:
 		return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP, without a path to one of its pages?", nil)
@@ -60,7 +60,7 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		return c.trouble(enrich.CodeRejected, what, "does the role of the key's user have a rate limit of 0?", nil)
 	case code == http.StatusTooManyRequests:
 		remedy := "raise the rate limit of the role of the key's user"
-		if wait := askedWait(resp); wait > 0 {
+		if wait := AskedWait(resp); wait > 0 {
 			remedy += fmt.Sprintf("; it ends in %s", wait.Round(time.Second))
 		}
 		return waiting(c.trouble(enrich.CodeRateLimited, what, remedy, nil), resp)
@@ -70,9 +70,9 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 	return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP?", nil)
 }
 
-// waiting adds how long the server wants to be left alone.
+// waiting adds how long the server asks its clients to wait.
 func waiting(t *enrich.Trouble, resp *http.Response) error {
-	t.Wait, t.Answered = askedWait(resp), true
+	t.Wait, t.Answered = AskedWait(resp), true
 	return t
 }
 
@@ -104,7 +104,7 @@ func (c *Client) connectionTrouble(err error) error {
 	}
 	if pin, ok := errors.AsType[errPin](err); ok {
 		return c.trouble(enrich.CodeTLS, "is not the server that is pinned: "+pin.Error(),
-			"if MISP has a new key, pin it with misp.pins; otherwise somebody is in between", err)
+			"if MISP has a new key, pin it with misp.pins; otherwise something intercepts the connection", err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return c.certificateTrouble(err, cause)
@@ -113,7 +113,7 @@ func (c *Client) connectionTrouble(err error) error {
 		return c.trouble(enrich.CodeUnavailable, "cannot be found: "+dns.Error(), "is the name in misp.url right, and DNS working?", err)
 	}
 	if errors.Is(err, context.Canceled) {
-		return c.trouble(enrich.CodeUnavailable, "was not waited for: the look-up was cancelled", "", err)
+		return c.trouble(enrich.CodeUnavailable, "had not answered when the look-up was cancelled", "", err)
 	}
 	if refusedTLS(err) {
 		return c.trouble(enrich.CodeTLS, "refuses our TLS: "+shorten(cause.Error()), "does it speak TLS 1.2 or later, and without a client certificate?", err)

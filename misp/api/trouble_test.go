@@ -20,6 +20,7 @@ import (
 )
 
 func TestTrouble(t *testing.T) {
+	t.Parallel()
 	text := func(status int, kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", kind)
@@ -44,7 +45,7 @@ func TestTrouble(t *testing.T) {
 		{"401", text(401, "text/html", "<html>"), enrich.CodeUnauthorized, "answered 401; check the key", 1},
 		{"302 in maintenance", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/users/login", http.StatusFound)
-		}, enrich.CodeUnavailable, "answered 302 and sent us elsewhere; is MISP in maintenance", 1},
+		}, enrich.CodeUnavailable, "answered 302, a redirect; is MISP in maintenance", 1},
 		{"400", message(400, "x"), enrich.CodeRejected, "answered 400: x", 1},
 		{"404", message(404, "Not Found"), enrich.CodeRejected, "is misp.url the base address", 1},
 		{"405", message(405, "x"), enrich.CodeRejected, "rate limit of 0", 1},
@@ -110,6 +111,7 @@ func expectTrouble(t *testing.T, err error, code enrich.Code, says string) {
 }
 
 func TestTroubleOfConnection(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)

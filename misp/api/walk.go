@@ -13,9 +13,9 @@ import (
 	"custom-misp/misp"
 )
 
-// A Clock is one of the two times by which MISP tells what is new. Neither tells all: an attribute's own time does not
-// move when a draft of an event is published or an event is pulled from another MISP; the event's time of publication
-// does not move when something is edited, until it is published again.
+// A Clock is one of the two times by which MISP can be asked for what is new. Neither finds all: an attribute's own
+// time does not move when a draft of an event is published or an event is pulled from another MISP; the event's time of
+// publication does not move when something is edited, until it is published again.
 type Clock string
 
 // The clocks, by their names in MISP's searches.
@@ -24,12 +24,12 @@ const (
 	ByPublished Clock = "publish_timestamp" // of its event's last publication
 )
 
-// A Walk says what of MISP to go through.
+// A Walk is the part of MISP to go through.
 type Walk struct {
 	// Clock and Since narrow it to what is not older; the whole of MISP if Since is zero.
 	Clock Clock
 	Since time.Time
-	// Warninglists has MISP tell which of its warninglists hold a value.
+	// Warninglists asks MISP which of its warninglists contain a value.
 	Warninglists bool
 }
 
@@ -53,29 +53,17 @@ const maxWalk = 100_000_000
 // leastPage is the shortest page that is asked for, after pageSize was divided by 5 as often as need be.
 const leastPage = 40
 
-// WalkAll goes through the attributes of MISP, in the order of their ids, and calls do with each page of them: live
-// says which are not deleted. Filters on to_ids and published are not put to MISP, for it would then say nothing of
-// what loses either. It returns MISP's clock at the begin of the walk, zero if MISP did not tell. Errors are
-// [enrich.Trouble], or those of do.
-func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []misp.Attribute, live []bool) error) (time.Time, error) {
-	q := walkQuestion{
-		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
-		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
-	}
-	if !w.Since.IsZero() {
-		seconds := max(1, w.Since.Unix())
-		if w.Clock == ByPublished {
-			q.PublishTimestamp = seconds
-		} else {
-			q.Timestamp = seconds
-		}
-	}
+// WalkAll calls do with each attribute of MISP, in the order of their ids, deleted ones too: live says whether it is
+// not. It does not filter by to_ids or published: MISP would then not report what loses either. It returns MISP's
+// clock at the begin of the walk, zero if MISP does not say what time it is. Errors are [enrich.Trouble], or those of do.
+func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, live bool) error) (time.Time, error) {
+	q := w.question()
 	var began time.Time
 	first := true
 	for ; q.Page*q.Limit <= maxWalk; q.Page++ {
 		wire, date, err := c.page(ctx, q)
 		if bad, ok := errors.AsType[badAnswer](err); ok && bad.permanent && q.Limit > leastPage {
-			// Long texts, like rules and scripts: on from here in pages of a fifth of the size.
+			// Long texts, like rules and scripts: continue here in pages of a fifth of the size.
 			q.Limit, q.Page = q.Limit/5, (q.Page-1)*5
 			continue
 		}
@@ -85,18 +73,34 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(attributes []misp.
 		if first {
 			began, first = date, false
 		}
-		attributes, live := make([]misp.Attribute, len(wire)), make([]bool, len(wire))
-		for i, a := range wire {
-			attributes[i], live[i] = a.attribute(), !bool(a.Deleted)
-		}
-		if err := do(attributes, live); err != nil {
-			return began, err
+		for _, a := range wire {
+			if err := do(a.attribute(), !bool(a.Deleted)); err != nil {
+				return began, err
+			}
 		}
 		if len(wire) < q.Limit { // the count that MISP gives in a header is wrong
 			return began, nil
 		}
 	}
 	return began, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes", maxWalk), remedyDropped, nil)
+}
+
+// question returns the search for the first page of a walk.
+func (w Walk) question() walkQuestion {
+	q := walkQuestion{
+		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
+		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
+	}
+	if w.Since.IsZero() {
+		return q
+	}
+	seconds := max(1, w.Since.Unix())
+	if w.Clock == ByPublished {
+		q.PublishTimestamp = seconds
+	} else {
+		q.Timestamp = seconds
+	}
+	return q
 }
 
 func (c *Client) page(ctx context.Context, q walkQuestion) ([]wireAttribute, time.Time, error) {
@@ -125,8 +129,8 @@ type IndexedEvent struct {
 	Published bool
 }
 
-// Events returns the list of all events, which tells what is not told otherwise: that an event was deleted,
-// unpublished, or is not to be seen any more. Errors are [enrich.Trouble].
+// Events returns the list of all events. Only this list shows that an event was deleted or unpublished, or is no longer
+// visible to the user of the key. Errors are [enrich.Trouble].
 func (c *Client) Events(ctx context.Context) ([]IndexedEvent, error) {
 	const perPage = 10_000
 	var all []IndexedEvent

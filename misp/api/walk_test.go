@@ -23,13 +23,11 @@ import (
 func walked(t *testing.T, m *api.Client, w api.Walk) ([]string, time.Time, error) {
 	t.Helper()
 	var all []string
-	at, err := m.WalkAll(context.Background(), w, func(attributes []misp.Attribute, live []bool) error {
-		for i, a := range attributes {
-			if !live[i] {
-				a.UUID = "-" + a.UUID
-			}
-			all = append(all, a.UUID)
+	at, err := m.WalkAll(context.Background(), w, func(a misp.Attribute, live bool) error {
+		if !live {
+			a.UUID = "-" + a.UUID
 		}
+		all = append(all, a.UUID)
 		return nil
 	})
 	return all, at, err
@@ -38,6 +36,7 @@ func walked(t *testing.T, m *api.Client, w api.Walk) ([]string, time.Time, error
 // TestWalkQuestions asks exactly what the contract recommends (misp.md, 9.2): an unknown or misspelt key would be no
 // filter at all, and a filter on to_ids or published would hide what loses either.
 func TestWalkQuestions(t *testing.T) {
+	t.Parallel()
 	s := misptest.New(t, feed())
 	now := time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
 	s.SetNow(now)
@@ -89,6 +88,7 @@ func TestWalkQuestions(t *testing.T) {
 
 // TestWalkPages goes over page ends: each attribute comes once, in order, and the last page is known by its length.
 func TestWalkPages(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ attributes, pages int }{{0, 1}, {1, 1}, {4999, 1}, {5000, 2}, {5001, 2}} {
 		s := misptest.NewGenerated(t, tt.attributes)
 		rows, _, err := walked(t, client(t, nil, s.URL), api.Walk{})
@@ -106,6 +106,7 @@ func TestWalkPages(t *testing.T) {
 // TestWalkLongTexts has attributes so long that a page of them is longer than any answer may be: they are asked for in
 // shorter pages, and none is left out.
 func TestWalkLongTexts(t *testing.T) {
+	t.Parallel()
 	s := misptest.NewGenerated(t, 5600)
 	for i := range 40 {
 		s.EditAttribute(misptest.GeneratedUUID(5100+i), fmt.Sprintf(`{"comment":%q}`, strings.Repeat("x", 60_000)))
@@ -139,10 +140,11 @@ func TestWalkLongTexts(t *testing.T) {
 
 // TestWalkEnds stops where the caller, or what comes, says so.
 func TestWalkEnds(t *testing.T) {
+	t.Parallel()
 	s := misptest.NewGenerated(t, 10)
 	m := client(t, nil, s.URL)
 	enough := errors.New("enough")
-	if _, err := m.WalkAll(context.Background(), api.Walk{}, func([]misp.Attribute, []bool) error { return enough }); !errors.Is(err, enough) {
+	if _, err := m.WalkAll(context.Background(), api.Walk{}, func(misp.Attribute, bool) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("error %v", err)
 	}
 	// Without a Date there is no clock, and that is no error.
@@ -156,6 +158,7 @@ func TestWalkEnds(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	s := misptest.New(t, fstest.MapFS{
 		"1.json": {Data: []byte(`{"Event":{"uuid":"e1","published":true}}`)},
 		"2.json": {Data: []byte(`{"Event":{"uuid":"e2"}}`)},

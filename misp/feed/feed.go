@@ -65,7 +65,7 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 }
 
 // ParseManifest reads manifest.json: the UUIDs of the feed's events, and what each was last changed at, in seconds
-// since 1970; empty if that is not told. Errors are [enrich.Trouble].
+// since 1970; empty if the manifest does not say. Errors are [enrich.Trouble].
 func ParseManifest(data []byte) (map[string]string, error) {
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data, &entries); err != nil {

@@ -36,6 +36,7 @@ func lookup(t *testing.T, f *feed.Feed, typ engine.Type, value string) []string 
 }
 
 func TestLookup(t *testing.T) {
+	t.Parallel()
 	f, err := feed.Open(directory(`{"Event":{"uuid":"e1","info":"i","threat_level_id":"1","Orgc":{"name":"EXAMPLE-CERT"},"Tag":[{"name":"tlp:red"}],
 		"Attribute":[{"type":"ip-dst|port","value":"192.31.196.1|443","to_ids":true,"Tag":[{"name":"own"},{"name":"tlp:red"}]},{"type":"domain","value":"gone.example","deleted":true}],
 		"Object":[{"Attribute":[{"type":"domain","value":"Bad.Example"}]},{"deleted":true,"Attribute":[{"type":"domain","value":"gone2.example"}]}]}}`), engine.Filter{})
@@ -63,6 +64,7 @@ func TestLookup(t *testing.T) {
 }
 
 func TestLookupFilters(t *testing.T) {
+	t.Parallel()
 	yes, no := true, false
 	f, err := feed.Open(directory(`{"Event":{"id":"9","uuid":"e1","published":false,"Attribute":[{"type":"domain","value":"bad.example","to_ids":false}]}}`), engine.Filter{ToIDs: &yes})
 	if err != nil {
@@ -78,6 +80,7 @@ func TestLookupFilters(t *testing.T) {
 }
 
 func TestOpenTrouble(t *testing.T) {
+	t.Parallel()
 	for want, fsys := range map[string]fstest.MapFS{
 		"manifest.json: not there; is this a directory in MISP feed format?":   {},
 		"manifest.json: unexpected end of JSON input; download the feed again": {"manifest.json": {}},
@@ -98,6 +101,7 @@ func TestOpenTrouble(t *testing.T) {
 
 // TestOpenRefusesHugeFiles has an event of a size that costs nothing on disk, and must not cost memory.
 func TestOpenRefusesHugeFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(`{"e1":{}}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -117,6 +121,7 @@ func TestOpenRefusesHugeFiles(t *testing.T) {
 }
 
 func TestBundledFeed(t *testing.T) {
+	t.Parallel()
 	f, err := feed.Open(os.DirFS("../../testdata/feed"), engine.Filter{})
 	if err != nil {
 		t.Fatal(err)

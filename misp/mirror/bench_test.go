@@ -93,7 +93,7 @@ func benchMirror(b *testing.B, n int) *Mirror {
 		}
 		bench.dir[n] = dir
 	}
-	return Open(bench.dir[n], []string{"misp"}, engine.Filter{})
+	return openMirror(b, bench.dir[n], "misp")
 }
 
 func BenchmarkLookup(b *testing.B) {
@@ -104,29 +104,52 @@ func BenchmarkLookup(b *testing.B) {
 	}
 	for _, n := range sizes {
 		m := benchMirror(b, n)
-		for _, what := range []string{"hit", "miss"} {
-			b.Run(fmt.Sprintf("%s/%d", what, n), func(b *testing.B) {
-				b.ReportAllocs()
-				observables := make([]engine.Observable, 50_000)
-				for i := range observables {
-					observables[i] = generatedObservable(i * 7919 % n)
-					if what == "miss" {
-						observables[i] = generatedObservable(n + i)
-					}
-				}
-				for i := range observables { // the kernel maps each page when it is first read, which is not what is measured
-					_, _ = m.Lookup(context.Background(), observables[i:i+1])
-				}
-				b.ResetTimer()
-				found := 0
-				for i := 0; b.Loop(); i++ {
-					matches, _ := m.Lookup(context.Background(), observables[i%len(observables):i%len(observables)+1])
-					found += len(matches)
-				}
-				if what == "hit" && found < b.N {
-					b.Fatalf("%d of %d found", found, b.N)
-				}
-			})
-		}
+		b.Run(fmt.Sprintf("hit/%d", n), func(b *testing.B) {
+			if found := lookupEach(b, m, func(i int) int { return i * 7919 % n }); found < b.N {
+				b.Fatalf("%d of %d found", found, b.N)
+			}
+		})
+		b.Run(fmt.Sprintf("miss/%d", n), func(b *testing.B) {
+			lookupEach(b, m, func(i int) int { return n + i })
+		})
 	}
+}
+
+// lookupEach looks generated observables up, one at a time, and returns the number of matches.
+func lookupEach(b *testing.B, m *Mirror, which func(int) int) (found int) {
+	b.Helper()
+	b.ReportAllocs()
+	observables := make([]engine.Observable, 50_000)
+	for i := range observables {
+		observables[i] = generatedObservable(which(i))
+	}
+	for i := range observables { // the kernel maps each page when it is first read, which is not what is measured
+		_, _ = m.Lookup(context.Background(), observables[i:i+1])
+	}
+	b.ResetTimer()
+	for i := 0; b.Loop(); i++ {
+		matches, _ := m.Lookup(context.Background(), observables[i%len(observables):i%len(observables)+1])
+		found += len(matches)
+	}
+	return found
+}
+
+// BenchmarkLookupParallel has as many look-ups in flight as there are processors: they share the count of users.
+func BenchmarkLookupParallel(b *testing.B) {
+	const n = 10_000
+	m := benchMirror(b, n)
+	observables := make([]engine.Observable, n)
+	for i := range observables {
+		observables[i] = generatedObservable(i)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for i := 0; p.Next(); i++ {
+			if matches, err := m.Lookup(context.Background(), observables[i%n:i%n+1]); err != nil || len(matches) == 0 {
+				b.Errorf("%d matches, %v", len(matches), err)
+				return
+			}
+		}
+	})
 }

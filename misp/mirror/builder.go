@@ -13,12 +13,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
 
-// A builder writes a segment: what it is given at once, but for the tables, which it keeps in memory, 16 bytes an
+// A builder writes a segment. It writes records at once, and keeps the tables in memory until the end, 16 bytes an
 // entry.
 type builder struct {
 	file        *atomicfile.File
@@ -65,15 +64,15 @@ func (b *builder) put(kind recordKind, payload []byte) (at uint64, err error) {
 	return at, b.write(b.record)
 }
 
-// Add puts an attribute in, unless it is of a type that is never compared. The first attribute of an event tells what
-// is known of that. version is what the origin tells an event's changes by; empty for nothing.
+// Add puts an attribute in, unless it is of a type that is never compared. The event is stored as its first attribute
+// describes it. version changes when the source changes the event; empty if the source has none.
 func (b *builder) Add(a misp.Attribute, version string) error {
 	return b.add(identify(a.UUID), a, event{Event: a.Event, uuid: identify(a.Event.UUID), version: version})
 }
 
 func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
-	indicators := engine.Indicators(engine.Type(a.Type), a.Value)
-	if len(indicators) == 0 {
+	all := indicators(a)
+	if len(all) == 0 {
 		return nil
 	}
 	in, err := b.addEvent(e)
@@ -88,7 +87,7 @@ func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
 	}
 	b.trailer.Attributes++
 	b.byUUID = append(b.byUUID, entry{hashUUID(id), at})
-	for _, i := range indicators {
+	for _, i := range all {
 		b.byIndicator = append(b.byIndicator, entry{hashIndicator(i), at})
 		if p, ok := i.Network(); ok {
 			b.networks[p.String()] = true
@@ -126,7 +125,7 @@ func (b *builder) addEvent(e event) (*eventPlace, error) {
 	return &b.places[len(b.places)-1], nil
 }
 
-// remove notes that an attribute is no more.
+// remove notes that an attribute was removed.
 func (b *builder) remove(id uuid.UUID) error {
 	at, err := b.put(recordRemoved, id[:])
 	if err != nil {

@@ -6,16 +6,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
-// A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a whole;
-// when it grows, base and changes become a new base.
+// A changeSet is what has changed since the base of a set was written. It is collected in memory and written as a
+// whole; when it grows, base and changes become a new base.
 type changeSet struct {
 	set        *snapshot
 	known      map[uuid.UUID]event   // events of the set as it was
-	attributes map[uuid.UUID]*stored // nil for one that is no more
+	attributes map[uuid.UUID]*stored // nil for one that was removed
 	events     map[uuid.UUID]event
 	in         map[uuid.UUID][]uuid.UUID // event → attributes that are, or were, among the changes in it
 	dirty      bool
@@ -33,15 +32,10 @@ func changesOf(s *snapshot) *changeSet {
 	for id, in := range s.changes.each() {
 		c.hold(id, in)
 	}
-	for at := uint64(len(magic)); ; {
-		kind, cursor, next := s.changes.record(at)
-		if kind == 0 {
-			break
-		}
+	for kind, removed := range s.changes.records() {
 		if kind == recordRemoved {
-			c.attributes[cursor.id()] = nil
+			c.attributes[removed.id()] = nil
 		}
-		at = next
 	}
 	for id, e := range s.becomes {
 		if e.change != eventAsIs {
@@ -56,31 +50,30 @@ func (c *changeSet) hold(id uuid.UUID, a stored) {
 	c.in[a.event.uuid] = append(c.in[a.event.uuid], id)
 }
 
-// current returns an attribute as the set and the changes have it now; nil for none.
+// current returns an attribute as the set and the changes have it now; nil if there is none.
 func (c *changeSet) current(id uuid.UUID) *stored {
 	if in, changed := c.attributes[id]; changed {
 		return in
 	}
-	a, _ := c.set.base.find(id)
-	if a == nil {
+	in, _ := c.set.base.find(id)
+	if in == nil {
 		return nil
 	}
-	e := event{Event: a.Event, uuid: identify(a.Event.UUID)}
-	if changed, ok := c.events[e.uuid]; ok {
-		if changed.change != eventUpdated {
+	if e, ok := c.events[in.event.uuid]; ok {
+		if e.change != eventUpdated {
 			return nil
 		}
-		e = changed
+		in.event = e
 	}
-	return &stored{*a, e}
+	return in
 }
 
-// Put notes an attribute as the origin has it. One that is of no use, since its type is never compared, is noted only
-// if the set had it with another; but what it says of its event is news in any case.
+// Put notes an attribute as the source has it. If its type is never compared, it is only removed; but what it says of
+// its event counts in any case.
 func (c *changeSet) Put(a misp.Attribute) {
 	id := identify(a.UUID)
 	c.UpdateEvent(a.Event)
-	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+	if len(indicators(a)) == 0 {
 		c.Remove(a.UUID)
 		return
 	}
@@ -93,7 +86,7 @@ func (c *changeSet) Put(a misp.Attribute) {
 	c.dirty = true
 }
 
-// sameAttribute compares attributes but for what they have from their events.
+// sameAttribute compares attributes without what they have from their events.
 func sameAttribute(a, b misp.Attribute) bool {
 	own := func(x misp.Attribute) misp.Attribute {
 		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), misp.Event{}, "", nil
@@ -105,7 +98,7 @@ func sameAttribute(a, b misp.Attribute) bool {
 	return reflect.DeepEqual(own(a), own(b))
 }
 
-// Remove notes that an attribute is no more.
+// Remove notes that an attribute was removed.
 func (c *changeSet) Remove(attribute string) {
 	id := identify(attribute)
 	if c.current(id) == nil {
@@ -132,7 +125,7 @@ func (c *changeSet) UpdateEvent(e misp.Event) {
 	}
 	now := event{Event: e, uuid: id, change: eventUpdated, version: was.version}
 	if was.change == eventRemoved || was.change == eventReplaced {
-		now.change = eventReplaced // what the base has of it stays away, also if the event is back
+		now.change = eventReplaced // what the base has of it stays removed, also if the event is back
 	}
 	c.events[id] = now
 	c.dirty = true
@@ -145,7 +138,7 @@ func sameEvent(a, b misp.Event) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// RemoveEvent notes that an event is no more, and nor are its attributes.
+// RemoveEvent notes that an event was removed, with its attributes.
 func (c *changeSet) RemoveEvent(uuid uuid.UUID) {
 	c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved})
 }
@@ -156,7 +149,7 @@ func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes []misp
 	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
 	c.dropEvent(id, now)
 	for _, a := range attributes {
-		if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+		if len(indicators(a)) == 0 {
 			continue
 		}
 		c.hold(identify(a.UUID), stored{a, now})
@@ -169,7 +162,7 @@ func (c *changeSet) dropEvent(id uuid.UUID, now event) {
 			continue
 		}
 		delete(c.attributes, attribute)
-		if a, _ := c.set.base.find(attribute); a != nil && identify(a.Event.UUID) != id {
+		if in, _ := c.set.base.find(attribute); in != nil && in.event.uuid != id {
 			c.attributes[attribute] = nil // it had moved here from another event, where the base still has it
 		}
 	}
@@ -195,7 +188,7 @@ func (c *changeSet) total() (attributes, events int) {
 		}
 	}
 	for id, in := range c.attributes {
-		if a, _ := c.set.base.find(id); a != nil && !c.drops(identify(a.Event.UUID)) {
+		if had, _ := c.set.base.find(id); had != nil && !c.drops(had.event.uuid) {
 			attributes--
 		}
 		if in != nil {
@@ -206,7 +199,7 @@ func (c *changeSet) total() (attributes, events int) {
 	return attributes, len(named)
 }
 
-// drops reports whether the attributes that the base has of an event are no more.
+// drops reports whether the attributes that the base has of an event are removed or replaced.
 func (c *changeSet) drops(event uuid.UUID) bool {
 	change := c.events[event].change
 	return change == eventReplaced || change == eventRemoved

@@ -6,13 +6,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
 // TestMovedAttribute has an attribute under one UUID in an event of the base, then in another that is removed: what the
 // base has of it does not come back.
 func TestMovedAttribute(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	w, err := openWriter(dir+"/x", time.Now, nil)
 	must(t, err)
@@ -25,7 +25,7 @@ func TestMovedAttribute(t *testing.T) {
 		add(t, b, in("e1", "a.example"), other)
 		return nil
 	}, func(*State) {}))
-	m := Open(dir, []string{"x"}, engine.Filter{})
+	m := openMirror(t, dir, "x")
 	step := func(what string, change func(*changeSet), attributes, events int, want ...string) {
 		t.Helper()
 		c := changesOf(w.set)

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -47,9 +48,10 @@ func text(status int, kind, body string) http.HandlerFunc {
 	}
 }
 
-// TestFailures has a walk and a poll fail in every way that a MISP, or what stands before it, can: the set stays what it
-// was, the state tells why, and the next sync works.
+// TestFailures has a walk and a poll fail in every way that a MISP, or a proxy before it, can: the set stays what it
+// was, the state says why, and the next sync works.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
 	s.sync()
 	_, known := misptest.Generated(twoPages - 1)
@@ -118,6 +120,7 @@ func TestFailures(t *testing.T) {
 
 // TestNever has a first sync fail: there is nothing to look up in, and the error says why.
 func TestNever(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	err := s.mirror.Usable()
 	trouble, _ := errors.AsType[*enrich.Trouble](err)
@@ -140,8 +143,8 @@ func TestNever(t *testing.T) {
 	if got := s.mirror.States()[0]; !strings.Contains(got.Failure, "Authentication failed") || got.Kind != KindMISP || got.Place != s.URL {
 		t.Errorf("state %+v", got)
 	}
-	// A feed that is there does not stand in for a MISP that is not.
-	both := Open(s.syncer.Dir, []string{"list", ServerName}, engine.Filter{})
+	// A feed that was synced does not replace a MISP that was not.
+	both := openMirror(t, s.syncer.Dir, "list", ServerName)
 	syncList(t, s.syncer, NewList("list", file(t, "evil.example\n"), ""))
 	both.Refresh()
 	if both.Usable() == nil {
@@ -150,7 +153,7 @@ func TestNever(t *testing.T) {
 	s.origin.Client = s.client
 	s.sync()
 	both.Refresh()
-	if err := errors.Join(both.Usable(), Open(s.syncer.Dir, []string{ServerName, "never"}, engine.Filter{}).Usable()); err != nil {
+	if err := errors.Join(both.Usable(), openMirror(t, s.syncer.Dir, ServerName, "never").Usable()); err != nil {
 		t.Error(err)
 	}
 	if d := cmp.Diff([]string{"exact domain evil.example", "exact domain evil.example"}, found(both, observable("domain", "evil.example"))); d != "" {
@@ -158,8 +161,9 @@ func TestNever(t *testing.T) {
 	}
 }
 
-// TestCancelled stops a sync: the set stays, and nothing is told, for nothing is wrong.
+// TestCancelled stops a sync: the set stays, and no failure is noted, because nothing is wrong.
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
 	want := s.sync()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -177,11 +181,13 @@ func TestCancelled(t *testing.T) {
 // TestMovedWalk deletes events while MISP is walked, which moves attributes to pages that were read: the walk is made
 // again, but not for ever.
 func TestMovedWalk(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name           string
 		deleted, walks int
 	}{{"once", 1, 2}, {"each time", 9, 3}} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.NewGenerated(t, twoPages))
 			deleted := 0
 			s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) {
@@ -216,11 +222,12 @@ func TestMovedWalk(t *testing.T) {
 
 // TestBusy has another process come while one syncs.
 func TestBusy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	var busy error
 	s.Fault(func(w http.ResponseWriter, r *http.Request) {
 		if busy == nil {
-			_, busy = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(context.Background(), s.origin, false)
+			_, busy = newSyncer(t, s.syncer.Dir, s.syncer.Now).Sync(context.Background(), s.origin, false)
 		}
 		s.Answer(w, r)
 	})
@@ -231,15 +238,17 @@ func TestBusy(t *testing.T) {
 	s.sync() // the lock is free again
 }
 
-// TestReaders has readers look up, refresh and open the set anew while it is synced and merged.
+// TestReaders has readers look up, refresh and open the set again while it is synced and merged.
 func TestReaders(t *testing.T) {
-	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
-	testOnlyLeastBase = 3
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
+	s.syncer.testOnlyLeastBase = 3
 	s.sync()
 	s.mirror.now = func() time.Time { return begin } // the site's clock is not for several
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
 	for i := range 3 {
 		readers.Go(func() {
 			m := s.mirror
@@ -251,26 +260,18 @@ func TestReaders(t *testing.T) {
 				}
 				if i > 0 && n%10 == 0 {
 					m = Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+					defer m.Close()
 				}
 				m.Refresh()
-				matches, err := m.Lookup(context.Background(), asked[:10])
-				if err != nil || len(matches) < 9 {
-					t.Errorf("%d matches, %v", len(matches), err)
-					return
-				}
-				n := 0
-				for range m.All() {
-					n++
-				}
-				if n < 14 || n > 15 {
-					t.Errorf("%d attributes", n)
+				if err := readFixture(m); err != nil {
+					t.Error(err)
 					return
 				}
 			}
 		})
 	}
 	bases := map[string]bool{}
-	for i := range 30 {
+	for i := range times(30, 150) {
 		s.tick(time.Minute)
 		switch i % 3 {
 		case 0:
@@ -282,15 +283,30 @@ func TestReaders(t *testing.T) {
 		}
 		bases[s.sync().Base] = true
 	}
-	close(stop)
-	readers.Wait()
 	if len(bases) < 3 {
 		t.Errorf("%d bases only: nothing was merged", len(bases))
 	}
 }
 
+// readFixture looks up and counts what there is of the fixture, one attribute of which comes and goes.
+func readFixture(m *Mirror) error {
+	matches, err := m.Lookup(context.Background(), asked[:10])
+	if err != nil || len(matches) < 9 {
+		return fmt.Errorf("%d matches, %w", len(matches), err)
+	}
+	n := 0
+	for range m.All() {
+		n++
+	}
+	if n < 14 || n > 15 {
+		return fmt.Errorf("%d attributes", n)
+	}
+	return nil
+}
+
 // TestSameTick has two states written within one tick of the file system's clock.
 func TestSameTick(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	name := filepath.Join(s.syncer.Dir, ServerName, stateFile)
@@ -308,15 +324,16 @@ func TestSameTick(t *testing.T) {
 	}
 }
 
-// TestRemoved takes the files away below a reader.
+// TestRemoved removes the files while a reader has them open.
 func TestRemoved(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	dir := filepath.Join(s.syncer.Dir, ServerName)
 	want := s.finds("domain", "evil.example")
 	must(t, os.RemoveAll(dir))
 	if d := cmp.Diff(want, s.finds("domain", "evil.example")); d != "" {
-		t.Errorf("while nobody looked (-want +got):\n%s", d)
+		t.Errorf("before a refresh (-want +got):\n%s", d)
 	}
 	// Files of the same names come in their place.
 	s.tick(time.Minute)
@@ -334,9 +351,10 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// TestDamaged changes a byte of each file of a set: the next sync, of whatever process, makes the set anew, and a reader
-// that came before takes that over.
+// TestDamaged changes a byte of each file of a set: the next sync, of whatever process, rebuilds the set, and a reader
+// that came before opens that.
 func TestDamaged(t *testing.T) {
+	t.Parallel()
 	for _, which := range []string{"base-", "changes-"} {
 		s := newSite(t, misptest.New(t, fixture))
 		s.sync()
@@ -352,22 +370,23 @@ func TestDamaged(t *testing.T) {
 		must(t, err)
 		data[len(data)/3] ^= 4
 		must(t, atomicfile.WriteFile(name, data, atomicfile.Volatile)) // as on another disk: what is mapped stays
-		fresh := Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+		fresh := openMirror(t, s.syncer.Dir, ServerName)
 		if len(s.finds("domain", "evil.example")) != 1 {
 			t.Errorf("%s: the reader that had it open lost it", which)
 		}
-		state, err = newSyncer(s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
+		state, err = newSyncer(t, s.syncer.Dir, s.syncer.Now).Sync(t.Context(), s.origin, false)
 		must(t, err)
 		if !fresh.Refresh() || fresh.Usable() != nil || state.Changes != "" || !state.FullAt.Equal(s.now) {
-			t.Errorf("%s: not made anew: %+v", which, state)
+			t.Errorf("%s: not rebuilt: %+v", which, state)
 		}
 		onlySet(t, s.syncer.Dir+"/misp")
 	}
 }
 
-// TestOtherPlace gives an origin another address, at which there is nobody at first: the set of the one is not taken
-// for one of the other.
+// TestOtherPlace gives an origin another address, at which nothing answers at first: the set of the first is not taken
+// for a set of the second.
 func TestOtherPlace(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	other := misptest.New(t, fixture)

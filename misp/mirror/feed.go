@@ -13,32 +13,26 @@ import (
 	"custom-misp/misp/feed"
 )
 
-// Feed is a feed in MISP format as an origin: a directory or an address with manifest.json and a file for each event.
+// Feed is a feed in MISP format as a source: a directory or an address with manifest.json and a file for each event.
 // Only events whose time in the manifest has changed are read again, and the manifest itself only if the server says
-// that it is another one.
-type Feed struct {
-	name string
-	from place
-}
+// that it has changed.
+type Feed struct{ located }
 
 // NewFeed returns the feed at a path or URL.
-func NewFeed(name, at, userAgent string) *Feed { return &Feed{name, newPlace(at, userAgent)} }
-
-// Name implements Origin.
-func (f *Feed) Name() string { return f.name }
+func NewFeed(name, at, userAgent string) *Feed { return &Feed{located{name, newPlace(at, userAgent)}} }
 
 func (f *Feed) describe() (Kind, string) { return KindFeed, f.from.shown() }
 
 const manifestFile = "manifest.json"
 
 func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
-	began := y.Now()
+	began := y.now()
 	full = full || w.set == nil
 	tag := ""
 	if !full && w.state.Failure == "" {
 		tag = w.state.Tag
 	}
-	data, tag, err := f.from.read(ctx, manifestFile, tag, testOnlyMaxManifest)
+	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(*State) {}))
 	}
@@ -85,8 +79,8 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	return w.apply(c, done)
 }
 
-// feedReader reads events. One that is not there or broken is left out, and told of: a feed whose owner forgot a file
-// is worth having all the same.
+// feedReader reads events. One that is absent or broken is left out, and reported in the state: a feed that lacks a
+// file is still useful.
 type feedReader struct {
 	feed     *Feed
 	y        *Syncer
@@ -136,7 +130,7 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Even
 	return nil
 }
 
-// errBroken is an event that cannot be read now and will not be tomorrow.
+// errBroken is an event that cannot be read; trying again does not help.
 type errBroken struct{ error }
 
 // Unwrap returns what is wrong with it.
@@ -144,7 +138,7 @@ func (e errBroken) Unwrap() error { return e.error }
 
 func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, error) {
 	name := id + ".json"
-	data, _, err := r.feed.from.read(ctx, name, "", testOnlyMaxEvent)
+	data, _, err := r.feed.from.read(ctx, name, "", r.feed.from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
 	switch {
 	case absent || errors.Is(err, errLong):
@@ -154,14 +148,14 @@ func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, er
 	}
 	attributes, err := api.DecodeEvent(data)
 	if err != nil {
-		return nil, errBroken{r.feed.from.trouble(name, err, "tell the owner of the feed")}
+		return nil, errBroken{r.feed.from.trouble(name, err, "report it to the owner of the feed")}
 	}
 	for i := range attributes {
 		a := &attributes[i]
 		if a.UUID == "" {
 			a.UUID = identify(strings.Join([]string{id, a.Type, a.Value}, "\x00")).String()
 		}
-		a.Event.UUID = id // by which the manifest knows it
+		a.Event.UUID = id // as the manifest has it
 		if a.Event.ID == "" || strings.EqualFold(a.Event.ID, id) {
 			a.Event.ID = id
 		}

@@ -19,6 +19,7 @@ import (
 )
 
 func TestFeed(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", p.URL+"/feed", "custom-misp/test")
 	c := newCopy(t, feed)
@@ -73,12 +74,12 @@ func TestFeed(t *testing.T) {
 	step("all gone", []string{"manifest"})
 }
 
-// TestFeedMerge makes a new base of few changes: what tells the versions of events is kept, also of empty ones.
+// TestFeedMerge makes a new base of few changes: the versions of events are kept, also of empty ones.
 func TestFeedMerge(t *testing.T) {
-	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
-	testOnlyLeastBase = 0
+	t.Parallel()
 	p := newProvider(t)
 	c := newCopy(t, NewFeed("circl", p.URL+"/feed/", ""))
+	c.syncer.testOnlyLeastBase = -1
 	p.put(t, 1, map[string][]string{"a1": {"one.example"}, "a2": {}, "a3": {"three.example"}, "a4": {}, "a5": {"five.example"}})
 	first := c.want(t, "first", "five.example", "one.example", "three.example")
 	p.put(t, 2, map[string][]string{"a1": {"one.example", "new.example"}, "a2": {}, "a4": {}, "a5": {"five.example"}})
@@ -95,6 +96,7 @@ func TestFeedMerge(t *testing.T) {
 
 // TestFeedDirectory reads a feed from a directory, and again only when its manifest is another file.
 func TestFeedDirectory(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	dir := filepath.Join(t.TempDir(), "feed")
 	c := newCopy(t, NewFeed("local", dir, ""))
@@ -115,12 +117,13 @@ func TestFeedDirectory(t *testing.T) {
 	c.want(t, "changed", "other.example", "three.example", "two.example")
 }
 
-// TestBrokenEvents leaves out what cannot be read, tells of it, keeps what it had of it, and tries again.
+// TestBrokenEvents leaves out what cannot be read, reports it, keeps what it had of it, and tries again.
 func TestBrokenEvents(t *testing.T) {
-	defer func(most int64) { testOnlyMaxEvent = most }(testOnlyMaxEvent)
-	testOnlyMaxEvent = 10_000
+	t.Parallel()
 	p := newProvider(t)
-	c := newCopy(t, NewFeed("circl", p.URL+"/feed", ""))
+	feed := NewFeed("circl", p.URL+"/feed", "")
+	feed.from.max.event = 10_000
+	c := newCopy(t, feed)
 	good := map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {"three.example"}, "a4": {"four.example"}, "a5": {"five.example"}}
 	p.put(t, 1, good)
 	name := func(id string) string { return uuidOf(id) + ".json" }
@@ -144,7 +147,7 @@ func TestBrokenEvents(t *testing.T) {
 		}
 	})
 	p.put(t, 2, good)
-	if state := c.want(t, "mended", "five.example", "four.example", "one.example", "three.example", "two.example"); state.Failure != "" || !state.FailedAt.IsZero() {
+	if state := c.want(t, "repaired", "five.example", "four.example", "one.example", "three.example", "two.example"); state.Failure != "" || !state.FailedAt.IsZero() {
 		t.Errorf("state %+v", state)
 	}
 	good["a1"] = []string{"uno.example"}
@@ -158,13 +161,13 @@ func TestBrokenEvents(t *testing.T) {
 	c.want(t, "no UUIDs", "five.example", "four.example", "three.example", "two.example", "x.example", "y.example")
 }
 
-// TestFeedAway has the manifest, or an event, fail: the set stays what it was.
-func TestFeedAway(t *testing.T) {
-	defer func(most int64) { testOnlyMaxManifest = most }(testOnlyMaxManifest)
-	testOnlyMaxManifest = 100_000
+// TestFeedUnreachable has the manifest, or an event, fail: the set stays what it was.
+func TestFeedUnreachable(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	feed := NewFeed("circl", strings.Replace(p.URL, "http://", "http://user:secret@", 1)+"/feed?key=secret", "")
 	quick(feed.from)
+	feed.from.max.manifest = 100_000
 	c := newCopy(t, feed)
 	events := map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {"three.example"}}
 	p.put(t, 1, events)
@@ -227,8 +230,9 @@ func TestFeedAway(t *testing.T) {
 	}
 }
 
-// TestRedirects follows redirects without telling the other server where from, but not away from TLS.
+// TestRedirects follows redirects without a Referer, but not from TLS to plain HTTP.
 func TestRedirects(t *testing.T) {
+	t.Parallel()
 	p, other := newProvider(t), newProvider(t)
 	other.put(t, 1, map[string][]string{"a1": {"one.example"}})
 	p.instead(func(w http.ResponseWriter, r *http.Request) {
@@ -237,7 +241,7 @@ func TestRedirects(t *testing.T) {
 	c := newCopy(t, NewFeed("circl", p.URL+"/feed?key=secret", ""))
 	c.want(t, "elsewhere", "one.example")
 	if got := other.header.Get("Referer"); got != "" {
-		t.Errorf("told %q", got)
+		t.Errorf("Referer %q", got)
 	}
 	safe := httptest.NewTLSServer(p.Config.Handler)
 	t.Cleanup(safe.Close)
@@ -245,12 +249,13 @@ func TestRedirects(t *testing.T) {
 	quick(feed.from)
 	feed.from.http.HTTPClient.Transport = safe.Client().Transport
 	if _, _, err := newCopy(t, feed).sync(t); err == nil || !strings.Contains(err.Error(), "an address without TLS") {
-		t.Errorf("away from TLS: %v", err)
+		t.Errorf("from TLS to plain HTTP: %v", err)
 	}
 }
 
-// TestBadAddress has addresses that are none: errors are without what may be a key.
+// TestBadAddress has texts that are not addresses: errors are without what may be a key.
 func TestBadAddress(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"https://feed.example/secret\x7f?key=secret", "https://user:sec%ret@feed.example/", "http://host:secret/x"} {
 		for _, o := range []Origin{NewFeed("f", at, ""), NewList("l", at, "")} {
 			_, state, err := newCopy(t, o).sync(t)

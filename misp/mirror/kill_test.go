@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
@@ -42,7 +41,7 @@ func (g *generations) attributes(n int) []misp.Attribute {
 
 func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) error {
 	n := g.last + 1
-	done := y.done(y.Now(), func(s *State) { s.Tag = strconv.Itoa(n) })
+	done := y.done(y.now(), func(s *State) { s.Tag = strconv.Itoa(n) })
 	if w.set == nil || n%5 == 0 {
 		g.last = n
 		return w.replace(func(b *builder) error {
@@ -66,18 +65,19 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 }
 
 // TestKill kills a process again and again while it syncs and merges. Each time the set opens as one of the complete
-// sets, not older than the last that the process called done, and the next sync clears away what was left behind.
+// sets, not older than the last that the process called done, and the next sync removes what was left behind.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(killed) != "" {
 		syncUntilKilled(t, ".")
 		return
 	}
 	self, err := os.Executable()
 	must(t, err)
-	const kills = 50
+	least, most := times(15, 200), times(50, 200)
 	dir := t.TempDir()
-	done, syncs, leftovers := 0, 0, 0
-	for range kills {
+	done, syncs, leftovers, kills := 0, 0, 0, 0
+	for ; kills < least || kills < most && leftovers == 0; kills++ {
 		work := exec.Command(self, "-test.run=^TestKill$")
 		work.Dir, work.Env = dir, append(os.Environ(), killed+"=1")
 		out, err := work.StdoutPipe()
@@ -101,7 +101,7 @@ func TestKill(t *testing.T) {
 		if done == 0 {
 			continue
 		}
-		m := Open(dir, []string{"gen"}, engine.Filter{})
+		m := openMirror(t, dir, "gen")
 		must(t, m.Usable())
 		if n := generation(t, m); n < done {
 			t.Fatalf("generation %d, and %d was done", n, done)
@@ -143,8 +143,8 @@ func generation(t *testing.T, m *Mirror) int {
 }
 
 func syncUntilKilled(t *testing.T, dir string) {
-	testOnlyLeastBase = 150
-	y := newSyncer(dir, time.Now)
+	y := newSyncer(t, dir, time.Now)
+	y.testOnlyLeastBase = 150
 	g := &generations{}
 	if state, err := loadState(dir + "/gen"); err == nil {
 		g.last, err = strconv.Atoi(state.Tag)

@@ -18,26 +18,20 @@ import (
 	"custom-misp/misp"
 )
 
-// List is a plain list of values as an origin: a file or an address with a value a line, or in columns separated by
+// List is a plain list of values as a source: a file or an address with a value a line, or in columns separated by
 // commas, semicolons or tabs. The first column holds the values, unless the first line names the columns and one of
 // them "value"; then "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags" (with blanks
 // between) and "timestamp" or "date" are understood too, as MISP's own export to CSV has them. A value without a type
 // has that of its form; a network is an address. Empty lines, and those that begin with #, do not matter.
-type List struct {
-	name string
-	from place
-}
+type List struct{ located }
 
 // NewList returns the list at a path or URL.
-func NewList(name, at, userAgent string) *List { return &List{name, newPlace(at, userAgent)} }
-
-// Name implements Origin.
-func (l *List) Name() string { return l.name }
+func NewList(name, at, userAgent string) *List { return &List{located{name, newPlace(at, userAgent)}} }
 
 func (l *List) describe() (Kind, string) { return KindCSV, l.from.shown() }
 
 func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
-	began := y.Now()
+	began := y.now()
 	tag := ""
 	if !full && w.set != nil {
 		tag = w.state.Tag
@@ -59,15 +53,15 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}}
 	p.event.ID = p.event.UUID
 	return w.replace(func(b *builder) error {
-		bounded := &io.LimitedReader{R: r, N: testOnlyMaxList + 1}
+		bounded := &io.LimitedReader{R: r, N: l.from.max.list + 1}
 		if err := p.read(ctx, bounded, func(a misp.Attribute) error { return b.Add(a, "") }); err != nil {
 			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
 		}
 		if bounded.N <= 0 {
-			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, testOnlyMaxList), "split it")
+			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, l.from.max.list), "split it")
 		}
 		if b.trailer.Attributes == 0 && p.useless > 0 {
-			return l.from.trouble("", fmt.Errorf("none of %d lines holds an indicator, the first is line %d", p.useless, p.firstUseless),
+			return l.from.trouble("", fmt.Errorf("no indicator in %d lines, the first is line %d", p.useless, p.firstUseless),
 				"is it a list of values, one a line or in columns?")
 		}
 		return nil
@@ -142,7 +136,7 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribu
 	}
 }
 
-// separator looks which one a list has in its first line that is no comment; a comma if none.
+// separator returns the separator in the first line that is not a comment; a comma if there is no other.
 func separator(in *bufio.Reader) rune {
 	start, _ := in.Peek(4096)
 	for line := range bytes.Lines(start) {
@@ -212,7 +206,7 @@ func (p *listReader) attribute(row []string) (misp.Attribute, bool) {
 			a.Type, a.Value = string(t), value
 		}
 	}
-	if len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
+	if len(indicators(a)) == 0 {
 		return a, false
 	}
 	if a.UUID == "" {

@@ -32,6 +32,7 @@ func syncList(t testing.TB, y *Syncer, o Origin) State {
 }
 
 func TestList(t *testing.T) {
+	t.Parallel()
 	const sum = "0f0e0d0c0b0a09080706050403020100"
 	for _, tt := range []struct {
 		name, content string
@@ -102,7 +103,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// short is an attribute in one line, with what a list told of it.
+// short is an attribute in one line, with what a list says of it.
 func short(a misp.Attribute) string {
 	s := a.Type + " " + a.Value
 	if a.Comment != "" {
@@ -128,9 +129,10 @@ func short(a misp.Attribute) string {
 	return s
 }
 
-// TestListAgain reads a list again only when it is another, keeps it when it is gone, and goes on telling what is wrong
-// with it.
+// TestListAgain reads a list again only when it has changed, keeps the set when the list is gone, and keeps reporting
+// what is wrong with it.
 func TestListAgain(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	p.files["list"] = "evil.example\nuseless\n192.31.196.0/24\n"
 	list := NewList("mine", p.URL+"/feed/list?key=secret", "")
@@ -147,17 +149,16 @@ func TestListAgain(t *testing.T) {
 	if d := cmp.Diff([]string{"list", "list 304"}, p.requests()); d != "" {
 		t.Errorf("asked (-want +got):\n%s", d)
 	}
-	defer func(most int64) { testOnlyMaxList = most }(testOnlyMaxList)
 	for _, tt := range []struct {
 		name, content string
 		most          int64
 		says          string
 	}{
-		{"useless alone", "<html>\n<body>", 100, "none of 2 lines holds an indicator, the first is line 1"},
+		{"useless alone", "<html>\n<body>", 100, "no indicator in 2 lines, the first is line 1"},
 		{"never ending", "evil.example\n\"" + strings.Repeat("x\n", maxRow), 4 * maxRow, "what follows line 1 does not end"},
 		{"too long", strings.Repeat("evil.example\n", 100), 1299, "too long: more than 1299 bytes"},
 	} {
-		testOnlyMaxList = tt.most
+		list.from.max.list = tt.most
 		p.change(func(files map[string]string) { files["list"] = tt.content })
 		values, state, err := c.sync(t)
 		trouble, _ := errors.AsType[*enrich.Trouble](err)
@@ -166,7 +167,7 @@ func TestListAgain(t *testing.T) {
 			t.Errorf("%s: %v, %v, %+v", tt.name, values, err, state)
 		}
 	}
-	testOnlyMaxList = 14
+	list.from.max.list = 14
 	p.change(func(files map[string]string) { delete(files, "list") })
 	if values, _, err := c.sync(t); err == nil || len(values) != 2 {
 		t.Errorf("gone: %v, %v", values, err)
@@ -181,6 +182,7 @@ func TestListAgain(t *testing.T) {
 
 // TestListFile goes by size and time of a file.
 func TestListFile(t *testing.T) {
+	t.Parallel()
 	name := file(t, "evil.example\n")
 	must(t, os.Chtimes(name, begin, begin))
 	c := newCopy(t, NewList("mine", name, ""))
@@ -206,8 +208,8 @@ func FuzzList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := listReader{}
 		err := p.read(context.Background(), strings.NewReader(string(data)), func(a misp.Attribute) error {
-			if a.UUID == "" || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
-				t.Errorf("%+v is of no use", a)
+			if a.UUID == "" || len(indicators(a)) == 0 {
+				t.Errorf("%+v has no indicator", a)
 			}
 			return nil
 		})

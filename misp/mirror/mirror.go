@@ -1,15 +1,3 @@
-// Package mirror keeps a copy of what MISP servers, feeds and plain lists know, for looking up without asking
-// anybody: hundreds of thousands of values a second, and also while MISP is away.
-//
-// Each origin has a set of its own, a directory with immutable segments (segment.go): a base, made by a complete walk
-// over the origin, and the changes since. A sync (sync.go) writes new files beside the old ones and then replaces
-// state.json, which names those that count: whenever the program or the power dies, the last complete set is there.
-// Readers, in any number of processes, map the files and wait for nobody.
-//
-//	DIR/ORIGIN/state.json             what the set is, how old, and from where
-//	DIR/ORIGIN/base-00000007.segment
-//	DIR/ORIGIN/changes-00000012.segment
-//	DIR/ORIGIN/lock                   held by the one who syncs
 package mirror
 
 import (
@@ -29,67 +17,100 @@ import (
 	"custom-misp/misp"
 )
 
-// A Mirror looks values up in the sets of several origins. It implements [enrich.Lookup] and is safe for concurrent
-// use.
+// A Mirror looks values up in the sets of several sources. It implements [enrich.Lookup] and is safe for concurrent
+// use. [Mirror.Close] gives its files back. The zero Mirror has no sources.
 type Mirror struct {
 	dir    string
 	names  []string
 	filter engine.Filter
-	now    func() time.Time
+	now    func() time.Time // nil for the machine's clock
 
-	refreshing sync.Mutex
-	sets       atomic.Pointer[[]*set]
+	refreshing sync.Mutex           // held by what replaces the view
+	view       atomic.Pointer[view] // nil before the first refresh, and after Close
+	closed     bool
 }
 
-// set is a snapshot under the name of its origin.
-type set struct {
-	name     string
-	snapshot *snapshot   // nil if there is none yet
-	state    fs.FileInfo // the file with the state of the snapshot; nil if it is to be opened anew
-	err      error       // why there is none, or no newer one
-}
-
-// Open opens the sets of origins below a directory. One that was never synced, or is damaged, counts as empty; see
-// [Mirror.Usable]. filter is what matches are filtered by where a mapping says nothing else.
+// Open opens the sets of sources, by their names, below the directory of a [Syncer]. A set that was never synced, or is
+// damaged, counts as empty; see [Mirror.Usable]. filter applies to matches where a mapping says nothing else.
 func Open(dir string, origins []string, filter engine.Filter) *Mirror {
-	m := &Mirror{dir: dir, names: origins, filter: filter, now: time.Now}
-	m.sets.Store(&[]*set{})
+	m := &Mirror{dir: dir, names: origins, filter: filter}
 	m.Refresh()
 	return m
 }
 
-// Refresh takes over what syncs have written since, also of other processes. It reports whether there was anything.
+// Close closes the files; look-ups in flight keep them open until they end. A Mirror may still be used after that, but
+// then opens its files for each call.
+func (m *Mirror) Close() {
+	m.refreshing.Lock()
+	defer m.refreshing.Unlock()
+	m.closed = true
+	if v := m.view.Swap(nil); v != nil {
+		v.release()
+	}
+}
+
+// Refresh opens what syncs have written since, also those of other processes. It reports whether anything is new.
 func (m *Mirror) Refresh() bool {
 	m.refreshing.Lock()
 	defer m.refreshing.Unlock()
-	old := map[string]*set{}
-	for _, s := range *m.sets.Load() {
-		old[s.name] = s
+	if m.closed {
+		return false
 	}
-	changed := false
-	sets := make([]*set, 0, len(m.names))
-	for _, name := range m.names {
-		s := m.refresh(name, old[name])
-		changed = changed || s != old[name]
-		sets = append(sets, s)
+	old := m.view.Load() // no one else replaces it meanwhile, so the Mirror is still its user
+	next, changed := m.open(old)
+	if !changed && old != nil {
+		next.release()
+		return false
 	}
-	if changed {
-		m.sets.Store(&sets)
+	m.view.Store(next)
+	if old != nil {
+		old.release()
 	}
 	return changed
 }
 
-func (m *Mirror) refresh(name string, old *set) *set {
+// open makes a view of the files as they are now. It reports whether a set is another than in old, which may be nil.
+func (m *Mirror) open(old *view) (v *view, changed bool) {
+	v = &view{}
+	v.users.Store(1)
+	for _, name := range m.names {
+		was := old.set(name)
+		s := m.openSet(name, was)
+		changed = changed || s != was
+		v.sets = append(v.sets, s)
+	}
+	return v, changed
+}
+
+// use returns the sets of now. The caller has to release them, and reads them only until then.
+func (m *Mirror) use() *view {
+	for {
+		v := m.view.Load()
+		if v == nil {
+			v, _ = m.open(nil)
+			return v
+		}
+		if v.retain() { // fails if the view was replaced, and released by all, since it was loaded
+			return v
+		}
+	}
+}
+
+// openSet opens the set of a source, or retains the one that an earlier view has. The caller has to release its
+// snapshot.
+func (m *Mirror) openSet(name string, old *set) *set {
 	dir := filepath.Join(m.dir, name)
 	st, err := os.Stat(filepath.Join(dir, stateFile))
 	if err != nil {
 		if old != nil && (old.snapshot == nil || !errors.Is(err, fs.ErrNotExist)) {
+			old.snapshot.retain()
 			return old
 		}
 		return &set{name: name, err: ErrNever}
 	}
-	// A sync may write two states within one tick of the file system's clock; they are two files all the same.
+	// A sync may write two states within one tick of the file system's clock; they are two files nevertheless.
 	if old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()) {
+		old.snapshot.retain()
 		return old
 	}
 	s := &set{name: name, state: st}
@@ -100,6 +121,7 @@ func (m *Mirror) refresh(name string, old *set) *set {
 	s.snapshot, s.err = openSnapshot(dir, have)
 	if s.err != nil {
 		s.snapshot = have // better than nothing
+		s.snapshot.retain()
 		if !errors.Is(s.err, errDamaged) && !errors.Is(s.err, ErrNever) {
 			s.state = nil // may pass: too many open files, too little memory
 		}
@@ -107,29 +129,38 @@ func (m *Mirror) refresh(name string, old *set) *set {
 	return s
 }
 
-// Lookup implements [enrich.Lookup]. It asks nobody, and fails only while there is nothing to look up in; see
-// [Mirror.Usable].
+// Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look
+// up in; see [Mirror.Usable].
 func (m *Mirror) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	if err := m.Usable(); err != nil {
+	v := m.use()
+	defer v.release()
+	if err := m.usable(v); err != nil {
 		return nil, err
 	}
 	var matches []enrich.Match
 	for _, o := range observables {
-		matches = m.AppendMatches(matches, o)
+		matches = m.appendMatches(matches, v, o)
 	}
 	return matches, nil
 }
 
-// AppendMatches adds what is known of one observable.
+// AppendMatches appends the matches of one observable.
 func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.Match {
-	for _, s := range *m.sets.Load() {
+	v := m.use()
+	defer v.release()
+	return m.appendMatches(to, v, o)
+}
+
+func (m *Mirror) appendMatches(to []enrich.Match, v *view, o engine.Observable) []enrich.Match {
+	filter := o.Filter.Over(m.filter)
+	for _, s := range v.sets {
 		if s.snapshot == nil {
 			continue
 		}
 		for _, r := range o.RelatedIn(s.snapshot.around) {
 			for a := range s.snapshot.find(r.Indicator) {
 				a.Origin = s.name
-				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(o.Filter.Over(m.filter), r.Kind, a, m.now()) {
+				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, m.clock()) {
 					to = append(to, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
 				}
 			}
@@ -138,15 +169,24 @@ func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.
 	return to
 }
 
-// All yields every attribute of all sets.
+func (m *Mirror) clock() time.Time {
+	if m.now == nil {
+		return time.Now()
+	}
+	return m.now()
+}
+
+// All yields every attribute of all sets, as they are when the iteration begins.
 func (m *Mirror) All() iter.Seq[misp.Attribute] {
 	return func(yield func(misp.Attribute) bool) {
-		for _, s := range *m.sets.Load() {
+		v := m.use()
+		defer v.release()
+		for _, s := range v.sets {
 			if s.snapshot == nil {
 				continue
 			}
 			for _, in := range s.snapshot.each() {
-				a := of(in.attribute, in.event.Event)
+				a := in.whole()
 				a.Origin = s.name
 				if !yield(a) {
 					return
@@ -156,11 +196,13 @@ func (m *Mirror) All() iter.Seq[misp.Attribute] {
 	}
 }
 
-// States returns what is known of each set, in the order of the origins. One that was never synced has nothing but its
+// States returns what is known of each set, in the order of the sources. One that was never synced has nothing but its
 // name.
 func (m *Mirror) States() []State {
+	v := m.use()
+	defer v.release()
 	states := make([]State, 0, len(m.names))
-	for _, s := range *m.sets.Load() {
+	for _, s := range v.sets {
 		switch {
 		case s.snapshot != nil:
 			states = append(states, s.snapshot.state)
@@ -176,12 +218,18 @@ func (m *Mirror) States() []State {
 	return states
 }
 
-// Usable returns nil if there is something to look up in: the set of MISP, if that is among the origins, else of any.
+// Usable returns nil if there is something to look up in: the set of MISP, if that is among the sources, else of any.
 // A feed that has never been read does not keep the others from being used. The error is an [enrich.Trouble].
 func (m *Mirror) Usable() error {
+	v := m.use()
+	defer v.release()
+	return m.usable(v)
+}
+
+func (m *Mirror) usable(v *view) error {
 	var absent *set
 	some := false
-	for _, s := range *m.sets.Load() {
+	for _, s := range v.sets {
 		switch {
 		case s.snapshot != nil:
 			some = true
@@ -193,7 +241,7 @@ func (m *Mirror) Usable() error {
 		return nil
 	}
 	err := ErrNever
-	name := "any origin"
+	name := "any source"
 	if absent != nil {
 		name, err = absent.name, absent.err
 		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" {

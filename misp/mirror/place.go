@@ -16,32 +16,45 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"custom-misp/engine/enrich"
+	"custom-misp/misp/api"
 )
 
-// Limits, in bytes; variables for tests alone.
-var (
-	testOnlyMaxManifest int64 = 64 << 20
-	testOnlyMaxEvent    int64 = 256 << 20
-	testOnlyMaxList     int64 = 1 << 30
+// limits bounds the files that are read, in bytes.
+type limits struct{ manifest, event, list int64 }
+
+// usualLimits are those of every place outside of tests.
+var usualLimits = limits{manifest: 64 << 20, event: 256 << 20, list: 1 << 30}
+
+const (
+	feedTimeout = 5 * time.Minute // for one file
+	patience    = time.Minute     // with a server that asks for a wait before another try
 )
 
-const feedTimeout = 5 * time.Minute // for one file
-
-// errLong is a file that is longer than any that makes sense.
+// errLong is a file that is longer than is allowed.
 var errLong = errors.New("too long")
 
-// errSame is a file that is as it was when its tag was taken.
+// errSame is a file that has not changed since its tag was taken.
 var errSame = errors.New("not modified")
 
 // A place is where files are read from: a directory, or an address.
 type place struct {
 	at   string // path or URL; a slash is put before a file's name
-	http *retryablehttp.Client
+	max  limits
+	http *retryablehttp.Client // nil for a directory
 }
+
+// located is what feeds and lists have in common.
+type located struct {
+	name string
+	from place
+}
+
+// Name implements Origin.
+func (l located) Name() string { return l.name }
 
 // newPlace returns the place at a path or an http(s) URL.
 func newPlace(at, userAgent string) place {
-	p := place{at: at}
+	p := place{at: at, max: usualLimits}
 	if !IsURL(at) {
 		return p
 	}
@@ -49,20 +62,31 @@ func newPlace(at, userAgent string) place {
 	p.http.Logger = nil
 	p.http.RetryMax = 3
 	p.http.HTTPClient.Timeout = feedTimeout
+	p.http.CheckRetry = checkRetry
+	p.http.Backoff = api.Backoff
 	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	p.http.HTTPClient.CheckRedirect = follow
 	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
 	return p
 }
 
-// follow says whether to go where a server sends us.
+// checkRetry says whether another try may help. It does not obey a server that asks for a longer wait than patience:
+// the sync fails, and the next one tries again.
+func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if err == nil && api.AskedWait(resp) > patience {
+		return false, nil
+	}
+	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+}
+
+// follow says whether to follow a redirect.
 func follow(r *http.Request, via []*http.Request) error {
-	r.Header.Del("Referer") // it would tell another server a key that stands in the address
+	r.Header.Del("Referer") // it would send a key in the address to another server
 	switch {
 	case len(via) >= 10:
 		return errors.New("stopped after 10 redirects")
 	case via[0].URL.Scheme == "https" && r.URL.Scheme != "https":
-		return errors.New("sent us on to an address without TLS")
+		return errors.New("redirected to an address without TLS")
 	}
 	return nil
 }
@@ -72,7 +96,8 @@ func IsURL(at string) bool {
 	return strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://")
 }
 
-// shown is the place as it may be written down: without a password, and without a query, where keys stand.
+// shown is the place as logs and state.json may contain it: without a password, and without a query, which may contain
+// a key.
 func (p place) shown() string {
 	if p.http == nil {
 		return p.at
@@ -80,7 +105,7 @@ func (p place) shown() string {
 	u, err := url.Parse(p.at)
 	if err != nil {
 		scheme, _, _ := strings.Cut(p.at, "://")
-		return scheme + "://…" // nobody knows what of it is a key
+		return scheme + "://…" // any part of it may be a key
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
@@ -102,7 +127,7 @@ func (p place) name(file string) string {
 	return u.String()
 }
 
-// errAbsent is a file that the place does not have: that passes only when somebody puts it there.
+// errAbsent is a file that the place does not have; trying again does not help.
 type errAbsent struct{ error }
 
 // Unwrap returns what happened.
@@ -168,7 +193,7 @@ func (p place) read(ctx context.Context, file, tag string, most int64) (data []b
 	defer r.Close() //nolint:errcheck // only read
 	data, err = io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {
-		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is it what it should be?")
+		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is this the right file?")
 	}
 	if err != nil {
 		return nil, "", p.trouble(file, err, "download it again")

@@ -138,8 +138,8 @@ type copyOf struct {
 func newCopy(t testing.TB, o Origin) *copyOf {
 	t.Helper()
 	c := &copyOf{origin: o, now: begin}
-	c.syncer = newSyncer(t.TempDir(), func() time.Time { return c.now })
-	c.Mirror = Open(c.syncer.Dir, []string{o.Name()}, engine.Filter{})
+	c.syncer = newSyncer(t, t.TempDir(), func() time.Time { return c.now })
+	c.Mirror = openMirror(t, c.syncer.Dir, o.Name())
 	return c
 }
 

@@ -149,7 +149,7 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 			id := take(t, &c.attributes)
 			c.HardDelete(id)
 			c.gone[id] = true
-			c.unclear[c.in[id]] = true // an edit of it that nobody has seen yet made a draft of the event
+			c.unclear[c.in[id]] = true // an edit of it that no poll has seen yet made a draft of the event
 		},
 		"tag an event": func(t *rapid.T) {
 			event := any1(t, c.events)
@@ -179,18 +179,19 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 			c.attributes, c.deleted = slices.DeleteFunc(c.attributes, lost), slices.DeleteFunc(c.deleted, lost)
 		},
 		"pull an event again": func(t *rapid.T) {
-			var away []string
+			var gone []string
 			for event := range c.pulled {
 				if !slices.Contains(c.events, event) {
-					away = append(away, event)
+					gone = append(gone, event)
 				}
 			}
-			slices.Sort(away)
-			event := any1(t, away)
+			slices.Sort(gone)
+			event := any1(t, gone)
 			c.PullEvent(c.pulled[event])
 			c.events = append(c.events, event)
 			delete(c.pulled, event)
-			// What it had beside may stay until the next walk, and so do the ones of it that were deleted before: they are noted as gone.
+			// What it had beside may stay until the next walk, and so do the ones of it that were deleted before: they
+			// are noted as gone.
 		},
 		"poll": func(t *rapid.T) { c.check(t, c.State()) },
 		"let time pass": func(t *rapid.T) {
@@ -203,20 +204,21 @@ func (c *crowd) actions() map[string]func(*rapid.T) {
 // State syncs.
 func (c *crowd) State() State { return c.sync() }
 
-// check compares mirror and MISP, but for what the contract says is not told.
+// check compares mirror and MISP, except for what MISP does not report.
 func (c *crowd) check(t *rapid.T, _ State) {
 	live, err := c.client.Lookup(c.t.Context(), crowdAsked)
 	must(c.t, err)
 	mirrored, err := c.mirror.Lookup(c.t.Context(), crowdAsked)
 	must(c.t, err)
-	if d := diff(c.told(live), c.told(mirrored)); d != "" {
+	if d := diff(c.reported(live), c.reported(mirrored)); d != "" {
 		t.Fatalf("at %s (-misp +mirror):\n%s", c.now, d)
 	}
 	counted(c.t, c.mirror)
 }
 
-func (c *crowd) told(matches []enrich.Match) []enrich.Match {
-	var told []enrich.Match
+// reported leaves out of matches what MISP does not report to a mirror.
+func (c *crowd) reported(matches []enrich.Match) []enrich.Match {
+	var reported []enrich.Match
 	for _, m := range matches {
 		if c.gone[m.Attribute.UUID] {
 			continue
@@ -225,24 +227,24 @@ func (c *crowd) told(matches []enrich.Match) []enrich.Match {
 			m.Attribute.Tags = slices.DeleteFunc(slices.Clone(m.Attribute.Tags), func(tag string) bool { return tag[:3] != "own" })
 			m.Attribute.Event.Tags, m.Attribute.Event.Published = nil, false
 		}
-		told = append(told, m)
+		reported = append(reported, m)
 	}
-	return told
+	return reported
 }
 
 // TestRandom has users change a MISP at random, and the mirror poll it now and then. After a poll, the mirror knows all
-// that the contract says is told; after a walk, all; and a new base that is made of the changes makes no difference.
+// that MISP reports; after a walk, all; and a new base that is made of the changes makes no difference.
 func TestRandom(t *testing.T) {
-	defer func(least int) { testOnlyLeastBase = least }(testOnlyLeastBase)
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		testOnlyLeastBase = rapid.IntRange(0, 12).Draw(r, "least base")
 		server := misptest.New(t, fstest.MapFS{})
 		defer server.Close()
 		c := &crowd{
 			site: newSite(t, server), in: map[string]string{}, pulled: map[string]string{}, gone: map[string]bool{}, unclear: map[string]bool{},
 		}
-		c.mirror = Open(c.syncer.Dir, []string{ServerName}, engine.Filter{})
+		c.mirror = openMirror(t, c.syncer.Dir, ServerName)
 		c.mirror.now = c.syncer.Now
+		c.syncer.testOnlyLeastBase = rapid.IntRange(-1, 12).Draw(r, "least base") // 0: nothing is merged
 		for range 3 {
 			uuid, text := c.event(r)
 			c.AddEvent(text)
@@ -256,7 +258,7 @@ func TestRandom(t *testing.T) {
 		c.tick(UsualFull)
 		c.gone, c.unclear = map[string]bool{}, map[string]bool{}
 		c.check(r, c.sync())
-		c.mirror = Open(c.syncer.Dir, []string{ServerName}, engine.Filter{})
+		c.mirror = openMirror(t, c.syncer.Dir, ServerName)
 		c.mirror.now = c.syncer.Now
 		c.check(r, State{})
 		onlySet(t, c.syncer.Dir+"/misp")

@@ -7,28 +7,30 @@ import (
 
 	"github.com/google/uuid"
 
+	"custom-misp/engine"
 	"custom-misp/misp"
 )
 
-// This file is the form of what a segment holds. A record is a byte that says its kind, the length of what follows as
-// a varint, and that: numbers as varints, texts with their length before them, lists with their number before them.
+// This file encodes and decodes the records of a segment, as README.md describes them. A record is a byte for its kind,
+// the length of its content as a varint, and the content: numbers as varints, texts after their length, lists after
+// their number of texts.
 
 type recordKind byte
 
 const (
 	recordEvent     recordKind = 'E'
 	recordAttribute recordKind = 'A'
-	recordRemoved   recordKind = 'R' // in changes: an attribute that is no more
+	recordRemoved   recordKind = 'R' // in changes: an attribute that was removed
 )
 
 // An eventChange says what a segment of changes means for the attributes that the base has of an event.
 type eventChange byte
 
 const (
-	eventAsIs     eventChange = iota // nothing: the event is only named for the attributes of this segment
-	eventUpdated                     // they are of this event as it is described here
-	eventReplaced                    // they are no more; those of this segment take their place
-	eventRemoved                     // they are no more, and nor is the event
+	eventAsIs     eventChange = iota // nothing: the event is only here for the attributes of this segment
+	eventUpdated                     // they belong to this event as it is described here
+	eventReplaced                    // they are removed; those of this segment replace them
+	eventRemoved                     // they are removed, and so is the event
 )
 
 // event is a MISP event as a segment holds it.
@@ -36,18 +38,23 @@ type event struct {
 	misp.Event
 	uuid    uuid.UUID
 	change  eventChange
-	version string // what tells whether the origin has changed it: a feed's timestamp; empty for MISP's
+	version string // changes when the source changes the event: a feed's timestamp; empty for MISP's
 	// attributes is how many there are of it in the segment; known of those that segment.events yields.
 	attributes int
 }
 
-// identify returns the UUID that text is. What is none, in lists and broken feeds, gets one of its own, always the
+// identify returns the UUID that a text is. Any other text, in lists and broken feeds, gets a made-up UUID, always the
 // same.
 func identify(text string) uuid.UUID {
 	if u, err := uuid.Parse(text); err == nil {
 		return u
 	}
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("custom-misp:"+text))
+}
+
+// indicators returns what an attribute is found by; nothing for a type that is never compared.
+func indicators(a misp.Attribute) []engine.Indicator {
+	return engine.Indicators(engine.Type(a.Type), a.Value)
 }
 
 func frame(to []byte, kind recordKind, payload []byte) []byte {
@@ -86,8 +93,9 @@ func appendEvent(to []byte, e event) []byte {
 	return appendTexts(to, e.Tags)
 }
 
-// appendAttribute writes an attribute of the event at a position. Tags that it has from the event stand there. word
-// returns the number of a text that many attributes share; 0 for one that has none, and is written out.
+// appendAttribute writes an attribute of the event at a place. It leaves out tags that the attribute has from the
+// event. word returns the number of a text that many attributes share; 0 for one without a number, which is written
+// out.
 func appendAttribute(to []byte, id uuid.UUID, at uint64, a misp.Attribute, word func(string) uint64) []byte {
 	to = append(to, id[:]...)
 	to = binary.AppendUvarint(to, at)
@@ -210,7 +218,7 @@ func (c *cursor) event() event {
 	return e
 }
 
-// attribute reads an attribute without its event, and where that stands.
+// attribute reads an attribute without its event, and the place of the event.
 func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a misp.Attribute) {
 	id, at = c.id(), c.number()
 	a.ToIDs = c.byte() == 1

@@ -9,13 +9,9 @@ import (
 	"io"
 	"iter"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"weak"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
@@ -30,18 +26,20 @@ import (
 //	magic      8 bytes
 //	records    events and attributes, see record.go
 //	tables     by indicator, and by UUID
-//	events     the place of each event's record, and how many attributes it has, 8 bytes each
+//	events     for each the place of its record, and how many attributes it has, 8 bytes each
 //	trailer    JSON, see below
 //	length     of the trailer, 4 bytes
-//	sum        of the trailer, CRC-32C, 4 bytes
+//	checksum   of the trailer, CRC-32C, 4 bytes
 //	magic      8 bytes
 //
 // All numbers are little endian. A table has an entry of 16 bytes for each key, its hash and the place of the record,
-// sorted; and a directory, which tells for the first bits of a hash where its entries begin. Hashes spread evenly, so
-// a look-up reads one word of the directory and a handful of entries, whatever the size.
+// sorted; and a directory, which says where the entries for the first bits of a hash begin. Hashes spread evenly, so a
+// look-up reads one word of the directory and a handful of entries, whatever the size. README.md has the details.
 type segment struct {
-	data        []byte      // mapped
-	checked     atomic.Bool // compared with its sum
+	id          fileID
+	users       int         // guarded by the mutex of opened; see mapped.go
+	data        []byte      // mapped; nil once the segment is closed
+	checked     atomic.Bool // compared with its checksum
 	recent      sync.Map    // place → event, of events that were read; recentEvents at most
 	recents     atomic.Int32
 	trailer     trailer
@@ -67,12 +65,12 @@ type trailer struct {
 	ByUUID      tablePart `json:"by_uuid"`
 	EventsAt    int64     `json:"events_at"`
 	Networks    []string  `json:"networks,omitempty"`
-	// Words are the types and categories of attributes, which stand in these by their number.
+	// Words are the types and categories of attributes, which refer to them by number.
 	Words []string `json:"words,omitempty"`
-	Sum   uint32   `json:"sum"` // CRC-32C of all that stands before the trailer
+	Sum   uint32   `json:"sum"` // CRC-32C of everything before the trailer
 }
 
-// tablePart says where a table stands.
+// tablePart says where in the file a table is.
 type tablePart struct {
 	Entries   int   `json:"entries"`
 	Bits      uint8 `json:"bits"`      // of a hash that the directory goes by
@@ -124,79 +122,6 @@ var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32
 // errDamaged is a file that is not what was written.
 var errDamaged = errors.New("damaged")
 
-// opened are the segments that this process has open: one that is looked up in and synced is mapped once.
-var opened = struct {
-	sync.Mutex
-	segments map[segmentFile]weak.Pointer[segment]
-}{segments: map[segmentFile]weak.Pointer[segment]{}}
-
-// segmentFile tells a file from all others, as long as it is mapped.
-type segmentFile struct{ device, inode, size, modified int64 }
-
-// openSegment maps a file. With check, it is read as a whole once, and compared with its sum: that is for the one who
-// syncs, who can make it anew. What readers find of a damaged record is nothing.
-func openSegment(name string, check bool) (*segment, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read; the mapping stays
-	s, err := shared(f)
-	if err == nil && check && !s.checked.Load() {
-		if err = s.compareSum(f); err == nil {
-			s.checked.Store(true)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return s, nil
-}
-
-// shared returns the segment in a file, if it is open already that very one.
-func shared(f *os.File) (*segment, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	key := segmentFile{size: st.Size(), modified: st.ModTime().UnixNano()}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		key.device, key.inode = int64(sys.Dev), int64(sys.Ino) //nolint:gosec // only compared
-	}
-	opened.Lock()
-	defer opened.Unlock()
-	if s := opened.segments[key].Value(); s != nil {
-		return s, nil
-	}
-	s, err := mapSegment(f, st.Size())
-	if err == nil {
-		err = s.parse()
-	}
-	if err != nil {
-		return nil, err
-	}
-	for old, s := range opened.segments {
-		if s.Value() == nil {
-			delete(opened.segments, old)
-		}
-	}
-	opened.segments[key] = weak.Make(s)
-	return s, nil
-}
-
-func mapSegment(f *os.File, size int64) (*segment, error) {
-	if size < int64(len(magic)+tailSize) || size != int64(int(size)) {
-		return nil, fmt.Errorf("%w: %d bytes", errDamaged, size)
-	}
-	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map into memory: %w", err)
-	}
-	s := &segment{data: data}
-	runtime.AddCleanup(s, func(mapped []byte) { _ = syscall.Munmap(mapped) }, data)
-	return s, nil
-}
-
 // compareSum reads the whole file, past the mapping: pages of that would stay with the process.
 func (s *segment) compareSum(f io.ReaderAt) error {
 	sum := crc32.New(crcTable())
@@ -206,7 +131,7 @@ func (s *segment) compareSum(f io.ReaderAt) error {
 		return err
 	}
 	if sum.Sum32() != s.trailer.Sum {
-		return fmt.Errorf("%w: the sum is another", errDamaged)
+		return fmt.Errorf("%w: wrong checksum", errDamaged)
 	}
 	return nil
 }
@@ -223,7 +148,7 @@ func (s *segment) parse() error {
 	}
 	start := end - length
 	if crc32.Checksum(s.data[start:end], crcTable()) != binary.LittleEndian.Uint32(s.data[end+4:]) {
-		return fmt.Errorf("%w: the sum of the trailer is another", errDamaged)
+		return fmt.Errorf("%w: wrong checksum of the trailer", errDamaged)
 	}
 	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
 		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
@@ -237,7 +162,7 @@ func (s *segment) parse() error {
 		return err
 	}
 	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || t.Events > start || !within(t.EventsAt, entrySize*int64(t.Events), start) {
-		return fmt.Errorf("%w: parts lie outside", errDamaged)
+		return fmt.Errorf("%w: a part is outside of the file", errDamaged)
 	}
 	for _, text := range t.Networks {
 		if p, err := netip.ParsePrefix(text); err == nil {
@@ -257,12 +182,12 @@ func (s *segment) table(p tablePart, end int) (table, error) {
 	}
 	directory := 4 * (int64(1)<<min(p.Bits, 40) + 1)
 	if p.Entries < 0 || p.Entries > end || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
-		return table{}, fmt.Errorf("%w: a table lies outside", errDamaged)
+		return table{}, fmt.Errorf("%w: a table is outside of the file", errDamaged)
 	}
 	return table{p.Bits, s.data[p.Index : p.Index+int64(p.Entries)*entrySize], s.data[p.Directory : p.Directory+directory]}, nil
 }
 
-// record returns the record at a place, and the place of the next one; a kind of 0 for a place where there is none.
+// record returns the record at a place, and the place of the next one; kind 0 where there is no record.
 func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 	if at < uint64(len(magic)) || at >= uint64(s.trailer.Records) { //nolint:gosec // not negative
 		return 0, c, 0
@@ -273,8 +198,18 @@ func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 		return 0, c, 0
 	}
 	start := 1 + uint64(size)
-	// A copy: the bytes are mapped, and go away with the file.
+	// A copy, because the bytes are unmapped with the file.
 	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
+}
+
+// records yields all records, in the order in which they were written.
+func (s *segment) records() iter.Seq2[recordKind, cursor] {
+	return func(yield func(recordKind, cursor) bool) {
+		kind, c, next := s.record(uint64(len(magic)))
+		for kind != 0 && yield(kind, c) {
+			kind, c, next = s.record(next)
+		}
+	}
 }
 
 // recentEvents is how many events are remembered: hits tend to be of few.
@@ -300,7 +235,6 @@ func (s *segment) event(at uint64) (event, bool) {
 // events yields all events of the segment.
 func (s *segment) events() iter.Seq[event] {
 	return func(yield func(event) bool) {
-		defer runtime.KeepAlive(s)
 		for i := range s.trailer.Events {
 			entry := s.data[s.trailer.EventsAt+entrySize*int64(i):]
 			e, ok := s.event(binary.LittleEndian.Uint64(entry))
@@ -312,9 +246,8 @@ func (s *segment) events() iter.Seq[event] {
 	}
 }
 
-// find returns the attribute with a UUID, in its event. known is true also if it was removed.
-func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
-	defer runtime.KeepAlive(s)
+// find returns the attribute with a UUID; nil for none. known is true also if the segment says that it was removed.
+func (s *segment) find(id uuid.UUID) (in *stored, known bool) {
 	for at := range s.byUUID.all(hashUUID(id)) {
 		kind, c, _ := s.record(at)
 		switch kind {
@@ -323,10 +256,9 @@ func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
 				return nil, true
 			}
 		case recordAttribute:
-			found, in, attribute := c.attribute(s.trailer.Words)
-			if e, ok := s.event(in); ok && !c.broken && found == id {
-				attribute = of(attribute, e.Event)
-				return &attribute, true
+			found, eventAt, a := c.attribute(s.trailer.Words)
+			if e, ok := s.event(eventAt); ok && !c.broken && found == id {
+				return &stored{a, e}, true
 			}
 		case recordEvent:
 		}
@@ -337,15 +269,9 @@ func (s *segment) find(id uuid.UUID) (a *misp.Attribute, known bool) {
 // each yields all attributes, in their events, and their UUIDs.
 func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 	return func(yield func(uuid.UUID, stored) bool) {
-		defer runtime.KeepAlive(s)
 		var in event
 		var inAt uint64
-		for at := uint64(len(magic)); ; {
-			kind, c, next := s.record(at)
-			if kind == 0 {
-				return
-			}
-			at = next
+		for kind, c := range s.records() {
 			if kind != recordAttribute {
 				continue
 			}
@@ -366,3 +292,6 @@ type stored struct {
 	attribute misp.Attribute
 	event     event
 }
+
+// whole returns the attribute with its event, whose tags it has too.
+func (s stored) whole() misp.Attribute { return of(s.attribute, s.event.Event) }

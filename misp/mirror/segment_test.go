@@ -33,6 +33,7 @@ func build(t testing.TB, fill func(*builder)) (*segment, string) {
 	must(t, b.finish(begin))
 	s, err := openSegment(name, true)
 	must(t, err)
+	t.Cleanup(s.release)
 	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
 		t.Errorf("files (-want +got):\n%s", d)
 	}
@@ -70,7 +71,7 @@ func attributes() *rapid.Generator[misp.Attribute] {
 	})
 }
 
-// all of what a MISP tells of an attribute comes out of a segment as it went in; tags of the event stand last.
+// asStored returns an attribute as it has to come out of a segment: the same, with the tags of the event last.
 func asStored(a misp.Attribute) misp.Attribute {
 	a.Tags = ownTags(a)
 	return of(a, a.Event)
@@ -79,34 +80,17 @@ func asStored(a misp.Attribute) misp.Attribute {
 var sameAs = cmp.Options{cmpopts.EquateEmpty()}
 
 func TestRecordRoundTrip(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rapid.Check(t, func(r *rapid.T) {
-		want := map[uuid.UUID]misp.Attribute{}
-		events := map[uuid.UUID]misp.Event{}
 		name := filepath.Join(dir, "x.segment")
-		b, err := newBuilder(name)
-		must(t, err)
-		for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
-			id, in := identify(a.UUID), identify(a.Event.UUID)
-			if _, ok := want[id]; ok || len(engine.Indicators(engine.Type(a.Type), a.Value)) == 0 {
-				continue
-			}
-			if e, ok := events[in]; ok {
-				a.Event = e // the first one tells
-			}
-			events[in] = a.Event
-			must(t, b.Add(a, "v"))
-			if a.UUID == "" {
-				a.UUID = id.String() // none is as good as the one it gets
-			}
-			want[id] = asStored(a)
-		}
-		must(t, b.finish(begin))
+		want, events := writeAny(t, r, name)
 		s, err := openSegment(name, true)
 		must(t, err)
+		defer s.release()
 		got := map[uuid.UUID]misp.Attribute{}
 		for id, in := range s.each() {
-			got[id] = of(in.attribute, in.event.Event)
+			got[id] = in.whole()
 			if in.event.version != "v" || in.event.uuid != identify(in.event.UUID) {
 				r.Fatalf("event %+v", in.event)
 			}
@@ -114,27 +98,14 @@ func TestRecordRoundTrip(t *testing.T) {
 		if d := cmp.Diff(want, got, sameAs); d != "" {
 			r.Fatalf("each (-want +got):\n%s", d)
 		}
-		snap := snapshot{base: s}
 		for id, a := range want {
-			found, known := s.find(id)
-			if !known || !cmp.Equal(a, *found, sameAs) {
-				r.Fatalf("find: %t %s", known, cmp.Diff(&a, found, sameAs))
-			}
-			for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
-				there := false
-				for f := range snap.find(i) {
-					there = there || cmp.Equal(a, f, sameAs)
-				}
-				if !there {
-					r.Fatalf("%q is not found", a.Value)
-				}
-			}
+			finds(r, s, id, a)
 		}
 		sizes := 0
 		for e := range s.events() {
 			sizes += e.attributes
 		}
-		if sizes != len(want) || s.trailer.Attributes != len(want) || s.trailer.Events != len(events) {
+		if sizes != len(want) || s.trailer.Attributes != len(want) || s.trailer.Events != events {
 			r.Fatalf("%d in events, trailer %+v", sizes, s.trailer)
 		}
 		if _, known := s.find(uuid.New()); known {
@@ -143,8 +114,52 @@ func TestRecordRoundTrip(t *testing.T) {
 	})
 }
 
+// writeAny writes a segment of any attributes. It returns them as they have to come out again, and the number of
+// events that they are in.
+func writeAny(t *testing.T, r *rapid.T, name string) (want map[uuid.UUID]misp.Attribute, inEvents int) {
+	want = map[uuid.UUID]misp.Attribute{}
+	events := map[uuid.UUID]misp.Event{}
+	b, err := newBuilder(name)
+	must(t, err)
+	for _, a := range rapid.SliceOfN(attributes(), 0, 8).Draw(r, "attributes") {
+		id, in := identify(a.UUID), identify(a.Event.UUID)
+		if _, ok := want[id]; ok || len(indicators(a)) == 0 {
+			continue
+		}
+		if e, ok := events[in]; ok {
+			a.Event = e // the first attribute describes it
+		}
+		events[in] = a.Event
+		must(t, b.Add(a, "v"))
+		if a.UUID == "" {
+			a.UUID = id.String() // it gets one
+		}
+		want[id] = asStored(a)
+	}
+	must(t, b.finish(begin))
+	return want, len(events)
+}
+
+// finds checks that an attribute is found by its UUID and by each of its indicators.
+func finds(r *rapid.T, s *segment, id uuid.UUID, a misp.Attribute) {
+	in, known := s.find(id)
+	if !known || !cmp.Equal(a, in.whole(), sameAs) {
+		r.Fatalf("find: %t %+v", known, in)
+	}
+	for _, i := range indicators(a) {
+		there := false
+		for f := range (&snapshot{base: s}).find(i) {
+			there = there || cmp.Equal(a, f, sameAs)
+		}
+		if !there {
+			r.Fatalf("%q is not found", a.Value)
+		}
+	}
+}
+
 // TestManyWords has more categories than are kept by number.
 func TestManyWords(t *testing.T) {
+	t.Parallel()
 	s, _ := build(t, func(b *builder) {
 		for i := range maxWords + 10 {
 			add(t, b, misp.Attribute{UUID: strconv.Itoa(i), Type: "domain", Value: strconv.Itoa(i) + ".x.example", Category: strconv.Itoa(i)})
@@ -162,6 +177,7 @@ func TestManyWords(t *testing.T) {
 
 // TestCollision gives two indicators one hash, and two attributes too: what is found is only what was meant.
 func TestCollision(t *testing.T) {
+	t.Parallel()
 	one := engine.Indicator{Family: "host", Key: "one.example"}
 	two := engine.Indicator{Family: "host", Key: "two.example"}
 	s, _ := build(t, func(b *builder) {
@@ -181,12 +197,12 @@ func TestCollision(t *testing.T) {
 	}
 	// Asked for by the other, they have its hash.
 	for at := range s.byIndicator.all(hashIndicator(one)) {
-		if _, a, ok := s.attribute(at, two); ok && a.Value != "two.example|192.31.196.1" {
-			t.Errorf("found %s", a.Value)
+		if _, in, ok := s.attribute(at, two); ok && in.attribute.Value != "two.example|192.31.196.1" {
+			t.Errorf("found %s", in.attribute.Value)
 		}
 	}
-	if a, known := s.find(identify(uuidOf("02"))); !known || a.Value != "two.example|192.31.196.1" {
-		t.Errorf("found %+v", a)
+	if in, known := s.find(identify(uuidOf("02"))); !known || in.attribute.Value != "two.example|192.31.196.1" {
+		t.Errorf("found %+v", in)
 	}
 	n := 0
 	for range s.byIndicator.all(hashIndicator(one)) {
@@ -199,6 +215,7 @@ func TestCollision(t *testing.T) {
 
 // TestFlippedBits changes bits of a segment, at random and in its last bytes: each is noticed.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	_, name := build(t, func(b *builder) {
 		for i := range 50 {
 			add(t, b, generated(i))
@@ -258,8 +275,8 @@ func (s *segment) read() {
 	}
 }
 
-// FuzzSegment opens anything as a segment, with sums that are right: whatever stands in it, reading ends and reads
-// nothing outside.
+// FuzzSegment opens anything as a segment, with checksums that are right: whatever it contains, reading ends, and does
+// not go outside of it.
 func FuzzSegment(f *testing.F) {
 	_, name := build(f, func(b *builder) {
 		add(f, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain|ip", Value: "one.example|192.31.196.1", Tags: []string{"a", "b"}, Event: misp.Event{UUID: uuidOf("e1"), Tags: []string{"b"}}})
@@ -277,7 +294,7 @@ func FuzzSegment(f *testing.F) {
 		whole = binary.LittleEndian.AppendUint32(whole, uint32(len(trailer))) //nolint:gosec // a test
 		whole = binary.LittleEndian.AppendUint32(whole, crc32.Checksum(trailer, crcTable()))
 		whole = append(whole, magic...)
-		for _, data := range [][]byte{whole, content} { // with sums that are right, and as it comes
+		for _, data := range [][]byte{whole, content} { // with checksums that are right, and as it comes
 			if len(data) < len(magic)+tailSize {
 				continue // not mapped at all
 			}
@@ -293,6 +310,7 @@ func FuzzSegment(f *testing.F) {
 
 // TestTrailer sees that the trailer can be read by people and other programs.
 func TestTrailer(t *testing.T) {
+	t.Parallel()
 	s, name := build(t, func(b *builder) { add(t, b, generated(0), generated(1)) })
 	data, err := os.ReadFile(name)
 	must(t, err)
@@ -301,23 +319,5 @@ func TestTrailer(t *testing.T) {
 	must(t, json.Unmarshal(data[end-int(binary.LittleEndian.Uint32(data[end:])):end], &got))
 	if d := cmp.Diff(s.trailer, got); d != "" || got.Attributes != 2 || got.Events != 1 || !got.Created.Equal(begin) {
 		t.Errorf("trailer (-want +got):\n%s", d)
-	}
-}
-
-// TestOpenedOnce opens a file twice: it is mapped once, also if only the second one compares it with its sum.
-func TestOpenedOnce(t *testing.T) {
-	s, name := build(t, func(b *builder) {
-		add(t, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
-	})
-	s.checked.Store(false)
-	unchecked, err := openSegment(name, false)
-	must(t, err)
-	if unchecked != s || s.checked.Load() {
-		t.Errorf("another segment: %t, compared: %t", unchecked != s, s.checked.Load())
-	}
-	checked, err := openSegment(name, true)
-	must(t, err)
-	if checked != s || !s.checked.Load() {
-		t.Errorf("another segment: %t, compared: %t", checked != s, s.checked.Load())
 	}
 }

@@ -59,6 +59,7 @@ var asked = []engine.Observable{
 
 // TestKinds asks a mirror and its MISP for everything, under each filter.
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	state := s.sync()
 	if d := s.difference(asked); d != "" {
@@ -114,6 +115,7 @@ const (
 // TestChanges makes one change after a first walk, and checks that the mirror shows what MISP does as soon as the
 // contract (misp.md, 5 and 9) lets it be seen. Nothing keeps a mirror from showing it earlier.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	e1, e2 := uuidOf("e1"), uuidOf("e2")
 	for _, tt := range []struct {
 		name   string
@@ -127,7 +129,7 @@ func TestChanges(t *testing.T) {
 		}, byPoll},
 		{"value edited", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"value":"other.example"}`) }, byPoll},
 		{"comment edited", nil, func(s *site) { s.EditAttribute(uuidOf("02"), `{"comment":"second"}`) }, byPoll},
-		{"to_ids taken away", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"to_ids":false}`) }, byPoll},
+		{"to_ids removed", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"to_ids":false}`) }, byPoll},
 		{"type edited to one that is not compared", nil, func(s *site) { s.EditAttribute(uuidOf("01"), `{"type":"comment"}`) }, byPoll},
 		{"type edited to one that is compared", nil, func(s *site) { s.EditAttribute(uuidOf("14"), `{"type":"domain"}`) }, byPoll},
 		{"attribute tagged", nil, func(s *site) { s.TagAttribute(uuidOf("01"), "tlp:red") }, byPoll},
@@ -139,7 +141,7 @@ func TestChanges(t *testing.T) {
 		{"pulled with old dates", nil, func(s *site) { s.PullEvent(pulled) }, byPoll},
 		{"event tagged and published", nil, func(s *site) { s.TagEvent(e1, "tlp:red"); s.Publish(e1) }, byPoll},
 		{"event made a draft by an edit", nil, func(s *site) { s.EditAttribute(uuidOf("02"), `{"comment":"x"}`) }, byPoll},
-		{"event made a draft by an attribute of no use", nil, func(s *site) { s.AddAttribute(e1, `{"type":"comment","value":"x"}`) }, byPoll},
+		{"event made a draft by an attribute that is never compared", nil, func(s *site) { s.AddAttribute(e1, `{"type":"comment","value":"x"}`) }, byPoll},
 		{"event made a draft by the deletion of one", nil, func(s *site) { s.SoftDelete(uuidOf("14")) }, byPoll},
 		{"unpublished", nil, func(s *site) { s.Unpublish(e1) }, byReconcile},
 		{"event deleted", nil, func(s *site) { s.DeleteEvent(e1) }, byReconcile},
@@ -177,6 +179,7 @@ func TestChanges(t *testing.T) {
 		{"event tagged", nil, func(s *site) { s.TagEvent(e1, "tlp:red") }, byFull},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
 			if tt.before != nil {
 				tt.before(s)
@@ -211,6 +214,7 @@ func TestChanges(t *testing.T) {
 
 // TestEdit follows one value on its way into another, and out of a filter.
 func TestEdit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	s.tick(time.Minute)
@@ -234,12 +238,13 @@ func TestEdit(t *testing.T) {
 	s.EditAttribute(uuidOf("01"), `{"to_ids":false}`)
 	s.sync()
 	if got := s.finds("domain", "other.example", engine.Filter{ToIDs: &yes}); len(got) > 0 {
-		t.Errorf("to_ids was taken away, and yet found: %v", got)
+		t.Errorf("to_ids was removed, and yet found: %v", got)
 	}
 }
 
-// TestWalkFails has a MISP that is too slow for a walk that is due: the mirror is polled all the same.
+// TestWalkFails has a MISP that is too slow for a walk that is due: MISP is polled nevertheless.
 func TestWalkFails(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	s.tick(UsualFull)
@@ -261,8 +266,10 @@ func TestWalkFails(t *testing.T) {
 	}
 }
 
-// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it stays.
+// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it
+// stays.
 func TestMissedOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	s.tick(UsualReconcile)
@@ -279,8 +286,9 @@ func TestMissedOnce(t *testing.T) {
 	}
 }
 
-// TestClockSetBack has our own clock go back, after which nobody knows when the next walk was due.
+// TestClockSetBack has our own clock go back, after which it is not known when the next walk was due.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	s.sync()
 	s.HardDelete(uuidOf("01"))
@@ -295,6 +303,7 @@ func TestClockSetBack(t *testing.T) {
 
 // TestNothingNew polls a MISP in which nothing happens: no file is written but the state.
 func TestNothingNew(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	first := s.sync()
 	before := files(t, s.syncer.Dir+"/misp")
@@ -311,7 +320,7 @@ func TestNothingNew(t *testing.T) {
 	if d := cmp.Diff(before, files(t, s.syncer.Dir+"/misp")); d != "" {
 		t.Errorf("files (-before +after):\n%s", d)
 	}
-	// The overlap has the same rows told again and again: one change is one file.
+	// Because of the overlap MISP answers with the same rows again and again: one change is one file.
 	s.EditAttribute(uuidOf("01"), `{"comment":"x"}`)
 	changed := s.sync()
 	for range 12 {

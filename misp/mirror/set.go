@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -29,10 +28,10 @@ const (
 	lockFile  = "lock"
 )
 
-// A State is what is known of the set of one origin. It lies beside the set's files, and replacing it is what makes
-// other files the set.
+// A State describes the set of one source. It is a file beside the set's segments, which it names: replacing it is what
+// makes other segments the set.
 type State struct {
-	Origin string `json:"origin"` // the name that matches bear
+	Origin string `json:"origin"` // the name that its matches have
 	Kind   Kind   `json:"kind"`
 	Place  string `json:"place"` // address or path, without secrets
 	// Base is the segment of the last complete walk, Changes what has changed since; names of files.
@@ -44,24 +43,24 @@ type State struct {
 	Networks   int       `json:"networks"`
 	Bytes      int64     `json:"bytes"`              // on disk
 	FullAt     time.Time `json:"full_at,omitzero"`   // when the last complete walk began
-	SyncedAt   time.Time `json:"synced_at,omitzero"` // what was known to the origin then is in the set
-	// Watermark is the origin's own clock at the begin of the last sync.
+	SyncedAt   time.Time `json:"synced_at,omitzero"` // when the last successful sync began: what the source knew then is in the set
+	// Watermark is the source's own clock at the begin of the last sync.
 	Watermark time.Time `json:"watermark,omitzero"`
 	// Reconciled is when the events were last compared with MISP's own list of them.
 	Reconciled time.Time `json:"reconciled,omitzero"`
-	// Tag tells the file that was read from a later one: an HTTP entity tag, or size and time.
+	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
 	Tag string `json:"tag,omitempty"`
 
-	// The last failure; FailedAt is zero if the last sync was none.
+	// The last failure; FailedAt is zero if the last sync succeeded.
 	FailedAt time.Time `json:"failed_at,omitzero"`
 	Failure  string    `json:"failure,omitempty"`
 	Serial   uint64    `json:"serial"` // of the last file that was written
 }
 
-// A Kind says what an origin is.
+// A Kind says what a source is.
 type Kind string
 
-// The kinds of origins.
+// The kinds of sources.
 const (
 	KindMISP Kind = "misp" // a MISP server
 	KindFeed Kind = "feed" // events in MISP feed format
@@ -82,7 +81,7 @@ func loadState(dir string) (State, error) {
 		err = json.Unmarshal(data, &s)
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync makes it anew", filepath.Join(dir, stateFile), err)
+		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync rebuilds it", filepath.Join(dir, stateFile), err)
 	}
 	return s, nil
 }
@@ -95,7 +94,8 @@ func (s State) save(dir string) error {
 	return atomicfile.WriteFile(filepath.Join(dir, stateFile), append(data, '\n'), atomicfile.Durable)
 }
 
-// A snapshot is a set as it is at one moment. It is immutable and safe for concurrent use.
+// A snapshot is a set at one moment. It is immutable, safe for concurrent use, and a user of its segments: what opens
+// or retains a snapshot has to release it.
 type snapshot struct {
 	state    State
 	base     *segment
@@ -104,8 +104,33 @@ type snapshot struct {
 	networks *bart.Lite
 }
 
-// openSnapshot opens the files of a set. A writer may remove them while that is done, having put others in their
-// place; then it is done again.
+// retain adds a user of the segments. Like release, it does nothing for a snapshot that is nil.
+func (s *snapshot) retain() {
+	if s != nil {
+		s.base.retain()
+		s.changes.retain()
+	}
+}
+
+// release ends the use by one user.
+func (s *snapshot) release() {
+	if s != nil {
+		s.base.release()
+		s.changes.release()
+	}
+}
+
+// bytes returns how long the files are together.
+func (s *snapshot) bytes() int64 {
+	n := len(s.base.data)
+	if s.changes != nil {
+		n += len(s.changes.data)
+	}
+	return int64(n)
+}
+
+// openSnapshot opens the files of a set, for the caller to release. If a writer replaces and removes them meanwhile,
+// it tries again.
 func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 	for try := 0; ; try++ {
 		state, err := loadState(dir)
@@ -119,28 +144,31 @@ func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 	}
 }
 
-// open opens the files of a set, with check comparing them with their sums; but what an earlier snapshot of it has open
-// is taken from there, as files are never changed: a base of many megabytes is read when it is new, and not at each sync.
+// open opens the files of a set, for the caller to release; with check it compares them with their checksums. Files
+// never change, so it shares those that the earlier snapshot have has open: a base of many megabytes is read once
+// when it is new, and not at each sync. have stays the caller's, and may be nil.
 func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 	if s.Base == "" {
 		return nil, ErrNever
 	}
-	snap := &snapshot{state: s, networks: &bart.Lite{}}
-	var err error
-	switch {
-	case have == nil || !have.state.sameBase(s):
-		if snap.base, err = openSegment(filepath.Join(dir, s.Base), check); err != nil {
-			return nil, err
-		}
-	case have.state.Changes == s.Changes: // often only the time of the sync is new
+	shared := have != nil && have.state.sameBase(s)
+	if shared && have.state.Changes == s.Changes { // often only the time of the sync is new
 		same := *have
 		same.state = s
+		same.retain()
 		return &same, nil
-	default:
+	}
+	snap := &snapshot{state: s, networks: &bart.Lite{}}
+	var err error
+	if shared {
 		snap.base = have.base
+		snap.base.retain()
+	} else if snap.base, err = openSegment(filepath.Join(dir, s.Base), check); err != nil {
+		return nil, err
 	}
 	if s.Changes != "" {
 		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), check); err != nil {
+			snap.release()
 			return nil, err
 		}
 		snap.becomes = map[uuid.UUID]event{}
@@ -153,12 +181,12 @@ func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 	return snap, nil
 }
 
-// sameBase reports whether two states have the same base. The name alone does not tell: it comes again when somebody
-// removes the directory.
+// sameBase reports whether two states have the same base. The name alone is not enough: names begin again when the
+// directory is removed.
 func (s State) sameBase(t State) bool { return s.Base == t.Base && s.FullAt.Equal(t.FullAt) }
 
-// insert adds networks to those that addresses are looked for in, but for those so wide that they say nothing of an
-// address: [engine.Observable.Related] has MISP not asked for them either.
+// insert adds networks that look-ups compare addresses with, except those so wide that they say nothing about an
+// address: MISP is not asked for them either ([engine.Observable.Related]).
 func (s *snapshot) insert(networks []netip.Prefix) {
 	for _, n := range networks {
 		if n.Bits() >= 16 || n.Bits() >= 8 && n.Addr().Is4() {
@@ -175,21 +203,20 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 // find yields the attributes that have an indicator.
 func (s *snapshot) find(i engine.Indicator) iter.Seq[misp.Attribute] {
 	return func(yield func(misp.Attribute) bool) {
-		defer runtime.KeepAlive(s)
 		hash := hashIndicator(i)
 		if s.changes != nil {
 			for at := range s.changes.byIndicator.all(hash) {
-				if _, a, ok := s.changes.attribute(at, i); ok && !yield(a) {
+				if _, in, ok := s.changes.attribute(at, i); ok && !yield(in.whole()) {
 					return
 				}
 			}
 		}
 		for at := range s.base.byIndicator.all(hash) {
-			id, a, ok := s.base.attribute(at, i)
+			id, in, ok := s.base.attribute(at, i)
 			if !ok {
 				continue
 			}
-			if a, ok = s.now(id, a); ok && !yield(a) {
+			if in, ok = s.changed(id, in); ok && !yield(in.whole()) {
 				return
 			}
 		}
@@ -197,70 +224,53 @@ func (s *snapshot) find(i engine.Indicator) iter.Seq[misp.Attribute] {
 }
 
 // attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
-func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, misp.Attribute, bool) {
+func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, stored, bool) {
 	kind, c, _ := s.record(at)
 	if kind != recordAttribute {
-		return uuid.UUID{}, misp.Attribute{}, false
+		return uuid.UUID{}, stored{}, false
 	}
 	id, in, a := c.attribute(s.trailer.Words)
 	if c.broken {
-		return id, a, false
+		return id, stored{}, false
 	}
-	// The plain case needs no normal form to be made.
-	plain := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
-	if !plain && !slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), i) {
-		return id, a, false
+	// In the usual case no normal form has to be made.
+	usual := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
+	if !usual && !slices.Contains(indicators(a), i) {
+		return id, stored{}, false
 	}
 	e, ok := s.event(in)
-	return id, of(a, e.Event), ok
+	return id, stored{a, e}, ok
 }
 
-// now returns an attribute of the base as the changes leave it; false if they took it away or have another in its
-// place.
-func (s *snapshot) now(id uuid.UUID, a misp.Attribute) (misp.Attribute, bool) {
+// changed returns an attribute of the base as the changes leave it; false if they remove or replace it.
+func (s *snapshot) changed(id uuid.UUID, in stored) (stored, bool) {
 	if s.changes == nil {
-		return a, true
+		return in, true
 	}
-	if _, changed := s.changes.find(id); changed {
-		return a, false
+	if _, known := s.changes.find(id); known {
+		return in, false
 	}
-	e, changed := s.becomes[identify(a.Event.UUID)]
+	e, known := s.becomes[in.event.uuid]
 	switch {
-	case !changed || e.change == eventAsIs:
-		return a, true
+	case !known || e.change == eventAsIs:
+		return in, true
 	case e.change == eventUpdated:
-		a.Tags = ownTags(a)
-		return of(a, e.Event), true
+		in.event = e
+		return in, true
 	}
-	return a, false
+	return in, false
 }
 
 // each yields all attributes of the set, in their events.
 func (s *snapshot) each() iter.Seq2[uuid.UUID, stored] {
 	return func(yield func(uuid.UUID, stored) bool) {
 		for id, in := range s.base.each() {
-			if s.changes != nil {
-				if _, changed := s.changes.find(id); changed {
-					continue
-				}
-				if e, changed := s.becomes[in.event.uuid]; changed && e.change != eventAsIs {
-					if e.change != eventUpdated {
-						continue
-					}
-					in.event = e
-				}
-			}
-			if !yield(id, in) {
+			if in, ok := s.changed(id, in); ok && !yield(id, in) {
 				return
 			}
 		}
-		if s.changes == nil {
-			return
-		}
-		for id, in := range s.changes.each() {
-			if !yield(id, in) {
-				return
-			}
+		if s.changes != nil {
+			s.changes.each()(yield)
 		}
 	}
 }

@@ -41,8 +41,8 @@ func newSite(t testing.TB, server *misptest.Server) *site {
 	s.tick(0)
 	s.client = newClient(t, server.URL, misptest.Key)
 	s.origin = &Server{Client: s.client, URL: server.URL, Warninglists: true}
-	s.syncer = newSyncer(t.TempDir(), func() time.Time { return s.now })
-	s.mirror = Open(s.syncer.Dir, []string{ServerName}, engine.Filter{})
+	s.syncer = newSyncer(t, t.TempDir(), func() time.Time { return s.now })
+	s.mirror = openMirror(t, s.syncer.Dir, ServerName)
 	s.mirror.now = s.syncer.Now
 	return s
 }
@@ -54,10 +54,20 @@ func newClient(t testing.TB, url, key string) *api.Client {
 	return client
 }
 
-func newSyncer(dir string, now func() time.Time) *Syncer {
-	return &Syncer{
+func newSyncer(t testing.TB, dir string, now func() time.Time) *Syncer {
+	t.Helper()
+	y := &Syncer{
 		Dir: dir, Full: UsualFull, Reconcile: UsualReconcile, Overlap: UsualOverlap, Log: slog.New(slog.DiscardHandler), Now: now,
 	}
+	t.Cleanup(y.Close)
+	return y
+}
+
+func openMirror(t testing.TB, dir string, origins ...string) *Mirror {
+	t.Helper()
+	m := Open(dir, origins, engine.Filter{})
+	t.Cleanup(m.Close)
+	return m
 }
 
 func must(t testing.TB, err error) {
@@ -170,7 +180,7 @@ func onlySet(t testing.TB, dir string) {
 	}
 }
 
-// counted checks that the state tells as many attributes as there are.
+// counted checks that the state counts as many attributes as there are.
 func counted(t testing.TB, m *Mirror) {
 	t.Helper()
 	n := 0
@@ -182,6 +192,6 @@ func counted(t testing.TB, m *Mirror) {
 		total += s.Attributes
 	}
 	if n != total {
-		t.Errorf("%d attributes, and the state tells of %d", n, total)
+		t.Errorf("%d attributes, and the state says %d", n, total)
 	}
 }

@@ -15,25 +15,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// testOnlyLeastBase is how many changes are kept beside a base of whatever size, before a new base is made of both.
-var testOnlyLeastBase = 20_000
+// leastBase is how many changes are kept beside a base of any size, before a new base is made of both.
+const leastBase = 20_000
 
-// A writer is the one process, and the one part of it, that changes a set. Readers never wait for it, and see what it
-// has done when it is complete.
+// A writer changes a set; there is one at a time in all processes. Readers never wait for it, and see its changes when
+// they are complete.
 type writer struct {
 	dir    string
 	lock   *os.File
 	state  State
 	set    *snapshot // nil until there is a base
 	now    func() time.Time
-	damage error // why the set that was there is of no use
+	damage error // why the set that was there cannot be used
+
+	leastBase int
 }
 
 // errBusy is another process at work on a set.
 var errBusy = errors.New("another process is syncing it")
 
-// openWriter takes the lock of a set, errBusy if another has it, and clears away what one that was killed left
-// behind. have is what this process had open of the set; nil for nothing.
+// openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind.
+// have is what this process had open of the set, and may be nil; it stays the caller's.
 func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 		}
 		return nil, err
 	}
-	w := &writer{dir: dir, lock: lock, now: now}
+	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase}
 	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -58,17 +60,22 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 	switch {
 	case err == nil || errors.Is(err, ErrNever):
 	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
-		// As good as never written: the next sync is a complete one.
+		// As if it was never written: the next sync is a complete one.
 		w.damage = err
 		w.state.Base, w.state.Changes = "", ""
 		w.state.Watermark, w.state.Tag = time.Time{}, ""
-	default: // it may be whole: too little memory, too many open files
+	default: // it may be whole: not enough memory, or too many open files
 		return nil, errors.Join(err, lock.Close())
 	}
 	return w, nil
 }
 
-func (w *writer) close() error { return w.lock.Close() }
+// close ends the use of the set, and gives the lock up.
+func (w *writer) close() error {
+	w.set.release()
+	// Closing is not enough while a child process, between fork and exec, has the file open too.
+	return errors.Join(syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close())
+}
 
 // clear removes files that are not part of the set.
 func (w *writer) clear() {
@@ -124,7 +131,7 @@ func (w *writer) keep(change func(*State)) error {
 	return w.note(state)
 }
 
-// apply writes changes, or nothing but the state if there are none.
+// apply writes changes, or only the state if there are no changes.
 func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if !c.dirty {
 		return w.keep(change)
@@ -140,7 +147,7 @@ func (w *writer) apply(c *changeSet, change func(*State)) error {
 	if err := w.swap(state); err != nil {
 		return err
 	}
-	if len(c.attributes)+len(c.events) <= max(testOnlyLeastBase, w.set.base.trailer.Attributes/10) {
+	if len(c.attributes)+len(c.events) <= max(w.leastBase, w.set.base.trailer.Attributes/10) {
 		return nil
 	}
 	return w.merge()
@@ -176,21 +183,12 @@ func (w *writer) swap(state State) error {
 	if err != nil {
 		return err
 	}
-	state.Networks = set.networks.Size()
-	state.Bytes = 0
-	for _, name := range []string{state.Base, state.Changes} {
-		if name == "" {
-			continue
-		}
-		st, err := os.Stat(filepath.Join(w.dir, name))
-		if err != nil {
-			return err
-		}
-		state.Bytes += st.Size()
-	}
+	state.Networks, state.Bytes = set.networks.Size(), set.bytes()
 	if err := w.note(state); err != nil {
+		set.release()
 		return err
 	}
+	w.set.release()
 	set.state = state
 	w.set = set
 	w.clear()
@@ -213,7 +211,7 @@ func (w *writer) failed(err error) error {
 	return w.note(state)
 }
 
-// versions returns the events of the set and what their origin tells changes by.
+// versions returns the versions of the events of the set, see [event].
 func (w *writer) versions() map[uuid.UUID]string {
 	if w.set == nil {
 		return nil

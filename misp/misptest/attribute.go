@@ -12,7 +12,7 @@ import (
 type attribute struct {
 	id     int
 	number int            // of a generated one
-	fields map[string]any // as answered, with what is answered only when asked for; nil for a generated one that nobody has changed
+	fields map[string]any // as answered, with what is answered only when asked for; nil for a generated one that was not changed
 	event  *event
 	object map[string]any // nil for an attribute of no object
 	own    []map[string]any
@@ -25,7 +25,7 @@ type attribute struct {
 
 // event is one as the server keeps it.
 type event struct {
-	fields map[string]any // with all that it has, but for its tags
+	fields map[string]any // all but its tags
 	tags   []map[string]any
 
 	// Taken from fields by settle.
@@ -36,7 +36,7 @@ type event struct {
 // ids are those of one more attribute, event and made up uuid.
 type ids struct{ attribute, event, uuid int }
 
-// load takes an event over, giving out ids as a server does.
+// load adds an event, and gives out ids as a server does.
 func (s *Server) load(fields map[string]any) {
 	full := withDefaults(fields, map[string]any{
 		"date": "", "threat_level_id": "4", "info": "", "published": false, "uuid": "", "analysis": "0", "timestamp": "0",
@@ -95,7 +95,7 @@ func (e *event) settle() {
 	e.published = on(e.fields["published"])
 }
 
-// known returns all fields of an attribute; those of a generated one are made anew for each call.
+// known returns all fields of an attribute; those of a generated one are made for each call.
 func (a *attribute) known() map[string]any {
 	if a.fields == nil {
 		return a.generated()

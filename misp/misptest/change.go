@@ -15,7 +15,7 @@ import (
 //   - what is gone for good leaves no trace.
 //
 // Events and attributes are given in JSON, in the shape of a feed, and named by their uuid. One that does not exist
-// fails the test, as does a field that nobody can set.
+// fails the test, as does a field that no user can set.
 
 // AddEvent adds an event that was made on this server: a draft, never published, in which everything is as old as
 // the server's clock says, whatever it says itself. It returns the event's uuid, which is made up if it has none;
@@ -77,8 +77,8 @@ func (s *Server) Restore(uuid string) {
 	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": false}) })
 }
 
-// HardDelete takes an attribute away. Nothing tells of it: that no search does was seen; what becomes of the
-// event's own clock was not, and so stays as it is, which is the worst for a mirror.
+// HardDelete removes an attribute for good. No search of a real MISP shows it. What becomes of the event's own clock
+// was not observed, so it stays as it is, which is the worst for a mirror.
 func (s *Server) HardDelete(uuid string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -111,8 +111,8 @@ func (s *Server) Unpublish(eventUUID string) {
 	s.changeEvent(eventUUID, func(e *event) { e.fields["published"] = false })
 }
 
-// DeleteEvent takes an event away, with its attributes. Nothing tells of it. It looks the same if the user of the
-// key may no longer see the event.
+// DeleteEvent removes an event, with its attributes. Nothing else shows it. It looks the same if the user of the key
+// may no longer see the event.
 func (s *Server) DeleteEvent(eventUUID string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -199,7 +199,7 @@ func (s *Server) read(text string, wrong ...string) map[string]any {
 	return fields
 }
 
-// name makes a uuid up for an attribute or event that has none. One that is taken fails the test.
+// name makes a uuid up for an attribute or event that has none. A uuid that is in use fails the test.
 func (s *Server) name(fields map[string]any) bool {
 	s.t.Helper()
 	uuid := textOf(fields["uuid"])
@@ -209,7 +209,7 @@ func (s *Server) name(fields map[string]any) bool {
 		return true
 	}
 	if s.attributeWith(uuid) != nil || s.eventWith(uuid) != nil {
-		s.t.Errorf("uuid %s is taken", uuid)
+		s.t.Errorf("uuid %s is in use", uuid)
 		return false
 	}
 	return true

@@ -3,7 +3,6 @@ package misptest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,7 +19,7 @@ const begin = 1800000000
 // at is a time some seconds after the beginning.
 func at(seconds int64) time.Time { return time.Unix(begin+seconds, 0) }
 
-// oneEvent has six attributes, two of them to be changed; beside it stands a draft.
+// oneEvent has six attributes, two of them to be changed; and there is a draft.
 var oneEvent = fstest.MapFS{
 	"1.json": {Data: []byte(`{"Event":{"uuid":"e1","published":true,"timestamp":"1800000000","publish_timestamp":"1800000000",
 		"Orgc":{"name":"CERT-A","uuid":"org-a"},"Attribute":[
@@ -37,21 +36,7 @@ var oneEvent = fstest.MapFS{
 // post asks one page for one thing, and returns the answer's body and headers.
 func post(t *testing.T, s *Server, page, body string) (string, http.Header) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+page, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", Key)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data, resp := send(t, s, page, body)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s %s: status %d, %s", page, body, resp.StatusCode, data)
 	}
@@ -61,6 +46,7 @@ func post(t *testing.T, s *Server, page, body string) (string, http.Header) {
 // TestChanges lives through what was done to a real MISP (the cases inc…, pub_… and event_unpublish of the
 // recording), and asks after each step what a mirror asks: for what has changed since the step before.
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	for i, step := range []struct {
 		name   string
@@ -155,8 +141,9 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestIndex follows the list of all events through changes, also those that nothing else tells of.
+// TestIndex follows the list of all events through changes, also those that nothing else shows.
 func TestIndex(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	type row struct {
 		ID, Timestamp, UUID string
@@ -176,7 +163,7 @@ func TestIndex(t *testing.T) {
 		name   string
 		change func() // ten seconds after the one before
 		body   string
-		count  string // told, of all pages
+		count  string // in the header, of all pages
 		want   []row
 	}{
 		{"all", nil, `{"minimal":1}`, "2", []row{e1, e2}},
@@ -211,6 +198,7 @@ func TestIndex(t *testing.T) {
 
 // TestShown asks for an attribute and its event after all has been changed that an answer shows.
 func TestShown(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	s.SetNow(at(5))
 	s.EditAttribute("b7", `{"value":"other.example","to_ids":false}`)
@@ -258,6 +246,7 @@ func (f *failures) Errorf(format string, args ...any) {
 
 // TestUnknown makes changes that can't be made, each of which has to fail the test that makes it.
 func TestUnknown(t *testing.T) {
+	t.Parallel()
 	f := &failures{TB: t}
 	s := New(f, oneEvent)
 	s.AddAttribute("e9", `{}`)
@@ -273,9 +262,9 @@ func TestUnknown(t *testing.T) {
 	s.PullEvent(`{"uuid":"e1"}`)
 	s.AddEvent(`{`)
 	want := []string{
-		"no event e9", "uuid a1 is taken", `attribute {"timestamp":"1"}: timestamp can't be set`, "no attribute a9",
+		"no event e9", "uuid a1 is in use", `attribute {"timestamp":"1"}: timestamp can't be set`, "no attribute a9",
 		`attribute {"toids":true}: toids can't be set`, `attribute {: unexpected end of JSON input`, "no attribute e1",
-		"no attribute 00000000-0000-4000-8000-000000000000", "no event a1", "no event e9", "uuid e1 is taken",
+		"no attribute 00000000-0000-4000-8000-000000000000", "no event a1", "no event e9", "uuid e1 is in use",
 		`event {: unexpected end of JSON input`,
 	}
 	if diff := cmp.Diff(want, f.texts); diff != "" {
@@ -283,8 +272,9 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestConcurrent changes everything while others ask for it; the race detector is who judges.
+// TestConcurrent changes everything while others ask for it; the race detector judges.
 func TestConcurrent(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	var all sync.WaitGroup
 	for i := range 4 {

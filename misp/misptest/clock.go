@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SetNow stops the server's own clock at a time, until it is set anew; the zero time lets it run with the real
-// one, as it does at first. It is what the Date header of each answer tells, what "1h" in a question counts from,
+// SetNow stops the server's own clock at a time, until it is set again; the zero time lets it run with the real
+// one, as it does at first. It is the Date header of each answer, what "1h" in a question counts from,
 // and what changes put into timestamps.
 func (s *Server) SetNow(now time.Time) {
 	s.mu.Lock()
@@ -16,7 +16,7 @@ func (s *Server) SetNow(now time.Time) {
 	s.now = now
 }
 
-// clock tells the server's own time. The caller holds mu.
+// clock returns the server's own time. The caller holds mu.
 func (s *Server) clock() time.Time {
 	if s.now.IsZero() {
 		return time.Now()
@@ -27,7 +27,7 @@ func (s *Server) clock() time.Time {
 // stamp is the server's own time as MISP writes it. The caller holds mu.
 func (s *Server) stamp() string { return strconv.FormatInt(s.clock().Unix(), 10) }
 
-// seconds reads a timestamp, which MISP writes as a text; 0 for what is none.
+// seconds reads a timestamp, which MISP writes as a text; 0 for anything else.
 func seconds(v any) int64 {
 	if n, ok := v.(float64); ok {
 		return int64(n)
@@ -43,7 +43,7 @@ var emptySpan = span{from: 1} // it ends before
 
 func (s span) has(at int64) bool { return at >= s.from && at <= s.to }
 
-// spanOf reads a filter on a time, and reports whether it is one: 0 and all forms of nothing are none. Two times in
+// spanOf reads a filter on a time, and reports whether it is one: 0 and all forms of nothing are not. Two times in
 // a list are the ends of a span, in any order. What MISP can't read it takes for a filter that nothing passes.
 func spanOf(filter any, now time.Time) (span, bool) {
 	switch f := filter.(type) {

@@ -13,6 +13,7 @@ import (
 // wrong_filter_… of the recording). The time is noon; attributes 1 to 4 are 3 days, 2 hours, 30 minutes and 1
 // second old, and their events were published when they were made.
 func TestTimes(t *testing.T) {
+	t.Parallel()
 	noon := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) // 1795521600
 	s := New(t, fstest.MapFS{
 		"1.json": {Data: []byte(`{"Event":{"timestamp":"1795262400","publish_timestamp":"1795262400","Attribute":[{"timestamp":"1795262400"}]}}`)},
@@ -53,8 +54,9 @@ func TestTimes(t *testing.T) {
 }
 
 // TestTimedPages walks through what a filter on time finds: without an order the rows come in one of the
-// database's own, which holds over the pages here, and by id only for those who ask for it.
+// database's own, which holds over the pages here, and by id only if that is asked for.
 func TestTimedPages(t *testing.T) {
+	t.Parallel()
 	s := New(t, oneEvent)
 	for _, tt := range []struct{ name, body, ids, count string }{
 		{"own order", `{"timestamp":1}`, "7654321", "7"},
@@ -80,6 +82,7 @@ func TestTimedPages(t *testing.T) {
 
 // TestRealTime leaves the clock alone, and then sets it back to that.
 func TestRealTime(t *testing.T) {
+	t.Parallel()
 	s := New(t, fstest.MapFS{})
 	for range 2 {
 		before := time.Now().Truncate(time.Second)

@@ -33,7 +33,7 @@ func compress(s string) string {
 }
 
 // halves returns what of an attribute is compared: both halves of a composite type, never the two joined. The
-// second half of all others is empty, and found by whoever asks for nothing.
+// second half of all others is empty, and found by a question for nothing.
 func halves(typ, value string) []string {
 	first, second := value, ""
 	if strings.Contains(typ, "|") || typ == "malware-sample" {

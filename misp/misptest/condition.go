@@ -11,13 +11,13 @@ import (
 type Condition struct {
 	// Refused is why it refuses the key, like [UserDisabled]; empty to accept it.
 	Refused string
-	// Maintenance sends everybody but its administrators to the login page, with a valid key too.
+	// Maintenance sends all but its administrators to the login page, with a valid key too.
 	Maintenance bool
 	// DatabaseDown answers everything with status 500.
 	DatabaseDown bool
 	// RateLimit is how many searches the user may make; 0 for any number. Other pages do not count.
 	RateLimit int
-	// NoSightings takes the right to add sightings away. What the server says of the user's role stays the same.
+	// NoSightings removes the right to add sightings. What the server says of the user's role stays the same.
 	NoSightings bool
 }
 
@@ -25,7 +25,7 @@ type Condition struct {
 const (
 	// NoUser is for a key that is missing, wrong or expired, and for a role that may not use the API.
 	NoUser = "Authentication failed. Please make sure you pass the API key of an API enabled user along in the Authorization header."
-	// UserDisabled is for the key of a user who is switched off.
+	// UserDisabled is for the key of a disabled user.
 	UserDisabled = "Authentication failed. Your user account has been disabled."
 	// OtherAddress is for a key that is bound to other addresses.
 	OtherAddress = "It is not possible to use this Auth key from your IP address"
@@ -33,10 +33,10 @@ const (
 	NoPermission = "You do not have permission to use this functionality."
 )
 
-// window is how long MISP counts searches before it begins anew, in seconds.
+// window is how long MISP counts searches before it begins again, in seconds.
 const window = 900
 
-// Set brings the server into a condition, and begins to count searches anew.
+// Set brings the server into a condition, and begins to count searches again.
 func (s *Server) Set(c Condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// refuseKey refuses in JSON who asks for JSON. Others get a page, or are sent to log in.
+// refuseKey answers in JSON if JSON was asked for. Otherwise it answers with a page, or a redirect to the login.
 func refuseKey(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.Contains(r.Header.Get("Accept"), "json"):
@@ -87,7 +87,7 @@ func toLogin(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// spend counts a search, tells the user in headers what he has left, and reports whether he may make it.
+// spend counts a search, says in headers how many are left, and reports whether it is allowed.
 func (s *Server) spend(w http.ResponseWriter) bool {
 	s.mu.Lock()
 	limit := s.condition.RateLimit

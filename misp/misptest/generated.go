@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 const (
@@ -25,7 +24,7 @@ const (
 // are asked for; it stops with the test. Attribute i, from 0, has the type and value of [Generated], the uuid of
 // [GeneratedUUID] and the id i+1, and belongs to event i/[GeneratedPerEvent], with the uuid of
 // [GeneratedEventUUID]. All live, are to_ids, and are of published events with the tag tlp:green.
-func NewGenerated(t testing.TB, n int) *Server {
+func NewGenerated(t T, n int) *Server {
 	t.Helper()
 	s := &Server{t: t, attributes: make([]*attribute, 0, n)}
 	all := make([]attribute, n)
@@ -113,7 +112,7 @@ func (a *attribute) generated() map[string]any {
 	return fields
 }
 
-// appendGenerated writes the same as JSON, up to where the event follows. It is worth a form of its own, as it is
+// appendGenerated writes the same as JSON, up to where the event follows. It has code of its own, as it is
 // what a server with many attributes does all day.
 func (a *attribute) appendGenerated(b []byte) []byte {
 	typ, value := Generated(a.number)

@@ -34,6 +34,7 @@ func walk(t testing.TB, s *Server, limit int, filter string) int {
 
 // TestGenerated looks at some generated attributes as they are answered, before and after they are changed.
 func TestGenerated(t *testing.T) {
+	t.Parallel()
 	s := NewGenerated(t, 2500)
 	s.SetNow(at(0))
 	if n := walk(t, s, 700, `,"deleted":[0,1]`); n != 2500 {
@@ -76,6 +77,7 @@ func second(_, s string) string { return s }
 
 // TestGeneratedShort compares how generated attributes are written in short with how all others are.
 func TestGeneratedShort(t *testing.T) {
+	t.Parallel()
 	s := NewGenerated(t, 1007)
 	for _, q := range []map[string]any{
 		nil, {"includeContext": true}, {"includeEventTags": 1.0}, {"includeContext": true, "includeDecayScore": true},
@@ -102,6 +104,7 @@ func TestGeneratedShort(t *testing.T) {
 
 // TestGeneratedValues holds the values to what is documented: they are compared by other tests too.
 func TestGeneratedValues(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for i := range 10000 {
 		_, value := Generated(i)
@@ -127,6 +130,7 @@ func TestGeneratedValues(t *testing.T) {
 
 // TestNoAttributes starts without any, to be filled by changes.
 func TestNoAttributes(t *testing.T) {
+	t.Parallel()
 	for _, s := range []*Server{New(t, fstest.MapFS{}), NewGenerated(t, 0)} {
 		s.AddEvent(`{"Attribute":[{"type":"domain","value":"first.example"}]}`)
 		if _, ids, _ := ask(t, s, `{}`); ids != "1" {
@@ -135,7 +139,7 @@ func TestNoAttributes(t *testing.T) {
 	}
 }
 
-// BenchmarkWalk tells what a full walk costs a test that is about something else.
+// BenchmarkWalk measures what a full walk costs a test that is about something else.
 func BenchmarkWalk(b *testing.B) {
 	for name, filter := range map[string]string{"all": `,"deleted":[0,1]`, "live": "", "since": `,"deleted":[0,1],"publish_timestamp":1`} {
 		b.Run(name, func(b *testing.B) {

@@ -6,8 +6,8 @@ import (
 )
 
 // index answers /events/index to {"minimal": 1}: all events, drafts too, by id, each with little more than its
-// clock. limit and page cut a page out; here the count that is told is that of all pages. published and
-// searchpublish_timestamp filter. What MISP tells without minimal is not made here, and says so.
+// clock. limit and page cut a page out; here the count in the header is that of all pages. published and
+// searchpublish_timestamp filter. The answer without minimal is not implemented, and the server says so.
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	q, ok := readQuestion(w, r)
 	if !ok {

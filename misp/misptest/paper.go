@@ -17,7 +17,7 @@ type paper struct {
 // common is what each attribute of an event says of it, in JSON.
 type common struct {
 	event []byte
-	tags  []byte // inherited ones; nil if there are none, or none are wanted
+	tags  []byte // inherited ones; nil if there are none, or they are not wanted
 }
 
 const head = `{"response":{"Attribute":[` // a list without attributes is empty, never null

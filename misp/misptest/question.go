@@ -67,7 +67,7 @@ func valuesOfList(list []any) *values {
 	return f
 }
 
-// valuesOfObject takes the items of {"OR": […]} as they stand, but for % and for empty ones.
+// valuesOfObject takes the items of {"OR": […]} literally, except for % and empty ones.
 func valuesOfObject(o map[string]any) *values {
 	list, ok := o["OR"].([]any)
 	if !ok {
@@ -202,7 +202,7 @@ func limitOf(v any) (int, error) {
 	return max(0, int(n)), nil
 }
 
-// pageOf reads the page of a question; the first for anything that is none.
+// pageOf reads the page of a question; the first for anything else.
 func pageOf(v any) int {
 	n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
 	if err != nil {

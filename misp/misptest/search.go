@@ -29,7 +29,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 }
 
 // readQuestion reads the body of a search. MISP refuses broken JSON, but drops the whole question where it is no
-// object, is not called JSON, or comes by another method, and goes on without a filter. It answers itself if it
+// object, is not called JSON, or comes by another method, and continues without a filter. It answers itself if it
 // refuses, and says so.
 func readQuestion(w http.ResponseWriter, r *http.Request) (map[string]any, bool) {
 	if r.Method == http.MethodGet {
@@ -68,8 +68,8 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 	_, _ = w.Write(body)
 }
 
-// page returns the page of attributes that a question asks for, what is told of their number, and how many a
-// warninglist took out. The page is written out here, as nobody may change the database meanwhile: the caller
+// page returns the page of attributes that a question asks for, the count that MISP gives, and how many a
+// warninglist took out. The page is written out here, because nothing may change the database meanwhile: the caller
 // holds mu.
 func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped int) {
 	found := s.find(q)
@@ -77,7 +77,7 @@ func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped 
 	if limit > 0 {
 		start := min(len(found), (pageOf(q["page"])-1)*limit)
 		found = found[start:min(len(found), start+limit)]
-		count = countTold(len(found), limit)
+		count = headerCount(len(found), limit)
 	}
 	out := newPaper(q, len(found))
 	for _, a := range found {
@@ -90,18 +90,18 @@ func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped 
 	return out.finish(), count, skipped
 }
 
-// countTold is what MISP says of the number of attributes on a page: one more for a full one, to tell that there
+// headerCount is what MISP says of the number of attributes on a page: one more for a full one, to say that there
 // may be others, and one for an empty one.
-func countTold(n, limit int) int {
+func headerCount(n, limit int) int {
 	if n == limit {
 		return n + 1
 	}
 	return max(1, n)
 }
 
-// find returns the attributes that a question asks for, in its order. An order that MISP does not know is none:
+// find returns the attributes that a question asks for, in its order. An order that MISP does not know is no order:
 // then they come by id, but not if the question filters by time, when the database takes them from whatever index
-// it likes. Here they come backwards then, so that nobody gets used to anything. What is returned may be the
+// it likes. Here they come backwards then, so that no one relies on an order. What is returned may be the
 // server's own list, and is not to be written to. The caller holds mu.
 func (s *Server) find(q map[string]any) []*attribute {
 	found := s.attributes

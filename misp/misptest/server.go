@@ -2,12 +2,12 @@
 // MISP 2.5 was seen to answer, traps included.
 //
 // It compares values loosely (compare.go), takes much of a question for something else than it says
-// (question.go), answers with its whole database where it does not understand one at all, and tells a count that
+// (question.go), answers with its whole database where it does not understand one at all, and gives a count that
 // is not the count (search.go). [Condition] brings it into the states in which a real one refuses.
 //
 // For tests of a mirror, its database changes while it serves (change.go): every change moves those clocks that it
-// moves in a real one, by the server's own time ([Server.SetNow]), and some changes none. [NewGenerated] starts a
-// server with as many attributes as a benchmark needs.
+// moves in a real one, by the server's own time ([Server.SetNow]), and some changes move no clock. [NewGenerated]
+// starts a server with as many attributes as a benchmark needs.
 package misptest
 
 import (
@@ -22,7 +22,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -38,10 +37,39 @@ type Request struct {
 	Body   map[string]any // nil if it was no JSON object
 }
 
-// Server is a MISP. All its methods may be called while it serves, from any goroutine.
+// T is what the server needs of a test, like *testing.T: a change that no user of a MISP could make fails it.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
+// InExample replaces the test in an Example, which has no *testing.T. What would fail a test panics, and the server
+// runs until it is closed.
+type InExample struct{}
+
+// Helper implements T.
+func (InExample) Helper() {}
+
+// Errorf implements T.
+func (InExample) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// Fatalf implements T.
+func (InExample) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// Fatal implements T.
+func (InExample) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+// Cleanup implements T.
+func (InExample) Cleanup(func()) {}
+
+// Server is a MISP. It is made by [New] or [NewGenerated]. All its methods may be called while it serves, from any
+// goroutine.
 type Server struct {
 	*httptest.Server
-	t testing.TB
+	t T
 
 	mu         sync.Mutex
 	attributes []*attribute // by id, ascending
@@ -59,7 +87,7 @@ type Server struct {
 // New starts a server with the events of a directory in MISP feed format; it stops with the test. Values stand in
 // the feed as MISP stores them: names in lower case and Punycode, IPv6 addresses compressed. An attribute may have
 // warnings and decay_score, as they are answered when they are asked for; feeds have none.
-func New(t testing.TB, feed fs.FS) *Server {
+func New(t T, feed fs.FS) *Server {
 	t.Helper()
 	s := &Server{t: t}
 	names, err := fs.Glob(feed, "*.json")
@@ -116,7 +144,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	fault, n, now := s.fault, len(s.requests), s.clock()
 	s.mu.Unlock()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
-	// A session for each answer, though a key needs none.
+	// A session for each answer, though a key does not need one.
 	http.SetCookie(w, &http.Cookie{Name: "CAKEPHP", Value: fmt.Sprintf("session-%d", n), Path: "/", HttpOnly: true}) //nolint:gosec // as MISP sets it without HTTPS
 	if fault != nil {
 		fault(w, r)
@@ -146,7 +174,7 @@ func (s *Server) Answer(w http.ResponseWriter, r *http.Request) {
 	case page == "/events/index" && r.Method == http.MethodPost:
 		s.index(w, r)
 	case slices.Contains([]string{"attributes", "events", "servers", "sightings", "users"}, controller):
-		Message(w, http.StatusForbidden, NoPermission) // an unknown page there is one that nobody has the right to
+		Message(w, http.StatusForbidden, NoPermission) // no one has a right to an unknown page there
 	default:
 		Message(w, http.StatusNotFound, "Not Found")
 	}

@@ -24,10 +24,10 @@ var twoEvents = fstest.MapFS{
 		{"uuid":"b7","type":"domain","value":"gone.example","to_ids":true,"deleted":true,"timestamp":"70"}]}}`)},
 }
 
-// ask returns the status of an answer, the ids of its attributes, and the count that it tells.
-func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
+// send sends a question with the key, and returns the answer with its body read.
+func send(t *testing.T, s *Server, page, body string) ([]byte, *http.Response) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/attributes/restSearch", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+page, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,13 @@ func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data, resp
+}
+
+// ask returns the status of an answer, the ids of its attributes, and the count in its header.
+func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
+	t.Helper()
+	data, resp := send(t, s, "/attributes/restSearch", body)
 	var answer struct {
 		Response struct{ Attribute []struct{ ID string } }
 	}
@@ -57,6 +64,7 @@ func ask(t *testing.T, s *Server, body string) (status int, ids, count string) {
 
 // TestSearch asks in the forms that a real MISP was asked in, and expects what it was seen to make of them.
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	s := New(t, twoEvents)
 	for _, tt := range []struct{ name, body, ids, count string }{
 		{"nothing", `{}`, "123456", "6"},
@@ -119,10 +127,10 @@ func TestSearch(t *testing.T) {
 		{"organisation", `{"org":"CERT-B"}`, "456", "3"},
 		{"threat level", `{"threat_level_id":1}`, "123", "3"},
 		{"event", `{"eventid":"2"}`, "456", "3"},
-		{"full page tells one more", `{"limit":2}`, "12", "3"},
+		{"full page counts one more", `{"limit":2}`, "12", "3"},
 		{"last page, full", `{"limit":3,"page":2}`, "456", "4"},
 		{"last page, not full", `{"limit":4,"page":"2"}`, "56", "2"},
-		{"empty page tells one", `{"limit":2,"page":9}`, "", "1"},
+		{"empty page counts one", `{"limit":2,"page":9}`, "", "1"},
 		{"page 0", `{"limit":2,"page":0}`, "12", "3"},
 		{"page without a limit", `{"page":2}`, "123456", "6"},
 		{"limit 0", `{"limit":0,"page":2}`, "123456", "6"},
@@ -145,6 +153,7 @@ func TestSearch(t *testing.T) {
 
 // TestRender asks for the same attribute with and without the options that change what an answer has.
 func TestRender(t *testing.T) {
+	t.Parallel()
 	s := New(t, twoEvents)
 	for option, want := range map[string]string{
 		"": `{"Tag":[{"colour":"#3399ff","id":"1","is_galaxy":false,"local":false,"name":"tlp:amber","numerical_value":null}],

@@ -12,7 +12,7 @@ type Sighting struct {
 	UUID   string // of the attribute
 	Source string
 	Type   string // "0": seen
-	Date   string // in seconds since 1970, as it was told
+	Date   string // in seconds since 1970, as it was sent
 }
 
 // Sightings returns what was taken so far.
@@ -52,7 +52,7 @@ func refuseSighting(w http.ResponseWriter, reason string) {
 	answerJSON(w, map[string]any{"message": "Could not add the Sighting. Reason: " + reason})
 }
 
-// meant returns the attributes that a sighting is told of. There are no wildcards here. The caller holds mu.
+// meant returns the attributes that a sighting is for. There are no wildcards here. The caller holds mu.
 func (s *Server) meant(q map[string]any) []*attribute {
 	var wanted []string
 	for _, v := range append(texts(q["values"]), texts(q["value"])...) {

@@ -94,8 +94,11 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	return a, err
 }
 
-// Close ends connections that the chain holds.
+// Close ends the connections that the chain holds, and unmaps the files of its mirror. Look-ups that have begun end.
 func (a *App) Close() {
+	if a.Mirror != nil {
+		a.Mirror.Close()
+	}
 	for _, c := range a.clients {
 		c.Close()
 	}

@@ -147,7 +147,7 @@ func (s Sync) Run(ctx context.Context, full bool) (mirror.State, error) {
 	return s.syncer.Sync(ctx, s.Origin, full)
 }
 
-// Syncs returns what is to be synced, and what ends the connections for it. Errors are [cli.WrongUse].
+// Syncs returns what is to be synced, and what ends the connections and unmaps the files for it. Errors are [cli.WrongUse].
 func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), err error) {
 	if _, err := sourceNames(c); err != nil {
 		return nil, nil, err
@@ -156,13 +156,16 @@ func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), er
 		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
 		Overlap: mirror.UsualOverlap, Log: log, Now: time.Now,
 	}
-	closeAll = func() {}
+	closeAll = syncer.Close
 	if c.MirrorsMISP() {
 		client, err := Client(c, c.Mirror.Timeout, log)
 		if err != nil {
 			return nil, nil, err
 		}
-		closeAll = client.Close
+		closeAll = func() {
+			syncer.Close()
+			client.Close()
+		}
 		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: *c.Lookup.Filter.Warninglists}
 		list = append(list, Sync{server, c.Mirror.Interval, syncer})
 	}

@@ -26,6 +26,7 @@ func (i *examination) checkResident(ctx context.Context) []Finding {
 	if err != nil {
 		return append(findings, Finding{Check: "mirror", Status: StatusProblem, Found: err.Error(), Remedy: "see custom-misp config"})
 	}
+	defer m.Close()
 	for _, s := range m.States() {
 		f := good("%s: %d attributes, synced %s ago", s.Origin, s.Attributes, shownTime(s.Age(i.now())))
 		switch old := s.Age(i.now()) >= i.config.Serve.StaleAfter; {

@@ -230,6 +230,7 @@ func stopped(c *config.Config) (Status, error) {
 	now.NotReady = "serve does not run"
 	if m, err := app.Mirror(c); err == nil && c.Lookup.Policy != config.PolicyLive {
 		now.Mirror = mirrorStatuses(m)
+		m.Close()
 	}
 	at, found, err := alertlog.LoadCheckpoint(app.StateOf(c).Checkpoint())
 	if err != nil || !found || now.Alerts.File == "" {

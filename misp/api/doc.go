@@ -1,0 +1,25 @@
+// Package api asks a MISP server over its REST API which of the values of an alert are known as indicators of
+// compromise, and reads from it what a mirror needs. It was written against MISP 2.5.
+//
+// A [Client] puts all values of an alert into one question to /attributes/restSearch, and compares what is answered
+// itself: MISP compares loosely, takes wildcards, and answers some malformed questions with its whole database.
+// [Client.WalkAll] and [Client.Events] go through all that MISP has; [Client.Sight] reports that a value was seen.
+// [DecodeEvent] reads an event from a file. Every error of a Client is an [enrich.Trouble] with a remedy, unless the
+// caller's own function returned it. None contains the key.
+//
+// # Limits
+//
+//   - A question has at most 1,000 values; more become several questions. MISP is asked for pages of 5,000 attributes,
+//     and for 20 of them at most; a question with more matches fails.
+//   - An answer has at most 32 MiB (Config.MaxAnswer) and is nested at most 1,000 deep. A longer one fails; a walk
+//     then continues in shorter pages, down to 40 attributes.
+//   - A walk goes over 100 million attributes, and a list of events over 100 million events, at most. A walk holds
+//     one page in memory.
+//   - One try takes at most 5 seconds (Config.Timeout). Up to Config.Retries further tries follow a lost connection, a
+//     rate limit (429) and a failing server (500, 502, 503, 504), but not bad certificates or keys. The waits between
+//     them begin at 0.1 seconds, double up to 5 seconds, and are shortened at random by up to a half.
+//   - A server that asks for a wait (Retry-After, X-Rate-Limit-Reset) is obeyed if it fits the deadline of the
+//     context, or lasts at most one minute where there is no deadline. Otherwise the error says how long it asked for.
+//   - Texts of MISP in errors are cut after 200 characters.
+//   - TLS 1.2 is the oldest version that is spoken. Redirects are not followed.
+package api
