@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
@@ -46,16 +45,15 @@ func printConfig(out io.Writer, c *config.Config, output string) error {
 	if output == "json" {
 		return cli.WriteJSON(out, c.Values())
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tVALUE\tFROM")
+	t := cli.NewTable(out, "KEY", "VALUE", "FROM")
 	for _, v := range c.Values() {
 		text := fmt.Sprint(v.Value)
 		if list, ok := v.Value.([]string); ok {
 			text = strings.Join(list, " ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", v.Key, cli.Clean(text), v.From)
+		t.Row(v.Key, text, v.From)
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
 // checkBuild returns everything that keeps a call or serve from using a configuration.

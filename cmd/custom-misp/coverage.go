@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -115,7 +114,7 @@ func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) boo
 		mu.Lock()
 		defer mu.Unlock()
 		if faults++; faults <= told {
-			fmt.Fprintf(s.Err, "%s: %v\n", at, err)
+			cli.ErrorLine(s.Err, at.String(), err)
 		}
 	}
 	var workers sync.WaitGroup
@@ -230,38 +229,51 @@ func ownValues(own []string) (func(engine.Type, string) bool, error) {
 }
 
 func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "%d alerts, %d with a value picked (%s), %d unreadable\n", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable)
-	fmt.Fprintf(w, "%d with a value picked or one that looks like an indicator, of which %s are picked from\n", r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare))
-	fmt.Fprintf(w, "picked: %s\n", typeCounts(r.Values))
-	table := func(title string, list []mappingtest.Row) {
-		fmt.Fprintf(w, "\n%s\tALERTS\tMATCHED\t\tPICKED\n", title)
+	t := cli.NewTable(out)
+	t.Row(fmt.Sprintf("%d alerts, %d with a value picked (%s), %d unreadable", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable))
+	t.Row(fmt.Sprintf("%d with a value picked or one that looks like an indicator, of which %s are picked from",
+		r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare)))
+	t.Row("picked: " + typeCounts(r.Values))
+	// more says how many rows are left out; true at the first that is.
+	more := func(i, all int) bool {
+		if rows == 0 || i < rows {
+			return false
+		}
+		t.Row(fmt.Sprintf("… %d more, see --rows", all-rows))
+		return true
+	}
+	count := func(title string, list []mappingtest.Row) {
+		t.Row()
+		t.Row(title, "ALERTS", "MATCHED", "", "PICKED")
 		for i, row := range list {
-			if rows > 0 && i == rows {
-				fmt.Fprintf(w, "… %d more, see --rows\n", len(list)-rows)
+			if more(i, len(list)) {
 				break
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", cli.Clean(row.Name), row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
+			t.Row(row.Name, row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
 		}
 	}
-	table("DECODER", r.Decoders)
-	table("GROUP", r.Groups)
-	fmt.Fprintf(w, "\nLOOKS LIKE AN INDICATOR, NOT PICKED\tTYPE\tCOUNT\tEXAMPLE\n")
+	count("DECODER", r.Decoders)
+	count("GROUP", r.Groups)
+	t.Row()
+	t.Row("LOOKS LIKE AN INDICATOR, NOT PICKED", "TYPE", "COUNT", "EXAMPLE")
 	for i, u := range r.Unpicked {
-		if rows > 0 && i == rows {
-			fmt.Fprintf(w, "… %d more, see --rows\n", len(r.Unpicked)-rows)
+		if more(i, len(r.Unpicked)) {
 			break
 		}
-		example := cli.Clean(u.Example)
-		if len(example) > 70 {
-			example = example[:70] + "…"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", cli.Clean(u.Path), u.Type, u.Count, example)
+		t.Row(u.Path, u.Type, u.Count, shortened(u.Example, 70))
 	}
 	if len(r.Unpicked) == 0 {
-		fmt.Fprintln(w, "nothing")
+		t.Row("nothing")
 	}
-	return w.Flush()
+	return t.Flush()
+}
+
+// shortened cuts a text to so many characters.
+func shortened(s string, most int) string {
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
 }
 
 func percent(n, of int) string {

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,7 +106,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 		defer cancel()
 		out, err := p.Process(ctx, a)
 		if out.Warning != nil {
-			fmt.Fprintln(st.Err, out.Warning)
+			cli.ErrorLine(st.Err, "alert "+a.Source.AlertID, out.Warning)
 		}
 		if out.Unasked > 0 {
 			fmt.Fprintf(st.Err, "alert %s has more values than MISP is asked for: %d are left out\n", cli.Clean(a.Source.AlertID), out.Unasked)
@@ -122,7 +120,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 			}
 			if err != nil {
 				failed = true
-				fmt.Fprintf(st.Err, "%s: %v\n", where, err)
+				cli.ErrorLine(st.Err, where, err)
 			}
 			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
 				return cli.ErrReported // the next alert would only meet the same trouble
@@ -201,7 +199,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 			}
 			if p.err != nil {
 				failed = true
-				fmt.Fprintf(st.Err, "%s: %v\n", p.where, p.err)
+				cli.ErrorLine(st.Err, p.where, p.err)
 			}
 		}
 		return nil
@@ -245,22 +243,20 @@ func readBatches(ctx context.Context, st cli.Streams, files []string, yield func
 
 // showPicked returns what prints the values that were picked from an alert, and what is done at the end.
 func showPicked(st cli.Streams, output string) (func(picked) error, func() error) {
-	table := tabwriter.NewWriter(st.Out, 0, 8, 2, ' ', 0)
+	var headers []string
 	if output == "table" {
-		fmt.Fprintln(table, "ALERT\tRULE\tTYPE\tVALUE\tMAPPING\tPATH")
+		headers = []string{"ALERT", "RULE", "TYPE", "VALUE", "MAPPING", "PATH"}
 	}
-	enc := json.NewEncoder(st.Out)
-	enc.SetEscapeHTML(false)
+	table := cli.NewTable(st.Out, headers...)
 	show := func(p picked) error {
 		a, observables := p.alert, p.observables
 		if p.warning != nil {
-			fmt.Fprintln(st.Err, p.warning)
+			cli.ErrorLine(st.Err, p.where, p.warning)
 		}
 		if output == "table" {
 			for _, o := range observables {
 				for _, p := range o.Picks {
-					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Source.AlertID, a.Source.RuleID, p.Type,
-						cli.Clean(o.Value), p.Mapping, p.Path)
+					table.Row(a.Source.AlertID, a.Source.RuleID, p.Type, o.Value, p.Mapping, p.Path)
 				}
 			}
 			return nil
@@ -277,7 +273,7 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 			}
 			line.Observables = append(line.Observables, l)
 		}
-		return enc.Encode(line)
+		return cli.WriteJSONLine(st.Out, line)
 	}
 	return show, table.Flush
 }
@@ -285,14 +281,13 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 // printer is a sink that prints events instead of sending them.
 type printer struct {
 	out   io.Writer
-	table *tabwriter.Writer // nil: one JSON event a line
+	table *cli.Table // nil: one JSON event a line
 }
 
 func newPrinter(out io.Writer, output string) *printer {
 	p := &printer{out: out}
 	if output == "table" {
-		p.table = tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(p.table, "ALERT\tRULE\tTYPE\tVALUE\tMISP EVENT\tTHREAT\tTO_IDS\tINFO")
+		p.table = cli.NewTable(out, "ALERT", "RULE", "TYPE", "VALUE", "MISP EVENT", "THREAT", "TO_IDS", "INFO")
 	}
 	return p
 }
@@ -304,16 +299,15 @@ func (p *printer) Send(_ context.Context, e enrich.Enrichment) error {
 		if err != nil {
 			return err
 		}
-		_, err = p.out.Write(append(bytes.TrimSpace(event), '\n'))
+		_, err = p.out.Write(append(cli.EscapeJSON(bytes.TrimSpace(event)), '\n'))
 		return err
 	}
 	b := e.Body
 	if b.Error != "" {
 		return nil // told on standard error already
 	}
-	_, err := fmt.Fprintf(p.table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Source.AlertID, b.Source.RuleID, b.Observable.Type,
-		cli.Clean(b.Observable.Value), cli.Clean(b.EventID), b.Event.ThreatLevel, b.ToIDs, cli.Clean(b.Event.Info))
-	return err
+	p.table.Row(b.Source.AlertID, b.Source.RuleID, b.Observable.Type, b.Observable.Value, b.EventID, b.Event.ThreatLevel, b.ToIDs, b.Event.Info)
+	return nil
 }
 
 func (p *printer) finish() error {

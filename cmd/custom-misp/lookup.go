@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -267,24 +265,20 @@ func newLookupMatch(m enrich.Match) lookupMatch {
 
 func writeLookup(st cli.Streams, lines []lookupLine, output string) error {
 	if output == "json" {
-		enc := json.NewEncoder(st.Out)
-		enc.SetEscapeHTML(false)
 		for _, l := range lines {
-			if err := enc.Encode(l); err != nil {
+			if err := cli.WriteJSONLine(st.Out, l); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(st.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "VALUE\tTYPE\tMATCH\tATTRIBUTE\tTO_IDS\tTHREAT\tORG\tDATE\tORIGIN\tEVENT")
+	table := cli.NewTable(st.Out, "VALUE", "TYPE", "MATCH", "ATTRIBUTE", "TO_IDS", "THREAT", "ORG", "DATE", "ORIGIN", "EVENT")
 	for _, l := range lines {
 		if len(l.Matches) == 0 {
-			fmt.Fprintf(table, "%s\t%s\tnot known\n", cli.Clean(l.Value), l.Type)
+			table.Row(l.Value, l.Type, "not known")
 		}
 		for _, m := range l.Matches {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\t%t\t%s\t%s\t%s\t%s\t%s\n", cli.Clean(l.Value), l.Type, m.Kind, m.Type, cli.Clean(m.Value), m.ToIDs,
-				m.Event.ThreatLevel, cli.Clean(m.Event.Org), m.Event.Date, m.Origin, cli.Clean(m.Event.Info))
+			table.Row(l.Value, l.Type, m.Kind, string(m.Type)+" "+m.Value, m.ToIDs, m.Event.ThreatLevel, m.Event.Org, m.Event.Date, m.Origin, m.Event.Info)
 		}
 	}
 	return table.Flush()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -77,8 +76,7 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, output strin
 	if output == "json" {
 		return cli.WriteJSON(w, lines)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tPRODUCT\tFROM\tNOTE")
+	t := cli.NewTable(w, "ID", "PRODUCT", "FROM", "NOTE")
 	for _, l := range lines {
 		note := ""
 		switch {
@@ -87,7 +85,7 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, output strin
 		case l.Replaces != "":
 			note = "instead of the one in " + l.Replaces
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s:%d\t%s\n", l.ID, l.Product, l.File, l.Line, note)
+		t.Row(l.ID, l.Product, fmt.Sprintf("%s:%d", l.File, l.Line), note)
 	}
 	if err := t.Flush(); err != nil {
 		return err

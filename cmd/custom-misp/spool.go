@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,18 +78,18 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 	if output == "json" {
 		return cli.WriteJSON(w, shown)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "spool\t%s\n", spool.Dir)
-	fmt.Fprintf(t, "alerts held\t%d\n", depth.Alerts)
-	fmt.Fprintf(t, "events held\t%d\n", depth.Events)
+	t := cli.NewTable(w)
+	t.Row("spool", spool.Dir)
+	t.Row("alerts held", depth.Alerts)
+	t.Row("events held", depth.Events)
 	if !depth.Oldest.IsZero() {
-		fmt.Fprintf(t, "oldest\t%s\n", depth.Oldest.UTC().Format(time.RFC3339))
+		t.Row("oldest", depth.Oldest.UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(t, "set aside\t%d\n", depth.Aside)
-	fmt.Fprintf(t, "MISP\t%s\n", serve.DescribeOutage(shown.MISP))
-	fmt.Fprintf(t, "queue\t%s\n", serve.DescribeOutage(shown.Queue))
+	t.Row("set aside", depth.Aside)
+	t.Row("MISP", serve.DescribeOutage(shown.MISP))
+	t.Row("queue", serve.DescribeOutage(shown.Queue))
 	for _, o := range aside {
-		fmt.Fprintf(t, "%s\t%s\n", o.File, cli.Clean(o.Reason))
+		t.Row(o.File, o.Reason)
 	}
 	return t.Flush()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,9 +52,9 @@ func showStatus(ctx context.Context, g globals, w io.Writer, output string) erro
 }
 
 func writeStatus(w io.Writer, s serve.Status) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	t := cli.NewTable(w)
 	row := func(what, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", what, cli.Clean(fmt.Sprintf(format, args...)))
+		t.Row(what, fmt.Sprintf(format, args...))
 	}
 	if s.Running {
 		row("serve", "runs since %s, pid %d, version %s", s.Since.Format(time.RFC3339), s.PID, s.Version)

@@ -6,14 +6,12 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/misp/mirror"
 )
 
 func newSync(s cli.Streams, g *globals) *cobra.Command {
@@ -53,8 +51,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 			return cli.WrongUsef("%q is not an origin of the mirror; there are: %s", name, strings.Join(known, ", "))
 		}
 	}
-	table := tabwriter.NewWriter(st.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "ORIGIN\tATTRIBUTES\tEVENTS\tNETWORKS\tMIB\tTOOK\tNOTE")
+	table := cli.NewTable(st.Out, "ORIGIN", "ATTRIBUTES", "EVENTS", "NETWORKS", "MIB", "TOOK", "NOTE")
 	failed := false
 	for _, o := range syncs {
 		if len(names) > 0 && !slices.Contains(names, o.Name()) {
@@ -64,13 +61,14 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		state, err := o.Run(ctx, full)
 		if err != nil {
 			failed = true
-			fmt.Fprintln(st.Err, "custom-misp:", err)
+			cli.ErrorLine(st.Err, "custom-misp", err)
 			if ctx.Err() != nil {
 				break
 			}
 			continue
 		}
-		writeSynced(table, state, time.Since(began))
+		table.Row(state.Origin, state.Attributes, state.Events, state.Networks, fmt.Sprintf("%.1f", float64(state.Bytes)/(1<<20)),
+			time.Since(began).Round(time.Millisecond), state.Failure)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -79,9 +77,4 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		return cli.ErrReported
 	}
 	return nil
-}
-
-func writeSynced(table *tabwriter.Writer, s mirror.State, took time.Duration) {
-	fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%.1f\t%s\t%s\n", s.Origin, s.Attributes, s.Events, s.Networks, float64(s.Bytes)/(1<<20),
-		took.Round(time.Millisecond), cli.Clean(s.Failure))
 }

@@ -7,12 +7,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
@@ -168,18 +166,17 @@ func (x *exporter) writeTo(dir string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "FILE\tENTRIES")
+	table := cli.NewTable(out, "FILE", "ENTRIES")
 	for i, f := range files {
 		if err := f.commit(); err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%d\n", cli.Clean(f.name), x.counts[i])
+		table.Row(f.name, x.counts[i])
 	}
 	for _, b := range x.beside() {
 		name := filepath.Join(dir, b.path)
 		if _, err := os.Lstat(name); err == nil && b.keep {
-			fmt.Fprintf(table, "%s\tkept as it is; remove it to have it anew\n", cli.Clean(name))
+			table.Row(name, "kept as it is; remove it to have it anew")
 			continue
 		}
 		f, err := newOutFile(name)
@@ -191,7 +188,7 @@ func (x *exporter) writeTo(dir string, out io.Writer) (err error) {
 		if err := cmp.Or(err, f.commit()); err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%s\t%s\n", cli.Clean(name), b.what)
+		table.Row(name, b.what)
 	}
 	return table.Flush()
 }
