@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -141,10 +142,15 @@ func decide(raw string) (Type, string, error) {
 	if err != nil || !underPublicSuffix(host) {
 		return "", "", errNoForm
 	}
+	return typeOfHost(host), host, nil
+}
+
+// typeOfHost returns domain for a name that somebody can register, hostname for one below it.
+func typeOfHost(host string) Type {
 	if registrable, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil && registrable == host {
-		return "domain", host, nil
+		return "domain"
 	}
-	return "hostname", host, nil
+	return "hostname"
 }
 
 func isPlaceholder(s string) bool {
@@ -203,49 +209,52 @@ func normalHost(s string) (string, error) {
 	if _, err := parseIP(s); err == nil {
 		return "", errHostIsIP
 	}
-	ascii := true
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			ascii = false
-			break
-		}
-	}
-	if !ascii {
-		puny, err := idna.Lookup.ToASCII(s)
-		if err != nil {
-			return "", errNotHost
-		}
-		s = strings.TrimSuffix(puny, ".")
-	}
-	if len(s) > 253 {
+	s, err := asciiName(s)
+	if err != nil || len(s) > 253 {
 		return "", errNotHost
 	}
 	s = strings.ToLower(s)
-	labels, start := 1, 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] != '.' {
-			if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return "", errNotHost
-			}
-			continue
-		}
-		label := s[start:i]
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+	labels, last := 0, ""
+	for rest, more := s, true; more; labels++ {
+		last, rest, more = strings.Cut(rest, ".")
+		if !isLabel(last) {
 			return "", errNotHost
-		}
-		if i < len(s) {
-			labels++
-			start = i + 1
 		}
 	}
 	if labels < 2 {
 		return "", errOneLabel
 	}
-	if last := s[start:]; strings.Trim(last, "0123456789") == "" || strings.Contains(last, "_") {
+	if isDigits(last) || strings.Contains(last, "_") {
 		return "", errNotHost
 	}
 	return s, nil
 }
+
+// asciiName returns an internationalised name as DNS has it, and any other as it is.
+func asciiName(s string) (string, error) {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			puny, err := idna.Lookup.ToASCII(s)
+			return strings.TrimSuffix(puny, "."), err
+		}
+	}
+	return s, nil
+}
+
+// isLabel reports whether s, in lower case, can stand between the dots of a name.
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // underPublicSuffix reports whether the name ends in a suffix that the public suffix list knows, so that
 // file.exe or java.util.List is not taken for a name. The reserved .example counts too: it is what
@@ -352,49 +361,6 @@ func normalText(s string) (string, error) {
 		return "", errPlaceholder
 	}
 	return s, nil
-}
-
-// refang undoes what people do to keep an indicator from being clicked on: hxxp, [.], (.), [dot], [:], [@].
-func refang(s string) string {
-	if len(s) > 4 && (s[0]|0x20) == 'h' && strings.EqualFold(s[1:3], "xx") && (s[3]|0x20) == 'p' {
-		s = "http" + s[4:]
-	}
-	if strings.ContainsAny(s, "[({") {
-		s = fangs.Replace(s)
-	}
-	return s
-}
-
-var fangs = strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", ".", "(dot)", ".", "[:]", ":", "[://]", "://",
-	"[@]", "@", "[at]", "@")
-
-var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&")
-
-// unescapePath undoes what Wazuh leaves in Windows event data: XML entities, and
-// backslashes doubled throughout. A path in which any run of backslashes has an odd length was not doubled:
-// the two that a UNC path starts with are its own.
-func unescapePath(s string) string {
-	if strings.Contains(s, "&") {
-		s = xmlEntities.Replace(s)
-	}
-	run, runs := 0, 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] == '\\' {
-			run++
-			continue
-		}
-		if run%2 == 1 {
-			return s
-		}
-		if run > 0 {
-			runs++
-		}
-		run = 0
-	}
-	if runs == 0 {
-		return s
-	}
-	return strings.ReplaceAll(s, `\\`, `\`)
 }
 
 // Recognise says what a text looks like: the type and normal form that a pick of type auto without a keep gives
