@@ -33,6 +33,7 @@ type mapping struct {
 	picks                   []pick
 	context                 []contextField
 	filter                  *Filter
+	canonical               string          // only for lint: see canonicalForm
 	early                   func() *program // match of an outlined mapping; nil for others
 	rest                    func() *mapping // the whole of an outlined mapping, which has only id, file, builtin and needs; nil for others
 }

@@ -54,12 +54,13 @@ func Load(sources ...Source) (*Engine, error) {
 	return e, nil
 }
 
-// Lint is [Load] for authors: the faults include warnings of what works, but hardly as it was meant.
+// Lint is [Load] for authors: the faults include warnings of what compiles, but probably not as intended.
 func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, true) }
 
 func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
 	e := &Engine{byID: map[string]*mapping{}, paths: newPaths()}
+	loaded := twins{}
 	for _, src := range sources {
 		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths}
 		if len(src.outline) > 0 && !lint {
@@ -79,19 +80,22 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			}
 		}
 		if lint {
-			r.warnOfTwins(mappings, e.mappings)
+			r.warnOfTwins(mappings, loaded)
 		}
 		faults = append(faults, r.Faults()...)
 		if !r.Failed() {
-			e.add(mappings)
+			added, replaced := e.add(mappings)
+			if lint {
+				loaded.update(added, replaced)
+			}
 		}
 	}
 	e.seal()
 	return e, faults
 }
 
-// add takes mappings in. One takes the place of a built-in one with its id.
-func (e *Engine) add(mappings []*mapping) {
+// add adds mappings whose id is free or that of a built-in one, whose place they take.
+func (e *Engine) add(mappings []*mapping) (added, replaced []*mapping) {
 	for _, m := range mappings {
 		other, taken := e.byID[m.id]
 		switch {
@@ -100,11 +104,14 @@ func (e *Engine) add(mappings []*mapping) {
 		case other.builtin:
 			m.replaces = other.file
 			e.mappings[slices.Index(e.mappings, other)] = m
+			replaced = append(replaced, other)
 		default:
 			continue
 		}
 		e.byID[m.id] = m
+		added = append(added, m)
 	}
+	return added, replaced
 }
 
 // seal makes an engine ready when its mappings are complete.

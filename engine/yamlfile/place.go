@@ -10,6 +10,14 @@ import (
 // A place is a position in a file; lines and columns count from 1, columns in characters.
 type place struct{ line, column int }
 
+// placeOf returns where a node begins, or the start of the file if n is nil.
+func placeOf(n *yaml.Node) place {
+	if n == nil || n.Line < 1 {
+		return place{1, 1}
+	}
+	return place{n.Line, n.Column}
+}
+
 // placeIn finds the place in the file of a character of a scalar's value, given by its offset in characters.
 //
 // A value differs from the text it was written as: quotes, escapes, indentation, folded lines. What is the same

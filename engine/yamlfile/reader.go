@@ -25,16 +25,30 @@ type Scalar struct {
 // Given reports whether the file has the value.
 func (s Scalar) Given() bool { return s.Node != nil }
 
-// maxNodes bounds how often a file may repeat itself through aliases.
-const maxNodes = 100_000
+const (
+	// MaxSize is the size of the largest file that is read, in bytes.
+	MaxSize = 32 << 20
+	// maxRepeats bounds how many nodes a file may repeat through aliases.
+	maxRepeats = 100_000
+	// visitsPerNode is how often reading resolves one node, at most.
+	visitsPerNode = 4
+)
 
 // A Reader turns one YAML file into its declared shape and collects every fault on the way.
 type Reader struct {
 	file   string
 	data   []byte
 	lines  []string
-	nodes  int
+	visits int // of nodes
+	limit  int // of visits
 	faults Faults
+	noted  map[faultID]bool
+}
+
+// A faultID tells faults of one file apart.
+type faultID struct {
+	place
+	message string
 }
 
 // lineBreaks are what YAML takes for the end of a line.
@@ -43,7 +57,7 @@ var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "
 // NewReader returns a reader of a file that has been read already; name is what faults call it.
 func NewReader(name string, data []byte) *Reader {
 	lines := strings.Split(lineBreaks.Replace(string(data)), "\n")
-	return &Reader{file: name, data: data, lines: lines}
+	return &Reader{file: name, data: data, lines: lines, limit: maxRepeats}
 }
 
 // Faults returns what was found so far, in the order of the file; nil if nothing.
@@ -56,52 +70,59 @@ func (r *Reader) Faults() Faults {
 
 // Fault notes a fault at n, or at the start of the file if n is nil.
 func (r *Reader) Fault(n *yaml.Node, remedy, format string, args ...any) {
-	p := place{1, 1}
-	if n != nil && n.Line > 0 {
-		p = place{n.Line, n.Column}
-	}
-	r.faultAt(p, remedy, format, args...)
+	r.note(false, placeOf(n), remedy, format, args...)
 }
 
-// Warn notes something at n that works, but hardly as it was meant.
+// Warn notes something at n that can be read, but is probably not as intended.
 func (r *Reader) Warn(n *yaml.Node, remedy, format string, args ...any) {
-	r.Fault(n, remedy, format, args...)
-	r.LastIsWarning()
+	r.note(true, placeOf(n), remedy, format, args...)
 }
 
-// LastIsWarning makes a warning of the fault noted last.
-func (r *Reader) LastIsWarning() { r.faults[len(r.faults)-1].Warning = true }
+// WarnIn is Warn at a character of a scalar, given by its offset in characters from 0.
+func (r *Reader) WarnIn(s Scalar, offset int, remedy, format string, args ...any) {
+	r.note(true, placeIn(r.lines, s.Node, offset), remedy, format, args...)
+}
 
-// Failed reports whether there is a fault that is no warning.
+// Failed reports whether there is a fault that is not a warning.
 func (r *Reader) Failed() bool {
 	return slices.ContainsFunc(r.faults, func(f Fault) bool { return !f.Warning })
 }
 
 // FaultIn notes a fault at a character of a scalar, given by its offset in characters from 0.
 func (r *Reader) FaultIn(s Scalar, offset int, remedy, format string, args ...any) {
-	r.faultAt(placeIn(r.lines, s.Node, offset), remedy, format, args...)
+	r.note(false, placeIn(r.lines, s.Node, offset), remedy, format, args...)
 }
 
 // FaultAt notes a fault at a line and column.
 func (r *Reader) FaultAt(line, column int, remedy, format string, args ...any) {
-	r.faultAt(place{line, column}, remedy, format, args...)
+	r.note(false, place{line, column}, remedy, format, args...)
 }
 
-func (r *Reader) faultAt(p place, remedy, format string, args ...any) {
-	f := Fault{File: r.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+// note adds a fault. One that is there already is left out: what an alias names is read once for each alias.
+func (r *Reader) note(warning bool, p place, remedy, format string, args ...any) {
+	f := Fault{Warning: warning, File: r.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+	id := faultID{p, f.Message}
+	if r.noted[id] {
+		return
+	}
+	if r.noted == nil {
+		r.noted = map[faultID]bool{}
+	}
+	r.noted[id] = true
 	if p.line >= 1 && p.line <= len(r.lines) {
 		f.Text = r.lines[p.line-1]
 	}
-	same := func(o Fault) bool { return o.Line == f.Line && o.Column == f.Column && o.Message == f.Message }
-	if !slices.ContainsFunc(r.faults, same) { // what an alias names is read once for each alias
-		r.faults = append(r.faults, f)
-	}
+	r.faults = append(r.faults, f)
 }
 
 // Document parses the file and returns its one top node; nil after a fault.
 func (r *Reader) Document() *yaml.Node {
 	if len(bytes.TrimSpace(r.data)) == 0 {
 		r.Fault(nil, "", "the file is empty")
+		return nil
+	}
+	if len(r.data) > MaxSize {
+		r.Fault(nil, "split it", "the file has %d MiB, and %d are read", len(r.data)>>20, MaxSize>>20)
 		return nil
 	}
 	var doc yaml.Node
@@ -113,7 +134,26 @@ func (r *Reader) Document() *yaml.Node {
 		r.Fault(nil, "", "the file holds nothing but comments")
 		return nil
 	}
+	r.limit += visitsPerNode * count(&doc)
 	return doc.Content[0]
+}
+
+// count returns how many nodes a document has, each alias counted as one.
+func count(n *yaml.Node) int {
+	sum := 1
+	for _, c := range n.Content {
+		sum += count(c)
+	}
+	return sum
+}
+
+// exhausted reports, and notes as a fault at n, that the file repeats too much.
+func (r *Reader) exhausted(n *yaml.Node) bool {
+	if r.visits <= r.limit {
+		return false
+	}
+	r.Fault(n, "write less by aliases", "the file has more than %d nodes once its aliases are followed", maxRepeats)
+	return true
 }
 
 // syntax notes an error of the YAML parser. The parser tells where it stopped, which for something that was
@@ -121,7 +161,7 @@ func (r *Reader) Document() *yaml.Node {
 func (r *Reader) syntax(err error) {
 	if strings.Contains(err.Error(), "found multiple") {
 		line := slices.IndexFunc(r.lines[min(1, len(r.lines)):], func(l string) bool { return strings.HasPrefix(l, "---") })
-		r.faultAt(place{max(0, line) + 2, 1}, "make a file of each", "a second YAML document begins here, and a file holds one")
+		r.note(false, place{max(0, line) + 2, 1}, "make a file of each", "a second YAML document begins here, and a file holds one")
 		return
 	}
 	if !utf8.Valid(r.data) {
@@ -135,7 +175,7 @@ func (r *Reader) syntax(err error) {
 		}
 		before := lineBreaks.Replace(string(r.data[:i]))
 		start := strings.LastIndexByte(before, '\n') + 1
-		r.faultAt(place{strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1}, "save the file as UTF-8", "not UTF-8")
+		r.note(false, place{strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1}, "save the file as UTF-8", "not UTF-8")
 		return
 	}
 	if strings.Contains(err.Error(), "no documents in stream") {
@@ -169,7 +209,7 @@ func (r *Reader) syntax(err error) {
 	if line := r.lines[min(p.line, len(r.lines))-1]; strings.HasPrefix(strings.TrimLeft(line, " "), "\t") {
 		remedy = "indent with spaces, not tabs"
 	}
-	r.faultAt(p, remedy, "not YAML: %s", message)
+	r.note(false, p, remedy, "not YAML: %s", message)
 }
 
 func firstLine(s string) string {
@@ -183,7 +223,7 @@ func (r *Reader) isNull(n *yaml.Node) bool {
 
 // Resolve follows an alias to what it names.
 func (r *Reader) Resolve(n *yaml.Node) *yaml.Node {
-	r.nodes++
+	r.visits++
 	for range 10 {
 		if n.Kind != yaml.AliasNode || n.Alias == nil {
 			break
@@ -204,8 +244,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 		r.Fault(n, "", "%s must be a set of keys and values, not %s", what, KindOf(n))
 		return
 	}
-	if r.nodes > maxNodes {
-		r.Fault(n, "", "the file is too large once its aliases are followed")
+	if r.exhausted(n) {
 		return
 	}
 	known := slices.Sorted(maps.Keys(fields))
@@ -250,8 +289,7 @@ func (r *Reader) List(n *yaml.Node, what string, item Field) {
 		r.Fault(n, "", "%s is empty", what)
 	}
 	for _, c := range n.Content {
-		if r.nodes > maxNodes {
-			r.Fault(n, "", "the file is too large once its aliases are followed")
+		if r.exhausted(n) {
 			return
 		}
 		item(c)
