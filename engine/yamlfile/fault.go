@@ -3,6 +3,8 @@ package yamlfile
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hbollon/go-edlib"
 )
@@ -45,25 +47,43 @@ func (f Fault) Sentence() string {
 	return f.Message + "; " + f.Remedy
 }
 
-// Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "".
+// snippetWidth is how many characters of a line a snippet shows.
+const snippetWidth = 160
+
+// Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "" if the fault has no
+// line. Of a long line it shows the part around the place. What a terminal would not show as one character is replaced.
 func (f Fault) Snippet() string {
 	if f.Text == "" || f.Column < 1 {
 		return ""
 	}
-	var pad strings.Builder
-	column := 1
-	for _, r := range f.Text {
-		if column == f.Column {
-			break
-		}
-		if r == '\t' {
-			pad.WriteByte('\t')
-		} else {
-			pad.WriteByte(' ')
-		}
-		column++
+	line := []rune(f.Text)
+	at := min(f.Column-1, len(line))
+	start := 0
+	if len(line) > snippetWidth {
+		start = min(max(0, at-snippetWidth/2), len(line)-snippetWidth)
 	}
-	return fmt.Sprintf("  | %s\n  | %s^\n", f.Text, pad.String())
+	end := min(len(line), start+snippetWidth)
+	var text, pad strings.Builder
+	if start > 0 {
+		text.WriteString("…")
+		pad.WriteByte(' ')
+	}
+	for i, r := range line[start:end] {
+		blank := ' '
+		if r == '\t' {
+			blank = '\t'
+		} else if !unicode.IsGraphic(r) {
+			r = utf8.RuneError
+		}
+		text.WriteRune(r)
+		if start+i < at {
+			pad.WriteRune(blank)
+		}
+	}
+	if end < len(line) {
+		text.WriteString("…")
+	}
+	return fmt.Sprintf("  | %s\n  | %s^\n", text.String(), pad.String())
 }
 
 // Faults is an error of every fault found, in the order of the files and of the lines in them.
@@ -83,7 +103,11 @@ func (fs Faults) Error() string {
 func Nearest(s string, words []string) string {
 	best, distance := "", (len(s)+2)/3+1
 	s = strings.ToLower(s)
+	length := utf8.RuneCountInString(s)
 	for _, w := range words {
+		if n := length - utf8.RuneCountInString(w); n > distance || n < -distance {
+			continue // at least as many letters are left out or added
+		}
 		d := edlib.OSADamerauLevenshteinDistance(s, strings.ToLower(w))
 		if d < distance || d == distance && best != "" && sharedPrefix(s, w) > sharedPrefix(s, best) {
 			best, distance = w, d
