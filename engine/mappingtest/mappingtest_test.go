@@ -127,7 +127,7 @@ func TestLoadLeavesOutCasesWithAFault(t *testing.T) {
 - {name: e, alert: {}, picks: []}
 `)}, readFile)
 	want := "t_test.yaml:2:20: alert is not valid JSON\n" +
-		`t_test.yaml:4:65: unknown key "valu" in an expected pick; did you mean "value"?`
+		`t_test.yaml:4:64: unknown key "valu" in an expected pick; did you mean "value"?`
 	if err == nil || err.Error() != want {
 		t.Errorf("faults %v, want %s", err, want)
 	}
