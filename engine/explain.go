@@ -82,7 +82,7 @@ func (e *Engine) Explain(alert []byte) Explanation {
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
 			r.explain(m, &t)
 		} else {
-			for _, a := range e.index.filed[i] {
+			for _, a := range e.index.keys[i] {
 				t.Missing = append(t.Missing, a.String())
 			}
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestIndexIsSound compares the index with evaluating every mapping, over generated expressions and alerts: it
-// must never keep a mapping away that would match.
+// must never miss a mapping that matches.
 func TestIndexIsSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		expressions := rapid.SliceOfN(genExpr(3), 1, 6).Draw(t, "expressions")
@@ -54,7 +54,7 @@ func TestIndexIsSound(t *testing.T) {
 				m.match.direct = direct
 			}
 			if matches && !slices.Contains(indexed, int32(i)) {
-				t.Errorf("%s matches %s, but the index, which knows %+v of it, leaves it out", expressions[i], alert, m.needs)
+				t.Errorf("%s matches %s, but the index, which has %+v for it, misses it", expressions[i], alert, m.needs)
 			}
 		}
 	})
@@ -176,7 +176,7 @@ func TestIndexKnowsWhatItCan(t *testing.T) {
 			got = []string{"never"}
 		}
 		if g := strings.TrimSuffix(strings.Join(got, " "), " ;"); g != want {
-			t.Errorf("%s is filed under %q, want %q", expr, g, want)
+			t.Errorf("%s requires %q, want %q", expr, g, want)
 		}
 	}
 }

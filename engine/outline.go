@@ -16,7 +16,7 @@ import (
 // is a text with a line for each mapping: its file, its id, its match in quotes, and the sets of anchors that it needs,
 // with tabs between them. It is made from the files ([Engine.Outline]) and kept beside them.
 
-const betweenAnchors = " | "
+const betweenKeys = " | "
 
 // Outline returns the outline of all mappings.
 func (e *Engine) Outline() (string, error) {
@@ -27,15 +27,15 @@ func (e *Engine) Outline() (string, error) {
 			words := make([]string, 0, len(set))
 			for _, a := range set {
 				word := string(a.kind) + ":" + a.name
-				if a.kind == anchorField {
+				if a.kind == keyField {
 					word += "=" + a.text
 				}
-				if strings.ContainsAny(word, "\t\r\n") || strings.Contains(word, betweenAnchors) || strings.Contains(a.name, "=") {
+				if strings.ContainsAny(word, "\t\r\n") || strings.Contains(word, betweenKeys) || strings.Contains(a.name, "=") {
 					return "", fmt.Errorf("mapping %q: %s cannot be written into an outline", m.id, a)
 				}
 				words = append(words, word)
 			}
-			columns = append(columns, strings.Join(words, betweenAnchors))
+			columns = append(columns, strings.Join(words, betweenKeys))
 		}
 		b.WriteString(strings.Join(columns, "\t") + "\n")
 	}
@@ -57,11 +57,11 @@ func WithOutline(sources []Source, outline string) []Source {
 		}
 		m := &mapping{id: columns[1], match: &program{source: match}}
 		for _, words := range columns[3:] {
-			var set []anchor
-			for word := range strings.SplitSeq(words, betweenAnchors) {
+			var set []indexKey
+			for word := range strings.SplitSeq(words, betweenKeys) {
 				kind, name, _ := strings.Cut(word, ":")
-				a := anchor{kind: anchorKind(kind), name: name}
-				if a.kind == anchorField {
+				a := indexKey{kind: keyKind(kind), name: name}
+				if a.kind == keyField {
 					a.name, a.text, _ = strings.Cut(name, "=")
 				}
 				set = append(set, a)
