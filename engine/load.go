@@ -12,7 +12,8 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use.
+// An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use. The zero Engine has
+// no mappings and picks nothing.
 type Engine struct {
 	mappings []*mapping
 	byID     map[string]*mapping
@@ -32,7 +33,7 @@ type Mapping struct {
 	Product     string // the file's "source" key
 	File        string
 	Line        int
-	Replaces    string // the file of the built-in mapping that it takes the place of; empty if it takes none's
+	Replaces    string // the file of the built-in mapping that it replaced; empty if it replaced none
 	Picks       []MappingPick
 }
 
@@ -44,8 +45,8 @@ type MappingPick struct {
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
-// found in all files, and the engine holds the mappings of the other files: one broken file never silences the
-// rest. A mapping takes the place of a built-in one with the same id. The engine is never nil.
+// found in all files, and the engine holds the mappings of the other files: one broken file never stops the rest.
+// A mapping replaces a built-in one with the same id. The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
 	e, faults := load(sources, false)
 	if len(faults) > 0 {
@@ -94,7 +95,7 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	return e, faults
 }
 
-// add adds mappings whose id is free or that of a built-in one, whose place they take.
+// add adds mappings whose id is new or that of a built-in one, which they replace.
 func (e *Engine) add(mappings []*mapping) (added, replaced []*mapping) {
 	for _, m := range mappings {
 		other, taken := e.byID[m.id]
@@ -125,8 +126,8 @@ func (e *Engine) seal() {
 func (e *Engine) Len() int { return len(e.mappings) }
 
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
-// (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults. A file that
-// cannot be read is among them, with the reason.
+// (*_test.yaml) and names that begin with a dot. Faults name a file with prefix before its name. A file that cannot be
+// read is returned too, with the reason.
 func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 	var sources []Source
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

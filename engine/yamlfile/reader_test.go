@@ -252,6 +252,9 @@ func TestZeroValues(t *testing.T) {
 	if want := ":1:1: the file is empty\n:1:1: wrong\n:1:1: warning: odd"; r.Faults().Error() != want {
 		t.Errorf("faults %v, want %s", r.Faults(), want)
 	}
+	if schema, text := (Shape{}).JSONSchema(), (Shape{}).Markdown(1); len(schema) > 0 || text != "" {
+		t.Errorf("the zero shape has %v, %q", schema, text)
+	}
 	if s := (Fault{}).Snippet(); s != "" {
 		t.Errorf("snippet %q", s)
 	}
