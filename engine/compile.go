@@ -18,7 +18,7 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// maxExprNodes bounds the size of an expression; a long one is a list of values that belongs into a regex.
+// maxExprNodes bounds the size of an expression. A larger one is a list of values, and a regex holds these better.
 const maxExprNodes = 2000
 
 // mapping is a mapping ready to run. Immutable.
@@ -26,7 +26,7 @@ type mapping struct {
 	id, description, source string
 	file                    string
 	builtin                 bool
-	replaces                string // file of the built-in mapping whose place it took
+	replaces                string // file of the built-in mapping that it replaced
 	line, column            int    // of the id
 	match                   *program
 	needs                   needs
@@ -35,7 +35,7 @@ type mapping struct {
 	filter                  *Filter
 	canonical               string          // only for lint: see canonicalForm
 	early                   func() *program // match of an outlined mapping; nil for others
-	rest                    func() *mapping // the whole of an outlined mapping, which has only id, file, builtin and needs; nil for others
+	rest                    func() *mapping // an outlined mapping, which has only id, file, builtin and needs, in full; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.
@@ -62,7 +62,7 @@ const (
 // contextField is a value of the alert that goes into the enrichment, under a short key.
 type contextField struct{ key, path string }
 
-// program is a boolean expression, compiled when it is needed: most are decided directly.
+// program is a boolean expression. It is compiled when that is first needed: most are decided directly.
 type program struct {
 	source  string
 	direct  *condition // nil if only compile will do
@@ -75,7 +75,7 @@ func failing(err error) *program {
 	return &program{compile: func() (*vm.Program, error) { return nil, err }}
 }
 
-// uses says which names an expression reads that cost something to provide.
+// uses is a set of names that are costly to provide.
 type uses uint8
 
 const (
@@ -85,7 +85,7 @@ const (
 	usesLocation
 )
 
-// compile checks and compiles what a file declares. The mappings are of use only if no fault was added.
+// compile checks and compiles what a file declares. The mappings must not be used if a fault was added.
 func (r reader) compile(f declaredFile) []*mapping {
 	if f.Version.Node != nil && f.Version.Value != "1" {
 		r.Fault(f.Version.Node, "write version: 1", "version %q is not supported", f.Version.Value)
@@ -175,7 +175,7 @@ func (r reader) compilePick(d declaredPick) pick {
 	if d.Scan != nil && *d.Scan {
 		p.scan = true
 		if d.Type.Node != nil && p.typ != Auto {
-			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q is of no use", d.Type.Value)
+			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q has no effect", d.Type.Value)
 		}
 	}
 	if d.Keep.Node != nil {
@@ -190,8 +190,8 @@ type valueRegex struct {
 	group int
 }
 
-// compileRegex compiles a regular expression; one of a built-in mapping when it is used, which lint and tests have
-// seen to work.
+// compileRegex compiles a regular expression. That of a built-in mapping is compiled when it is first used: lint and
+// tests have shown that it compiles.
 func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
 	if s.Value == "" {
 		r.Fault(s.Node, "leave the key out to take the whole value", "regex is empty")
@@ -223,7 +223,7 @@ func (r reader) checkPath(s yamlfile.Scalar, what string) {
 	}
 }
 
-// pathFault returns what to do about a gjson path that can never lead to a value, or "".
+// pathFault returns the remedy for a gjson path that can never lead to a value, or "".
 func pathFault(path string) string {
 	switch {
 	case strings.TrimSpace(path) == "":
@@ -292,8 +292,8 @@ func newProgram(source string, names map[string]any, paths *paths) (*program, as
 	return p, tree, err
 }
 
-// parseProgram is newProgram for expressions that are known to be right: those of the built-in mappings, which lint
-// and tests have compiled.
+// parseProgram is newProgram for expressions that are known to compile: those of the built-in mappings, which lint and
+// tests have compiled.
 func parseProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
 	tree, err := parser.Parse(source)
 	if err != nil {
@@ -313,7 +313,7 @@ func parseProgram(source string, names map[string]any, paths *paths) (*program, 
 	return p, tree.Node, nil
 }
 
-// Visit implements ast.Visitor: it notes the names that cost something.
+// Visit implements ast.Visitor: it adds the costly names.
 func (u *uses) Visit(n *ast.Node) {
 	name, ok := (*n).(*ast.IdentifierNode)
 	if !ok {
@@ -331,7 +331,7 @@ func (u *uses) Visit(n *ast.Node) {
 	}
 }
 
-// noField is what expr-lang says of a name behind a dot; fieldsOf are the right ones.
+// noField matches expr-lang's message about an unknown name behind a dot; fieldsOf are the known ones.
 var (
 	noField  = lazily(`^type engine\.(\w+)Names has no field (\w+)`)
 	fieldsOf = map[string][]string{
@@ -349,7 +349,7 @@ func exprWords(names map[string]any) []string {
 	return words
 }
 
-// literals checks the constants of an expression that can be known to be wrong.
+// literals finds constants in an expression that can never be right.
 type literals struct {
 	r    reader
 	s    yamlfile.Scalar
@@ -388,8 +388,8 @@ func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
 	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
 }
 
-// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with
-// as many of the names before it as are needed to tell it from another.
+// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with as many
+// of the names before it as make it different from the others.
 func contextKeys(paths []string) []string {
 	keys := make([]string, len(paths))
 	names := make([]int, len(paths))

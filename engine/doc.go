@@ -27,5 +27,5 @@
 // # Where to start
 //
 // mappingfile.go has what authors write, pick.go what happens to an alert, normalform.go what becomes of a value.
-// index.go tells why an alert only meets the mappings that its groups can satisfy.
+// index.go explains why only those mappings are evaluated that the groups and fields of an alert can match.
 package engine

@@ -76,7 +76,7 @@ mappings:
 		fmt.Print(f.Snippet())
 	}
 	// Output:
-	// all.yaml:4:12: warning: match names no group or decoder that is needed, so every alert meets this mapping; begin with something like "sysmon" in groups and, or decoder.name == "json" and
+	// all.yaml:4:12: warning: match requires no group, decoder or field, so it is evaluated for every alert; begin with something like "sysmon" in groups and, or decoder.name == "json" and
 	//   |     match: rule.level > 3
 	//   |            ^
 }

@@ -39,7 +39,7 @@ func (k indexKey) String() string {
 	return string(k.kind) + " " + k.name
 }
 
-// common are the names at the top of every alert, which tell no alerts apart.
+// common are the names at the top of every alert: no index key can be made of them.
 var common = map[string]bool{
 	"timestamp": true, "rule": true, "agent": true, "manager": true, "id": true, "cluster": true, "full_log": true,
 	"predecoder": true, "decoder": true, "data": true, "location": true, "input": true, "@timestamp": true,

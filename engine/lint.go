@@ -9,7 +9,7 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// warnOfMatch warns of a match that compiles, but is slow, never true, or names a group that no alert can have.
+// warnOfMatch warns of a match that is evaluated for every alert, is never true, or names a group that no alert can have.
 func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 	constant := true
 	ast.Walk(&tree, visitor(func(n ast.Node) {
@@ -20,7 +20,7 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 			text, ok := n.Left.(*ast.StringNode)
 			if ok && n.Operator == "in" && isGroups(n.Right) && strings.ContainsAny(text.Value, " \t\n") {
 				r.WarnIn(s, text.Location().From, fmt.Sprintf("write %q", strings.TrimSpace(text.Value)),
-					"group %q is spelt with a blank, and no alert has such a group: blanks around groups are taken off", text.Value)
+					"group %q has blanks around it, and no alert has such a group: blanks around groups are removed", text.Value)
 			}
 		}
 	}))
@@ -36,7 +36,7 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 		r.Warn(s.Node, "", "match can never be true")
 	case len(m.needs) == 0:
 		r.Warn(s.Node, `begin with something like "sysmon" in groups and, or decoder.name == "json" and`,
-			"match names no group or decoder that is needed, so every alert meets this mapping")
+			"match requires no group, decoder or field, so it is evaluated for every alert")
 	}
 }
 

@@ -69,7 +69,7 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			continue
 		}
 		if src.Err != nil {
-			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "left out; can the user of Wazuh read it?"})
+			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "the file is left out; let Wazuh's user read it"})
 			continue
 		}
 		r.Reader = yamlfile.NewReader(src.Name, src.Data)
@@ -115,7 +115,7 @@ func (e *Engine) add(mappings []*mapping) (added, replaced []*mapping) {
 	return added, replaced
 }
 
-// seal makes an engine ready when its mappings are complete.
+// seal builds the index when all mappings are added.
 func (e *Engine) seal() {
 	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
 	e.index = newIndex(e.mappings, e.paths)

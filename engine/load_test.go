@@ -17,7 +17,7 @@ func TestLoadFaults(t *testing.T) {
 	head := "version: 1\nmappings:\n  - id: a\n    match: "
 	tests := []struct{ name, yaml, want string }{
 		{"empty", "", `m.yaml:1:1: the file is empty`},
-		{"comments only", "# nothing\n", `m.yaml:1:1: the file holds nothing but comments`},
+		{"comments only", "# nothing\n", `m.yaml:1:1: the file has only comments`},
 		{"a list", "- a\n", `m.yaml:1:1: a mapping file must be a set of keys and values, not a list`},
 		{"no version", "mappings: []\n", "m.yaml:1:1: a mapping file lacks the key \"version\"\nm.yaml:1:11: mappings is empty"},
 		{"other version", "version: 2\n" + strings.TrimPrefix(head, "version: 1\n") + "'true'" + rest, `m.yaml:1:10: version "2" is not supported; write version: 1`},
@@ -40,7 +40,7 @@ func TestLoadFaults(t *testing.T) {
 		{"expression, empty", head + "''" + rest, `m.yaml:4:12: match is empty`},
 		{"expression, wrong network", head + `in_network(agent.ip, "10.0.0/8")` + rest, `m.yaml:4:33: match: "10.0.0/8" is not a network like 10.0.0.0/8`},
 		{"expression, wrong path", head + `has("$.data.x")` + rest, `m.yaml:4:16: match: path "$.data.x" can never lead to a value; this is JSONPath; write a gjson path, like data.srcip`},
-		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here, and a file holds one; make a file of each`},
+		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here; a file may have one; make a file of each`},
 		{"not UTF-8", "version: 1\nsource: é\xff\n", `m.yaml:2:10: not UTF-8; save the file as UTF-8`},
 		{"merge key", "version: 1\nmappings:\n  - <<: {id: a}\n    match: 'true'\n    pick: [{path: x, type: md5}]\n", `m.yaml:3:5: merge keys are not supported; name an anchor as the value of a key, like pick: *picks`},
 		{"expression behind an anchor and a tag", head + "&m !!str '\"a\" in grups'\n    pick: [{path: x, type: md5}]\n  - {id: b, match: *m, pick: [{path: x, type: sha1}]}\n", `m.yaml:4:29: match: unknown name grups; did you mean "groups"?`},
@@ -54,7 +54,7 @@ func TestLoadFaults(t *testing.T) {
 		{"empty regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: ''}\n", `m.yaml:6:37: regex is empty; leave the key out to take the whole value`},
 		{"empty split", head + "'true'\n    pick:\n      - {path: x, type: md5, split: ''}\n", `m.yaml:6:37: split is empty; name a separator or leave the key out`},
 		{"empty prefix", head + "'true'\n    pick:\n      - {path: x, type: md5, prefix: ''}\n", `m.yaml:6:38: prefix is empty; name what the values begin with or leave the key out`},
-		{"part", head + "'true'\n    pick:\n      - {path: x, type: filename, part: nam}\n", `m.yaml:6:41: part: "nam" is none of path, name; did you mean "name"?`},
+		{"part", head + "'true'\n    pick:\n      - {path: x, type: filename, part: nam}\n", `m.yaml:6:41: part: "nam" is not one of path, name; did you mean "name"?`},
 		{"keep", head + "'true'\n    pick:\n      - {path: x, type: md5, keep: 'valu != \"\"'}\n", `m.yaml:6:37: keep: unknown name valu; did you mean "value"?`},
 		{"value is for keep only", head + "value != \"\"" + rest, `m.yaml:4:12: match: unknown name value; did you mean "values"?`},
 		{"path", head + "'true'\n    pick:\n      - {path: 'data.x[0]', type: md5}\n", `m.yaml:6:16: path "data.x[0]" can never lead to a value; write array indexes as .0 and all items as .#`},
@@ -122,7 +122,7 @@ func TestLoadKeepsTheOtherFiles(t *testing.T) {
 func TestSourceThatCannotBeRead(t *testing.T) {
 	good := "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n"
 	e, err := engine.Load(engine.Source{Name: "zz.yaml", Err: errors.New("permission denied")}, engine.Source{Name: "a.yaml", Data: []byte(good)})
-	if err == nil || err.Error() != "zz.yaml: permission denied; left out; can the user of Wazuh read it?" || len(e.Mappings()) != 1 {
+	if err == nil || err.Error() != "zz.yaml: permission denied; the file is left out; let Wazuh's user read it" || len(e.Mappings()) != 1 {
 		t.Errorf("%d mappings, %v", len(e.Mappings()), err)
 	}
 }

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// MaxValue is the longest value, in bytes, that is kept. MISP stores up to 65,535; nothing that is worth asking
-// for comes near, and a mapping can always pick a part.
+// MaxValue is the longest value, in bytes, that is picked. MISP stores up to 65,535; no useful indicator comes near, and
+// a mapping can always pick a part.
 const MaxValue = 4096
 
-// Reasons why a candidate is dropped. They are fixed values because a candidate is dropped on almost every
-// alert and nobody reads why but an author who asks.
+// Reasons why a candidate is dropped. They are fixed values, since almost every alert has a candidate that is dropped,
+// and only explain shows why.
 var (
 	errPlaceholder = errors.New("a placeholder for no value")
 	errTooLong     = fmt.Errorf("longer than %d bytes", MaxValue)
-	errNoForm      = errors.New("has the form of no indicator that auto knows")
+	errNoForm      = errors.New("does not look like an indicator that auto knows")
 	errNotIP       = errors.New("not an IP address")
 	errNotGlobal   = errors.New("not a globally routable unicast address")
 	errNotHost     = errors.New("not a domain or host name")
@@ -32,11 +32,11 @@ var (
 	errNotEmail    = errors.New("not an e-mail address")
 	errNotHex      = errors.New("not hexadecimal")
 	errHashLength  = errors.New("hexadecimal, but not of the length of this hash")
-	errHashOfNone  = errors.New("the hash of nothing (empty file, or all zeros)")
+	errHashOfNone  = errors.New("the hash of an empty file, or all zeros")
 	errNotCVE      = errors.New("not a CVE id")
 	errNotMAC      = errors.New("not a MAC address")
 	errNotAS       = errors.New("not an AS number")
-	errControl     = errors.New("holds control characters")
+	errControl     = errors.New("contains control characters")
 )
 
 // placeholders are what log sources write for no value, in lower case.
@@ -44,7 +44,7 @@ var placeholders = map[string]bool{
 	"": true, "-": true, "n/a": true, "null": true, "(null)": true, "none": true, "sanitized": true,
 }
 
-// emptyHashes are the sums of no bytes at all, which every empty file has.
+// emptyHashes are the hashes of an empty file.
 var emptyHashes = map[string]bool{
 	"d41d8cd98f00b204e9800998ecf8427e":                                                                                                 true,
 	"da39a3ee5e6b4b0d3255bfef95601890afd80709":                                                                                         true,
@@ -57,7 +57,7 @@ var emptyHashes = map[string]bool{
 // Normal brings raw to the one form in which values of type t are compared: hashes in lower case, addresses
 // without port, zone and IPv4 mapping, names without trailing dot and in ASCII, URLs with scheme and host in
 // lower case, e-mail addresses without display name, defanged forms refanged. The error says why a value does
-// not fit; it is the same for values from alerts and from MISP.
+// not fit the type. The form is the same for values from alerts and from MISP.
 func (t Type) Normal(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
 	if isPlaceholder(s) {
@@ -99,8 +99,8 @@ func (t Type) Normal(raw string) (string, error) {
 	return normalText(s)
 }
 
-// Resolve returns the type and the normal form of a value that is said to be of type t: for [Auto], the type that its
-// form decides. The error says why it has none.
+// Resolve returns the type and the normal form of a value that was picked as type t. [Auto] becomes the type that the
+// form of the value decides. The error says why the value has no normal form.
 func (t Type) Resolve(raw string) (Type, string, error) {
 	if t == Auto {
 		return decide(raw)
@@ -145,7 +145,7 @@ func decide(raw string) (Type, string, error) {
 	return typeOfHost(host), host, nil
 }
 
-// typeOfHost returns domain for a name that somebody can register, hostname for one below it.
+// typeOfHost returns domain for a name that can be registered, hostname for a name below one.
 func typeOfHost(host string) Type {
 	if registrable, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil && registrable == host {
 		return "domain"
@@ -178,7 +178,7 @@ func normalHash(s string, digits int) (string, error) {
 	return h, nil
 }
 
-// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) and in brackets.
+// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) or in brackets.
 func parseIP(s string) (netip.Addr, error) {
 	if s == "" || len(s) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%]:65535")+64 {
 		return netip.Addr{}, errNotIP
@@ -241,7 +241,7 @@ func asciiName(s string) (string, error) {
 	return s, nil
 }
 
-// isLabel reports whether s, in lower case, can stand between the dots of a name.
+// isLabel reports whether s, in lower case, can be a label of a name.
 func isLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
@@ -256,9 +256,8 @@ func isLabel(s string) bool {
 
 func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// underPublicSuffix reports whether the name ends in a suffix that the public suffix list knows, so that
-// file.exe or java.util.List is not taken for a name. The reserved .example counts too: it is what
-// documentation and test indicators use.
+// underPublicSuffix reports whether the name ends in a suffix of the public suffix list: file.exe and java.util.List do
+// not. The reserved .example counts too: documentation and test indicators use it.
 func underPublicSuffix(host string) bool {
 	suffix, icann := publicsuffix.PublicSuffix(host)
 	if !icann && !strings.Contains(suffix, ".") {
@@ -363,8 +362,8 @@ func normalText(s string) (string, error) {
 	return s, nil
 }
 
-// Recognise says what a text looks like: the type and normal form that a pick of type auto without a keep gives
-// it, or false if such a pick drops it.
+// Recognise returns the type and normal form that a pick of type auto without a keep expression gives to a text; false
+// if such a pick drops it.
 func Recognise(text string) (Type, string, bool) {
 	t, value, err := decide(text)
 	if err == nil {

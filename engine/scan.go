@@ -58,7 +58,7 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 	return true
 }
 
-// schemes are those of URLs that are worth asking for.
+// schemes are those of URLs that scan takes.
 var schemes = []string{"http", "https", "ftp", "ftps", "sftp", "tftp", "ws", "wss", "tcp", "udp", "ldap", "ldaps", "rmi", "smb", "ssh"}
 
 // longestScheme is how many bytes before :// are looked at.
@@ -94,8 +94,8 @@ func schemeLen(text string) int {
 	return colon + len("://")
 }
 
-// urlEnd returns where a URL ends of which the text before at is a part: at a character that no URL holds, or at a
-// comma or semicolon before the next URL.
+// urlEnd returns where a URL ends that goes on at a place: at a character that is never in a URL, or at a comma or
+// semicolon before the next URL.
 func urlEnd(text string, at int) int {
 	for at < len(text) {
 		r, size := utf8.DecodeRuneInString(text[at:])

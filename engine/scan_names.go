@@ -2,7 +2,7 @@ package engine
 
 import "strings"
 
-// This file tells host names from what looks like them: names of files, classes and properties.
+// This file decides which words are host names, and which only look like one: files, classes and properties.
 
 // isName reports whether a word that has the form of a host name is one. host is its normal form.
 func (w word) isName(host string) bool {

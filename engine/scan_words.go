@@ -43,7 +43,7 @@ func (w word) indicator() (Type, string, bool) {
 	return typeOfHost(host), host, true
 }
 
-// isAddress reports whether a word of the form of an address is one that is worth asking for.
+// isAddress reports whether a word with the form of an address is a public one, and not a version or a name of code.
 func (w word) isAddress(a netip.Addr) bool {
 	if !isPublic(a) {
 		return false

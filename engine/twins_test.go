@@ -109,7 +109,7 @@ func TestWarningOfAnAlias(t *testing.T) {
 		"id: a, match: &m '\" x\" in groups', pick: [{path: data.x, type: md5}]",
 		"id: a b, match: *m, pick: [{path: data.x, type: sha1}]",
 	)})
-	want := "m.yaml:3:24: warning: group \" x\" is spelt with a blank, and no alert has such a group: blanks around groups are taken off; write \"x\"\n" +
+	want := "m.yaml:3:24: warning: group \" x\" has blanks around it, and no alert has such a group: blanks around groups are removed; write \"x\"\n" +
 		"m.yaml:4:10: id \"a b\" is not a usable name; use letters, digits, and . _ - between them, 100 at most"
 	if diff := cmp.Diff(want, faults.Error()); diff != "" || e.Len() != 0 {
 		t.Errorf("%d mappings are loaded; faults (-want +got):\n%s", e.Len(), diff)

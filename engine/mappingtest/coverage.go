@@ -104,7 +104,7 @@ func (c *Coverage) Add(alert []byte) {
 	}
 }
 
-// aliased reports whether a hash was picked under another name of the same length: an IMPHASH looks like an MD5.
+// aliased reports whether a hash was picked as another type of the same length: an IMPHASH looks like an MD5.
 func aliased(picked map[engine.Indicator]bool, l Leaf) bool {
 	for i := range picked {
 		if i.Key == l.Value && len(l.Value) >= 32 {

@@ -1,4 +1,5 @@
-// Package mappingtest is what authors of mappings run: tests that stand beside the mappings, in YAML.
+// Package mappingtest has the tools for authors of mappings: tests in YAML beside the mappings, coverage of alerts,
+// suggestions, explanations, the schema and the reference.
 //
 // A test file is a list of cases. Each names an alert, may change some of its fields, and says what must be
 // picked from it, completely: a pick that is not expected fails the case as much as one that is missing.

@@ -9,9 +9,9 @@ import (
 	"github.com/hbollon/go-edlib"
 )
 
-// A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
+// A Fault is something wrong in a file, with its place.
 type Fault struct {
-	// Warning is set if the file works all the same.
+	// Warning is set if the file can be used even so.
 	Warning bool `json:"warning"`
 	// File is the name of the source as it was given to the reader.
 	File string `json:"file"`
@@ -20,7 +20,7 @@ type Fault struct {
 	Column int `json:"column"`
 	// Message says what is wrong and names the value; lower case, no full stop.
 	Message string `json:"message"`
-	// Remedy says what to write instead; empty if that is plain from the message.
+	// Remedy says what to do; empty if the message makes that clear.
 	Remedy string `json:"remedy,omitempty"`
 	// Text is the line of the file that the fault is in, empty if it has none.
 	Text string `json:"-"`
@@ -98,8 +98,8 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Nearest returns the word that s was most likely meant to be, or "" if none is near: the one with the fewest
-// letters changed, left out, added or swapped with the next.
+// Nearest returns the word that is most like s, or "" if none is near: the one with the fewest letters changed, left
+// out, added or swapped with the next.
 func Nearest(s string, words []string) string {
 	best, distance := "", (len(s)+2)/3+1
 	s = strings.ToLower(s)

@@ -43,7 +43,7 @@ type Reader struct {
 	noted  int
 }
 
-// A faultID tells faults of one file apart.
+// A faultID is what makes two faults of one file the same.
 type faultID struct {
 	place
 	message string
@@ -52,7 +52,7 @@ type faultID struct {
 // lineBreaks are what YAML takes for the end of a line, besides a line feed.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
-// linesOf returns the lines of a text as YAML tells them apart, without what ends them.
+// linesOf returns the lines of a text, as YAML counts them, without their ends.
 func linesOf(text string) []string {
 	for _, lineBreak := range []string{"\r", "\u0085", "\u2028", "\u2029"} {
 		if strings.Contains(text, lineBreak) { // replacing takes much longer
@@ -80,8 +80,8 @@ func (r *Reader) Faults() Faults {
 	return r.faults
 }
 
-// Noted returns how many faults were noted so far. It counts each time that one was noted, so it tells whether what was
-// read in between has a fault.
+// Noted returns how many faults were noted so far, repeated ones included. If it is the same before and after a part is
+// read, the part has no fault.
 func (r *Reader) Noted() int { return r.noted }
 
 // Fault notes a fault at n, or at the start of the file if n is nil.
@@ -174,7 +174,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 	}
 	known := slices.Sorted(maps.Keys(fields))
 	first := map[string]int{}    // the line in which a key comes first
-	excused := map[string]bool{} // required keys that may have been meant by another
+	excused := map[string]bool{} // required keys that another key probably stands for
 	for i := 0; i+1 < len(object.Content); i += 2 {
 		key, value := object.Content[i], object.Content[i+1]
 		read, ok := fields[key.Value]

@@ -12,7 +12,7 @@ import (
 type Shape struct {
 	// Top is a value of the struct, or a slice of it for files that hold a list.
 	Top any
-	// Enums holds the values of fields with the tag enum, by the tag's text.
+	// Enums has the values of fields with the tag enum, by the tag's text.
 	Enums map[string][]string
 }
 

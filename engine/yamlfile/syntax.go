@@ -33,7 +33,7 @@ func (r *Reader) Document() *yaml.Node {
 		return nil
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || r.isNull(doc.Content[0]) {
-		r.Fault(nil, "", "the file holds nothing but comments")
+		r.Fault(nil, "", "the file has only comments")
 		return nil
 	}
 	r.limit += visitsPerNode * count(&doc)
@@ -58,9 +58,9 @@ func (r *Reader) syntax(err error) {
 	}
 	switch {
 	case strings.Contains(text, "found multiple"):
-		r.note(false, place{r.secondDocument(), 1}, "make a file of each", "a second YAML document begins here, and a file holds one")
+		r.note(false, place{r.secondDocument(), 1}, "make a file of each", "a second YAML document begins here; a file may have one")
 	case strings.Contains(text, "no documents in stream"):
-		r.Fault(nil, "", "the file holds nothing but comments")
+		r.Fault(nil, "", "the file has only comments")
 	case strings.Contains(text, "control characters"):
 		p, c := r.first(isControl)
 		r.note(false, p, "take it out, or write it in double quotes, as "+strconv.Quote(string(c)), "not YAML: control character %U", c)
