@@ -84,7 +84,7 @@ func TestDidYouMean(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{"nmae", []string{"name", "tags"}, `did you mean "name"?`},
+		{"naem", []string{"name", "tags"}, `did you mean "name"?`},
 		{"something", []string{"name", "tags"}, "use one of: name, tags"},
 		{"something", many, ""},
 		{"something", many[:12], "use one of: a, b, c, d, e, f, g, h, i, j, k, l"},

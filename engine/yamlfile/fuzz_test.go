@@ -13,7 +13,7 @@ func FuzzReader(f *testing.F) {
 	for _, s := range []string{
 		"", byteOrderMark, "# c\n---\n", "name: a\n---\nname: b\n", "name: &a b\ntags: [*a, *a]\nnotes: *a\n", "ingredients: &i\n  - what: *i\n",
 		"name: >-\n  one\n\n  two\n", "name: \"a\\u00e9\\\n  b\\x4\"\n", "name: 'it''s'\r\nvegan: yes\r\n", "? [a]\n: b\n", "<<: {name: a}\n",
-		"\tname: a\n", "name: [\n", "name: \"\n\n", "{name: a, name: b, nmae: c}", "name: \xff\n", "\xff\xfea\x00", "name: \x01\n",
+		"\tname: a\n", "name: [\n", "name: \"\n\n", "{name: a, name: b, naem: c}", "name: \xff\n", "\xff\xfea\x00", "name: \x01\n",
 		"a: &a [x, x]\nb: &b [*a, *a]\ntags: [*b, *b]\n", "oven: {degrees: [1]}\ningredients: []\n", "name: !!binary aGk=\n", "%YAML 1.1\n---\na\n...\nb",
 		"name: &n # c\n  >2-\n   x\n", "name: *x\n", strings.Repeat("[", 11_000), "name: a\u0085tags: b\u2028c: d",
 	} {
