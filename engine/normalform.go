@@ -232,13 +232,20 @@ func normalHost(s string) (string, error) {
 
 // asciiName returns an internationalised name as DNS has it, and any other as it is.
 func asciiName(s string) (string, error) {
+	if isASCII(s) {
+		return s, nil
+	}
+	puny, err := idna.Lookup.ToASCII(s)
+	return strings.TrimSuffix(puny, "."), err
+}
+
+func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
-			puny, err := idna.Lookup.ToASCII(s)
-			return strings.TrimSuffix(puny, "."), err
+			return false
 		}
 	}
-	return s, nil
+	return true
 }
 
 // isLabel reports whether s, in lower case, can be a label of a name.

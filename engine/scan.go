@@ -67,6 +67,9 @@ const longestScheme = 7
 // urlAt returns the URL that begins at a place of text, without the punctuation behind it, and where the text goes on;
 // 0 if no URL begins there.
 func urlAt(text string, at int) (end int, url string) {
+	if c := text[at] | 0x20; c < 'a' || c > 'z' {
+		return 0, ""
+	}
 	if at > 0 && isWordByte(text[at-1]) && text[at-1] != '-' && text[at-1] != ':' {
 		return 0, "" // inside a word
 	}
@@ -84,9 +87,6 @@ func urlAt(text string, at int) (end int, url string) {
 
 // schemeLen returns the length of the scheme and the :// that a text begins with; 0 if it begins with no known one.
 func schemeLen(text string) int {
-	if text == "" || text[0]|0x20 < 'a' || text[0]|0x20 > 'z' {
-		return 0
-	}
 	colon := strings.Index(text[:min(len(text), longestScheme+len("://"))], "://")
 	if colon < 0 || !slices.Contains(schemes, strings.ToLower(text[:colon])) {
 		return 0

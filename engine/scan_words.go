@@ -36,6 +36,9 @@ func (w word) indicator() (Type, string, bool) {
 	if c, err := normalCVE(w.text); err == nil {
 		return "vulnerability", c, true
 	}
+	if strings.IndexByte(w.text, '.') < 0 && isASCII(w.text) {
+		return "", "", false // most words
+	}
 	host, err := normalHost(w.text)
 	if err != nil || !w.isName(host) {
 		return "", "", false
