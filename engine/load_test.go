@@ -40,7 +40,7 @@ func TestLoadFaults(t *testing.T) {
 		{"expression, empty", head + "''" + rest, `m.yaml:4:12: match is empty`},
 		{"expression, wrong network", head + `in_network(agent.ip, "10.0.0/8")` + rest, `m.yaml:4:33: match: "10.0.0/8" is not a network like 10.0.0.0/8`},
 		{"expression, wrong path", head + `has("$.data.x")` + rest, `m.yaml:4:16: match: path "$.data.x" can never lead to a value; this is JSONPath; write a gjson path, like data.srcip`},
-		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here; a file may have one; make a file of each`},
+		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here; make a file of each`},
 		{"not UTF-8", "version: 1\nsource: é\xff\n", `m.yaml:2:10: not UTF-8; save the file as UTF-8`},
 		{"merge key", "version: 1\nmappings:\n  - <<: {id: a}\n    match: 'true'\n    pick: [{path: x, type: md5}]\n", `m.yaml:3:5: merge keys are not supported; name an anchor as the value of a key, like pick: *picks`},
 		{"expression behind an anchor and a tag", head + "&m !!str '\"a\" in grups'\n    pick: [{path: x, type: md5}]\n  - {id: b, match: *m, pick: [{path: x, type: sha1}]}\n", `m.yaml:4:29: match: unknown name grups; did you mean "groups"?`},

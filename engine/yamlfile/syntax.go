@@ -58,7 +58,7 @@ func (r *Reader) syntax(err error) {
 	}
 	switch {
 	case strings.Contains(text, "found multiple"):
-		r.note(false, place{r.secondDocument(), 1}, "make a file of each", "a second YAML document begins here; a file may have one")
+		r.note(false, place{r.secondDocument(), 1}, "make a file of each", "a second YAML document begins here")
 	case strings.Contains(text, "no documents in stream"):
 		r.Fault(nil, "", "the file has only comments")
 	case strings.Contains(text, "control characters"):
