@@ -1,40 +1,30 @@
 package engine
 
 import (
-	"errors"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
-	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/builtin"
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/parser"
-	"github.com/expr-lang/expr/vm"
 
 	"custom-misp/engine/yamlfile"
 )
-
-// maxExprNodes bounds the size of an expression; a long one is a list of values that belongs into a regex.
-const maxExprNodes = 2000
 
 // mapping is a mapping ready to run. Immutable.
 type mapping struct {
 	id, description, source string
 	file                    string
 	builtin                 bool
-	replaces                string // file of the built-in mapping whose place it took
+	replaces                string // file of the built-in mapping that it replaced
 	line, column            int    // of the id
 	match                   *program
 	needs                   needs
 	picks                   []pick
 	context                 []contextField
 	filter                  *Filter
+	canonical               string          // only for lint: see canonicalForm
 	early                   func() *program // match of an outlined mapping; nil for others
-	rest                    func() *mapping // the whole of an outlined mapping, which has only id, file, builtin and needs; nil for others
+	rest                    func() *mapping // an outlined mapping, which has only id, file, builtin and needs, in full; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.
@@ -61,30 +51,7 @@ const (
 // contextField is a value of the alert that goes into the enrichment, under a short key.
 type contextField struct{ key, path string }
 
-// program is a boolean expression, compiled when it is needed: most are decided directly.
-type program struct {
-	source  string
-	direct  *condition // nil if only compile will do
-	uses    uses
-	compile func() (*vm.Program, error) // does it once
-}
-
-// failing is a program that cannot be run.
-func failing(err error) *program {
-	return &program{compile: func() (*vm.Program, error) { return nil, err }}
-}
-
-// uses says which names an expression reads that cost something to provide.
-type uses uint8
-
-const (
-	usesRule uses = 1 << iota
-	usesAgent
-	usesDecoder
-	usesLocation
-)
-
-// compile checks and compiles what a file declares. The mappings are of use only if no fault was added.
+// compile checks and compiles what a file declares. The mappings must not be used if a fault was added.
 func (r reader) compile(f declaredFile) []*mapping {
 	if f.Version.Node != nil && f.Version.Value != "1" {
 		r.Fault(f.Version.Node, "write version: 1", "version %q is not supported", f.Version.Value)
@@ -174,7 +141,7 @@ func (r reader) compilePick(d declaredPick) pick {
 	if d.Scan != nil && *d.Scan {
 		p.scan = true
 		if d.Type.Node != nil && p.typ != Auto {
-			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q is of no use", d.Type.Value)
+			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q has no effect", d.Type.Value)
 		}
 	}
 	if d.Keep.Node != nil {
@@ -189,8 +156,8 @@ type valueRegex struct {
 	group int
 }
 
-// compileRegex compiles a regular expression; one of a built-in mapping when it is used, which lint and tests have
-// seen to work.
+// compileRegex compiles a regular expression. That of a built-in mapping is compiled when it is first used: lint and
+// tests have shown that it compiles.
 func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
 	if s.Value == "" {
 		r.Fault(s.Node, "leave the key out to take the whole value", "regex is empty")
@@ -222,7 +189,7 @@ func (r reader) checkPath(s yamlfile.Scalar, what string) {
 	}
 }
 
-// pathFault returns what to do about a gjson path that can never lead to a value, or "".
+// pathFault returns the remedy for a gjson path that can never lead to a value, or "".
 func pathFault(path string) string {
 	switch {
 	case strings.TrimSpace(path) == "":
@@ -241,154 +208,8 @@ func pathFault(path string) string {
 	return ""
 }
 
-// compileExpr compiles a boolean expression. Both results are nil after a fault.
-func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any) (*program, ast.Node) {
-	if strings.TrimSpace(s.Value) == "" {
-		r.Fault(s.Node, "", "%s is empty", what)
-		return nil, nil
-	}
-	if r.builtin && !r.lint {
-		if p, tree, err := parseProgram(s.Value, names, r.paths); err == nil {
-			return p, tree
-		}
-	}
-	p, tree, err := newProgram(s.Value, names, r.paths)
-	if err == nil {
-		ast.Walk(&tree, &literals{r: r, s: s, what: what})
-		return p, tree
-	}
-	e, ok := errors.AsType[*file.Error](err)
-	if !ok {
-		remedy := ""
-		if strings.HasPrefix(err.Error(), "expected bool") {
-			remedy = `compare the value with something, like field("data.srcip") != ""`
-		}
-		r.Fault(s.Node, remedy, "%s must be true or false: %v", what, err)
-		return nil, nil
-	}
-	message, _, _ := strings.Cut(e.Message, "\n")
-	remedy := ""
-	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
-		remedy = yamlfile.DidYouMean(name, exprWords(names))
-	}
-	if m := noField().FindStringSubmatch(message); m != nil {
-		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
-	}
-	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
-		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
-	}
-	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
-	return nil, nil
-}
-
-// newProgram compiles a boolean expression. Errors are expr-lang's.
-func newProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
-	p, tree, err := parseProgram(source, names, paths)
-	if err != nil {
-		return nil, nil, err
-	}
-	_, err = p.compile()
-	return p, tree, err
-}
-
-// parseProgram is newProgram for expressions that are known to be right: those of the built-in mappings, which lint
-// and tests have compiled.
-func parseProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
-	tree, err := parser.Parse(source)
-	if err != nil {
-		return nil, nil, err
-	}
-	p := &program{source: strings.TrimSpace(source)}
-	p.compile = sync.OnceValues(func() (*vm.Program, error) {
-		options := append([]expr.Option{
-			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
-		}, functionOptions...)
-		return expr.Compile(source, options...)
-	})
-	if c, ok := conditionOf(tree.Node, paths); ok {
-		p.direct = &c
-	}
-	ast.Walk(&tree.Node, &p.uses)
-	return p, tree.Node, nil
-}
-
-// Visit implements ast.Visitor: it notes the names that cost something.
-func (u *uses) Visit(n *ast.Node) {
-	name, ok := (*n).(*ast.IdentifierNode)
-	if !ok {
-		return
-	}
-	switch name.Value {
-	case "rule":
-		*u |= usesRule
-	case "agent":
-		*u |= usesAgent
-	case "decoder":
-		*u |= usesDecoder
-	case "location":
-		*u |= usesLocation
-	}
-}
-
-// noField is what expr-lang says of a name behind a dot; fieldsOf are the right ones.
-var (
-	noField  = lazily(`^type engine\.(\w+)Names has no field (\w+)`)
-	fieldsOf = map[string][]string{
-		"rule": {"id", "level", "description", "groups"}, "agent": {"id", "name", "ip"}, "decoder": {"name", "parent"},
-	}
-)
-
-func exprWords(names map[string]any) []string {
-	words := slices.Collect(maps.Keys(names))
-	for _, f := range functions {
-		words = append(words, f.name)
-	}
-	words = append(words, builtin.Names...)
-	slices.Sort(words)
-	return words
-}
-
-// literals checks the constants of an expression that can be known to be wrong.
-type literals struct {
-	r    reader
-	s    yamlfile.Scalar
-	what string
-}
-
-// Visit implements ast.Visitor.
-func (l *literals) Visit(n *ast.Node) {
-	call, ok := (*n).(*ast.CallNode)
-	if !ok {
-		return
-	}
-	callee, ok := call.Callee.(*ast.IdentifierNode)
-	if !ok {
-		return
-	}
-	for i, arg := range call.Arguments {
-		text, ok := arg.(*ast.StringNode)
-		if !ok {
-			continue
-		}
-		switch {
-		case callee.Value == "field" || callee.Value == "has":
-			if remedy := pathFault(text.Value); remedy != "" {
-				l.fault(text, remedy, "path %q can never lead to a value", text.Value)
-			}
-		case callee.Value == "in_network" && i > 0:
-			if _, err := parsePrefix(text.Value); err != nil {
-				l.fault(text, "", "%v", err)
-			}
-		}
-	}
-}
-
-func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
-	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
-}
-
-// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with
-// as many of the names before it as are needed to tell it from another.
+// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with as many
+// of the names before it as make it different from the others.
 func contextKeys(paths []string) []string {
 	keys := make([]string, len(paths))
 	names := make([]int, len(paths))

@@ -9,8 +9,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// An Explanation is the way of one alert through the mappings, step by step, for people who wonder why a value
-// was picked or was not. Its JSON form is a promise to scripts: names stay.
+// An Explanation is what the mappings do with one alert, step by step, for people who ask why a value was picked or was
+// not. Its JSON form is a promise to scripts: names stay.
 type Explanation struct {
 	Groups      []string       `json:"groups"`
 	Decoder     string         `json:"decoder"`
@@ -18,14 +18,14 @@ type Explanation struct {
 	Observables []Observable   `json:"observables"` // what Pick returns
 }
 
-// A MappingTrace says what one mapping made of the alert.
+// A MappingTrace is what one mapping did with the alert.
 type MappingTrace struct {
-	Builtin bool   `json:"builtin,omitempty"` // the program brings it along
+	Builtin bool   `json:"builtin,omitempty"` // it is part of the program
 	ID      string `json:"id"`
 	File    string `json:"file"`
 	Line    int    `json:"line"`
-	// Missing is set if the mapping was not considered: it needs one of these groups, decoders or objects, and
-	// the alert has none.
+	// Missing is set if the mapping was not considered: it needs one of these groups, decoders or fields, and the
+	// alert has none of them.
 	Missing []string `json:"missing,omitempty"`
 	// Conjuncts are the parts of match that are joined by and, if the mapping was considered.
 	Conjuncts []Conjunct `json:"conjuncts,omitempty"`
@@ -49,7 +49,7 @@ type FieldValue struct {
 	Value string `json:"value"`
 }
 
-// A PickTrace says what one pick took.
+// A PickTrace is what one pick took.
 type PickTrace struct {
 	Path       string           `json:"path"`
 	Type       Type             `json:"type"`
@@ -57,7 +57,7 @@ type PickTrace struct {
 	Candidates []CandidateTrace `json:"candidates,omitempty"`
 }
 
-// A CandidateTrace is the fate of one candidate.
+// A CandidateTrace is one candidate, and the value that it gave or why it was dropped.
 type CandidateTrace struct {
 	Text    string `json:"text"`
 	Type    Type   `json:"type,omitempty"`    // given or decided
@@ -65,9 +65,9 @@ type CandidateTrace struct {
 	Dropped string `json:"dropped,omitempty"` // why it was not picked
 }
 
-// Explain does what [Engine.Pick] does and tells how. It costs much more, and is for people.
+// Explain does what [Engine.Pick] does and returns every step. It costs much more, and is for people.
 func (e *Engine) Explain(alert []byte) Explanation {
-	r := e.runs.Get().(*run)
+	r := e.takeRun()
 	defer e.runs.Put(r)
 	defer r.release()
 	r.read(string(alert))
@@ -82,8 +82,8 @@ func (e *Engine) Explain(alert []byte) Explanation {
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
 			r.explain(m, &t)
 		} else {
-			for _, a := range e.index.filed[i] {
-				t.Missing = append(t.Missing, a.String())
+			for _, k := range e.index.keys[i] {
+				t.Missing = append(t.Missing, k.String())
 			}
 		}
 		x.Mappings = append(x.Mappings, t)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// A Filter narrows which MISP attributes count as a match. A field that is nil or empty leaves the decision to
-// the next filter out, in the end to the configured one, and there to nobody.
+// A Filter narrows which MISP attributes count as a match. A field that is nil or empty leaves the decision to the
+// configured filter; there, it accepts everything. The zero Filter accepts every attribute.
 type Filter struct {
 	// ToIDs, if true, accepts only attributes that are flagged for detection (MISP's to_ids).
 	ToIDs *bool `json:"to_ids,omitempty"`
-	// Published, if true, accepts only attributes of published events. Any edit un-publishes an event until
-	// somebody publishes it again.
+	// Published, if true, accepts only attributes of published events. Any edit un-publishes an event until it is
+	// published again.
 	Published *bool `json:"published,omitempty"`
-	// Tags accepts only attributes that bear at least one of these tags, on themselves or on their event.
-	// Compared without regard to case; a trailing * stands for any rest.
+	// Tags accepts only attributes that have at least one of these tags, on themselves or on their event.
+	// Compared without regard to case; a trailing * matches any rest.
 	Tags []string `json:"tags,omitempty"`
-	// ExcludeTags rejects attributes that bear one of these tags. Same comparison as Tags.
+	// ExcludeTags rejects attributes that have one of these tags. Same comparison as Tags.
 	ExcludeTags []string `json:"exclude_tags,omitempty"`
 	// Warninglists, if true, rejects attributes that MISP reports to be on one of its enabled warninglists.
 	Warninglists *bool `json:"warninglists,omitempty"`
@@ -40,7 +40,7 @@ type Filter struct {
 	MatchKinds []MatchKind `json:"match_kinds,omitempty"`
 }
 
-// Over returns f with what f leaves open taken from base. A nil f is base itself.
+// Over returns f, with the fields of base where f has none. For a nil f it is base.
 func (f *Filter) Over(base Filter) Filter {
 	if f == nil {
 		return base
@@ -78,13 +78,13 @@ func (f Filter) Wants(k MatchKind) bool {
 	return len(f.MatchKinds) == 0 || slices.Contains(f.MatchKinds, k)
 }
 
-// ThreatLevels are MISP's words for them, highest first; a level's place here is its threat_level_id less one.
+// ThreatLevels are MISP's words for threat levels, highest first. The index of a level is its threat_level_id minus one.
 var ThreatLevels = []string{"high", "medium", "low", "undefined"}
 
-// An Age is a length of time that people write in days.
+// An Age is a length of time, in nanoseconds, that people write in days.
 type Age time.Duration
 
-// ParseAge reads 90d, 12h or another time of Go's; 0 for any.
+// ParseAge reads 90d, 12h, or another duration in Go's form; 0 for any age.
 func ParseAge(s string) (Age, error) {
 	s = strings.TrimSpace(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/expr-lang/expr"
 )
 
-// The names that a match expression sees. Values are samples that give the types; a run fills in the alert's
-// own.
+// matchNames are the names that a match expression can use. The values here only give the types; a run fills in those of
+// the alert.
 var matchNames = map[string]any{
 	"groups":   []string(nil),
 	"rule":     ruleNames{},
@@ -22,7 +22,7 @@ var matchNames = map[string]any{
 	"has":      func(string) bool { return false },
 }
 
-// keepNames are the names that a keep expression sees on top of those of match.
+// keepNames are the names that a keep expression can use: those of match and two more.
 var keepNames = func() map[string]any {
 	m := map[string]any{"value": "", "type": ""}
 	maps.Copy(m, matchNames)
@@ -47,7 +47,7 @@ type decoderNames struct {
 	Parent string `expr:"parent"`
 }
 
-// A Name is a name or function that expressions see, described for authors.
+// A Name is a name or function that expressions can use, described for authors.
 type Name struct{ Name, Doc string }
 
 // Names lists the names and functions of the mapping language, besides expr-lang's own.
@@ -136,7 +136,7 @@ func inNetwork(params ...any) (any, error) {
 	return false, nil
 }
 
-// parsePrefix accepts a network, and an address for the network of that address alone.
+// parsePrefix accepts a network, and an address as the network of that address alone.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked(), nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -8,17 +9,18 @@ import (
 	"strings"
 )
 
-// An Ignore is what a site never wants to ask for: its own domains and networks, files that are known to be good. It
-// is immutable.
+// An Ignore is what a site never asks for: its own domains and networks, files that are known to be good. It is
+// immutable and safe for concurrent use. The zero Ignore, like nil, ignores nothing.
 type Ignore struct {
-	names    map[string]bool // domains; what is below one is ignored too
+	names    map[string]bool // domains; the names below one are ignored too
 	networks []netip.Prefix
-	values   map[string]bool // in normal form and lower case, of whatever type
+	values   map[string]bool // in normal form and lower case, of any type
 }
 
-// NewIgnore reads entries, each of which is told by its own form: a network (10.0.0.0/8), an address, a domain (with
-// all names below it; *.corp.example means the same), or any other value, as it is picked. Blanks around an entry,
-// empty ones and what follows a # at their beginning do not matter. The error names the first entry that is wrong.
+// NewIgnore reads entries. The form of each decides what it is: a network (10.0.0.0/8), an address, a domain (with all
+// names below it; *.corp.example means the same), or any other value, as it is picked. Blanks around an entry do not
+// matter. Empty entries and those that begin with # are left out. The error names the first entry that is wrong; then
+// there is no Ignore.
 func NewIgnore(entries []string) (*Ignore, error) {
 	ig := &Ignore{names: map[string]bool{}, values: map[string]bool{}}
 	for _, entry := range entries {
@@ -60,13 +62,13 @@ func (ig *Ignore) add(entry string) error {
 	return nil
 }
 
-// errIgnored is why a value that the site ignores is not picked.
+// errIgnored is the reason why a value that the site ignores is dropped.
 type errIgnored struct{ by string }
 
 // Error implements error.
 func (e errIgnored) Error() string { return "ignored by this site: " + e.by }
 
-// check returns why a value in normal form is ignored; nil if it is not, and if there is nothing to ignore.
+// check returns why a value in normal form is ignored; nil if it is not.
 func (ig *Ignore) check(t Type, value string) error {
 	if ig == nil {
 		return nil
@@ -103,14 +105,14 @@ func (ig *Ignore) check(t Type, value string) error {
 	return nil
 }
 
-// Site is what a site changes about the mappings that are loaded.
+// Site is what a site changes about the mappings that are loaded. The zero Site changes nothing.
 type Site struct {
 	Disable []string // ids of mappings that are left out
-	Ignore  *Ignore  // values that are not picked; nil for none
+	Ignore  *Ignore  // values that are not picked, instead of those that the engine ignores; nil for the same
 }
 
-// For returns the engine as a site wants it. The error names ids to disable that no mapping has; the others are
-// disabled.
+// For returns a copy of the engine with the changes of a site. The error names ids to disable that no mapping has; the
+// engine is good even so, and the other ids are disabled.
 func (e *Engine) For(s Site) (*Engine, error) {
 	var unknown []string
 	for _, id := range s.Disable {
@@ -118,7 +120,10 @@ func (e *Engine) For(s Site) (*Engine, error) {
 			unknown = append(unknown, id)
 		}
 	}
-	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: s.Ignore}
+	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: cmp.Or(s.Ignore, e.ignore)}
+	if of.paths == nil { // of the zero Engine
+		of.paths = newPaths()
+	}
 	for _, m := range e.mappings {
 		if !slices.Contains(s.Disable, m.id) {
 			of.mappings = append(of.mappings, m)

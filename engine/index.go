@@ -9,55 +9,53 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// An anchor is a fact about an alert that is cheap to read and that mappings are filed under: one of its groups, its
-// decoder, an object at its top that few alerts have, a member of data, or the text of a field.
-type anchor struct {
-	kind anchorKind
+// An indexKey is a fact about an alert that is cheap to read, and by which the index finds mappings: one of its groups,
+// its decoder, an object at its top that few alerts have, a member of data, or the text of a field.
+type indexKey struct {
+	kind keyKind
 	name string // of the group, decoder, object or member; the path of the field
 	text string // of the field
 }
 
-type anchorKind string
+type keyKind string
 
 const (
-	anchorGroup   anchorKind = "group"
-	anchorDecoder anchorKind = "decoder"
-	anchorObject  anchorKind = "object"
-	anchorMember  anchorKind = "member"
-	anchorField   anchorKind = "field"
+	keyGroup   keyKind = "group"
+	keyDecoder keyKind = "decoder"
+	keyObject  keyKind = "object"
+	keyMember  keyKind = "member"
+	keyField   keyKind = "field"
 )
 
-// String returns an anchor as explain shows it: group sysmon, field data.win.system.eventID "1".
-func (a anchor) String() string {
-	switch a.kind {
-	case anchorMember:
-		return "field data." + a.name
-	case anchorField:
-		return "field " + a.name + " " + strconv.Quote(a.text)
-	case anchorGroup, anchorDecoder, anchorObject:
+// String returns a key as explain shows it: group sysmon, field data.win.system.eventID "1".
+func (k indexKey) String() string {
+	switch k.kind {
+	case keyMember:
+		return "field data." + k.name
+	case keyField:
+		return "field " + k.name + " " + strconv.Quote(k.text)
+	case keyGroup, keyDecoder, keyObject:
 	}
-	return string(a.kind) + " " + a.name
+	return string(k.kind) + " " + k.name
 }
 
-// common are the keys at the top of every alert, which tell nothing apart.
+// common are the names at the top of every alert: no index key can be made of them.
 var common = map[string]bool{
 	"timestamp": true, "rule": true, "agent": true, "manager": true, "id": true, "cluster": true, "full_log": true,
 	"predecoder": true, "decoder": true, "data": true, "location": true, "input": true, "@timestamp": true,
 }
 
-// needs says which anchors an expression cannot do without. It can only be true of an alert that has at least one
-// anchor of each set. No sets say nothing: the expression may be true whatever the alert is. An empty set can never
-// be met.
-type needs [][]anchor
+// needs are the index keys that an expression requires: it can only be true of an alert that has at least one key of
+// each set. Without a set, the expression may be true whatever the alert is. An empty set can never be met.
+type needs [][]indexKey
 
 const (
-	maxSets    = 8   // of an expression
-	maxAnchors = 100 // of a set
+	maxSets = 8   // of an expression
+	maxKeys = 100 // of a set
 )
 
-// needsOf reads from the syntax tree of a match which anchors it cannot do without. What it does not understand, it
-// says nothing about; so the index may let a mapping through that will not match, and never keeps one away that
-// would.
+// needsOf reads from the syntax tree of a match which index keys it requires. Of what it does not understand it
+// requires nothing. So the index may find a mapping that will not match, and never misses one that will.
 func needsOf(n ast.Node) needs {
 	switch n := n.(type) {
 	case *ast.BoolNode:
@@ -67,7 +65,7 @@ func needsOf(n ast.Node) needs {
 	case *ast.CallNode:
 		return needsOfField(argumentOf(n, "has"), nil)
 	case *ast.ConditionalNode:
-		// Whichever way the condition goes, one of the branches has to be true.
+		// One of the branches has to be true.
 		return needsOf(n.Exp1).or(needsOf(n.Exp2))
 	case *ast.BuiltinNode:
 		if n.Name == "any" && len(n.Arguments) == 2 && isGroups(n.Arguments[0]) {
@@ -78,12 +76,12 @@ func needsOf(n ast.Node) needs {
 			return needsOf(n.Left).join(kind, needsOf(n.Right))
 		}
 		if text, ok := n.Left.(*ast.StringNode); ok && n.Operator == "in" && isGroups(n.Right) {
-			return needs{{{kind: anchorGroup, name: text.Value}}}
+			return needs{{{kind: keyGroup, name: text.Value}}}
 		}
 		operand, texts, ok := comparedWith(n)
 		switch {
 		case ok && isDecoderName(operand):
-			return needsOfNames(anchorDecoder, texts)
+			return needsOfNames(keyDecoder, texts)
 		case ok && !slices.Contains(texts, ""): // a field that is not there has the empty text
 			return needsOfField(argumentOf(operand, "field"), texts)
 		}
@@ -101,21 +99,21 @@ func needsOfElement(n ast.Node) needs {
 			return needsOfElement(n.Left).join(kind, needsOfElement(n.Right))
 		}
 		if operand, texts, ok := comparedWith(n); ok && isElement(operand) {
-			return needsOfNames(anchorGroup, texts)
+			return needsOfNames(keyGroup, texts)
 		}
 	}
 	return nil
 }
 
-func needsOfNames(kind anchorKind, names []string) needs {
-	set := make([]anchor, 0, len(names))
+func needsOfNames(kind keyKind, names []string) needs {
+	set := make([]indexKey, 0, len(names))
 	for _, name := range names {
-		set = append(set, anchor{kind: kind, name: name})
+		set = append(set, indexKey{kind: kind, name: name})
 	}
 	return needs{set}
 }
 
-// needsOfField returns what a field that is there needs, and one that has one of the texts.
+// needsOfField returns what has(path) requires, and what it requires that the field has one of the texts.
 func needsOfField(path string, texts []string) needs {
 	var n needs
 	object, rest, nested := strings.Cut(path, ".")
@@ -123,22 +121,22 @@ func needsOfField(path string, texts []string) needs {
 	case !nested || !isPlain(object):
 	case object == "data":
 		if name, _, _ := strings.Cut(rest, "."); isPlain(name) {
-			n = append(n, []anchor{{kind: anchorMember, name: name}})
+			n = append(n, []indexKey{{kind: keyMember, name: name}})
 		}
 	case !common[object]:
-		n = append(n, []anchor{{kind: anchorObject, name: object}})
+		n = append(n, []indexKey{{kind: keyObject, name: object}})
 	}
 	if len(texts) > 0 && isPlain(path) {
-		set := make([]anchor, 0, len(texts))
+		set := make([]indexKey, 0, len(texts))
 		for _, text := range texts {
-			set = append(set, anchor{anchorField, path, text})
+			set = append(set, indexKey{keyField, path, text})
 		}
 		n = append(n, set)
 	}
 	return n
 }
 
-// join returns what two expressions need that are joined by and, or.
+// join returns what two expressions require that are joined by and, or.
 func (n needs) join(kind conditionKind, o needs) needs {
 	if kind == isOr {
 		return n.or(o)
@@ -148,7 +146,7 @@ func (n needs) join(kind conditionKind, o needs) needs {
 	return both[max(0, len(both)-maxSets):]
 }
 
-// or returns what an expression needs of which one half has to be true.
+// or returns what an expression requires of which one half has to be true.
 func (n needs) or(o needs) needs {
 	var both needs
 	for _, a := range n {
@@ -159,7 +157,7 @@ func (n needs) or(o needs) needs {
 					set = append(set, x)
 				}
 			}
-			if len(both) < maxSets && len(set) <= maxAnchors {
+			if len(both) < maxSets && len(set) <= maxKeys {
 				both = append(both, set)
 			}
 		}
@@ -169,39 +167,40 @@ func (n needs) or(o needs) needs {
 
 // never reports whether no alert can meet the needs.
 func (n needs) never() bool {
-	return slices.ContainsFunc(n, func(set []anchor) bool { return len(set) == 0 })
+	return slices.ContainsFunc(n, func(set []indexKey) bool { return len(set) == 0 })
 }
 
-// An index finds the mappings that an alert's anchors could satisfy. Mappings are named by their ordinal.
+// An index finds the mappings that an alert can match. It holds posting lists: for each index key, the ordinals of the
+// mappings that are listed under it.
 type index struct {
 	byGroup   map[string][]int32
 	byDecoder map[string][]int32
 	byObject  map[string][]int32
 	byMember  map[string][]int32
-	byField   []filed
-	always    []int32    // whose match says nothing about anchors
-	filed     [][]anchor // what each mapping is filed under
+	byField   []fieldPostings
+	always    []int32      // mappings that require no key
+	keys      [][]indexKey // that each mapping is listed under
 }
 
-// filed are the mappings that need one field to have a certain text.
-type filed struct {
+// fieldPostings are the posting lists of one field, by its text.
+type fieldPostings struct {
 	field  *fieldPath
 	byText map[string][]int32
 }
 
-// newIndex files every mapping under that set of the anchors it needs which the fewest mappings share.
+// newIndex lists every mapping under that set of the keys it requires which the fewest mappings share.
 func newIndex(mappings []*mapping, paths *paths) index {
-	sharing := map[anchor]int{}
+	sharing := map[indexKey]int{}
 	for _, m := range mappings {
 		for _, set := range m.needs {
-			for _, a := range set {
-				sharing[a]++
+			for _, k := range set {
+				sharing[k]++
 			}
 		}
 	}
 	x := index{
 		byGroup: map[string][]int32{}, byDecoder: map[string][]int32{}, byObject: map[string][]int32{}, byMember: map[string][]int32{},
-		filed: make([][]anchor, len(mappings)),
+		keys: make([][]indexKey, len(mappings)),
 	}
 	fields := map[string]map[string][]int32{}
 	for i, m := range mappings {
@@ -210,39 +209,39 @@ func newIndex(mappings []*mapping, paths *paths) index {
 			x.always = append(x.always, ordinal)
 			continue
 		}
-		x.filed[i] = slices.MinFunc(m.needs, func(a, b []anchor) int { return cmp.Compare(shared(sharing, a), shared(sharing, b)) })
-		for _, a := range x.filed[i] {
-			switch a.kind {
-			case anchorGroup:
-				x.byGroup[a.name] = append(x.byGroup[a.name], ordinal)
-			case anchorDecoder:
-				x.byDecoder[a.name] = append(x.byDecoder[a.name], ordinal)
-			case anchorObject:
-				x.byObject[a.name] = append(x.byObject[a.name], ordinal)
-			case anchorMember:
-				x.byMember[a.name] = append(x.byMember[a.name], ordinal)
-			case anchorField:
-				if fields[a.name] == nil {
-					fields[a.name] = map[string][]int32{}
-					x.byField = append(x.byField, filed{paths.of(a.name), fields[a.name]})
+		x.keys[i] = slices.MinFunc(m.needs, func(a, b []indexKey) int { return cmp.Compare(shared(sharing, a), shared(sharing, b)) })
+		for _, k := range x.keys[i] {
+			switch k.kind {
+			case keyGroup:
+				x.byGroup[k.name] = append(x.byGroup[k.name], ordinal)
+			case keyDecoder:
+				x.byDecoder[k.name] = append(x.byDecoder[k.name], ordinal)
+			case keyObject:
+				x.byObject[k.name] = append(x.byObject[k.name], ordinal)
+			case keyMember:
+				x.byMember[k.name] = append(x.byMember[k.name], ordinal)
+			case keyField:
+				if fields[k.name] == nil {
+					fields[k.name] = map[string][]int32{}
+					x.byField = append(x.byField, fieldPostings{paths.of(k.name), fields[k.name]})
 				}
-				fields[a.name][a.text] = append(fields[a.name][a.text], ordinal)
+				fields[k.name][k.text] = append(fields[k.name][k.text], ordinal)
 			}
 		}
 	}
 	return x
 }
 
-// shared returns how many mappings could be met for one of the anchors.
-func shared(sharing map[anchor]int, set []anchor) int {
+// shared returns how many mappings require one of the keys, counted once for each key.
+func shared(sharing map[indexKey]int, set []indexKey) int {
 	sum := 0
-	for _, a := range set {
-		sum += sharing[a]
+	for _, k := range set {
+		sum += sharing[k]
 	}
 	return sum
 }
 
-// candidates appends to buf the ordinals of the mappings that could match the alert, in order and without repeats.
+// candidates appends to buf the ordinals of the mappings that can match the alert, in order and without repeats.
 func (x *index) candidates(r *run, buf []int32) []int32 {
 	buf = append(buf, x.always...)
 	if len(x.byGroup) > 0 {
@@ -270,7 +269,7 @@ func (x *index) candidates(r *run, buf []int32) []int32 {
 	return slices.Compact(buf)
 }
 
-// named appends what is filed under the names of members.
+// named appends the posting lists of the names of members.
 func (r *run) named(by map[string][]int32, from, to int32, buf []int32) []int32 {
 	for i := from; i < to; i = r.doc.members[i].next {
 		name := r.doc.name(&r.doc.members[i])

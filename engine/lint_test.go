@@ -11,7 +11,7 @@ import (
 func TestLintWarnings(t *testing.T) {
 	head := "version: 1\nmappings:\n  - id: a\n    match: "
 	const rest = "\n    pick: [{path: data.x, type: ip-dst}]\n"
-	const always = `warning: match names no group or decoder that is needed, so every alert meets this mapping; begin with something like "sysmon" in groups and, or decoder.name == "json" and`
+	const always = `warning: match requires no group, decoder or field, so it is evaluated for every alert; begin with something like "sysmon" in groups and, or decoder.name == "json" and`
 	for yaml, want := range map[string]string{
 		head + `'"a" in groups and has("data.x")'` + rest:    "",
 		head + `'decoder.name == "json"'` + rest:             "",
@@ -25,7 +25,7 @@ func TestLintWarnings(t *testing.T) {
 		head + `'"a" in groups and 1 == 2'` + rest:           "",
 		head + `'1 == 2'` + rest:                             "m.yaml:4:12: warning: match can never be true",
 		head + `'is_ip("x")'` + rest:                         "m.yaml:4:12: warning: match can never be true",
-		head + `'" WEF" in groups and "a" in groups'` + rest: `m.yaml:4:13: warning: group " WEF" is spelt with a blank, and no alert has such a group: blanks around groups are taken off; write "WEF"`,
+		head + `'" WEF" in groups and "a" in groups'` + rest: `m.yaml:4:13: warning: group " WEF" has blanks around it, and no alert has such a group: blanks around groups are removed; write "WEF"`,
 		head + `'"a" in groups && has("data.x")'` + rest + "  - id: b\n    match: '\"a\" in groups and (has(\"data.x\"))'" + rest: `m.yaml:6:9: warning: mapping "b" does the same as "a" in m.yaml:3; remove one of them`,
 		head + `'"a" in groups'` + rest + "  - id: b\n    match: '\"a\" in groups'\n    pick: [{path: data.x, type: ip-src}]\n":   "",
 	} {

@@ -12,7 +12,8 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use.
+// An Engine is a set of mappings, checked and compiled. It is immutable and safe for concurrent use. The zero Engine has
+// no mappings and picks nothing.
 type Engine struct {
 	mappings []*mapping
 	byID     map[string]*mapping
@@ -32,7 +33,7 @@ type Mapping struct {
 	Product     string // the file's "source" key
 	File        string
 	Line        int
-	Replaces    string // the file of the built-in mapping that it takes the place of; empty if it takes none's
+	Replaces    string // the file of the built-in mapping that it replaced; empty if it replaced none
 	Picks       []MappingPick
 }
 
@@ -44,8 +45,8 @@ type MappingPick struct {
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
-// found in all files, and the engine holds the mappings of the other files: one broken file never silences the
-// rest. A mapping takes the place of a built-in one with the same id. The engine is never nil.
+// found in all files, and the engine holds the mappings of the other files: one broken file never stops the rest.
+// A mapping replaces a built-in one with the same id. The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
 	e, faults := load(sources, false)
 	if len(faults) > 0 {
@@ -54,12 +55,13 @@ func Load(sources ...Source) (*Engine, error) {
 	return e, nil
 }
 
-// Lint is [Load] for authors: the faults include warnings of what works, but hardly as it was meant.
+// Lint is [Load] for authors: the faults include warnings of what compiles, but probably not as intended.
 func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, true) }
 
 func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
 	e := &Engine{byID: map[string]*mapping{}, paths: newPaths()}
+	loaded := twins{}
 	for _, src := range sources {
 		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths}
 		if len(src.outline) > 0 && !lint {
@@ -67,7 +69,7 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			continue
 		}
 		if src.Err != nil {
-			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "left out; can the user of Wazuh read it?"})
+			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "the file is left out; let Wazuh's user read it"})
 			continue
 		}
 		r.Reader = yamlfile.NewReader(src.Name, src.Data)
@@ -79,19 +81,22 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 			}
 		}
 		if lint {
-			r.warnOfTwins(mappings, e.mappings)
+			r.warnOfTwins(mappings, loaded)
 		}
 		faults = append(faults, r.Faults()...)
 		if !r.Failed() {
-			e.add(mappings)
+			added, replaced := e.add(mappings)
+			if lint {
+				loaded.update(added, replaced)
+			}
 		}
 	}
 	e.seal()
 	return e, faults
 }
 
-// add takes mappings in. One takes the place of a built-in one with its id.
-func (e *Engine) add(mappings []*mapping) {
+// add adds mappings whose id is new or that of a built-in one, which they replace.
+func (e *Engine) add(mappings []*mapping) (added, replaced []*mapping) {
 	for _, m := range mappings {
 		other, taken := e.byID[m.id]
 		switch {
@@ -100,14 +105,17 @@ func (e *Engine) add(mappings []*mapping) {
 		case other.builtin:
 			m.replaces = other.file
 			e.mappings[slices.Index(e.mappings, other)] = m
+			replaced = append(replaced, other)
 		default:
 			continue
 		}
 		e.byID[m.id] = m
+		added = append(added, m)
 	}
+	return added, replaced
 }
 
-// seal makes an engine ready when its mappings are complete.
+// seal builds the index when all mappings are added.
 func (e *Engine) seal() {
 	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
 	e.index = newIndex(e.mappings, e.paths)
@@ -118,8 +126,8 @@ func (e *Engine) seal() {
 func (e *Engine) Len() int { return len(e.mappings) }
 
 // ReadFS returns the mapping files of a directory tree, sorted by name: every *.yaml and *.yml but the tests
-// (*_test.yaml) and names that begin with a dot. Their names are prefixed with prefix, for faults. A file that
-// cannot be read is among them, with the reason.
+// (*_test.yaml) and names that begin with a dot. Faults name a file with prefix before its name. A file that cannot be
+// read is returned too, with the reason.
 func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 	var sources []Source
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

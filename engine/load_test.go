@@ -17,12 +17,12 @@ func TestLoadFaults(t *testing.T) {
 	head := "version: 1\nmappings:\n  - id: a\n    match: "
 	tests := []struct{ name, yaml, want string }{
 		{"empty", "", `m.yaml:1:1: the file is empty`},
-		{"comments only", "# nothing\n", `m.yaml:1:1: the file holds nothing but comments`},
+		{"comments only", "# nothing\n", `m.yaml:1:1: the file has only comments`},
 		{"a list", "- a\n", `m.yaml:1:1: a mapping file must be a set of keys and values, not a list`},
 		{"no version", "mappings: []\n", "m.yaml:1:1: a mapping file lacks the key \"version\"\nm.yaml:1:11: mappings is empty"},
 		{"other version", "version: 2\n" + strings.TrimPrefix(head, "version: 1\n") + "'true'" + rest, `m.yaml:1:10: version "2" is not supported; write version: 1`},
 		{"unknown key", "version: 1\nmapings: []\n", `m.yaml:2:1: unknown key "mapings" in a mapping file; did you mean "mappings"?`},
-		{"repeated key", "version: 1\nversion: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:2:1: key "version" stands here a second time, first in line 1; keep one of them`},
+		{"repeated key", "version: 1\nversion: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:2:1: key "version" is given twice, first in line 1; keep one of them`},
 		{"no value", "version:\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:1:1: key "version" has no value; give it a value or leave the key out`},
 		{"tab", "version: 1\nmappings:\n\t- id: a\n", `m.yaml:3:1: not YAML: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs`},
 		{"open bracket", "version: 1\nmappings: [\n", `m.yaml:2:11: not YAML: while parsing a flow node: did not find expected node content; something is not closed`},
@@ -40,7 +40,7 @@ func TestLoadFaults(t *testing.T) {
 		{"expression, empty", head + "''" + rest, `m.yaml:4:12: match is empty`},
 		{"expression, wrong network", head + `in_network(agent.ip, "10.0.0/8")` + rest, `m.yaml:4:33: match: "10.0.0/8" is not a network like 10.0.0.0/8`},
 		{"expression, wrong path", head + `has("$.data.x")` + rest, `m.yaml:4:16: match: path "$.data.x" can never lead to a value; this is JSONPath; write a gjson path, like data.srcip`},
-		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here, and a file holds one; make a file of each`},
+		{"second document", "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n---\na: b\n", `m.yaml:4:1: a second YAML document begins here; make a file of each`},
 		{"not UTF-8", "version: 1\nsource: é\xff\n", `m.yaml:2:10: not UTF-8; save the file as UTF-8`},
 		{"merge key", "version: 1\nmappings:\n  - <<: {id: a}\n    match: 'true'\n    pick: [{path: x, type: md5}]\n", `m.yaml:3:5: merge keys are not supported; name an anchor as the value of a key, like pick: *picks`},
 		{"expression behind an anchor and a tag", head + "&m !!str '\"a\" in grups'\n    pick: [{path: x, type: md5}]\n  - {id: b, match: *m, pick: [{path: x, type: sha1}]}\n", `m.yaml:4:29: match: unknown name grups; did you mean "groups"?`},
@@ -54,7 +54,7 @@ func TestLoadFaults(t *testing.T) {
 		{"empty regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: ''}\n", `m.yaml:6:37: regex is empty; leave the key out to take the whole value`},
 		{"empty split", head + "'true'\n    pick:\n      - {path: x, type: md5, split: ''}\n", `m.yaml:6:37: split is empty; name a separator or leave the key out`},
 		{"empty prefix", head + "'true'\n    pick:\n      - {path: x, type: md5, prefix: ''}\n", `m.yaml:6:38: prefix is empty; name what the values begin with or leave the key out`},
-		{"part", head + "'true'\n    pick:\n      - {path: x, type: filename, part: nam}\n", `m.yaml:6:41: part: "nam" is none of path, name; did you mean "name"?`},
+		{"part", head + "'true'\n    pick:\n      - {path: x, type: filename, part: nam}\n", `m.yaml:6:41: part: "nam" is not one of path, name; did you mean "name"?`},
 		{"keep", head + "'true'\n    pick:\n      - {path: x, type: md5, keep: 'valu != \"\"'}\n", `m.yaml:6:37: keep: unknown name valu; did you mean "value"?`},
 		{"value is for keep only", head + "value != \"\"" + rest, `m.yaml:4:12: match: unknown name value; did you mean "values"?`},
 		{"path", head + "'true'\n    pick:\n      - {path: 'data.x[0]', type: md5}\n", `m.yaml:6:16: path "data.x[0]" can never lead to a value; write array indexes as .0 and all items as .#`},
@@ -65,11 +65,11 @@ func TestLoadFaults(t *testing.T) {
 		{"mapping is a text", "version: 1\nmappings:\n  - nonsense\n", `m.yaml:3:5: a mapping must be a set of keys and values, not "nonsense"`},
 		{"mappings is a text", "version: 1\nmappings: none\n", `m.yaml:2:11: mappings must be a list, not "none"; begin each item with a hyphen`},
 		{"mapping without anything", "version: 1\nmappings:\n  - description: x\n", "m.yaml:3:5: a mapping lacks the key \"id\"\nm.yaml:3:5: a mapping lacks the key \"match\"\nm.yaml:3:5: a mapping lacks the key \"pick\""},
-		{"unknown anchor", "version: 1\nmappings: *m\n", `m.yaml:2:11: not YAML: unknown anchor 'm' referenced`},
+		{"unknown anchor", "version: 1\nmappings: *m\n", `m.yaml:2:11: not YAML: unknown anchor 'm' referenced; mark the value that it stands for with & and the same name, in a line above`},
 		{"quote not closed", head + "'true" + rest, `m.yaml:4:12: not YAML: while scanning a quoted scalar: found unexpected end of stream; something is not closed`},
 		{"colon in a plain text", "version: 1\nsource: a: b\n", `m.yaml:2:10: not YAML: mapping values are not allowed in this context`},
 		{"wrong indentation", "version: 1\nmappings:\n  - id: a\n   match: 'true'\n", `m.yaml:4:4: not YAML: while parsing a block collection: did not find expected '-' indicator`},
-		{"control character", "version: 1\nsource: \x01\n", `m.yaml:1:1: not YAML: control characters are not allowed (value: 1)`},
+		{"control character", "version: 1\nsource: \x01\n", `m.yaml:2:9: not YAML: control character U+0001; take it out, or write it in double quotes, as "\x01"`},
 		{"function with too few arguments", head + "under_domain()" + rest, `m.yaml:4:12: match: not enough arguments to call under_domain`},
 		{"function with a wrong argument", head + "is_ip(1)" + rest, `m.yaml:4:18: match: cannot use int as argument (type string) to call is_ip `},
 		{"assignment for comparison", head + "field(\"x\") = \"1\"" + rest, `m.yaml:4:23: match: unexpected token Operator("=")`},
@@ -122,7 +122,7 @@ func TestLoadKeepsTheOtherFiles(t *testing.T) {
 func TestSourceThatCannotBeRead(t *testing.T) {
 	good := "version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n"
 	e, err := engine.Load(engine.Source{Name: "zz.yaml", Err: errors.New("permission denied")}, engine.Source{Name: "a.yaml", Data: []byte(good)})
-	if err == nil || err.Error() != "zz.yaml: permission denied; left out; can the user of Wazuh read it?" || len(e.Mappings()) != 1 {
+	if err == nil || err.Error() != "zz.yaml: permission denied; the file is left out; let Wazuh's user read it" || len(e.Mappings()) != 1 {
 		t.Errorf("%d mappings, %v", len(e.Mappings()), err)
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// This file lets a process that lives for one alert read only the mapping files that the alert can reach. An outline
-// is a text with a line for each mapping: its file, its id, its match in quotes, and the sets of anchors that it needs,
-// with tabs between them. It is made from the files ([Engine.Outline]) and kept beside them.
+// This file lets a process that runs for one alert read only the mapping files that can match the alert. An outline is a
+// text with a line for each mapping: its file, its id, its match in quotes, and the sets of index keys that it requires,
+// with tabs between them. It is made from the files ([Engine.Outline]) and stored beside them.
 
-const betweenAnchors = " | "
+const betweenKeys = " | "
 
 // Outline returns the outline of all mappings.
 func (e *Engine) Outline() (string, error) {
@@ -27,23 +27,23 @@ func (e *Engine) Outline() (string, error) {
 			words := make([]string, 0, len(set))
 			for _, a := range set {
 				word := string(a.kind) + ":" + a.name
-				if a.kind == anchorField {
+				if a.kind == keyField {
 					word += "=" + a.text
 				}
-				if strings.ContainsAny(word, "\t\r\n") || strings.Contains(word, betweenAnchors) || strings.Contains(a.name, "=") {
+				if strings.ContainsAny(word, "\t\r\n") || strings.Contains(word, betweenKeys) || strings.Contains(a.name, "=") {
 					return "", fmt.Errorf("mapping %q: %s cannot be written into an outline", m.id, a)
 				}
 				words = append(words, word)
 			}
-			columns = append(columns, strings.Join(words, betweenAnchors))
+			columns = append(columns, strings.Join(words, betweenKeys))
 		}
 		b.WriteString(strings.Join(columns, "\t") + "\n")
 	}
 	return b.String(), nil
 }
 
-// WithOutline gives mapping files the outline that was made from them: [Load] does not read what it describes, the
-// first alert that can match does.
+// WithOutline returns mapping files with the outline that was made from them. [Load] does not parse the files that the
+// outline describes: that waits for the first alert that can match.
 func WithOutline(sources []Source, outline string) []Source {
 	byFile := map[string][]*mapping{}
 	for line := range strings.Lines(outline) {
@@ -57,11 +57,11 @@ func WithOutline(sources []Source, outline string) []Source {
 		}
 		m := &mapping{id: columns[1], match: &program{source: match}}
 		for _, words := range columns[3:] {
-			var set []anchor
-			for word := range strings.SplitSeq(words, betweenAnchors) {
+			var set []indexKey
+			for word := range strings.SplitSeq(words, betweenKeys) {
 				kind, name, _ := strings.Cut(word, ":")
-				a := anchor{kind: anchorKind(kind), name: name}
-				if a.kind == anchorField {
+				a := indexKey{kind: keyKind(kind), name: name}
+				if a.kind == keyField {
 					a.name, a.text, _ = strings.Cut(name, "=")
 				}
 				set = append(set, a)
@@ -78,8 +78,8 @@ func WithOutline(sources []Source, outline string) []Source {
 	return outlined
 }
 
-// outlined returns the mappings of a file, which is read when the first of them matches an alert. Each is compiled when
-// it does.
+// outlined returns the mappings of a file. The file is parsed when the first of them matches an alert, and each mapping
+// is compiled when it first does.
 func (r reader) outlined(src Source) []*mapping {
 	read := sync.OnceValue(func() declaredFile {
 		r.Reader = yamlfile.NewReader(src.Name, src.Data)
@@ -122,7 +122,7 @@ func (m *mapping) condition() *program {
 	return m.early()
 }
 
-// whole returns the mapping with all that its file says of it.
+// whole returns the mapping with everything that its file declares.
 func (m *mapping) whole() *mapping {
 	if m.rest == nil {
 		return m

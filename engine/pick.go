@@ -7,36 +7,30 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/vm"
 	"github.com/tidwall/gjson"
 )
 
 const (
-	// MaxObservables is how many observables are taken from one alert. The real ones have a few dozen at most.
+	// MaxObservables is how many observables are taken from one alert. Real alerts have a few dozen at most.
 	MaxObservables = 1000
-	// maxCandidates is how many candidates one pick may yield.
+	// maxCandidates is how many candidates of one pick are looked at, and how many groups of an alert.
 	maxCandidates = 5000
-	// maxNesting is how deep arrays in arrays are followed.
+	// maxNesting is how many levels of arrays in arrays are followed.
 	maxNesting = 4
-	// maxSeen is how many values of an alert are remembered by their path.
-	maxSeen = 64
-	// exprMemory bounds what one evaluation of an expression may hold, in values.
-	exprMemory = 100_000
 )
 
 // Pick returns the observables of an alert, each once, in the order of the mappings and their picks.
 //
 // It takes any bytes, never panics, does no I/O and is safe for concurrent use. An error reports expressions
-// that failed on this alert, or that there were more than [MaxObservables]; the observables are still good.
+// that failed on this alert, or that it has more than [MaxObservables]; the observables are still good.
 func (e *Engine) Pick(alert []byte) ([]Observable, error) {
-	r := e.runs.Get().(*run)
+	r := e.takeRun()
 	defer e.runs.Put(r)
 	return r.pick(alert)
 }
 
-// Context returns the values that a mapping wants to show beside its matches, by short key. Values that the
-// alert does not have are left out. The result is nil for an unknown mapping or if there is nothing.
+// Context returns the values that a mapping shows beside its matches, by short key. Values that the alert does not
+// have are left out. The result is nil for an unknown mapping, and if no value is left.
 func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	m := e.byID[mapping]
 	if m == nil {
@@ -65,52 +59,9 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
-// A run is the working memory of one Pick; a pool keeps them.
-type run struct {
-	engine     *Engine
-	alert      string // a view of the caller's bytes, only valid during pick
-	doc        document
-	places     []place // of plain paths in doc, by their id
-	generation uint32  // of the places that are those of this alert
-	seen       []seenValue
-	groups     []string
-	candidates []int32
-	names      map[string]any // what expressions see
-	provided   uses           // which of the costly names are those of this alert
-	vm         vm.VM
-	ran        bool   // vm, on this alert
-	current    string // the value that keep is about
-	found      []Observable
-	errs       []error
-}
-
-// A place says where in the document a path leads; -1 for nowhere.
-type place struct {
-	generation uint32
-	member     int32
-	text       string // of a string that had to be unescaped; empty if it was not asked for yet
-}
-
-// A seenValue is a value at a path that is not plain, asked for once.
-type seenValue struct {
-	path  string
-	value gjson.Result
-}
-
-func newRun(e *Engine) *run {
-	r := &run{engine: e, names: map[string]any{}}
-	r.names["field"] = func(path string) string { return r.get(path).String() }
-	r.names["has"] = func(path string) bool {
-		v := r.get(path)
-		return v.Exists() && v.Type != gjson.Null
-	}
-	r.vm.MemoryBudget = exprMemory
-	return r
-}
-
 func (r *run) pick(alert []byte) ([]Observable, error) {
-	// A string that shares the caller's memory spares a copy of every alert. Nothing that outlives this call
-	// may point into it: add clones what it keeps.
+	// A string that shares the caller's memory saves a copy of every alert. Nothing that outlives this call may point
+	// into it: add clones what it keeps.
 	defer r.release()
 	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
@@ -131,210 +82,7 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 	return r.found, errors.Join(r.errs...)
 }
 
-// release drops everything that points into the alert, or that now belongs to the caller.
-func (r *run) release() {
-	r.alert = ""
-	r.doc.text = ""
-	clear(r.seen)
-	r.seen = r.seen[:0]
-	clear(r.groups)
-	r.groups = r.groups[:0]
-	r.found, r.errs, r.current = nil, nil, ""
-	if r.ran {
-		r.ran, r.provided = false, 0
-		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
-			delete(r.names, name)
-		}
-		clear(r.vm.Stack[:cap(r.vm.Stack)])
-	}
-}
-
-// read makes an alert the one that the run is about.
-func (r *run) read(alert string) {
-	r.alert = alert
-	r.doc.read(alert)
-	if r.generation++; r.generation == 0 { // places of four thousand million alerts ago would be taken for this one's
-		clear(r.places)
-		r.generation = 1
-	}
-	r.readGroups()
-}
-
-// member returns where in the document a plain path leads, -1 for nowhere.
-func (r *run) member(p *fieldPath) int32 {
-	if int(p.id) >= len(r.places) {
-		r.places = append(r.places, make([]place, int(p.id)+1-len(r.places))...)
-	}
-	if at := r.places[p.id]; at.generation == r.generation {
-		return at.member
-	}
-	i := int32(-1)
-	if p.parent == nil {
-		from, to := r.doc.all()
-		i = r.doc.find(from, to, p.name)
-	} else if parent := r.member(p.parent); parent >= 0 {
-		from, to := r.doc.inside(parent)
-		i = r.doc.find(from, to, p.name)
-	}
-	r.places[p.id] = place{r.generation, i, ""}
-	return i
-}
-
-// value returns the value at a path of the alert.
-func (r *run) value(p *fieldPath) gjson.Result {
-	if !p.plain {
-		return r.follow(p.text)
-	}
-	i := r.member(p)
-	if i < 0 {
-		return gjson.Result{}
-	}
-	raw := r.doc.raw(i)
-	if raw != "" && raw[0] == '"' {
-		return gjson.Result{Type: gjson.String, Raw: raw, Str: r.text(p)}
-	}
-	return valueOf(raw)
-}
-
-// text returns what field(path) is.
-func (r *run) text(p *fieldPath) string {
-	if !p.plain {
-		return r.follow(p.text).String()
-	}
-	i := r.member(p)
-	if i < 0 {
-		return ""
-	}
-	raw := r.doc.raw(i)
-	if len(raw) >= 2 && raw[0] == '"' && strings.IndexByte(raw, '\\') < 0 {
-		return raw[1 : len(raw)-1]
-	}
-	if raw == "" || raw[0] != '"' {
-		return valueOf(raw).String()
-	}
-	at := &r.places[p.id]
-	if at.text == "" { // a copy, which may outlive the alert
-		at.text = valueOf(raw).String()
-	}
-	return at.text
-}
-
-// has returns what has(path) is.
-func (r *run) has(p *fieldPath) bool {
-	if !p.plain {
-		v := r.follow(p.text)
-		return v.Exists() && v.Type != gjson.Null
-	}
-	i := r.member(p)
-	return i >= 0 && r.doc.raw(i) != "" && valueOf(r.doc.raw(i)).Type != gjson.Null
-}
-
-// decoder returns the name of the decoder.
-func (r *run) decoder() string { return r.text(r.engine.decoder) }
-
-// get returns the value at a gjson path of the alert.
-func (r *run) get(path string) gjson.Result {
-	if p := r.engine.paths.known(path); p != nil {
-		return r.value(p)
-	}
-	return r.follow(path)
-}
-
-// follow has gjson follow a path from the beginning of the alert.
-func (r *run) follow(path string) gjson.Result {
-	for i := range r.seen {
-		if r.seen[i].path == path {
-			return r.seen[i].value
-		}
-	}
-	v := gjson.Get(r.alert, path)
-	if len(r.seen) < maxSeen {
-		r.seen = append(r.seen, seenValue{path, v})
-	}
-	return v
-}
-
-// readGroups reads rule.groups. Blanks around a group are taken off: Wazuh splits its lists on commas and keeps
-// what is around them.
-func (r *run) readGroups() {
-	v := r.value(r.engine.groups)
-	if v.Type == gjson.String {
-		for g := range strings.SplitSeq(v.Str, ",") {
-			r.addGroup(g)
-		}
-		return
-	}
-	v.ForEach(func(_, g gjson.Result) bool {
-		if g.Type == gjson.String {
-			r.addGroup(g.Str)
-		}
-		return len(r.groups) < maxCandidates
-	})
-}
-
-func (r *run) addGroup(g string) {
-	if g = strings.TrimSpace(g); g != "" {
-		r.groups = append(r.groups, g)
-	}
-}
-
-// eval runs a boolean expression over the alert.
-func (r *run) eval(p *program) (bool, error) {
-	if p.direct != nil {
-		return r.decide(p.direct), nil
-	}
-	if !r.ran {
-		r.ran = true
-		r.names["groups"] = r.groups
-	}
-	if missing := p.uses &^ r.provided; missing != 0 {
-		r.provide(missing)
-	}
-	code, err := p.compile()
-	if err != nil {
-		return false, err
-	}
-	out, err := r.vm.Run(code, r.names)
-	if err != nil {
-		r.vm = vm.VM{MemoryBudget: exprMemory}
-		if e, ok := errors.AsType[*file.Error](err); ok {
-			return false, fmt.Errorf("%s (character %d of the expression)", e.Message, e.From+1)
-		}
-		return false, err
-	}
-	ok, _ := out.(bool)
-	return ok, nil
-}
-
-// provide fills in the names that cost something, the first time that an expression asks for them.
-func (r *run) provide(u uses) {
-	if u&usesRule != 0 {
-		rule := ruleNames{Groups: r.groups}
-		rule.ID = r.get("rule.id").String()
-		rule.Level = int(r.get("rule.level").Int())
-		rule.Description = r.get("rule.description").String()
-		r.names["rule"] = rule
-	}
-	if u&usesAgent != 0 {
-		r.names["agent"] = agentNames{
-			ID:   r.get("agent.id").String(),
-			Name: r.get("agent.name").String(),
-			IP:   r.get("agent.ip").String(),
-		}
-	}
-	if u&usesDecoder != 0 {
-		r.names["decoder"] = decoderNames{
-			Name:   r.decoder(),
-			Parent: r.get("decoder.parent").String(),
-		}
-	}
-	if u&usesLocation != 0 {
-		r.names["location"] = r.get("location").String()
-	}
-	r.provided |= u
-}
-
-// pickOne takes every value of one pick. note, if not nil, is told the fate of each candidate.
+// pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
 func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
 	count := 0
 	take := func(candidate string, t Type, value string, err error) bool {
@@ -455,8 +203,7 @@ func (r *run) keep(p *pick, t Type, value string) error {
 	return nil
 }
 
-// add notes a value, once for all places it is found at. It clones what it keeps: value may point into the
-// alert.
+// add adds a value, once for all places that it is found at. It clones what it keeps: value may point into the alert.
 func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 	family := t.Family()
 	for i := range r.found {
@@ -472,10 +219,10 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 		}
 	}
 	if len(r.found) >= MaxObservables {
-		return evalError{fmt.Errorf("more than %d values in one alert, the rest is left out", MaxObservables)}
+		return evalError{fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables)}
 	}
 	if r.found == nil {
-		r.found = make([]Observable, 0, 8) // as many as most alerts have that have one
+		r.found = make([]Observable, 0, 8) // enough for most alerts that have one
 	}
 	r.found = append(r.found, Observable{
 		Type: t, Value: strings.Clone(value), Filter: m.filter,

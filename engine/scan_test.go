@@ -160,6 +160,7 @@ fe80::1
 {6d809377-6af0-444b-8957-a3773f02200e}
 commit 3f786850e387550fdab836ed7e6dc881de23001b
 git checkout tree 3f786850e387550fdab836ed7e6dc881de23001b
+object id:3f786850e387550fdab836ed7e6dc881de23001b
 session id: 0123456789abcdef0123456789abcdef
 00000000000000000000000000000000
 11111111111111111111111111111111
@@ -308,6 +309,7 @@ func FuzzScan(f *testing.F) {
 	for _, text := range lookAlikes[:20] {
 		f.Add(text)
 	}
+	f.Add("hXXp.aZ") // a name, and not the scheme of a URL
 	f.Add(`hxxp://bad[.]example/in.php \\192.31.196.66\c$ [2620:4f:8000::bad]:443`)
 	f.Fuzz(func(t *testing.T, text string) {
 		n := 0

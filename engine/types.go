@@ -10,11 +10,11 @@ import (
 type Type string
 
 // Auto lets a value's own form decide its type: an IP address, a URL, an e-mail address, a hash of a known
-// length, a CVE id, or a domain or host name under a public suffix. A value with none of these forms is dropped.
+// length, a CVE id, or a domain or host name under a public suffix. A value of another form is dropped.
 const Auto Type = "auto"
 
-// A Family is the set of attribute types whose values can be compared with each other: an address picked as
-// ip-src is worth finding as ip-dst too. It is named after its first type, or after what the types share.
+// A Family is the set of attribute types whose values can be compared with each other: an address picked as ip-src
+// also matches an attribute of type ip-dst. It is named after its first type, or after what the types share.
 type Family string
 
 const (
@@ -27,8 +27,8 @@ const (
 	familyNetwork  Family = "network" // never picked: attributes of an address type that hold a network
 )
 
-// hashLengths gives the number of hex digits of the hash types. imphash and the fingerprints are MD5 sums of
-// something else than the file, so they are families of their own, and auto never decides for them.
+// hashLengths gives the number of hex digits of the hash types. imphash and the fingerprints are MD5 sums of something
+// other than the file, so each is a family of its own, and auto never decides for one.
 var hashLengths = map[Type]int{
 	"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128,
 	"sha512/224": 56, "sha512/256": 64, "sha3-224": 56, "sha3-256": 64, "sha3-384": 96, "sha3-512": 128,
@@ -53,7 +53,7 @@ var simple = map[Type]Family{
 	"mac-address": "mac-address", "mac-eui-64": "mac-eui-64", "AS": "AS",
 }
 
-// texts lists the types whose values are compared as they stand, but for surrounding blanks and case.
+// texts lists the types whose values are compared as they are, except for surrounding blanks and case.
 var texts = []Type{
 	"uri", "user-agent", "email-subject", "email-attachment", "email-message-id", "email-x-mailer", "email-mime-boundary",
 	"email-thread-index", "mutex", "pdb", "ssdeep", "tlsh", "impfuzzy", "vhash", "telfhash", "favicon-mmh3",
@@ -67,8 +67,7 @@ var texts = []Type{
 }
 
 // composites lists the attribute types of two values, joined in MISP by a bar, with the family that each half
-// can be compared in. An empty family marks a half that says too little without the other: the name of a
-// file|hash pair, a port.
+// can be compared in. An empty family marks a half that means too little alone: the name of a file|hash pair, a port.
 var composites = func() map[Type][2]Family {
 	m := map[Type][2]Family{
 		"ip-src|port":    {familyIP, ""},
@@ -98,7 +97,7 @@ var families = func() map[Type]Family {
 	return m
 }()
 
-// asks maps each family to the attribute types that can answer for it, sorted.
+// asks maps each family to the attribute types whose values can match one of it, sorted.
 var asks = func() map[Family][]Type {
 	m := map[Family][]Type{}
 	for t, f := range families {
@@ -136,21 +135,21 @@ func (t Type) Family() Family { return families[t] }
 // with a port and domain|ip for an address. The caller must not change the result.
 func (f Family) Asks() []Type { return asks[f] }
 
-// An Indicator is what of a value is compared: two values match if their indicators are equal.
+// An Indicator is the part of a value that is compared: two values match if their indicators are equal.
 type Indicator struct {
 	Family Family
 	// Key is the normal form in lower case: MISP compares without regard to case.
 	Key string
 }
 
-// Indicator returns what o is compared by.
+// Indicator returns the indicator of an observable.
 func (o Observable) Indicator() Indicator {
 	return Indicator{o.Type.Family(), strings.ToLower(o.Value)}
 }
 
-// Indicators returns what a MISP attribute of type t and the given value can be found by: one indicator for a
-// plain type, up to two for a composite one, none for a value that does not fit its type or for a type that is
-// never compared. A network among addresses has an indicator of a family of its own.
+// Indicators returns the indicators by which a MISP attribute of type t with this value is found: one for a plain type,
+// up to two for a composite one, none for a value that does not fit its type or for a type that is never compared. A
+// network in an attribute for addresses has an indicator of a family of its own.
 func Indicators(t Type, value string) []Indicator {
 	if f, ok := families[t]; ok {
 		return appendIndicator(nil, f, t, value)

@@ -10,8 +10,8 @@ import (
 	"custom-misp/engine"
 )
 
-// Coverage counts what mappings make of many alerts, and what they leave lying. It is for one goroutine; several
-// can be merged.
+// Coverage counts which values mappings pick from many alerts, and which they do not pick. It is for one goroutine;
+// several can be merged. The zero Coverage counts for no mappings.
 type Coverage struct {
 	engine *engine.Engine
 	own    func(engine.Type, string) bool
@@ -39,19 +39,33 @@ const (
 	maxNames  = 5_000
 )
 
-// NewCoverage starts to count. own tells values of the site's own, which are no indicators; it may be nil.
+// NewCoverage returns a Coverage of the mappings of e. own reports which values are the site's own, and so no
+// indicators; it may be nil.
 func NewCoverage(e *engine.Engine, own func(engine.Type, string) bool) *Coverage {
-	return &Coverage{
-		engine: e, own: own, values: map[engine.Type]int{}, decoders: map[string]*counts{}, groups: map[string]*counts{},
-		unpicked: map[unpickedKey]*Unpicked{},
-	}
+	c := &Coverage{engine: e, own: own}
+	c.makeReady()
+	return c
 }
 
-// Skip counts something that is no alert.
+// makeReady gives the zero Coverage what it counts in.
+func (c *Coverage) makeReady() {
+	if c.values != nil {
+		return
+	}
+	if c.engine == nil {
+		c.engine = &engine.Engine{}
+	}
+	c.values = map[engine.Type]int{}
+	c.decoders, c.groups = map[string]*counts{}, map[string]*counts{}
+	c.unpicked = map[unpickedKey]*Unpicked{}
+}
+
+// Skip counts something that is not an alert.
 func (c *Coverage) Skip() { c.unreadable++ }
 
 // Add counts an alert.
 func (c *Coverage) Add(alert []byte) {
+	c.makeReady()
 	observables, _ := c.engine.Pick(alert)
 	rows := []*counts{row(c.decoders, gjson.GetBytes(alert, "decoder.name").String())}
 	gjson.GetBytes(alert, "rule.groups").ForEach(func(_, g gjson.Result) bool {
@@ -90,7 +104,7 @@ func (c *Coverage) Add(alert []byte) {
 	}
 }
 
-// aliased reports whether a hash was picked under another name of the same length: an IMPHASH looks like an MD5.
+// aliased reports whether a hash was picked as another type of the same length: an IMPHASH looks like an MD5.
 func aliased(picked map[engine.Indicator]bool, l Leaf) bool {
 	for i := range picked {
 		if i.Key == l.Value && len(l.Value) >= 32 {
@@ -131,6 +145,7 @@ func (c *Coverage) leave(k unpickedKey, n int, example string) {
 
 // Merge adds what another counted.
 func (c *Coverage) Merge(o *Coverage) {
+	c.makeReady()
 	c.alerts += o.alerts
 	c.matched += o.matched
 	c.bare += o.bare
@@ -187,6 +202,7 @@ type Unpicked struct {
 
 // Report returns what was counted so far.
 func (c *Coverage) Report() Report {
+	c.makeReady()
 	r := Report{
 		Alerts: c.alerts, Matched: c.matched, Bare: c.bare, Unreadable: c.unreadable, Values: maps.Clone(c.values),
 		Decoders: sortedRows(c.decoders), Groups: sortedRows(c.groups), Unpicked: []Unpicked{}, UnpickedElsewhere: c.rest,

@@ -1,4 +1,5 @@
-// Package mappingtest is what authors of mappings run: tests that stand beside the mappings, in YAML.
+// Package mappingtest has the tools for authors of mappings: tests in YAML beside the mappings, coverage of alerts,
+// suggestions, explanations, the schema and the reference.
 //
 // A test file is a list of cases. Each names an alert, may change some of its fields, and says what must be
 // picked from it, completely: a pick that is not expected fails the case as much as one that is missing.
@@ -106,7 +107,7 @@ type loader struct {
 }
 
 func (l loader) testCase(n *yaml.Node) (Case, bool) {
-	before := len(l.Faults())
+	before := l.Noted()
 	var d declaredCase
 	l.Decode(n, &d)
 	c := Case{File: l.file, Line: n.Line, Name: d.Name.Value}
@@ -120,13 +121,17 @@ func (l loader) testCase(n *yaml.Node) (Case, bool) {
 	if d.Set != nil && c.Alert != nil {
 		c.Alert = l.set(c.Alert, d.Set)
 	}
-	return c, len(l.Faults()) == before
+	return c, l.Noted() == before
 }
 
 // alert returns the alert of a case: written out in YAML, or in a file.
 func (l loader) alert(n *yaml.Node) []byte {
 	if n.Kind == yaml.MappingNode {
-		data, err := json.Marshal(plain(n, 0))
+		v := l.value(n, "alert")
+		if v == nil {
+			return nil
+		}
+		data, err := json.Marshal(v)
 		if err != nil {
 			l.Fault(n, "", "alert: %v", err)
 		}
@@ -155,24 +160,50 @@ func (l loader) alert(n *yaml.Node) []byte {
 	return data
 }
 
-// plain turns a YAML node into what encoding/json writes. Texts stay texts: "2026-10-05" is no date here.
-func plain(n *yaml.Node, depth int) any {
-	if depth > 100 {
+// Bounds of an alert or a value that a test writes out.
+const (
+	maxDepth = 100     // levels
+	maxNodes = 100_000 // once aliases are followed
+)
+
+// value turns a YAML node into what encoding/json writes; nil, with a fault, if it is too large. Texts stay texts:
+// 2026-10-05 is not a date here.
+func (l loader) value(n *yaml.Node, what string) any {
+	x := expansion{nodes: maxNodes}
+	v := x.value(n, maxDepth)
+	if x.cut {
+		l.Fault(n, "write less by aliases", "%s has more than %d values or %d levels", what, maxNodes, maxDepth)
+		return nil
+	}
+	return v
+}
+
+// An expansion is a value in the making, and how many more nodes it may have.
+type expansion struct {
+	nodes int
+	cut   bool // it had more
+}
+
+func (x *expansion) value(n *yaml.Node, levels int) any {
+	if x.nodes--; x.nodes < 0 || levels == 0 {
+		x.cut = true
+	}
+	if x.cut {
 		return nil
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		return plain(n.Alias, depth+1)
+		return x.value(n.Alias, levels-1)
 	case yaml.MappingNode:
 		m := make(map[string]any, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[n.Content[i].Value] = plain(n.Content[i+1], depth+1)
+			m[n.Content[i].Value] = x.value(n.Content[i+1], levels-1)
 		}
 		return m
 	case yaml.SequenceNode:
 		list := make([]any, 0, len(n.Content))
 		for _, c := range n.Content {
-			list = append(list, plain(c, depth+1))
+			list = append(list, x.value(c, levels-1))
 		}
 		return list
 	}
@@ -202,7 +233,7 @@ func (l loader) set(alert []byte, n *yaml.Node) []byte {
 			return nil
 		}
 		var err error
-		if v := plain(value, 0); v == nil {
+		if v := l.value(value, "set "+key.Value); v == nil {
 			alert, err = sjson.DeleteBytes(alert, key.Value)
 		} else {
 			alert, err = sjson.SetBytes(alert, key.Value, v)

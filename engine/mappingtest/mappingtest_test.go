@@ -104,6 +104,9 @@ func TestLoadFaults(t *testing.T) {
 		"- {name: a, alert: {}, picks: [], sets: {}}\n":                       `t_test.yaml:1:35: unknown key "sets" in a test; did you mean "set"?`,
 		"- {name: a, alert: {}, picks: [{mapping: m, typ: x, value: v}]}\n":   `t_test.yaml:1:45: unknown key "typ" in an expected pick; did you mean "type"?`,
 		"- {name: a, alert: {a: 1}, picks: [], set: {'': 1}}\n":               `t_test.yaml:1:45: set has an empty path; write a plain path, like data.srcip`,
+		"- {name: a, alert: &a {x: *a}, picks: []}\n":                         `t_test.yaml:1:20: alert has more than 100000 values or 100 levels; write less by aliases`,
+		"- {name: a, alert: {x: &a [1, *a, *a]}, picks: []}\n":                `t_test.yaml:1:20: alert has more than 100000 values or 100 levels; write less by aliases`,
+		"- {name: a, alert: {a: 1}, picks: [], set: {x: &a [*a, *a]}}\n":      `t_test.yaml:1:48: set x has more than 100000 values or 100 levels; write less by aliases`,
 		"- {name: a, alert: {}, picks: {}}\n":                                 `t_test.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
 		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t_test.yaml:2:3: a test lacks the key "picks"`,
 	} {
@@ -111,5 +114,24 @@ func TestLoadFaults(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q gives %v, want %s", yaml, err, want)
 		}
+	}
+}
+
+// TestLoadLeavesOutCasesWithAFault shares an alert with a fault, and picks with one, between cases: none of them is run.
+func TestLoadLeavesOutCasesWithAFault(t *testing.T) {
+	cases, err := mappingtest.Load(engine.Source{Name: "t_test.yaml", Data: []byte(`
+- {name: a, alert: &broken '{', picks: []}
+- {name: b, alert: *broken, picks: []}
+- {name: c, alert: {}, picks: &picks [{mapping: m, type: port, valu: 1}]}
+- {name: d, alert: {}, picks: *picks}
+- {name: e, alert: {}, picks: []}
+`)}, readFile)
+	want := "t_test.yaml:2:20: alert is not valid JSON\n" +
+		`t_test.yaml:4:64: unknown key "valu" in an expected pick; did you mean "value"?`
+	if err == nil || err.Error() != want {
+		t.Errorf("faults %v, want %s", err, want)
+	}
+	if len(cases) != 1 || cases[0].Name != "e" {
+		t.Errorf("%d cases are good: %+v", len(cases), cases)
 	}
 }

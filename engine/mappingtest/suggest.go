@@ -18,7 +18,7 @@ import (
 // ErrNothing is returned by [Suggest] for an alert from which nothing more could be picked.
 var ErrNothing = errors.New("no value in this alert looks like an indicator that is not picked already")
 
-// Suggest writes a mapping file for the values of an alert that look like indicators and that e picks none of, with
+// Suggest writes a mapping file for the values of an alert that look like indicators and that e does not pick, with
 // two tests in it. load makes an engine of what e has and of the file, so that the tests can say what is picked
 // in all. The file lints and its tests pass as it is; its author is to look at every line.
 func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Engine, error)) ([]byte, error) {
@@ -41,7 +41,7 @@ func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Eng
 	return s.file(Run(with, Case{Alert: alert}).Unexpected, Run(with, Case{Alert: near}).Unexpected), nil
 }
 
-// A suggestion is a mapping in the making.
+// A suggestion is a mapping that is being written.
 type suggestion struct {
 	alert       []byte
 	id, product string
@@ -83,7 +83,7 @@ type suggestedPick struct {
 	example     string
 }
 
-// suggestPicks returns a pick for each path and type of value that is left lying.
+// suggestPicks returns a pick for each path and type of value that no mapping picks.
 func suggestPicks(e *engine.Engine, alert []byte) []suggestedPick {
 	observables, _ := e.Pick(alert)
 	picked := map[engine.Indicator]bool{}
@@ -154,23 +154,23 @@ func (s *suggestion) name() {
 			groups = append(groups, name)
 		}
 	}
-	anchor, product := "", ""
+	condition, product := "", ""
 	for _, g := range groups {
 		if !slices.Contains(generic, strings.ToLower(g)) {
-			anchor, product = fmt.Sprintf("%q in groups", g), g
+			condition, product = fmt.Sprintf("%q in groups", g), g
 			break
 		}
 	}
 	s.near = []change{{"rule.groups", "something-else", true}}
 	switch {
-	case anchor != "":
+	case condition != "":
 	case decoder != "" && decoder != "json":
-		anchor, product = fmt.Sprintf("decoder.name == %q", decoder), decoder
+		condition, product = fmt.Sprintf("decoder.name == %q", decoder), decoder
 		s.near = []change{{"decoder.name", "something-else", false}}
 	case len(groups) > 0:
-		anchor, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
+		condition, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
 	default:
-		anchor, product = fmt.Sprintf("has(%q)", s.picks[0].path), lastStep(s.picks[0].path)
+		condition, product = fmt.Sprintf("has(%q)", s.picks[0].path), lastStep(s.picks[0].path)
 		s.near = nil
 		for _, p := range s.picks {
 			s.near = append(s.near, change{path: strings.Split(p.path, ".#")[0]})
@@ -182,8 +182,8 @@ func (s *suggestion) name() {
 			conditions = append(conditions, c)
 		}
 	}
-	s.match = anchor
-	if !strings.HasPrefix(anchor, "has(") {
+	s.match = condition
+	if !strings.HasPrefix(condition, "has(") {
 		s.match += "\n      and (" + strings.Join(conditions, "\n           or ") + ")"
 	}
 	s.product = product
@@ -196,7 +196,7 @@ func (s *suggestion) name() {
 // helpful are the names of fields that an analyst wants to see beside a hit.
 var helpful = regexp.MustCompile(`(?i)user|image|process|command|action|host|computer|file|path|status|method`)
 
-// context returns fields worth showing.
+// context returns fields that help an analyst.
 func (s *suggestion) context() []string {
 	var paths []string
 	var walk func(path string, v gjson.Result, depth int)

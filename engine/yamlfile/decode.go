@@ -73,7 +73,7 @@ func (r *Reader) field(name string, v reflect.Value) Field {
 			r.decode(n, v.Elem())
 		}
 	}
-	panic(fmt.Sprintf("yamlfile: no way to decode %s into %s", name, v.Type()))
+	panic(fmt.Sprintf("yamlfile: cannot decode %s into %s", name, v.Type()))
 }
 
 // A key is what the tags of a field say.
@@ -86,7 +86,7 @@ type key struct {
 	typ        reflect.Type
 }
 
-// keyCache holds the keys of each struct type: reading tags takes longer than reading a mapping.
+// keyCache has the keys of each struct type: to read tags takes longer than to read a mapping.
 var keyCache sync.Map // reflect.Type → []key
 
 func keysOf(t reflect.Type) []key {

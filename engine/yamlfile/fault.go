@@ -3,13 +3,15 @@ package yamlfile
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hbollon/go-edlib"
 )
 
-// A Fault is something wrong in a file that somebody wrote, at a place that an editor can jump to.
+// A Fault is something wrong in a file, with its place.
 type Fault struct {
-	// Warning is set if the file works all the same.
+	// Warning is set if the file can be used even so.
 	Warning bool `json:"warning"`
 	// File is the name of the source as it was given to the reader.
 	File string `json:"file"`
@@ -18,7 +20,7 @@ type Fault struct {
 	Column int `json:"column"`
 	// Message says what is wrong and names the value; lower case, no full stop.
 	Message string `json:"message"`
-	// Remedy says what to write instead; empty if that is plain from the message.
+	// Remedy says what to do; empty if the message makes that clear.
 	Remedy string `json:"remedy,omitempty"`
 	// Text is the line of the file that the fault is in, empty if it has none.
 	Text string `json:"-"`
@@ -45,25 +47,43 @@ func (f Fault) Sentence() string {
 	return f.Message + "; " + f.Remedy
 }
 
-// Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "".
+// snippetWidth is how many characters of a line a snippet shows.
+const snippetWidth = 160
+
+// Snippet returns the line of the fault and a marker under its place, each indented by a bar, or "" if the fault has no
+// line. Of a long line it shows the part around the place. What a terminal would not show as one character is replaced.
 func (f Fault) Snippet() string {
 	if f.Text == "" || f.Column < 1 {
 		return ""
 	}
-	var pad strings.Builder
-	column := 1
-	for _, r := range f.Text {
-		if column == f.Column {
-			break
-		}
-		if r == '\t' {
-			pad.WriteByte('\t')
-		} else {
-			pad.WriteByte(' ')
-		}
-		column++
+	line := []rune(f.Text)
+	at := min(f.Column-1, len(line))
+	start := 0
+	if len(line) > snippetWidth {
+		start = min(max(0, at-snippetWidth/2), len(line)-snippetWidth)
 	}
-	return fmt.Sprintf("  | %s\n  | %s^\n", f.Text, pad.String())
+	end := min(len(line), start+snippetWidth)
+	var text, pad strings.Builder
+	if start > 0 {
+		text.WriteString("…")
+		pad.WriteByte(' ')
+	}
+	for i, r := range line[start:end] {
+		blank := ' '
+		if r == '\t' {
+			blank = '\t'
+		} else if !unicode.IsGraphic(r) {
+			r = utf8.RuneError
+		}
+		text.WriteRune(r)
+		if start+i < at {
+			pad.WriteRune(blank)
+		}
+	}
+	if end < len(line) {
+		text.WriteString("…")
+	}
+	return fmt.Sprintf("  | %s\n  | %s^\n", text.String(), pad.String())
 }
 
 // Faults is an error of every fault found, in the order of the files and of the lines in them.
@@ -78,12 +98,16 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Nearest returns the word that s was most likely meant to be, or "" if none is near: the one with the fewest
-// letters changed, left out, added or swapped with the next.
+// Nearest returns the word that is most like s, or "" if none is near: the one with the fewest letters changed, left
+// out, added or swapped with the next.
 func Nearest(s string, words []string) string {
 	best, distance := "", (len(s)+2)/3+1
 	s = strings.ToLower(s)
+	length := utf8.RuneCountInString(s)
 	for _, w := range words {
+		if n := length - utf8.RuneCountInString(w); n > distance || n < -distance {
+			continue // at least as many letters are left out or added
+		}
 		d := edlib.OSADamerauLevenshteinDistance(s, strings.ToLower(w))
 		if d < distance || d == distance && best != "" && sharedPrefix(s, w) > sharedPrefix(s, best) {
 			best, distance = w, d

@@ -4,19 +4,16 @@
 package yamlfile
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
 
-// A Scalar is a value and where it stands. Node is nil if it was left out.
+// A Scalar is a value and its place in the file. Node is nil if the key was left out.
 type Scalar struct {
 	Value string
 	Node  *yaml.Node
@@ -25,25 +22,54 @@ type Scalar struct {
 // Given reports whether the file has the value.
 func (s Scalar) Given() bool { return s.Node != nil }
 
-// maxNodes bounds how often a file may repeat itself through aliases.
-const maxNodes = 100_000
+const (
+	// MaxSize is the size of the largest file that is read, in bytes.
+	MaxSize = 32 << 20
+	// maxRepeats bounds how many nodes a file may repeat through aliases.
+	maxRepeats = 100_000
+	// visitsPerNode is how often reading resolves one node, at most.
+	visitsPerNode = 4
+)
 
 // A Reader turns one YAML file into its declared shape and collects every fault on the way.
 type Reader struct {
 	file   string
 	data   []byte
 	lines  []string
-	nodes  int
+	visits int // of nodes
+	limit  int // of visits
 	faults Faults
+	known  map[faultID]bool // of faults
+	noted  int
 }
 
-// lineBreaks are what YAML takes for the end of a line.
+// A faultID is what makes two faults of one file the same.
+type faultID struct {
+	place
+	message string
+}
+
+// lineBreaks are what YAML takes for the end of a line, besides a line feed.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
-// NewReader returns a reader of a file that has been read already; name is what faults call it.
+// linesOf returns the lines of a text, as YAML counts them, without their ends.
+func linesOf(text string) []string {
+	for _, lineBreak := range []string{"\r", "\u0085", "\u2028", "\u2029"} {
+		if strings.Contains(text, lineBreak) { // replacing takes much longer
+			text = lineBreaks.Replace(text)
+			break
+		}
+	}
+	return strings.Split(text, "\n")
+}
+
+// byteOrderMark may begin a file. It belongs to no line.
+const byteOrderMark = "\ufeff"
+
+// NewReader returns a reader of the text of a file, UTF-8; faults name the file by name.
 func NewReader(name string, data []byte) *Reader {
-	lines := strings.Split(lineBreaks.Replace(string(data)), "\n")
-	return &Reader{file: name, data: data, lines: lines}
+	lines := linesOf(strings.TrimPrefix(string(data), byteOrderMark))
+	return &Reader{file: name, data: data, lines: lines, limit: maxRepeats}
 }
 
 // Faults returns what was found so far, in the order of the file; nil if nothing.
@@ -54,127 +80,57 @@ func (r *Reader) Faults() Faults {
 	return r.faults
 }
 
+// Noted returns how many faults were noted so far, repeated ones included. If it is the same before and after a part is
+// read, the part has no fault.
+func (r *Reader) Noted() int { return r.noted }
+
 // Fault notes a fault at n, or at the start of the file if n is nil.
 func (r *Reader) Fault(n *yaml.Node, remedy, format string, args ...any) {
-	p := place{1, 1}
-	if n != nil && n.Line > 0 {
-		p = place{n.Line, n.Column}
-	}
-	r.faultAt(p, remedy, format, args...)
+	r.note(false, placeOf(n), remedy, format, args...)
 }
 
-// Warn notes something at n that works, but hardly as it was meant.
+// Warn notes something at n that can be read, but is probably not as intended.
 func (r *Reader) Warn(n *yaml.Node, remedy, format string, args ...any) {
-	r.Fault(n, remedy, format, args...)
-	r.LastIsWarning()
+	r.note(true, placeOf(n), remedy, format, args...)
 }
 
-// LastIsWarning makes a warning of the fault noted last.
-func (r *Reader) LastIsWarning() { r.faults[len(r.faults)-1].Warning = true }
+// WarnIn is Warn at a character of a scalar, given by its offset in characters from 0.
+func (r *Reader) WarnIn(s Scalar, offset int, remedy, format string, args ...any) {
+	r.note(true, placeIn(r.lines, s.Node, offset), remedy, format, args...)
+}
 
-// Failed reports whether there is a fault that is no warning.
+// Failed reports whether there is a fault that is not a warning.
 func (r *Reader) Failed() bool {
 	return slices.ContainsFunc(r.faults, func(f Fault) bool { return !f.Warning })
 }
 
-// FaultIn notes a fault at a character of a scalar, given by its offset in characters from 0.
+// FaultIn notes a fault at a character of a scalar, given by its offset in characters from 0. A scalar that was left
+// out has its fault at the start of the file.
 func (r *Reader) FaultIn(s Scalar, offset int, remedy, format string, args ...any) {
-	r.faultAt(placeIn(r.lines, s.Node, offset), remedy, format, args...)
+	r.note(false, placeIn(r.lines, s.Node, offset), remedy, format, args...)
 }
 
 // FaultAt notes a fault at a line and column.
 func (r *Reader) FaultAt(line, column int, remedy, format string, args ...any) {
-	r.faultAt(place{line, column}, remedy, format, args...)
+	r.note(false, place{line, column}, remedy, format, args...)
 }
 
-func (r *Reader) faultAt(p place, remedy, format string, args ...any) {
-	f := Fault{File: r.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+// note adds a fault. One that is there already is left out: what an alias names is read once for each alias.
+func (r *Reader) note(warning bool, p place, remedy, format string, args ...any) {
+	f := Fault{Warning: warning, File: r.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+	r.noted++
+	id := faultID{p, f.Message}
+	if r.known[id] {
+		return
+	}
+	if r.known == nil {
+		r.known = map[faultID]bool{}
+	}
+	r.known[id] = true
 	if p.line >= 1 && p.line <= len(r.lines) {
 		f.Text = r.lines[p.line-1]
 	}
-	same := func(o Fault) bool { return o.Line == f.Line && o.Column == f.Column && o.Message == f.Message }
-	if !slices.ContainsFunc(r.faults, same) { // what an alias names is read once for each alias
-		r.faults = append(r.faults, f)
-	}
-}
-
-// Document parses the file and returns its one top node; nil after a fault.
-func (r *Reader) Document() *yaml.Node {
-	if len(bytes.TrimSpace(r.data)) == 0 {
-		r.Fault(nil, "", "the file is empty")
-		return nil
-	}
-	var doc yaml.Node
-	if err := yaml.Load(r.data, &doc); err != nil {
-		r.syntax(err)
-		return nil
-	}
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || r.isNull(doc.Content[0]) {
-		r.Fault(nil, "", "the file holds nothing but comments")
-		return nil
-	}
-	return doc.Content[0]
-}
-
-// syntax notes an error of the YAML parser. The parser tells where it stopped, which for something that was
-// never closed is the end of the file: then the place where that was opened helps more.
-func (r *Reader) syntax(err error) {
-	if strings.Contains(err.Error(), "found multiple") {
-		line := slices.IndexFunc(r.lines[min(1, len(r.lines)):], func(l string) bool { return strings.HasPrefix(l, "---") })
-		r.faultAt(place{max(0, line) + 2, 1}, "make a file of each", "a second YAML document begins here, and a file holds one")
-		return
-	}
-	if !utf8.Valid(r.data) {
-		i := 0
-		for i < len(r.data) {
-			c, size := utf8.DecodeRune(r.data[i:])
-			if c == utf8.RuneError && size == 1 {
-				break
-			}
-			i += size
-		}
-		before := lineBreaks.Replace(string(r.data[:i]))
-		start := strings.LastIndexByte(before, '\n') + 1
-		r.faultAt(place{strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1}, "save the file as UTF-8", "not UTF-8")
-		return
-	}
-	if strings.Contains(err.Error(), "no documents in stream") {
-		r.Fault(nil, "", "the file holds nothing but comments")
-		return
-	}
-	e, ok := errors.AsType[*yaml.LoadError](err)
-	if !ok {
-		r.Fault(nil, "", "not YAML: %s", firstLine(err.Error()))
-		return
-	}
-	last := len(r.lines)
-	for last > 1 && strings.TrimSpace(r.lines[last-1]) == "" {
-		last--
-	}
-	p, remedy := place{e.Mark.Line, e.Mark.Column}, ""
-	if p.line > last {
-		remedy = "something is not closed"
-		if p = (place{e.ContextMark.Line, e.ContextMark.Column}); p.line > last || p.line < 1 {
-			line := r.lines[last-1]
-			p = place{last, utf8.RuneCountInString(strings.TrimRight(line, " \t"))}
-		}
-	}
-	if p.line < 1 {
-		p = place{1, 1}
-	}
-	message := firstLine(e.Message)
-	if e.ContextMsg != "" {
-		message = firstLine(e.ContextMsg) + ": " + message
-	}
-	if line := r.lines[min(p.line, len(r.lines))-1]; strings.HasPrefix(strings.TrimLeft(line, " "), "\t") {
-		remedy = "indent with spaces, not tabs"
-	}
-	r.faultAt(p, remedy, "not YAML: %s", message)
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
+	r.faults = append(r.faults, f)
 }
 
 func (r *Reader) isNull(n *yaml.Node) bool {
@@ -183,7 +139,7 @@ func (r *Reader) isNull(n *yaml.Node) bool {
 
 // Resolve follows an alias to what it names.
 func (r *Reader) Resolve(n *yaml.Node) *yaml.Node {
-	r.nodes++
+	r.visits++
 	for range 10 {
 		if n.Kind != yaml.AliasNode || n.Alias == nil {
 			break
@@ -196,62 +152,73 @@ func (r *Reader) Resolve(n *yaml.Node) *yaml.Node {
 // A Field reads the value of one key.
 type Field func(n *yaml.Node)
 
-// Object reads a YAML mapping whose keys are all known; what names it in faults. Missing required keys are
-// reported at the first line of the object.
+// exhausted reports, and notes as a fault at n, that the file repeats too much.
+func (r *Reader) exhausted(n *yaml.Node) bool {
+	if r.visits <= r.limit {
+		return false
+	}
+	r.Fault(n, "write less by aliases", "the file has more than %d nodes once its aliases are followed", maxRepeats)
+	return true
+}
+
+// Object reads a YAML mapping whose keys are all known; faults call it what. Missing required keys are reported where
+// the object begins.
 func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, required ...string) {
-	n = r.Resolve(n)
-	if n.Kind != yaml.MappingNode {
-		r.Fault(n, "", "%s must be a set of keys and values, not %s", what, KindOf(n))
+	object := r.Resolve(n)
+	if object.Kind != yaml.MappingNode {
+		r.Fault(n, "", "%s must be a set of keys and values, not %s", what, KindOf(object))
 		return
 	}
-	if r.nodes > maxNodes {
-		r.Fault(n, "", "the file is too large once its aliases are followed")
+	if r.exhausted(n) {
 		return
 	}
 	known := slices.Sorted(maps.Keys(fields))
-	seen := map[string]int{}
-	meant := map[string]bool{} // keys that an unknown key was probably meant to be
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
+	first := map[string]int{}    // the line in which a key comes first
+	excused := map[string]bool{} // required keys that another key probably stands for
+	for i := 0; i+1 < len(object.Content); i += 2 {
+		key, value := object.Content[i], object.Content[i+1]
 		read, ok := fields[key.Value]
-		switch line := seen[key.Value]; {
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			r.Fault(key, "", "a key of %s must be a text, not %s", what, KindOf(key))
+			continue
 		case key.Value == "<<" && key.Style == 0:
 			r.Fault(key, "name an anchor as the value of a key, like pick: *picks", "merge keys are not supported")
 			for _, k := range required {
-				meant[k] = true // they may have come that way
+				excused[k] = true // the merged object may have them
 			}
-		case key.Kind != yaml.ScalarNode || !ok:
-			meant[Nearest(key.Value, known)] = true
+		case !ok:
+			excused[Nearest(key.Value, known)] = true
 			r.Fault(key, DidYouMean(key.Value, known), "unknown key %q in %s", key.Value, what)
-		case line > 0:
-			r.Fault(key, "keep one of them", "key %q stands here a second time, first in line %d", key.Value, line)
+		case first[key.Value] > 0:
+			r.Fault(key, "keep one of them", "key %q is given twice, first in line %d", key.Value, first[key.Value])
+			continue
 		case r.isNull(r.Resolve(value)):
 			r.Fault(key, "give it a value or leave the key out", "key %q has no value", key.Value)
 		default:
 			read(value)
 		}
-		seen[key.Value] = key.Line
+		first[key.Value] = key.Line
 	}
 	for _, k := range required {
-		if seen[k] == 0 && !meant[k] {
-			r.Fault(n, "", "%s lacks the key %q", what, k)
+		if first[k] == 0 && !excused[k] {
+			r.Fault(object, "", "%s lacks the key %q", what, k)
 		}
 	}
 }
 
-// List reads a YAML sequence; what names the whole in faults.
+// List reads a YAML sequence; faults call it what.
 func (r *Reader) List(n *yaml.Node, what string, item Field) {
-	n = r.Resolve(n)
-	if n.Kind != yaml.SequenceNode {
-		r.Fault(n, "begin each item with a hyphen", "%s must be a list, not %s", what, KindOf(n))
+	list := r.Resolve(n)
+	if list.Kind != yaml.SequenceNode {
+		r.Fault(n, "begin each item with a hyphen", "%s must be a list, not %s", what, KindOf(list))
 		return
 	}
-	if len(n.Content) == 0 {
+	if len(list.Content) == 0 {
 		r.Fault(n, "", "%s is empty", what)
 	}
-	for _, c := range n.Content {
-		if r.nodes > maxNodes {
-			r.Fault(n, "", "the file is too large once its aliases are followed")
+	for _, c := range list.Content {
+		if r.exhausted(n) {
 			return
 		}
 		item(c)
@@ -261,24 +228,24 @@ func (r *Reader) List(n *yaml.Node, what string, item Field) {
 // Text returns a field that reads a scalar into to. Numbers and booleans are taken as they are written.
 func (r *Reader) Text(what string, to *Scalar) Field {
 	return func(n *yaml.Node) {
-		n = r.Resolve(n)
-		if n.Kind != yaml.ScalarNode {
-			r.Fault(n, "", "%s must be a text, not %s", what, KindOf(n))
+		scalar := r.Resolve(n)
+		if scalar.Kind != yaml.ScalarNode {
+			r.Fault(n, "", "%s must be a text, not %s", what, KindOf(scalar))
 			return
 		}
-		*to = Scalar{n.Value, n}
+		*to = Scalar{scalar.Value, scalar}
 	}
 }
 
-// Flag returns a field that reads a boolean.
+// Flag returns a field that reads a boolean into to.
 func (r *Reader) Flag(what string, to **bool) Field {
 	return func(n *yaml.Node) {
-		n = r.Resolve(n)
-		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-			r.Fault(n, "write true or false", "%s must be true or false, not %s", what, KindOf(n))
+		flag := r.Resolve(n)
+		v := strings.EqualFold(flag.Value, "true")
+		if flag.Kind != yaml.ScalarNode || flag.ShortTag() != "!!bool" || !v && !strings.EqualFold(flag.Value, "false") {
+			r.Fault(n, "write true or false", "%s must be true or false, not %s", what, KindOf(flag))
 			return
 		}
-		v := strings.EqualFold(n.Value, "true")
 		*to = &v
 	}
 }
@@ -311,6 +278,8 @@ func KindOf(n *yaml.Node) string {
 			return fmt.Sprintf("%q", n.Value)
 		}
 		return "a text"
+	case yaml.AliasNode:
+		return "an alias"
 	}
 	return "this"
 }

@@ -12,15 +12,20 @@ import (
 type Shape struct {
 	// Top is a value of the struct, or a slice of it for files that hold a list.
 	Top any
-	// Enums holds the values of fields with the tag enum, by the tag's text.
+	// Enums has the values of fields with the tag enum, by the tag's text.
 	Enums map[string][]string
 }
 
 // A Schema is a JSON Schema (draft 2020-12), or a part of one.
 type Schema map[string]any
 
-// JSONSchema returns the schema of the files; editors check and complete with it.
-func (s Shape) JSONSchema() Schema { return s.schema(reflect.TypeOf(s.Top)) }
+// JSONSchema returns the schema of the files; editors check and complete with it. That of the zero Shape allows anything.
+func (s Shape) JSONSchema() Schema {
+	if s.Top == nil {
+		return Schema{}
+	}
+	return s.schema(reflect.TypeOf(s.Top))
+}
 
 func (s Shape) schema(t reflect.Type) Schema {
 	switch t {
@@ -70,8 +75,11 @@ func yamlNumber(s string) any {
 }
 
 // Markdown returns tables of the keys: one for the top, then one for each kind of object in it, each under a
-// heading of the given level.
+// heading of the given level. The zero Shape has none.
 func (s Shape) Markdown(level int) string {
+	if s.Top == nil {
+		return ""
+	}
 	var b strings.Builder
 	t := reflect.TypeOf(s.Top)
 	if t.Kind() == reflect.Slice {

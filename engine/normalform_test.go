@@ -56,6 +56,8 @@ func TestNormal(t *testing.T) {
 		{"hostname", "_dmarc.bad.example", "_dmarc.bad.example"},
 		{"hostname", "bücher.example", "xn--bcher-kva.example"},
 		{"hostname", "пример.example", "xn--e1afmkfd.example"},
+		{"hostname", "hXXp.aZ", "hxxp.az"},
+		{"hostname", "hxxps.bad.example", "hxxps.bad.example"},
 		{"hostname", "printer", ""},
 		{"hostname", "192.31.196.1", ""},
 		{"hostname", "1.2.3", ""},
@@ -70,6 +72,8 @@ func TestNormal(t *testing.T) {
 
 		{"url", "HTTP://Bad.Example/In.PHP?a=B#c", "http://bad.example/In.PHP?a=B#c"},
 		{"url", "hxxps://bad[.]example/x", "https://bad.example/x"},
+		{"url", "hXXpS[://]bad.example/x", "https://bad.example/x"},
+		{"url", "hxxp[:]//bad.example/x", "http://bad.example/x"},
 		{"url", "http://bad.example/", "http://bad.example"},
 		{"url", "http://bad.example", "http://bad.example"},
 		{"url", "http://bad.example:8080/a", "http://bad.example:8080/a"},

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// specialPurpose lists the blocks that the IANA special-purpose address registries (RFC 6890 and successors)
-// say are not globally reachable, with multicast and the parts of IPv6 that are not assigned to unicast.
+// specialPurpose lists the blocks that are not globally reachable by the IANA special-purpose address registries
+// (RFC 6890 and successors), and multicast.
 var specialPurpose = func() []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range []string{
@@ -39,8 +39,8 @@ func isPublic(a netip.Addr) bool {
 	return true
 }
 
-// keepByDefault says why a value in normal form is not worth asking for, or nil. A pick with a keep expression
-// of its own decides for itself.
+// keepByDefault returns why a pick without a keep expression drops a value in normal form, or nil: addresses that are not
+// public, and reverse look-up names.
 func keepByDefault(t Type, value string) error {
 	switch t.Family() {
 	case familyIP:

@@ -6,21 +6,22 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
 
-// MaxValue is the longest value, in bytes, that is kept. MISP stores up to 65,535; nothing that is worth asking
-// for comes near, and a mapping can always pick a part.
+// MaxValue is the longest value, in bytes, that is picked. MISP stores up to 65,535; no useful indicator comes near, and
+// a mapping can always pick a part.
 const MaxValue = 4096
 
-// Reasons why a candidate is dropped. They are fixed values because a candidate is dropped on almost every
-// alert and nobody reads why but an author who asks.
+// Reasons why a candidate is dropped. They are fixed values, since almost every alert has a candidate that is dropped,
+// and only explain shows why.
 var (
 	errPlaceholder = errors.New("a placeholder for no value")
 	errTooLong     = fmt.Errorf("longer than %d bytes", MaxValue)
-	errNoForm      = errors.New("has the form of no indicator that auto knows")
+	errNoForm      = errors.New("does not look like an indicator that auto knows")
 	errNotIP       = errors.New("not an IP address")
 	errNotGlobal   = errors.New("not a globally routable unicast address")
 	errNotHost     = errors.New("not a domain or host name")
@@ -31,11 +32,11 @@ var (
 	errNotEmail    = errors.New("not an e-mail address")
 	errNotHex      = errors.New("not hexadecimal")
 	errHashLength  = errors.New("hexadecimal, but not of the length of this hash")
-	errHashOfNone  = errors.New("the hash of nothing (empty file, or all zeros)")
+	errHashOfNone  = errors.New("the hash of an empty file, or all zeros")
 	errNotCVE      = errors.New("not a CVE id")
 	errNotMAC      = errors.New("not a MAC address")
 	errNotAS       = errors.New("not an AS number")
-	errControl     = errors.New("holds control characters")
+	errControl     = errors.New("contains control characters")
 )
 
 // placeholders are what log sources write for no value, in lower case.
@@ -43,7 +44,7 @@ var placeholders = map[string]bool{
 	"": true, "-": true, "n/a": true, "null": true, "(null)": true, "none": true, "sanitized": true,
 }
 
-// emptyHashes are the sums of no bytes at all, which every empty file has.
+// emptyHashes are the hashes of an empty file.
 var emptyHashes = map[string]bool{
 	"d41d8cd98f00b204e9800998ecf8427e":                                                                                                 true,
 	"da39a3ee5e6b4b0d3255bfef95601890afd80709":                                                                                         true,
@@ -56,7 +57,7 @@ var emptyHashes = map[string]bool{
 // Normal brings raw to the one form in which values of type t are compared: hashes in lower case, addresses
 // without port, zone and IPv4 mapping, names without trailing dot and in ASCII, URLs with scheme and host in
 // lower case, e-mail addresses without display name, defanged forms refanged. The error says why a value does
-// not fit; it is the same for values from alerts and from MISP.
+// not fit the type. The form is the same for values from alerts and from MISP.
 func (t Type) Normal(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
 	if isPlaceholder(s) {
@@ -98,8 +99,8 @@ func (t Type) Normal(raw string) (string, error) {
 	return normalText(s)
 }
 
-// Resolve returns the type and the normal form of a value that is said to be of type t: for [Auto], the type that its
-// form decides. The error says why it has none.
+// Resolve returns the type and the normal form of a value that was picked as type t. [Auto] becomes the type that the
+// form of the value decides. The error says why the value has no normal form.
 func (t Type) Resolve(raw string) (Type, string, error) {
 	if t == Auto {
 		return decide(raw)
@@ -141,10 +142,15 @@ func decide(raw string) (Type, string, error) {
 	if err != nil || !underPublicSuffix(host) {
 		return "", "", errNoForm
 	}
+	return typeOfHost(host), host, nil
+}
+
+// typeOfHost returns domain for a name that can be registered, hostname for a name below one.
+func typeOfHost(host string) Type {
 	if registrable, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil && registrable == host {
-		return "domain", host, nil
+		return "domain"
 	}
-	return "hostname", host, nil
+	return "hostname"
 }
 
 func isPlaceholder(s string) bool {
@@ -172,7 +178,7 @@ func normalHash(s string, digits int) (string, error) {
 	return h, nil
 }
 
-// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) and in brackets.
+// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) or in brackets.
 func parseIP(s string) (netip.Addr, error) {
 	if s == "" || len(s) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%]:65535")+64 {
 		return netip.Addr{}, errNotIP
@@ -203,53 +209,62 @@ func normalHost(s string) (string, error) {
 	if _, err := parseIP(s); err == nil {
 		return "", errHostIsIP
 	}
-	ascii := true
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			ascii = false
-			break
-		}
-	}
-	if !ascii {
-		puny, err := idna.Lookup.ToASCII(s)
-		if err != nil {
-			return "", errNotHost
-		}
-		s = strings.TrimSuffix(puny, ".")
-	}
-	if len(s) > 253 {
+	s, err := asciiName(s)
+	if err != nil || len(s) > 253 {
 		return "", errNotHost
 	}
 	s = strings.ToLower(s)
-	labels, start := 1, 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] != '.' {
-			if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return "", errNotHost
-			}
-			continue
-		}
-		label := s[start:i]
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+	labels, last := 0, ""
+	for rest, more := s, true; more; labels++ {
+		last, rest, more = strings.Cut(rest, ".")
+		if !isLabel(last) {
 			return "", errNotHost
-		}
-		if i < len(s) {
-			labels++
-			start = i + 1
 		}
 	}
 	if labels < 2 {
 		return "", errOneLabel
 	}
-	if last := s[start:]; strings.Trim(last, "0123456789") == "" || strings.Contains(last, "_") {
+	if isDigits(last) || strings.Contains(last, "_") {
 		return "", errNotHost
 	}
 	return s, nil
 }
 
-// underPublicSuffix reports whether the name ends in a suffix that the public suffix list knows, so that
-// file.exe or java.util.List is not taken for a name. The reserved .example counts too: it is what
-// documentation and test indicators use.
+// asciiName returns an internationalised name as DNS has it, and any other as it is.
+func asciiName(s string) (string, error) {
+	if isASCII(s) {
+		return s, nil
+	}
+	puny, err := idna.Lookup.ToASCII(s)
+	return strings.TrimSuffix(puny, "."), err
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabel reports whether s, in lower case, can be a label of a name.
+func isLabel(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// underPublicSuffix reports whether the name ends in a suffix of the public suffix list: file.exe and java.util.List do
+// not. The reserved .example counts too: documentation and test indicators use it.
 func underPublicSuffix(host string) bool {
 	suffix, icann := publicsuffix.PublicSuffix(host)
 	if !icann && !strings.Contains(suffix, ".") {
@@ -354,51 +369,8 @@ func normalText(s string) (string, error) {
 	return s, nil
 }
 
-// refang undoes what people do to keep an indicator from being clicked on: hxxp, [.], (.), [dot], [:], [@].
-func refang(s string) string {
-	if len(s) > 4 && (s[0]|0x20) == 'h' && strings.EqualFold(s[1:3], "xx") && (s[3]|0x20) == 'p' {
-		s = "http" + s[4:]
-	}
-	if strings.ContainsAny(s, "[({") {
-		s = fangs.Replace(s)
-	}
-	return s
-}
-
-var fangs = strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", ".", "(dot)", ".", "[:]", ":", "[://]", "://",
-	"[@]", "@", "[at]", "@")
-
-var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&")
-
-// unescapePath undoes what Wazuh leaves in Windows event data: XML entities, and
-// backslashes doubled throughout. A path in which any run of backslashes has an odd length was not doubled:
-// the two that a UNC path starts with are its own.
-func unescapePath(s string) string {
-	if strings.Contains(s, "&") {
-		s = xmlEntities.Replace(s)
-	}
-	run, runs := 0, 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] == '\\' {
-			run++
-			continue
-		}
-		if run%2 == 1 {
-			return s
-		}
-		if run > 0 {
-			runs++
-		}
-		run = 0
-	}
-	if runs == 0 {
-		return s
-	}
-	return strings.ReplaceAll(s, `\\`, `\`)
-}
-
-// Recognise says what a text looks like: the type and normal form that a pick of type auto without a keep gives
-// it, or false if such a pick drops it.
+// Recognise returns the type and normal form that a pick of type auto without a keep expression gives to a text; false
+// if such a pick drops it.
 func Recognise(text string) (Type, string, bool) {
 	t, value, err := decide(text)
 	if err == nil {

@@ -9,23 +9,23 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// A Source is a mapping file that somebody has read.
+// A Source is a mapping file that has been read.
 type Source struct {
-	// Name appears in faults: a path, or what a reader will recognise.
+	// Name is how faults call the file: a path, or another name that a reader recognises.
 	Name string
 	// Data is the YAML text, UTF-8.
 	Data []byte
-	// Err is why the file could not be read; it is a fault of this file and leaves the others alone.
+	// Err is why the file could not be read. It is a fault of this file; the other files are not affected.
 	Err error
-	// Builtin is set for what the program brings along: a mapping of another source with the same id takes its
-	// place.
+	// Builtin is set for files that are part of the program: a mapping of another source with the same id replaces
+	// one of theirs.
 	Builtin bool
 
 	outline []*mapping // see WithOutline
 }
 
-// The shapes of a mapping file as it is written, before anything in it is understood. They never leave this
-// package. Their tags are what the reader goes by, and what the schema and the reference are made from.
+// The shapes of a mapping file as it is written, before it is checked. They never leave this package. The reader, the
+// schema and the reference are made from their tags.
 type (
 	declaredFile struct {
 		_        struct{}          `what:"a mapping file"`
@@ -38,7 +38,7 @@ type (
 		_           struct{}          `what:"a mapping"`
 		ID          yamlfile.Scalar   `key:"id" need:"true" doc:"unique over all loaded files; letters, digits, and . _ - between them. Appears in every enrichment"`
 		Description yamlfile.Scalar   `key:"description" doc:"what is picked, for people"`
-		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. Name a group or decoder with and, and other alerts cost nothing"`
+		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. If it requires a group or decoder, other alerts cost nothing"`
 		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
 		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst"`
 		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
@@ -47,8 +47,8 @@ type (
 		_      struct{}        `what:"a pick"`
 		Path   yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
 		Split  yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
-		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate begins with, and which is taken off; what begins otherwise is no candidate"`
-		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what is behind the last of them; what is no path, or ends with one, is no candidate"`
+		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate must begin with, and which is removed; other candidates are dropped"`
+		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
 		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
 		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
@@ -57,10 +57,10 @@ type (
 	declaredFilter struct {
 		_              struct{}          `what:"lookup"`
 		ToIDs          *bool             `key:"to_ids" doc:"accept only attributes that are flagged for detection"`
-		Tags           []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end stands for any rest"`
+		Tags           []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end matches any rest"`
 		ExcludeTags    []yamlfile.Scalar `key:"exclude_tags" doc:"reject attributes with one of these tags"`
 		Warninglists   *bool             `key:"warninglists" doc:"reject attributes that are on an enabled MISP warninglist"`
-		Published      *bool             `key:"published" doc:"accept only attributes of published events; any edit un-publishes an event until somebody publishes it again"`
+		Published      *bool             `key:"published" doc:"accept only attributes of published events; any edit un-publishes an event until it is published again"`
 		MinThreatLevel yamlfile.Scalar   `key:"min_threat_level" enum:"threat_level" doc:"accept only events of this threat level or a higher one"`
 		MaxAge         yamlfile.Scalar   `key:"max_age" doc:"accept only attributes that were changed or last seen within this time, like 90d; 0 for any"`
 		MinDecayScore  yamlfile.Scalar   `key:"min_decay_score" doc:"accept only attributes whose best score by MISP's enabled decaying models is this or more, from 0 to 100; those that no model scores are accepted"`
@@ -107,7 +107,7 @@ func (r reader) declare() declaredFile {
 	return f
 }
 
-// filter returns f as it is applied; nil for none.
+// filter checks a declared filter and returns the one that is applied; nil for none.
 func (r reader) filter(f *declaredFilter) *Filter {
 	if f == nil {
 		return nil
@@ -148,9 +148,9 @@ func (r reader) filter(f *declaredFilter) *Filter {
 	return out
 }
 
-// oneOf reports a value that is none of words.
+// oneOf notes a fault if a value is not one of words.
 func (r reader) oneOf(s yamlfile.Scalar, what string, words []string) {
 	if !slices.Contains(words, s.Value) {
-		r.FaultIn(s, 0, yamlfile.DidYouMean(s.Value, words), "%s: %q is none of %s", what, s.Value, strings.Join(words, ", "))
+		r.FaultIn(s, 0, yamlfile.DidYouMean(s.Value, words), "%s: %q is not one of %s", what, s.Value, strings.Join(words, ", "))
 	}
 }

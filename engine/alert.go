@@ -8,11 +8,11 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxObjects is how deep objects in objects are read into a document; gjson follows paths that go deeper.
+// maxObjects is how many levels of objects are read into a document. gjson follows paths that go deeper.
 const maxObjects = 12
 
-// A document is an alert whose objects were read once, so that looking for a path does not begin at the first byte
-// each time. It takes any text: what is no JSON has fewer members, or odd ones.
+// A document is an alert whose objects were read once, so that a path is not searched from the first byte each time. It
+// takes any text: what is not JSON has fewer members, or odd ones.
 type document struct {
 	text    string
 	members []member
@@ -20,9 +20,9 @@ type document struct {
 
 // A member is a name and a value in an object. The members of an object that is itself a value follow it directly.
 type member struct {
-	name, nameEnd int32 // where the name stands in the text, as it is written and without the quotes
-	raw, rawEnd   int32 // where the JSON of the value stands
-	next          int32 // the place of the next member of the same object, if there is one
+	name, nameEnd int32 // of the name in the text, as it is written, without the quotes
+	raw, rawEnd   int32 // of the JSON of the value in the text
+	next          int32 // the next member of the same object, or the end of its members
 }
 
 // name returns the name of a member, as it is written.
@@ -144,17 +144,17 @@ func (d *document) is(m *member, name string) bool {
 	return written == name || len(written) > len(name) && strings.IndexByte(written, '\\') >= 0 && unescaped(written) == name
 }
 
-// inside returns where the members of the value of a member stand; an empty range for the value of another kind.
+// inside returns the range of the members of an object that is the value of member i; an empty one for other values.
 func (d *document) inside(i int32) (from, to int32) { return i + 1, d.members[i].next }
 
-// all returns where the members at the top stand.
+// all returns the range of the members at the top.
 func (d *document) all() (from, to int32) {
 	return 0, int32(len(d.members)) //nolint:gosec // fewer than bytes in an alert
 }
 
 func unescaped(name string) string { return gjson.Parse(`"` + name + `"`).Str }
 
-// valueOf is gjson.Parse for the JSON of one value, without copying a string that needs none of it.
+// valueOf is gjson.Parse for the JSON of one value, without a copy of a string that has no escapes.
 func valueOf(raw string) gjson.Result {
 	switch {
 	case raw == "":
@@ -167,8 +167,8 @@ func valueOf(raw string) gjson.Result {
 	return gjson.Parse(raw)
 }
 
-// A fieldPath is a gjson path that mappings name. A plain one, names of members joined by dots, is looked up in the
-// document; the others are gjson's business.
+// A fieldPath is a gjson path that mappings name. A plain path, names of members joined by dots, is looked up in the
+// document; gjson follows the others.
 type fieldPath struct {
 	text   string
 	plain  bool
@@ -186,7 +186,7 @@ type paths struct {
 
 func newPaths() *paths { return &paths{all: map[string]*fieldPath{}} }
 
-// of returns the path that is written so.
+// of returns the path with this text.
 func (ps *paths) of(text string) *fieldPath {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -210,15 +210,15 @@ func (ps *paths) intern(text string) *fieldPath {
 	return p
 }
 
-// known returns the path that is written so, nil if no mapping names it.
+// known returns the path with this text, nil if no mapping names it.
 func (ps *paths) known(text string) *fieldPath {
 	ps.mu.RLock()
 	defer ps.mu.RUnlock()
 	return ps.all[text]
 }
 
-// isPlain reports whether a gjson path is only names of members joined by dots: nothing in it has a meaning of its
-// own, and no name could be the place of an item of an array.
+// isPlain reports whether a gjson path is only names of members joined by dots: no character in it has another meaning
+// for gjson, and no name can be the index of an item of an array.
 func isPlain(text string) bool {
 	if strings.Count(text, ".") >= maxObjects {
 		return false

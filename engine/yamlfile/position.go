@@ -10,27 +10,26 @@ import (
 // A place is a position in a file; lines and columns count from 1, columns in characters.
 type place struct{ line, column int }
 
+// placeOf returns where a node begins, or the start of the file if n is nil.
+func placeOf(n *yaml.Node) place {
+	if n == nil || n.Line < 1 {
+		return place{1, 1}
+	}
+	return place{n.Line, n.Column}
+}
+
 // placeIn finds the place in the file of a character of a scalar's value, given by its offset in characters.
 //
 // A value differs from the text it was written as: quotes, escapes, indentation, folded lines. What is the same
 // in both is the sequence of characters that are not white space, so the two are walked side by side over those.
-// Where they do not agree (an anchor or a tag before the scalar, say) the start of the scalar is returned.
+// Where they do not agree, the start of the scalar is returned.
 func placeIn(lines []string, n *yaml.Node, offset int) place {
-	start := place{n.Line, n.Column}
-	w := walker{lines: lines, line: n.Line - 1, column: n.Column - 1}
-	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
-		w.skipProperties()
+	start := placeOf(n)
+	if n == nil {
+		return start
 	}
-	switch {
-	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		w.line, w.column = w.line+1, 0
-	case n.Style&yaml.DoubleQuotedStyle != 0:
-		w.quote = '"'
-		w.column++
-	case n.Style&yaml.SingleQuotedStyle != 0:
-		w.quote = '\''
-		w.column++
-	}
+	w := walker{lines: lines}
+	w.begin(n)
 	after := start
 	i := 0
 	for _, want := range n.Value {
@@ -48,33 +47,84 @@ func placeIn(lines []string, n *yaml.Node, offset int) place {
 		if i >= offset {
 			return at
 		}
-		after = place{w.line + 1, w.column + 1}
+		after = w.place()
 		i++
 	}
 	return after
 }
 
-func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' }
+// isBlank reports whether a character is white space, for YAML or for what its escapes stand for.
+func isBlank(r rune) bool {
+	switch r {
+	case ' ', '\t', '\n', '\r', '\u0085', '\u00a0', '\u2028', '\u2029':
+		return true
+	}
+	return false
+}
 
 // A walker reads the characters of a scalar as it is written in the file, white space left out.
 type walker struct {
 	lines        []string
-	line, column int // of the next character, from 0
+	line, column int    // of the next character, from 0
+	rest         string // of the line
 	quote        rune
 }
 
-// skipProperties goes past the anchor and the tag that stand before a scalar.
+// begin goes to the first character of a scalar.
+func (w *walker) begin(n *yaml.Node) {
+	w.goTo(n.Line-1, n.Column-1)
+	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
+		w.skipProperties()
+	}
+	switch {
+	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		w.goTo(w.line+1, 0) // behind the line with the | or >
+	case n.Style&yaml.DoubleQuotedStyle != 0:
+		w.quote = '"'
+		w.read()
+	case n.Style&yaml.SingleQuotedStyle != 0:
+		w.quote = '\''
+		w.read()
+	}
+}
+
+func (w *walker) goTo(line, column int) {
+	w.line, w.column, w.rest = line, 0, ""
+	if line < 0 || line >= len(w.lines) {
+		return
+	}
+	w.rest = w.lines[line]
+	for w.column < column && w.rest != "" {
+		w.read()
+	}
+}
+
+// place returns the place of the next character.
+func (w *walker) place() place { return place{w.line + 1, w.column + 1} }
+
+// skipProperties goes past the anchor and the tag before a scalar, which may be in lines above it.
 func (w *walker) skipProperties() {
-	for w.line >= 0 && w.line < len(w.lines) {
-		line := []rune(w.lines[w.line])
-		if w.column >= len(line) || line[w.column] != '&' && line[w.column] != '!' {
+	for {
+		w.skipBlanks()
+		if w.rest == "" || w.rest[0] != '&' && w.rest[0] != '!' {
 			return
 		}
-		for w.column < len(line) && !isBlank(line[w.column]) {
-			w.column++
+		for w.rest != "" && !isBlank(rune(w.rest[0])) {
+			w.read()
 		}
-		for w.column < len(line) && isBlank(line[w.column]) {
-			w.column++
+	}
+}
+
+// skipBlanks goes past white space and comments.
+func (w *walker) skipBlanks() {
+	for w.line < len(w.lines) {
+		switch {
+		case w.rest == "", isBlank(rune(w.rest[0])):
+			w.read()
+		case w.rest[0] == '#':
+			w.goTo(w.line+1, 0)
+		default:
+			return
 		}
 	}
 }
@@ -82,25 +132,19 @@ func (w *walker) skipProperties() {
 // next returns the next character that is not white space, as the value holds it, and where it is written.
 func (w *walker) next() (place, rune, bool) {
 	for {
-		at := place{w.line + 1, w.column + 1}
+		at := w.place()
 		r, ok := w.read()
+		if ok && w.quote == '"' && r == '\\' {
+			r, ok = w.escape()
+		}
 		if !ok {
 			return at, 0, false
 		}
 		if isBlank(r) {
 			continue
 		}
-		switch {
-		case w.quote == '"' && r == '\\':
-			r, ok = w.escape()
-			if !ok {
-				return at, 0, false
-			}
-			if isBlank(r) {
-				continue
-			}
-		case w.quote == '\'' && r == '\'':
-			w.read()
+		if w.quote == '\'' && r == '\'' {
+			w.read() // the second of two
 		}
 		return at, r, true
 	}
@@ -111,16 +155,12 @@ func (w *walker) read() (rune, bool) {
 	if w.line < 0 || w.line >= len(w.lines) {
 		return 0, false
 	}
-	rest := w.lines[w.line]
-	for range w.column {
-		_, size := utf8.DecodeRuneInString(rest)
-		rest = rest[size:]
-	}
-	if rest == "" {
-		w.line, w.column = w.line+1, 0
+	if w.rest == "" {
+		w.goTo(w.line+1, 0)
 		return '\n', true
 	}
-	r, _ := utf8.DecodeRuneInString(rest)
+	r, size := utf8.DecodeRuneInString(w.rest)
+	w.rest = w.rest[size:]
 	w.column++
 	return r, true
 }

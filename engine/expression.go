@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+
+	"custom-misp/engine/yamlfile"
+)
+
+// maxExprNodes bounds the size of an expression. A larger one is a list of values, and a regex holds these better.
+const maxExprNodes = 2000
+
+// program is a boolean expression. It is compiled when that is first needed: most are decided directly.
+type program struct {
+	source  string
+	direct  *condition // nil if only compile will do
+	uses    uses
+	compile func() (*vm.Program, error) // does it once
+}
+
+// failing is a program that cannot be run.
+func failing(err error) *program {
+	return &program{compile: func() (*vm.Program, error) { return nil, err }}
+}
+
+// uses is a set of names that are costly to provide.
+type uses uint8
+
+const (
+	usesRule uses = 1 << iota
+	usesAgent
+	usesDecoder
+	usesLocation
+)
+
+// compileExpr compiles a boolean expression. Both results are nil after a fault.
+func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any) (*program, ast.Node) {
+	if strings.TrimSpace(s.Value) == "" {
+		r.Fault(s.Node, "", "%s is empty", what)
+		return nil, nil
+	}
+	if r.builtin && !r.lint {
+		if p, tree, err := parseProgram(s.Value, names, r.paths); err == nil {
+			return p, tree
+		}
+	}
+	p, tree, err := newProgram(s.Value, names, r.paths)
+	if err == nil {
+		ast.Walk(&tree, &literals{r: r, s: s, what: what})
+		return p, tree
+	}
+	e, ok := errors.AsType[*file.Error](err)
+	if !ok {
+		remedy := ""
+		if strings.HasPrefix(err.Error(), "expected bool") {
+			remedy = `compare the value with something, like field("data.srcip") != ""`
+		}
+		r.Fault(s.Node, remedy, "%s must be true or false: %v", what, err)
+		return nil, nil
+	}
+	message, _, _ := strings.Cut(e.Message, "\n")
+	remedy := ""
+	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
+		remedy = yamlfile.DidYouMean(name, exprWords(names))
+	}
+	if m := noField().FindStringSubmatch(message); m != nil {
+		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
+	}
+	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
+		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
+	}
+	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
+	return nil, nil
+}
+
+// newProgram compiles a boolean expression. Errors are expr-lang's.
+func newProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
+	p, tree, err := parseProgram(source, names, paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = p.compile()
+	return p, tree, err
+}
+
+// parseProgram is newProgram for expressions that are known to compile: those of the built-in mappings, which lint and
+// tests have compiled.
+func parseProgram(source string, names map[string]any, paths *paths) (*program, ast.Node, error) {
+	tree, err := parser.Parse(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &program{source: strings.TrimSpace(source)}
+	p.compile = sync.OnceValues(func() (*vm.Program, error) {
+		options := append([]expr.Option{
+			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
+		}, functionOptions...)
+		return expr.Compile(source, options...)
+	})
+	if c, ok := conditionOf(tree.Node, paths); ok {
+		p.direct = &c
+	}
+	ast.Walk(&tree.Node, &p.uses)
+	return p, tree.Node, nil
+}
+
+// Visit implements ast.Visitor: it adds the costly names.
+func (u *uses) Visit(n *ast.Node) {
+	name, ok := (*n).(*ast.IdentifierNode)
+	if !ok {
+		return
+	}
+	switch name.Value {
+	case "rule":
+		*u |= usesRule
+	case "agent":
+		*u |= usesAgent
+	case "decoder":
+		*u |= usesDecoder
+	case "location":
+		*u |= usesLocation
+	}
+}
+
+// noField matches expr-lang's message about an unknown name behind a dot; fieldsOf are the known ones.
+var (
+	noField  = lazily(`^type engine\.(\w+)Names has no field (\w+)`)
+	fieldsOf = map[string][]string{
+		"rule": {"id", "level", "description", "groups"}, "agent": {"id", "name", "ip"}, "decoder": {"name", "parent"},
+	}
+)
+
+func exprWords(names map[string]any) []string {
+	words := slices.Collect(maps.Keys(names))
+	for _, f := range functions {
+		words = append(words, f.name)
+	}
+	words = append(words, builtin.Names...)
+	slices.Sort(words)
+	return words
+}
+
+// literals finds constants in an expression that can never be right.
+type literals struct {
+	r    reader
+	s    yamlfile.Scalar
+	what string
+}
+
+// Visit implements ast.Visitor.
+func (l *literals) Visit(n *ast.Node) {
+	call, ok := (*n).(*ast.CallNode)
+	if !ok {
+		return
+	}
+	callee, ok := call.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return
+	}
+	for i, arg := range call.Arguments {
+		text, ok := arg.(*ast.StringNode)
+		if !ok {
+			continue
+		}
+		switch {
+		case callee.Value == "field" || callee.Value == "has":
+			if remedy := pathFault(text.Value); remedy != "" {
+				l.fault(text, remedy, "path %q can never lead to a value", text.Value)
+			}
+		case callee.Value == "in_network" && i > 0:
+			if _, err := parsePrefix(text.Value); err != nil {
+				l.fault(text, "", "%v", err)
+			}
+		}
+	}
+}
+
+func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
+	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
+}
