@@ -113,7 +113,7 @@ func TestMappingShowsAll(t *testing.T) {
 // TestConfiguration compares custom-misp.yaml with the program's list of options, as the source declares it: every
 // key there must be in the file with its default, and no other.
 func TestConfiguration(t *testing.T) {
-	source := read(t, "../cmd/custom-misp/options.go")
+	source := read(t, "../cmd/custom-misp/internal/config/options.go")
 	declared := map[string]string{} // key → default, in YAML
 	for _, m := range regexp.MustCompile(`\{key: "([^"]+)", def: (.+?), kind: kind`).FindAllSubmatch(source, -1) {
 		declared[string(m[1])] = yamlDefault(t, string(m[2]))
@@ -286,7 +286,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	keys := regexp.MustCompile(`\{key: "([^"]+)"`).FindAllStringSubmatch(string(read(t, "../cmd/custom-misp/options.go")), -1)
+	keys := regexp.MustCompile(`\{key: "([^"]+)"`).FindAllStringSubmatch(string(read(t, "../cmd/custom-misp/internal/config/options.go")), -1)
 	for _, m := range regexp.MustCompile("`((?:misp|lookup|mappings|wazuh|log|feed)\\.[a-z_]+)(?:: [a-z]+)?`").FindAllStringSubmatch(readme, -1) {
 		if !slices.ContainsFunc(keys, func(k []string) bool { return k[1] == m[1] }) && !isEventField(m[1]) {
 			t.Errorf("README.md speaks of %s, which is no key of the configuration", m[1])

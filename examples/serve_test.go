@@ -346,7 +346,7 @@ func TestUnit(t *testing.T) {
 		}
 	}
 	const home = "/var/ossec/"
-	source := string(read(t, "../cmd/custom-misp/options.go"))
+	source := string(read(t, "../cmd/custom-misp/internal/config/options.go"))
 	var want []string
 	for _, option := range []struct{ key, prefix string }{{"state_dir", ""}, {"log.file", "-"}} {
 		m := regexp.MustCompile(`\{key: "` + regexp.QuoteMeta(option.key) + `", def: "([^"]+)"`).FindStringSubmatch(source)
