@@ -115,7 +115,7 @@ func TestMappingShowsAll(t *testing.T) {
 func TestConfiguration(t *testing.T) {
 	source := read(t, "../cmd/custom-misp/internal/config/options.go")
 	declared := map[string]string{} // key → default, in YAML
-	for _, m := range regexp.MustCompile(`\{key: "([^"]+)", def: (.+?), kind: kind`).FindAllSubmatch(source, -1) {
+	for _, m := range regexp.MustCompile(`\{key: "([^"]+)", def: (.+?), form: `).FindAllSubmatch(source, -1) {
 		declared[string(m[1])] = yamlDefault(t, string(m[2]))
 	}
 	if n := strings.Count(string(source), "{key: "); n == 0 || n != len(declared) {
