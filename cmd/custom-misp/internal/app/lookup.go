@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -29,7 +28,7 @@ func newLive(c *config.Config, h Hooks) (enrich.Lookup, error) {
 	}
 	f, err := feed.Open(os.DirFS(c.FeedDir), c.Lookup.Filter)
 	if err != nil {
-		return nil, fmt.Errorf("feed.dir: %s: %w", c.FeedDir, err)
+		return nil, cli.WrongUsef("feed.dir: %s: %w", c.FeedDir, err)
 	}
 	return f, nil
 }

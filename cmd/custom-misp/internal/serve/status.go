@@ -35,7 +35,7 @@ type Status struct {
 	Queue         string            `json:"queue"` // Wazuh's, in words
 	Mirror        []MirrorStatus    `json:"mirror"`
 	Spool         enrich.Depth      `json:"spool"`
-	Configuration Reloaded          `json:"Reloaded"`
+	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
 }
 
