@@ -21,7 +21,7 @@ func newRoot(s cli.Streams) *cobra.Command {
 Wazuh's integratord starts it as: custom-misp ALERT_FILE [API_KEY] [HOOK_URL] ...
 The verbs below are for people.
 
-Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or configuration.`,
+Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or configuration, 130 an interrupt.`,
 		Example: `  custom-misp enrich --dry-run /var/ossec/logs/alerts/alerts.json
   custom-misp lint /var/ossec/etc/custom-misp/mappings`,
 		SilenceErrors: true,
