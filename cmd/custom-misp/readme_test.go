@@ -246,7 +246,7 @@ func TestReadmeVerbs(t *testing.T) {
 	}
 	want = append(want, "completion", "help") // cobra adds them when it runs
 	for _, m := range regexp.MustCompile("(?m)^\\| (`.*?`) \\|").FindAllStringSubmatch(section, -1) {
-		for _, verb := range strings.Split(m[1], ", ") {
+		for verb := range strings.SplitSeq(m[1], ", ") {
 			got = append(got, strings.Fields(strings.Trim(verb, "`"))[0])
 		}
 	}
@@ -271,8 +271,7 @@ func TestReadmeEvent(t *testing.T) {
 // fieldsOf returns the names of JSON fields, with those of structs below them.
 func fieldsOf(typ reflect.Type, prefix string) []string {
 	var names []string
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Type.Kind() == reflect.Pointer {
 			names = append(names, fieldsOf(f.Type.Elem(), tag+".")...)
