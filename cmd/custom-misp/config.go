@@ -16,13 +16,14 @@ func newConfig(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Print the effective configuration and where each value comes from",
+		Short: "Print the effective configuration, and check that it can be used",
 		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked.
 
-Layers, the later wins: default, file, environment, <options> and the other settings in ossec.conf (these two
-only when integratord calls), flags.
+Later layers win: default, file, environment. The <integration> block of ossec.conf and flags come after these; they are
+not shown here.
 
-What keeps a call or serve from using it is an error, with exit code 2.`,
+Everything that keeps a call by integratord from looking alerts up is reported as an error. The exit code is then 2, or 1
+if it is a feed.dir that cannot be read.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
 		Args: noArguments,

@@ -36,13 +36,13 @@ func newCoverage(s cli.Streams, g *globals) *cobra.Command {
 	var f coverageFlags
 	cmd := &cobra.Command{
 		Use:   "coverage [flags] FILE|DIR...|-",
-		Short: "Show what the mappings pick from your alerts, and what they leave lying",
-		Long: `Run the mappings over alerts, ask nobody, and count by decoder and rule group: alerts, those with a value picked,
-values by type. Then list the values that look like indicators and that no mapping picks, by path and type.
+		Short: "Count what the mappings pick from your alerts, and list what they do not pick",
+		Long: `Run the mappings over alerts without looking anything up. Count for each decoder and rule group: alerts, alerts with a
+picked value, values by type. Then list, by path and type, values that look like indicators but are not picked.
 
-FILEs are read as enrich reads them; of a DIR, all *.json, *.jsonl, *.ndjson and *.gz below it. Addresses that are not
-public do not count, nor do values of your own, named with --own. Not looked at are the raw log and the envelope
-of an alert (rule, agent, manager, decoder, location).`,
+A FILE is read as enrich reads it. In a DIR, all *.json, *.jsonl, *.ndjson and *.gz below it are read. Addresses that are
+not public do not count, and neither do your own values (--own). The raw log and the envelope of an alert (rule, agent,
+manager, decoder, location) are not searched.`,
 		Example: `  custom-misp coverage /var/ossec/logs/alerts
   custom-misp coverage --own corp.example --own 192.31.196.0/24 alerts.json
   custom-misp coverage --output json -m my-mappings alerts.json.gz`,
@@ -54,9 +54,9 @@ of an alert (rule, agent, manager, decoder, location).`,
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return coverage(s, *g, f, args) },
 	}
-	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
-	cmd.Flags().StringArrayVar(&f.own, "own", nil, "domain or network of your own, which is no indicator; may be repeated")
-	cmd.Flags().IntVar(&f.rows, "rows", 30, "rows of each table; 0 for all")
+	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
+	cmd.Flags().StringArrayVar(&f.own, "own", nil, "your own domain or network, which does not count as an indicator; may be repeated")
+	cmd.Flags().IntVar(&f.rows, "rows", 30, "maximum rows of each table; 0 for all")
 	outputFlag(cmd, &f.output, "table", "table", "json")
 	return cmd
 }

@@ -12,15 +12,15 @@ func newDoctor(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check an installation and say what is wrong and what corrects it",
-		Long: `Walk an installation from end to end: Wazuh, the program's file, ossec.conf, rules, queue, configuration, key,
-mappings, log, state, and MISP from its name to a search. The settings are those that integratord would give,
-with what the <integration> block says.
+		Short: "Check an installation, and name the command that corrects each fault",
+		Long: `Check an installation from end to end: Wazuh, the program's file, ossec.conf, rules, queue, configuration, key,
+mappings, log, state, and MISP from its name to a search. The settings are those of a call by integratord, with those of
+the <integration> block.
 
-Run it as root, or as the user wazuh. It changes nothing and sends nothing to Wazuh; MISP is asked for its version,
-the role of the key's user, and one name that nobody has. Secrets are not printed.
+Run it as root or as the user wazuh. It changes nothing and sends nothing to Wazuh. It asks MISP for its version, the role
+of the key's user, and one name that does not exist. Secrets are not printed.
 
-Exit code 1 if there is a problem; warnings alone are good.`,
+Exit code 1 if there is a problem. Warnings alone do not count.`,
 		Example: `  sudo /var/ossec/integrations/custom-misp doctor
   custom-misp doctor --home /var/ossec --output json`,
 		Args: noArguments,

@@ -33,10 +33,10 @@ func newEnrich(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enrich [flags] FILE...|-",
 		Short: "Enrich alerts from files or standard input and print the events",
-		Long: `Enrich alerts and print the events that would be sent to Wazuh; nothing is sent.
+		Long: `Enrich alerts and print the events that a call would send to Wazuh. Nothing is sent.
 
-A FILE holds one alert, or one alert a line like Wazuh's alerts.json; gzip is recognised. With --feed the
-values are looked up in a directory in MISP feed format, otherwise in the configured MISP.`,
+A FILE holds one alert, or one alert per line like Wazuh's alerts.json. It may be compressed with gzip. Values are looked up
+where lookup.policy says. --feed looks them up in a directory in MISP feed format, --url in another MISP.`,
 		Example: `  custom-misp enrich --feed testdata/feed testdata/alerts/*.json
   custom-misp enrich --url https://misp.example.org --key-file ~/misp.key alert.json
   custom-misp enrich --dry-run --output json /var/ossec/logs/alerts/alerts.json
@@ -52,10 +52,10 @@ values are looked up in a directory in MISP feed format, otherwise in the config
 		},
 	}
 	f.where.add(cmd)
-	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "ask nothing; print what would be asked")
-	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "look nothing up; print the picked values")
+	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	outputFlag(cmd, &f.output, "", "table", "json")
-	cmd.Flags().Lookup("output").Usage = "form of the results: table or json, one line each (default json; table with --dry-run)"
+	cmd.Flags().Lookup("output").Usage = "output format: table or json, one line each (default json; table with --dry-run)"
 	return cmd
 }
 

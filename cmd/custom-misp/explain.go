@@ -21,9 +21,9 @@ func newExplain(s cli.Streams, g *globals) *cobra.Command {
 	var mappings []string
 	cmd := &cobra.Command{
 		Use:   "explain [-m FILE|DIR]... ALERT|-",
-		Short: "Show the way of an alert through the mappings",
-		Long: `Show which mappings were considered for an alert and why the others were not, each condition with its value,
-each candidate with its fate, and the question that MISP would be asked.`,
+		Short: "Show why values of an alert are picked or not",
+		Long: `Show which mappings were considered for an alert, and why the others were not. Show each condition with its value, each
+candidate with the reason why it was dropped, if it was, and the question that MISP would be asked. Nothing is looked up.`,
 		Example: `  custom-misp explain alert.json
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
@@ -45,7 +45,7 @@ each candidate with its fate, and the question that MISP would be asked.`,
 			})
 		},
 	}
-	cmd.Flags().StringArrayVarP(&mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	cmd.Flags().StringArrayVarP(&mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	outputFlag(cmd, &output, "table", "table", "json")
 	return cmd
 }

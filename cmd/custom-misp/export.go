@@ -16,9 +16,9 @@ import (
 func newExport(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write the mirror as lists for Wazuh, Suricata, and others",
-		Long: `Write what the local mirror knows as files that other programs match with: what custom-misp sync or serve has mirrored,
-filtered as look-ups are (lookup.* in the configuration), each value once, in normal form, sorted. MISP is not asked.`,
+		Short: "Write the mirror as lists for Wazuh, Suricata and other programs",
+		Long: `Write what the mirror knows as lists for other programs: each value once, in normal form, sorted, filtered as look-ups
+are (lookup.* in the configuration). MISP is not asked; custom-misp sync and serve keep the mirror up to date.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -48,8 +48,8 @@ func newExportForm(s cli.Streams, g *globals, form export.Form) *cobra.Command {
 			return exportMirror(cmd.Context(), *g, s, form, dir, all)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to; it is made if need be")
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "whatever the filters: attributes that are not for detection, unpublished, on warninglists, old, of any tag")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to; it is created if it does not exist")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "ignore the filters: include attributes that are not flagged to_ids, unpublished, on warninglists, old, or of any tag")
 	return cmd
 }
 

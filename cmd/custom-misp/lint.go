@@ -23,13 +23,15 @@ func newLint(s cli.Streams, g *globals) *cobra.Command {
 	var strict bool
 	cmd := &cobra.Command{
 		Use:   "lint [FILE|DIR...]",
-		Short: "Check mapping files for everything that can be known without an alert",
-		Long: `Check mapping files, and the tests beside them: all faults in one run, each with file, line, column and a remedy.
-Warnings name what compiles, but probably not as intended: a mapping that every alert meets or none can match, one that
-does the same as another, a pick that no test exercises.
+		Short: "Check mapping files, and the configuration",
+		Long: `Check mapping files and the tests beside them, without an alert. All faults are reported in one run, each with file,
+line, column and a remedy. Warnings name what compiles, but probably not as intended: a mapping that every alert meets
+or no alert can match, one that does the same as another, a pick that no test exercises.
 
-Without arguments the configured and built-in mappings are checked, and that the configuration can be used. Exit code 1 on faults, with --strict on
-warnings too.`,
+Without arguments, check the built-in and the configured mappings, and report everything that keeps a call by
+integratord from looking alerts up.
+
+Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the configuration is wrong.`,
 		Example: `  custom-misp lint
   custom-misp lint --strict /var/ossec/etc/custom-misp/mappings my-mapping.yaml
   custom-misp lint --output github mappings        # annotations in a GitHub workflow
@@ -55,7 +57,7 @@ warnings too.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 on warnings too")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with code 1 also on warnings")
 	outputFlag(cmd, &output, "table", "table", "json", "sarif", "github")
 	return cmd
 }

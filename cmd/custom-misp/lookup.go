@@ -32,13 +32,13 @@ func newLookupVerb(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lookup [flags] VALUE...|-",
 		Short: "Show what the mirror and MISP know about values",
-		Long: `Look values up and print what matches them as it would match in an alert: the same normal forms, networks, parent
-domains and hosts of URLs, and the configured filters. With - the values are read from standard input, one a line;
-empty lines and what begins with # do not matter.
+		Long: `Look values up and print what matches, as it would match in an alert: with the same normal forms, networks, parent
+domains, hosts of URLs and filters. With - values are read from standard input, one per line. Empty lines and lines
+that begin with # are ignored.
 
-Asked are the mirror, MISP itself, or both, as lookup.policy says; --from names one of them.
+lookup.policy says what is asked: the mirror, MISP itself, or both. --from names one of them.
 
-The form of a value decides its type; --type says it for those that have none, like names of files.`,
+The form of a value decides its type. Name the type with --type where the form does not tell it, as with file names.`,
 		Example: `  custom-misp lookup 192.31.196.7 gate.bad-cdn.example
   custom-misp lookup --type filename invoice.exe
   custom-misp lookup --all --output json - < values.txt`,
@@ -51,9 +51,9 @@ The form of a value decides its type; --type says it for those that have none, l
 		RunE: func(cmd *cobra.Command, args []string) error { return lookUpValues(cmd.Context(), s, *g, f, args) },
 	}
 	f.where.add(cmd)
-	cmd.Flags().StringVarP(&f.typ, "type", "t", string(engine.Auto), "MISP attribute type of the values")
-	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "whatever the filters: attributes that are not for detection, unpublished, on warninglists, old, of any tag")
-	cmd.Flags().StringVar(&f.from, "from", "", "what to ask: mirror or misp")
+	cmd.Flags().StringVarP(&f.typ, "type", "t", string(engine.Auto), "MISP attribute type of the values; auto: decided by their form")
+	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "ignore the filters: include attributes that are not flagged to_ids, unpublished, on warninglists, old, or of any tag")
+	cmd.Flags().StringVar(&f.from, "from", "", "look up only in: mirror or misp")
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"mirror", "misp"}, cobra.ShellCompDirectiveNoFileComp))
 	outputFlag(cmd, &f.output, "table", "table", "json")
 	return cmd
@@ -63,9 +63,9 @@ The form of a value decides its type; --type says it for those that have none, l
 type whereFlags struct{ config.Flags }
 
 func (f *whereFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.FeedDir, "feed", "", "directory in MISP feed format to look up in")
+	cmd.Flags().StringVar(&f.FeedDir, "feed", "", "look up in this directory in MISP feed format")
 	cmd.Flags().StringVar(&f.URL, "url", "", "address of MISP")
-	cmd.Flags().StringVar(&f.KeyFile, "key-file", "", "file with the authentication key")
+	cmd.Flags().StringVar(&f.KeyFile, "key-file", "", "file that holds the authentication key")
 	cmd.Flags().StringVar(&f.CAFile, "ca-file", "", "certificates (PEM) to trust instead of the system's")
 }
 

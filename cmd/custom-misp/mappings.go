@@ -18,8 +18,8 @@ func newMappings(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mappings",
 		Short: "List the mappings that are loaded, their files, and what they replace",
-		Long: `List the mappings that a call has: the built-in ones and those of the configured directories. A mapping of yours
-with the id of a built-in one takes its place; "mappings.disable" leaves mappings out.`,
+		Long: `List the mappings that a call uses: the built-in ones and those in the configured directories. Your mapping replaces a
+built-in one with the same id. "mappings.disable" leaves mappings out.`,
 		Example: `  custom-misp mappings
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
@@ -37,7 +37,7 @@ with the id of a built-in one takes its place; "mappings.disable" leaves mapping
 			return listMappings(s.Out, e, c.Mappings.Disable, output)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&named, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	cmd.Flags().StringArrayVarP(&named, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	outputFlag(cmd, &output, "table", "table", "json")
 	return cmd
 }

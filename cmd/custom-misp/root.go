@@ -16,10 +16,12 @@ func newRoot(s cli.Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "custom-misp",
 		Short: "Bring MISP intelligence into Wazuh alerts",
-		Long: `custom-misp looks up the values of Wazuh alerts in MISP and sends what it finds back into Wazuh.
+		Long: `custom-misp looks up values of Wazuh alerts in MISP and sends an event back into Wazuh for each value that is known.
 
 Wazuh's integratord starts it as: custom-misp ALERT_FILE [API_KEY] [HOOK_URL] ...
-The verbs below are for people.`,
+The verbs below are for people.
+
+Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or configuration, 130 an interrupt.`,
 		Example: `  custom-misp enrich --dry-run /var/ossec/logs/alerts/alerts.json
   custom-misp lint /var/ossec/etc/custom-misp/mappings`,
 		SilenceErrors: true,
@@ -41,7 +43,7 @@ The verbs below are for people.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cli.WrongUsef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.PersistentFlags().StringVar(&g.home, "home", "", "Wazuh's directory (default: the one that the program's own integrations/ is in, else /var/ossec)")
+	root.PersistentFlags().StringVar(&g.home, "home", "", "Wazuh's directory (default: the one whose integrations/ holds this program, else /var/ossec)")
 	root.PersistentFlags().StringVar(&g.file, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
 	root.AddCommand(
 		newEnrich(s, &g),
@@ -78,7 +80,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // outputFlag adds --output to a verb and checks its value.
 func outputFlag(cmd *cobra.Command, to *string, def string, formats ...string) {
-	cmd.Flags().StringVarP(to, "output", "o", def, "form of the results: "+strings.Join(formats, " or "))
+	cmd.Flags().StringVarP(to, "output", "o", def, "output format: "+strings.Join(formats, " or "))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	check := func(*cobra.Command, []string) error {
 		if *to != "" && !slices.Contains(formats, *to) {

@@ -14,8 +14,8 @@ func newSchema(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema or the reference of mapping and test files",
-		Long: `Print the JSON Schema (2020-12) of mapping and test files, with which editors check and complete them while you
-type, or the reference in Markdown. A file names its schema in its first line:
+		Long: `Print the JSON Schema (2020-12) of mapping and test files, or their reference in Markdown. With the schema, editors
+check and complete a file while you type. The first line of the file names the schema:
 
   # yaml-language-server: $schema=mapping.schema.json`,
 		Example: `  custom-misp schema > mapping.schema.json

@@ -10,14 +10,14 @@ import (
 func newServe(s cli.Streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Follow Wazuh's alerts and enrich them, thousands a second, until told to stop",
-		Long: `Follow logs/alerts/alerts.json from where the last run stopped, over the ends of files and days, and take alerts
-that integratord queues from the spool. Keep a mirror of MISP, of feeds and of lists in step, and look values up in
-it, in MISP or in both, as lookup.policy says. No <integration> block is needed.
+		Short: "Run the daemon: follow Wazuh's alerts and enrich them",
+		Long: `Run the daemon. It follows logs/alerts/alerts.json from its checkpoint over rotations, and takes alerts from the spool
+that calls by integratord put there. It keeps a mirror of MISP, of feeds and of lists up to date. Values are looked up in
+the mirror, in MISP or in both, as lookup.policy says. No <integration> block is needed.
 
-SIGHUP, or a change of the configuration or of a file that it names, reloads them; with a fault in them the previous
-configuration is kept. SIGTERM ends it within five seconds. custom-misp status shows how it is; metrics and health are on the socket
-serve.sock in state_dir, and at serve.listen. As root it becomes the user of Wazuh.`,
+It reloads on SIGHUP, and when the configuration or a file that it names changes. If the reload fails, it keeps the previous
+configuration. SIGTERM ends it within five seconds. custom-misp status shows its state. Metrics and health are on the
+socket serve.sock in state_dir and at serve.listen. Started as root, it becomes Wazuh's user.`,
 		Example: `  sudo custom-misp serve
   systemctl enable --now custom-misp`,
 		Args: noArguments,

@@ -21,12 +21,12 @@ func newSpoolVerb(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "spool",
-		Short: "Show what is held for later, work on it, try again what was set aside",
-		Long: `Show the alerts that wait for MISP, the events that wait for Wazuh's queue, what was set aside because it failed
-too often, and the present or last outage of both.
+		Short: "Show queued alerts and events and dead letters, and work on them",
+		Long: `Show the alerts that are queued until MISP answers, the events that are queued until Wazuh takes them, the dead letters
+(entries that failed too often), and the present or last outage of MISP and of Wazuh's queue.
 
-Every call by integratord takes held entries along, so there is nothing to do after an outage. "drain" does it at
-once, for when no alerts come in.`,
+After an outage there is nothing to do: each call by integratord, and serve, works on the spool. "drain" does it at
+once, if no alerts come in.`,
 		Example: `  custom-misp spool
   sudo custom-misp spool drain
   sudo custom-misp spool retry`,
@@ -42,14 +42,14 @@ once, for when no alerts come in.`,
 	outputFlag(cmd, &output, "table", "table", "json")
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "drain", Short: "Look up held alerts and send held events now", Args: noArguments,
-			Long: "Look up held alerts and send held events now, until none is left. Exit code 1 if some are.\n" +
-				"As root it becomes the user of Wazuh. The settings are those that integratord would give.",
+			Use: "drain", Short: "Look up queued alerts and send queued events now", Args: noArguments,
+			Long: "Look up queued alerts and send queued events now, until none is left. Exit code 1 if some are left.\n" +
+				"The settings are those of a call by integratord. Started as root, it becomes Wazuh's user.",
 			Example: "  sudo custom-misp spool drain",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return drainSpool(cmd.Context(), *g, s) },
 		},
 		&cobra.Command{
-			Use: "retry", Short: "Put back what was set aside, to be tried again", Args: noArguments,
+			Use: "retry", Short: "Put dead letters back into the queue", Args: noArguments,
 			Example: "  sudo custom-misp spool retry",
 			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.Out) },
 		},

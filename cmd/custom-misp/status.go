@@ -17,9 +17,9 @@ func newStatus(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how serve is, its mirror, and what it is behind",
-		Long: `Show how serve is: how far it has read, the age and size of each part of the mirror, MISP,
-the spool. If it does not run, show what is on disk. Exit code 1 if it does not run or is not ready.`,
+		Short: "Show the state of the daemon and of the mirror",
+		Long: `Show the state of the daemon (serve): how far it has read, age and size of each source in the mirror, MISP, the
+spool. If it does not run, show what is on disk. Exit code 1 if it does not run or is not ready.`,
 		Example: `  sudo custom-misp status
   sudo custom-misp status --output json`,
 		Args: noArguments,

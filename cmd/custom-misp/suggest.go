@@ -18,9 +18,9 @@ func newSuggest(s cli.Streams, g *globals) *cobra.Command {
 	var mappings []string
 	cmd := &cobra.Command{
 		Use:   "suggest [-m FILE|DIR]... ALERT|-",
-		Short: "Write a mapping with tests for an alert that no mapping picks from",
-		Long: `Write a mapping file for the values of an alert that look like indicators and that no mapping picks, with tests in
-it. It lints and its tests pass as printed; look at every line before you use it.`,
+		Short: "Write a mapping with tests for an alert",
+		Long: `Write a mapping file for the values of an alert that look like indicators and that no mapping picks. The file contains
+tests; lint and test pass. Check every line before you use it.`,
 		Example: `  custom-misp suggest alert.json > acme.yaml
   custom-misp lint acme.yaml && custom-misp test acme.yaml`,
 		Args: exactlyOneAlert,
@@ -58,6 +58,6 @@ it. It lints and its tests pass as printed; look at every line before you use it
 			})
 		},
 	}
-	cmd.Flags().StringArrayVarP(&mappings, "mappings", "m", nil, "file or directory with further mappings; may be repeated")
+	cmd.Flags().StringArrayVarP(&mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	return cmd
 }

@@ -17,15 +17,18 @@ import (
 func newSync(s cli.Streams, g *globals) *cobra.Command {
 	var full bool
 	cmd := &cobra.Command{
-		Use:   "sync [flags] [ORIGIN...]",
+		Use:   "sync [flags] [SOURCE...]",
 		Short: "Bring the mirror up to date, once",
-		Long: `Bring the mirror of MISP, of feeds and of lists up to date: all of them, or those that are named. What serve does by
-itself, for sites that run calls by integratord against a mirror, from a timer. A running serve takes in what this writes. As root it becomes the user of Wazuh.`,
+		Long: `Bring the mirror up to date: all sources, or the named ones. The sources are misp, and the names in mirror.feeds and
+mirror.lists.
+
+serve does this by itself. Run sync from a timer if calls by integratord use a mirror and serve does not run. A running
+serve uses what sync writes. Started as root, it becomes Wazuh's user.`,
 		Example: `  sudo custom-misp sync
   sudo custom-misp sync --full misp`,
 		RunE: func(cmd *cobra.Command, args []string) error { return syncMirror(cmd.Context(), *g, s, args, full) },
 	}
-	cmd.Flags().BoolVar(&full, "full", false, "walk over everything, not only over what is new")
+	cmd.Flags().BoolVar(&full, "full", false, "read everything again, not only what is new")
 	return cmd
 }
 

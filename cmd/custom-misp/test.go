@@ -38,11 +38,13 @@ func newTest(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [FILE|DIR...]",
 		Short: "Run the tests of mappings",
-		Long: `Run mapping tests. Each FILE is a test file (NAME_test.yaml), or a mapping file, whose tests are in it under the key
-tests or stand beside it in NAME_test.yaml; a DIR stands for all of them below it. The mappings of the same
-directories are loaded, with the built-in ones if the configuration says so.
+		Long: `Run tests of mappings. A FILE is a test file (NAME_test.yaml) or a mapping file. The tests of a mapping file are in it
+under the key tests, or beside it in NAME_test.yaml. A DIR stands for all such files below it.
 
-A failure shows what was expected and what was picked, and why. Without arguments the tests of the configured
+The other mapping files in the same directory are loaded too, and the built-in mappings unless mappings.builtin is false. A
+test names everything that all of them pick from its alert.
+
+A failure shows what was expected, what was picked, and why. Without arguments, the tests in the configured
 directories are run.`,
 		Example: `  custom-misp test mappings
   custom-misp test --run 'dns' my-mapping_test.yaml
@@ -71,8 +73,8 @@ directories are run.`,
 			return once()
 		},
 	}
-	cmd.Flags().StringVar(&f.run, "run", "", "only tests whose name matches this regular expression")
-	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again whenever a file changes, until interrupted")
+	cmd.Flags().StringVar(&f.run, "run", "", "run only tests whose name matches this regular expression")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again when a file changes, until interrupted")
 	outputFlag(cmd, &f.output, "table", "table", "json", "junit")
 	return cmd
 }
