@@ -22,8 +22,7 @@ func newConfig(s cli.Streams, g *globals) *cobra.Command {
 Later layers win: default, file, environment. The <integration> block of ossec.conf and flags come after these; they are
 not shown here.
 
-Everything that keeps a call by integratord from looking alerts up is reported as an error. The exit code is then 2, or 1
-if it is a feed.dir that cannot be read.`,
+Everything that keeps a call by integratord from looking alerts up is reported as an error. The exit code is then 2.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
 		Args: noArguments,

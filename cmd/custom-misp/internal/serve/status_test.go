@@ -1,0 +1,84 @@
+package serve
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestStatusKeys holds the keys of status --output json, which are a promise to scripts: a key may be added here, and
+// none renamed or removed.
+func TestStatusKeys(t *testing.T) {
+	var s Status
+	fill(reflect.ValueOf(&s).Elem())
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"alerts", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.file", "alerts.offset", "alerts.saved_at",
+		"configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
+		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes", "mirror.events",
+		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
+		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "pid", "policy", "queue", "ready", "running", "since",
+		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.events", "spool.oldest", "version",
+	}
+	if diff := cmp.Diff(want, keys(tree, "")); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}
+
+// fill sets every field to something that is not left out.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1, 0)))
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("x"), reflect.Zero(v.Type().Elem()))
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Float64:
+		v.SetFloat(1)
+	}
+}
+
+// keys returns the keys of a JSON object and of those in it, joined by dots.
+func keys(tree map[string]any, prefix string) []string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(tree)) {
+		list = append(list, prefix+k)
+		v := tree[k]
+		if items, ok := v.([]any); ok && len(items) > 0 {
+			v = items[0]
+		}
+		if inner, ok := v.(map[string]any); ok {
+			list = append(list, keys(inner, prefix+k+".")...)
+		}
+	}
+	return list
+}
