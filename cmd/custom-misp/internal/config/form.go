@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -32,6 +33,9 @@ var (
 	duration = form{read: readDuration}
 	address  = form{read: readAddress}
 	age      = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}
+
+	// listenAddress is one that serve can listen at: a host, which may be left out, and a number of a port.
+	listenAddress = form{read: emptyOr(checkListenAddress)}
 
 	threatLevel = form{read: emptyOr(isOneOf(engine.ThreatLevels))}
 	matchKinds  = form{list: true, read: oneOf("exact", "url-host", "parent-domain", "network").read}
@@ -134,6 +138,17 @@ func readAddress(s string) (any, error) {
 		return nil, errors.New("an address must not hold a user or password")
 	}
 	return s, nil
+}
+
+func checkListenAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not an address like 127.0.0.1:9464", s)
+	}
+	return nil
 }
 
 // parseSource reads NAME=PLACE.

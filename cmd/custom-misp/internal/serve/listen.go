@@ -38,9 +38,6 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	_ = os.Chmod(socket, 0o660) //nolint:gosec // for Wazuh's group
 	listeners := []net.Listener{local}
 	if address := c.Serve.Listen; address != "" {
-		if err := checkListen(address, c.Serve.ListenAnywhere); err != nil {
-			return nil, errors.Join(cli.WrongUse{Err: err}, local.Close())
-		}
 		l, err := listening.Listen(context.Background(), "tcp", address)
 		if err != nil {
 			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), local.Close())
@@ -52,19 +49,6 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 		go func() { _ = h.Serve(l) }() // ends with Close
 	}
 	return func() { _ = h.Close() }, nil
-}
-
-// checkListen refuses an address that others can reach, unless that is what is wanted.
-func checkListen(address string, anywhere bool) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
-		return fmt.Errorf("serve.listen: %q is not an address like 127.0.0.1:9464", address)
-	}
-	ip := net.ParseIP(host)
-	if anywhere || host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("serve.listen: others can reach %q; use 127.0.0.1, or set serve.listen_anywhere", address)
 }
 
 func (v *server) handler() http.Handler {
