@@ -115,7 +115,7 @@ func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) boo
 		mu.Lock()
 		defer mu.Unlock()
 		if faults++; faults <= told {
-			fmt.Fprintf(s.Err, "%s: %v\n", at, err)
+			cli.PrintError(s.Err, at.String(), err)
 		}
 	}
 	var workers sync.WaitGroup

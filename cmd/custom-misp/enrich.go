@@ -108,7 +108,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 		defer cancel()
 		out, err := p.Process(ctx, a)
 		if out.Warning != nil {
-			fmt.Fprintln(st.Err, out.Warning)
+			cli.PrintError(st.Err, "alert "+a.Source.AlertID, out.Warning)
 		}
 		if out.Unasked > 0 {
 			fmt.Fprintf(st.Err, "alert %s has more values than MISP is asked for: %d are left out\n", cli.Clean(a.Source.AlertID), out.Unasked)
@@ -122,7 +122,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 			}
 			if err != nil {
 				failed = true
-				fmt.Fprintf(st.Err, "%s: %v\n", where, err)
+				cli.PrintError(st.Err, where, err)
 			}
 			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
 				return cli.ErrReported // the next alert would only meet the same trouble
@@ -201,7 +201,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 			}
 			if p.err != nil {
 				failed = true
-				fmt.Fprintf(st.Err, "%s: %v\n", p.where, p.err)
+				cli.PrintError(st.Err, p.where, p.err)
 			}
 		}
 		return nil

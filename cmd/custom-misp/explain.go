@@ -38,7 +38,7 @@ each candidate with its fate, and the question that MISP would be asked.`,
 			}
 			return eachAlert(args[0], s, func(where string, a enrich.Alert, err error) error {
 				if err != nil {
-					fmt.Fprintf(s.Err, "%s: %v\n", where, err)
+					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
 				return explain(s.Out, e, c.Lookup.Filter, a, output)

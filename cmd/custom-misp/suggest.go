@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -51,7 +50,7 @@ it. It lints and its tests pass as printed; look at every line before you use it
 					})
 				}
 				if err != nil {
-					fmt.Fprintf(s.Err, "%s: %v\n", where, err)
+					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
 				_, err = s.Out.Write(file)
