@@ -75,11 +75,11 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		a.Chain.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: report.Warning, Remedy: "correct the expression, see custom-misp explain"})
 	}
 	if err != nil {
-		return fmt.Errorf("alert %s: %w", alert.Source.AlertID, err)
+		return errors.Join(buildErr, fmt.Errorf("alert %s: %w", alert.Source.AlertID, err))
 	}
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
 		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
-	return buildErr // the alert is queued, or needed no look-up; integratord hears of it all the same
+	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
 }
 
 // readAlert reads the alert file. It reads no more of it than an alert can be long, and one byte to know that it is

@@ -20,15 +20,15 @@ func newConfig(s cli.Streams, g *globals) *cobra.Command {
 		Short: "Print the effective configuration and where each value comes from",
 		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked.
 
-Layers, the later wins: default, file, environment, <options> and the other settings in ossec.conf (these two
-only when integratord calls), flags.
+Layers, the later wins: default, file, environment, <options> and the other settings of the program's block in
+ossec.conf, flags. All verbs have the configuration that a call by integratord has.
 
 What keeps a call or serve from using it is an error, with exit code 2.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}

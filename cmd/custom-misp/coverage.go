@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -63,7 +62,7 @@ of an alert (rule, agent, manager, decoder, location).`,
 }
 
 func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
-	c, err := g.configured(config.Flags{})
+	c, err := g.installed()
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 )
 
@@ -25,7 +24,7 @@ with the id of a built-in one takes its place; "mappings.disable" leaves mapping
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,7 +50,10 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 	if err != nil {
 		return nil, err
 	}
-	if key == "" {
+	switch {
+	case key == "" && c.MISP.Key.File != "":
+		return nil, cli.WrongUsef("misp.key_file: %s is empty; write the key into it", c.MISP.Key.File)
+	case key == "":
 		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", c.MISP.URL)
 	}
 	settings := api.Config{
@@ -61,13 +65,16 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {
 			return nil, cli.WrongUsef("misp.ca_file: %w", err)
 		}
+		if !x509.NewCertPool().AppendCertsFromPEM(settings.CA) {
+			return nil, cli.WrongUsef("misp.ca_file: %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", c.MISP.CAFile)
+		}
 	}
 	if settings.Certificate, err = clientCertificate(c.MISP); err != nil {
 		return nil, err
 	}
 	client, err := api.New(settings)
-	if err != nil {
-		return nil, cli.WrongUse{Err: err}
+	if err != nil { // about the key: everything else has been checked
+		return nil, cli.WrongUsef("%s: %w", c.MISP.Key.Option(), err)
 	}
 	return client, nil
 }
@@ -152,17 +159,26 @@ func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), er
 	if _, err := sourceNames(c); err != nil {
 		return nil, nil, err
 	}
+	list, client, err := newSyncs(c, Hooks{Log: log, Now: time.Now})
+	if err != nil {
+		return nil, nil, err
+	}
+	if client == nil {
+		return list, func() {}, nil
+	}
+	return list, client.Close, nil
+}
+
+// newSyncs returns what is to be synced, and the client for it; nil if MISP is not mirrored.
+func newSyncs(c *config.Config, h Hooks) (list []Sync, client *api.Client, err error) {
 	syncer := &mirror.Syncer{
 		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
-		Overlap: mirror.UsualOverlap, Log: log, Now: time.Now,
+		Overlap: mirror.UsualOverlap, Log: h.Log, Now: h.Now,
 	}
-	closeAll = func() {}
 	if c.MirrorsMISP() {
-		client, err := Client(c, c.Mirror.Timeout, log)
-		if err != nil {
+		if client, err = newClient(c, c.Mirror.Timeout, h); err != nil {
 			return nil, nil, err
 		}
-		closeAll = client.Close
 		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: *c.Lookup.Filter.Warninglists}
 		list = append(list, Sync{server, c.Mirror.Interval, syncer})
 	}
@@ -172,7 +188,7 @@ func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), er
 	for _, s := range c.Mirror.Lists {
 		list = append(list, Sync{mirror.NewList(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}
-	return list, closeAll, nil
+	return list, client, nil
 }
 
 // UnusedMirror says what of the mirror is configured without effect; empty if all is used.

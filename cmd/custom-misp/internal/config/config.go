@@ -264,6 +264,14 @@ func (c *Config) AsksMISP() bool {
 // InOssecConf reports whether the key stands in ossec.conf, from which integratord puts it on command lines.
 func (k Key) InOssecConf() bool { return k.From == fromBlock }
 
+// Option returns the key of the configuration that gives it.
+func (k Key) Option() string {
+	if k.File != "" {
+		return "misp.key_file"
+	}
+	return "misp.key"
+}
+
 // Read returns the key, from its file or as it was given; empty if there is none. A file that others than its owner
 // and group can read is refused. Errors are [cli.WrongUse].
 func (k Key) Read() (string, error) {

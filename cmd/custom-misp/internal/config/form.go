@@ -126,16 +126,25 @@ func readDuration(s string) (any, error) {
 	return d, nil
 }
 
+// readAddress reads the address of a MISP: host and path alone. An error shows nothing of it that may be a password.
 func readAddress(s string) (any, error) {
 	if s == "" {
 		return s, nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is not an address like https://misp.example.org", s)
+	if err == nil && u.Port() != "" {
+		_, err = strconv.ParseUint(u.Port(), 10, 16)
 	}
-	if u.User != nil {
+	switch {
+	case err == nil && u.User != nil:
 		return nil, errors.New("an address must not hold a user or password")
+	case err == nil && (u.RawQuery != "" || u.ForceQuery || u.Fragment != ""):
+		return nil, errors.New("an address must be host and path alone, without query and fragment")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		if strings.ContainsAny(s, "@?#") {
+			return nil, errors.New("this is not an address like https://misp.example.org")
+		}
+		return nil, fmt.Errorf("%q is not an address like https://misp.example.org", s)
 	}
 	return s, nil
 }
