@@ -270,12 +270,8 @@ func expectVerdict(t *testing.T, b breakage) {
 func (s *verdictSite) expectFate(t *testing.T, done bool) {
 	t.Helper()
 	asked := slices.ContainsFunc(s.misp.Requests(), func(q misptest.Request) bool { return strings.Contains(fmt.Sprint(q.Body), liveHit) })
-	queued, err := filepath.Glob(filepath.Join(s.home, "var/run/custom-misp/spool/alerts/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, events := s.received(t)
-	hit := slices.ContainsFunc(told(events), func(e string) bool { return strings.HasPrefix(e, "hit ") })
+	queued := s.queued(t)
+	hit := slices.ContainsFunc(s.events(t), func(e string) bool { return strings.HasPrefix(e, "hit ") })
 	if asked != done || hit != done || (len(queued) > 0) == done {
 		t.Errorf("the alert: asked for %t, event %t, queued %d; want it done %t", asked, hit, len(queued), done)
 	}
