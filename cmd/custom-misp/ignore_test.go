@@ -74,8 +74,10 @@ func (s *verdictSite) expectRefusal(t *testing.T, fault string) {
 	alert := s.alert(t, []byte(hostAlert("1", liveHit)))
 	for _, line := range [][]string{
 		{"integrations", "--home", s.home, alert}, // first, so that there is something to drain
-		{"custom-misp", "spool", "drain", "--home", s.home}, {"custom-misp", "serve", "--home", s.home},
-		{"custom-misp", "enrich", "--home", s.home, alert}, {"custom-misp", "lookup", "--home", s.home, liveHit},
+		{"custom-misp", "spool", "drain", "--home", s.home},
+		{"custom-misp", "serve", "--home", s.home},
+		{"custom-misp", "enrich", "--home", s.home, alert},
+		{"custom-misp", "lookup", "--home", s.home, liveHit},
 	} {
 		var out, errs bytes.Buffer
 		code := run(ctx, line, strings.NewReader(""), &out, &errs)
