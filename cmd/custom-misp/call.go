@@ -75,11 +75,11 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		a.Chain.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: report.Warning, Remedy: "correct the expression, see custom-misp explain"})
 	}
 	if err != nil {
-		return fmt.Errorf("alert %s: %w", alert.Source.AlertID, err)
+		return errors.Join(buildErr, fmt.Errorf("alert %s: %w", alert.Source.AlertID, err))
 	}
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
 		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
-	return buildErr // the alert is queued, or needed no look-up; integratord hears of it all the same
+	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
 }
 
 // readAlert reads the alert file. It reads no more of it than an alert can be long, and one byte to know that it is
@@ -125,45 +125,45 @@ func queueAtOnce(home string, g globals, from wazuh.Call) (bool, error) {
 	if wazuh.IsEnrichment(alert.JSON) {
 		return true, nil
 	}
-	dropped, err := spool.Put(enrich.SpoolAlerts, alert.JSON)
+	dropped, err := queueAlert(spool, alert)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later, if it fails again
 	}
-	if dropped > 0 {
-		return true, fmt.Errorf("the spool is full, %d of the oldest entries were dropped; see custom-misp status", dropped)
-	}
-	return true, nil
+	return true, dropped
 }
 
 // queueForServe queues an alert for a running serve.
 func queueForServe(c *config.Config, alert enrich.Alert, log *slog.Logger) error {
-	if err := queueAlert(c, alert, log); err != nil {
+	dropped, err := queueAlert(app.NewSpool(c), alert)
+	if err != nil {
 		return err
 	}
 	log.Debug("alert queued for serve", "alert_id", alert.Source.AlertID)
-	return nil
+	return dropped
 }
 
 // queueUnbuilt queues an alert that nothing can be done with since the configuration does not let a chain be built. It
 // returns that reason.
 func queueUnbuilt(ctx context.Context, c *config.Config, alert enrich.Alert, why error, log *slog.Logger) error {
-	if err := queueAlert(c, alert, log); err != nil {
+	dropped, err := queueAlert(app.NewSpool(c), alert)
+	if err != nil {
 		return errors.Join(why, err)
 	}
 	log.Warn("alert queued until the configuration can be used", "alert_id", alert.Source.AlertID)
 	app.ReportFault(ctx, c, log, alert, why)
-	return why
+	return errors.Join(why, dropped)
 }
 
-func queueAlert(c *config.Config, alert enrich.Alert, log *slog.Logger) error {
-	dropped, err := app.NewSpool(c).Put(enrich.SpoolAlerts, alert.JSON)
+// queueAlert puts an alert into the spool. dropped is what integratord is to log if others had to go for it.
+func queueAlert(spool *enrich.Spool, alert enrich.Alert) (dropped, err error) {
+	n, err := spool.Put(enrich.SpoolAlerts, alert.JSON)
 	if err != nil {
-		return fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
+		return nil, fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
 	}
-	if dropped > 0 {
-		log.Error("spool is full, the oldest entries were dropped", "dropped", dropped)
+	if n > 0 {
+		dropped = fmt.Errorf("the spool is full, %d of the oldest entries were dropped; see custom-misp status", n)
 	}
-	return nil
+	return dropped, nil
 }
 
 // dedupSink returns a sink that remembers what it sends where serve does, if serve runs at times: it reads the same

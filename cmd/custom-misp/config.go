@@ -19,15 +19,15 @@ func newConfig(s cli.Streams, g *globals) *cobra.Command {
 		Short: "Print the effective configuration, and check that it can be used",
 		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked.
 
-Later layers win: default, file, environment. The <integration> block of ossec.conf and flags come after these; they are
-not shown here.
+Layers, the later wins: default, file, environment, <options> and the other settings of the program's block in
+ossec.conf, flags. All verbs have the configuration that a call by integratord has.
 
 Everything that keeps a call by integratord from looking alerts up is reported as an error. The exit code is then 2.`,
 		Example: `  custom-misp config
   custom-misp config --config ./custom-misp.yaml --output json`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}

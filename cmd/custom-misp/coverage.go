@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -62,7 +61,7 @@ manager, decoder, location) are not searched.`,
 }
 
 func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
-	c, err := g.configured(config.Flags{})
+	c, err := g.installed()
 	if err != nil {
 		return err
 	}
@@ -114,7 +113,7 @@ func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) boo
 		mu.Lock()
 		defer mu.Unlock()
 		if faults++; faults <= told {
-			cli.ErrorLine(s.Err, at.String(), err)
+			cli.PrintError(s.Err, at.String(), err)
 		}
 	}
 	var workers sync.WaitGroup

@@ -106,7 +106,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 		defer cancel()
 		out, err := p.Process(ctx, a)
 		if out.Warning != nil {
-			cli.ErrorLine(st.Err, "alert "+a.Source.AlertID, out.Warning)
+			cli.PrintError(st.Err, "alert "+a.Source.AlertID, out.Warning)
 		}
 		if out.Unasked > 0 {
 			fmt.Fprintf(st.Err, "alert %s has more values than MISP is asked for: %d are left out\n", cli.Clean(a.Source.AlertID), out.Unasked)
@@ -120,7 +120,7 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 			}
 			if err != nil {
 				failed = true
-				cli.ErrorLine(st.Err, where, err)
+				cli.PrintError(st.Err, where, err)
 			}
 			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
 				return cli.ErrReported // the next alert would only meet the same trouble
@@ -199,7 +199,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 			}
 			if p.err != nil {
 				failed = true
-				cli.ErrorLine(st.Err, p.where, p.err)
+				cli.PrintError(st.Err, p.where, p.err)
 			}
 		}
 		return nil
@@ -251,7 +251,7 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 	show := func(p picked) error {
 		a, observables := p.alert, p.observables
 		if p.warning != nil {
-			cli.ErrorLine(st.Err, p.where, p.warning)
+			cli.PrintError(st.Err, p.where, p.warning)
 		}
 		if output == "table" {
 			for _, o := range observables {

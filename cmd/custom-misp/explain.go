@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -28,7 +27,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}
@@ -38,7 +37,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
 			}
 			return eachAlert(args[0], s, func(where string, a enrich.Alert, err error) error {
 				if err != nil {
-					cli.ErrorLine(s.Err, where, err)
+					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
 				return explain(s.Out, e, c.Lookup.Filter, a, output)

@@ -21,13 +21,11 @@ type globals struct {
 }
 
 // installed returns the configuration that a call by integratord would have.
-func (g globals) installed() (*config.Config, error) {
-	return manager.Open(manager.FindHome(g.home)).Config(g.file)
-}
+func (g globals) installed() (*config.Config, error) { return g.configured(config.Flags{}) }
 
-// configured returns the configuration without what integratord passes, and with what flags say.
+// configured is installed with what flags say over it.
 func (g globals) configured(f config.Flags) (*config.Config, error) {
-	return config.Load(config.Request{Home: manager.FindHome(g.home), File: g.file, Flags: f})
+	return manager.Open(manager.FindHome(g.home)).Config(g.file, f)
 }
 
 // becomeWazuh makes root the user of Wazuh, if there is one.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,11 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
   custom-misp lint --output sarif mappings > lint.sarif`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, sources, err := authorSources(*g, args)
-			if err != nil {
+			var unusable error
+			if c != nil {
+				unusable = checkBuild(c) // with what err says, and more
+			}
+			if err = cmp.Or(unusable, err); sources == nil && err != nil {
 				return err
 			}
 			e, faults := app.Lint(sources)
@@ -46,15 +52,10 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
 				return err
 			}
-			for _, f := range faults {
-				if strict || !f.Warning {
-					return cli.ErrReported
-				}
+			if strict && len(faults) > 0 || slices.ContainsFunc(faults, func(f yamlfile.Fault) bool { return !f.Warning }) {
+				return cmp.Or(unusable, cli.ErrReported)
 			}
-			if c != nil {
-				return checkBuild(c)
-			}
-			return nil
+			return unusable
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with code 1 also on warnings")
@@ -167,10 +168,10 @@ func writeSARIF(w io.Writer, faults yamlfile.Faults) error {
 }
 
 // authorSources returns the mapping files that a verb for authors works on: those that are named, or with their
-// configuration all that are configured.
+// configuration all that are configured. The configuration is nil after a fault in it.
 func authorSources(g globals, named []string) (*config.Config, []engine.Source, error) {
 	if len(named) == 0 {
-		c, err := g.configured(config.Flags{})
+		c, err := g.installed()
 		if err != nil {
 			return nil, nil, err
 		}

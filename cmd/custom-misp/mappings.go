@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 )
 
@@ -24,7 +23,7 @@ built-in one with the same id. "mappings.disable" leaves mappings out.`,
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}

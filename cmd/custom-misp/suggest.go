@@ -8,7 +8,6 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -25,7 +24,7 @@ tests; lint and test pass. Check every line before you use it.`,
   custom-misp lint acme.yaml && custom-misp test acme.yaml`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}
@@ -50,7 +49,7 @@ tests; lint and test pass. Check every line before you use it.`,
 					})
 				}
 				if err != nil {
-					cli.ErrorLine(s.Err, where, err)
+					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
 				_, err = s.Out.Write(file)

@@ -64,7 +64,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		state, err := o.Run(ctx, full)
 		if err != nil {
 			failed = true
-			cli.ErrorLine(st.Err, "custom-misp", err)
+			cli.PrintError(st.Err, "custom-misp", err)
 			if ctx.Err() != nil {
 				break
 			}

@@ -55,7 +55,7 @@ directories are run.`,
 			if err != nil {
 				return cli.WrongUsef("--run: %w", err)
 			}
-			c, err := g.configured(config.Flags{})
+			c, err := g.installed()
 			if err != nil {
 				return err
 			}

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -50,12 +52,15 @@ type App struct {
 	Live enrich.Lookup
 	// Mirror is nil if the policy does not ask it.
 	Mirror *mirror.Mirror
+	// Syncs are the sources of the mirror; nil if there is none.
+	Syncs []Sync
 	// Batch puts the questions of serve together; nil if there is none.
 	Batch *enrich.Batch
 	// Chain takes an alert all the way.
 	Chain *enrich.Durable
 
-	clients []*api.Client
+	sighter enrich.Sighter // nil if no sightings are wanted
+	closers []func()
 }
 
 // A LookupError says why the look-up of a chain cannot be made; the chain picks all the same.
@@ -67,10 +72,12 @@ func (e *LookupError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Build assembles the chain for a configuration. It asks nobody. With a [LookupError] alone, the chain is there and its
-// look-up always fails with that reason, so that an alert with nothing to look up is done and any other is queued. With
-// any other error there is no chain: without the site's filter no value may leave the site. The error says everything
-// that is wrong.
+// Build assembles the chain for a configuration. It asks nobody. The error says everything that is wrong, also what keeps
+// only serve from working.
+//
+// Without a chain, since mappings or the site's filter cannot be read, the App is nil: no value may leave the site. With a
+// [LookupError] the look-up of the chain always fails with that reason, so that an alert with nothing to look up is done
+// and any other is queued. With any other error the chain does its work.
 func Build(c *config.Config, h Hooks) (*App, error) {
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
@@ -81,12 +88,21 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	a := &App{Config: c}
 	var engineErr error
 	a.Engine, a.Faults, engineErr = Engine(c, h.Mappings...)
-	lookup, err := a.lookup(h)
-	if err != nil {
-		err = &LookupError{err}
+	errs := []error{engineErr}
+	var faults distinctErrors
+	a.openLookup(h, &faults)
+	forLookup := len(faults)
+	var lookup enrich.Lookup
+	if forLookup > 0 {
+		err := &LookupError{errors.Join(faults...)}
+		errs = append(errs, err)
 		lookup = failing{asTrouble(err)}
+	} else {
+		lookup = a.lookup(h)
 	}
-	if err := errors.Join(engineErr, err); engineErr != nil {
+	a.openServe(h, &faults)
+	err := errors.Join(append(errs, faults[forLookup:]...)...)
+	if engineErr != nil {
 		a.Close()
 		return nil, err
 	}
@@ -99,8 +115,8 @@ func (a *App) Close() {
 	if a.Mirror != nil {
 		a.Mirror.Close()
 	}
-	for _, c := range a.clients {
-		c.Close()
+	for _, end := range a.closers {
+		end()
 	}
 }
 
@@ -111,32 +127,75 @@ const (
 	liveEntries  = 200_000               // answers that are remembered
 )
 
-// lookup makes the look-up that the policy asks for, and Live, Mirror and Batch on the way.
-func (a *App) lookup(h Hooks) (enrich.Lookup, error) {
-	policy := a.Config.Lookup.Policy
-	var errs []error
+// openLookup opens what the policy asks: Live and Mirror.
+func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 	var err error
-	if policy != config.PolicyMirror {
+	if a.Config.Lookup.Policy != config.PolicyMirror {
 		a.Live, err = newLive(a.Config, h)
-		errs = append(errs, err)
+		faults.add(err)
 		if client, ok := a.Live.(*api.Client); ok {
-			a.clients = append(a.clients, client)
+			a.closers = append(a.closers, client.Close)
 		}
 	}
-	if policy != config.PolicyLive {
+	if a.Config.Lookup.Policy != config.PolicyLive {
 		a.Mirror, err = Mirror(a.Config)
-		errs = append(errs, err)
+		faults.add(err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+}
+
+// openServe opens what serve needs besides, and the client for sightings.
+func (a *App) openServe(h Hooks, faults *distinctErrors) {
+	faults.add(StateOf(a.Config).check())
+	if st, err := os.Stat(a.Config.Serve.Alerts); err == nil && st.IsDir() {
+		faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", a.Config.Serve.Alerts))
 	}
+	if a.Config.Lookup.Policy != config.PolicyLive {
+		syncs, closeSyncs, err := newSyncs(a.Config, h)
+		faults.add(err)
+		if a.Syncs = syncs; err == nil {
+			a.closers = append(a.closers, closeSyncs)
+		}
+	}
+	faults.add(a.openSighter(h))
+}
+
+// openSighter opens the client that reports sightings, if any are wanted: the one that is asked, or under the policy
+// mirror one of its own.
+func (a *App) openSighter(h Hooks) error {
+	if !a.Config.Sightings.Enabled {
+		return nil
+	}
+	if a.Config.Lookup.Policy != config.PolicyMirror {
+		a.sighter, _ = a.Live.(enrich.Sighter) // a feed directory takes none
+		return nil
+	}
+	client, err := newClient(a.Config, a.Config.MISP.Timeout, h)
+	if err != nil {
+		return err
+	}
+	a.sighter, a.closers = client, append(a.closers, client.Close)
+	return nil
+}
+
+// distinctErrors are errors of which each text stands once: parts of a chain share what they need.
+type distinctErrors []error
+
+func (d *distinctErrors) add(err error) {
+	if err == nil || slices.ContainsFunc(*d, func(e error) bool { return e.Error() == err.Error() }) {
+		return
+	}
+	*d = append(*d, err)
+}
+
+// lookup puts together what the policy asks for, and Batch on the way.
+func (a *App) lookup(h Hooks) enrich.Lookup {
 	live, mirrored := a.Live, enrich.Lookup(a.Mirror)
 	if h.Daemon != nil {
 		live, mirrored = a.joined(live, h), timed{a.Mirror, h.Daemon.Meter, "mirror"}
 	}
-	switch policy {
+	switch a.Config.Lookup.Policy {
 	case config.PolicyMirror:
-		return mirrored, nil
+		return mirrored
 	case config.PolicyMirrorThenLive:
 		first := &enrich.MirrorFirst{Mirror: mirrored, Live: live}
 		if h.Daemon == nil {
@@ -144,9 +203,9 @@ func (a *App) lookup(h Hooks) (enrich.Lookup, error) {
 				h.Log.Warn("MISP was not asked for what the mirror does not know", "error", err.Error())
 			}
 		}
-		return first, nil
+		return first
 	}
-	return live, nil
+	return live
 }
 
 // joined puts the questions to MISP together, and keeps the record of its outages; nil for nil.
@@ -198,30 +257,12 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
 			d.Meanwhile = "the mirror answers meanwhile"
 		}
 	}
-	if sighter := a.sighter(h); sighter != nil {
+	if a.sighter != nil {
 		d.Sightings = &enrich.Sightings{
-			Sighter: sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
+			Sighter: a.sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
 		}
 	}
 	return d
-}
-
-// sighter returns the client that reports sightings, nil if none is wanted. Under the policy mirror it is a client of
-// its own.
-func (a *App) sighter(h Hooks) enrich.Sighter {
-	if !a.Config.Sightings.Enabled {
-		return nil
-	}
-	if a.Live != nil {
-		sighter, _ := a.Live.(enrich.Sighter) // a feed directory takes none
-		return sighter
-	}
-	client, err := newClient(a.Config, a.Config.MISP.Timeout, h)
-	if err != nil {
-		return nil
-	}
-	a.clients = append(a.clients, client)
-	return client
 }
 
 // Dedup opens Wazuh's queue behind a record of what was sent. One process at a time has it for an alert.

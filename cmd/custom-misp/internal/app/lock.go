@@ -28,6 +28,9 @@ const (
 // LockServe takes the lock that one serve of an installation has. The error names the process that has it.
 func LockServe(c *config.Config) (unlock func(), err error) {
 	state := StateOf(c)
+	if err := state.check(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(state.Spool(), 0o750); err != nil {
 		return nil, fmt.Errorf("state_dir: %w; make it for the user that Wazuh runs as", err)
 	}

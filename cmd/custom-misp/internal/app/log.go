@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -18,7 +17,7 @@ func OpenLog(c *config.Config, stderr, elsewhere io.Writer) (log *slog.Logger, c
 	if c.Log.File != "" {
 		f, err := os.OpenFile(filepath.Clean(c.Log.File), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
 		if err != nil {
-			fmt.Fprintln(stderr, "custom-misp: log:", err)
+			cli.PrintError(stderr, "custom-misp: log.file", err)
 		} else {
 			w, closer = f, func() { _ = f.Close() }
 		}

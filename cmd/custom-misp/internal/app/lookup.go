@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"os"
 	"slices"
@@ -48,7 +49,10 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 	if err != nil {
 		return nil, err
 	}
-	if key == "" {
+	switch {
+	case key == "" && c.MISP.Key.File != "":
+		return nil, cli.WrongUsef("misp.key_file: %s is empty; write the key into it", c.MISP.Key.File)
+	case key == "":
 		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", c.MISP.URL)
 	}
 	settings := api.Config{
@@ -60,13 +64,16 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {
 			return nil, cli.WrongUsef("misp.ca_file: %w", err)
 		}
+		if !x509.NewCertPool().AppendCertsFromPEM(settings.CA) {
+			return nil, cli.WrongUsef("misp.ca_file: %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", c.MISP.CAFile)
+		}
 	}
 	if settings.Certificate, err = clientCertificate(c.MISP); err != nil {
 		return nil, err
 	}
 	client, err := api.New(settings)
-	if err != nil {
-		return nil, cli.WrongUse{Err: err}
+	if err != nil { // about the key: everything else has been checked
+		return nil, cli.WrongUsef("%s: %w", c.MISP.Key.Option(), err)
 	}
 	return client, nil
 }
@@ -151,13 +158,17 @@ func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), er
 	if _, err := sourceNames(c); err != nil {
 		return nil, nil, err
 	}
+	return newSyncs(c, Hooks{Log: log, Now: time.Now})
+}
+
+func newSyncs(c *config.Config, h Hooks) (list []Sync, closeAll func(), err error) {
 	syncer := &mirror.Syncer{
 		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
-		Overlap: mirror.UsualOverlap, Log: log, Now: time.Now,
+		Overlap: mirror.UsualOverlap, Log: h.Log, Now: h.Now,
 	}
 	closeAll = syncer.Close
 	if c.MirrorsMISP() {
-		client, err := Client(c, c.Mirror.Timeout, log)
+		client, err := newClient(c, c.Mirror.Timeout, h)
 		if err != nil {
 			return nil, nil, err
 		}

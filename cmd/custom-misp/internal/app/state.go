@@ -1,9 +1,11 @@
 package app
 
 import (
+	"os"
 	"path/filepath"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/enrich"
 )
@@ -13,6 +15,20 @@ type State string
 
 // StateOf returns the state directory that the configuration names.
 func StateOf(c *config.Config) State { return State(c.StateDir) }
+
+// check returns an error if the directory cannot be there, since a file is in its place or above it. Whether this user
+// may see it is another question.
+func (s State) check() error {
+	for dir := filepath.Clean(string(s)); ; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if err == nil && !st.IsDir() {
+			return cli.WrongUsef("state_dir: %s is not a directory; take it away, or name another directory", dir)
+		}
+		if err == nil || dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
 
 func (s State) path(name string) string { return filepath.Join(string(s), name) }
 

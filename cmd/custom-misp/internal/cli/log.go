@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // This file is the form of the log. As text it has the form of Wazuh's own logs, which people and log collectors know
@@ -14,16 +17,40 @@ import (
 //
 //	2026/10/05 08:10:03 custom-misp: WARNING: alert queued until MISP answers alert_id=1791187801.40960 queued=3
 //
-// As JSON it has one object a line, with the keys time, level, msg, program and those of the text. It never holds
-// a secret or a whole alert.
+// As JSON it has one object a line, with the keys time, level, msg, program and those of the text. In neither form does
+// it hold a character that a terminal acts on, a secret or a whole alert.
 
 // NewLog returns a log that writes to w in the form of Wazuh's logs, or as JSON.
 func NewLog(w io.Writer, level slog.Level, asJSON bool) *slog.Logger {
 	if asJSON {
-		h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+		h := slog.NewJSONHandler(escaped{w}, &slog.HandlerOptions{Level: level})
 		return slog.New(h).With("program", "custom-misp")
 	}
 	return slog.New(newWazuhHandler(w, level))
+}
+
+// escaped writes JSON with escapes for the characters that JSON allows, but that cannot be printed, such as control
+// characters above U+007E and bidirectional ones. They are inside of texts only, which keep their value.
+type escaped struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (e escaped) Write(p []byte) (int, error) {
+	line := make([]byte, 0, len(p))
+	for _, r := range string(p) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			line = utf8.AppendRune(line, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			line = fmt.Appendf(line, `\u%04x\u%04x`, high, low)
+		default:
+			line = fmt.Appendf(line, `\u%04x`, r)
+		}
+	}
+	if _, err := e.w.Write(line); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // NoLog is the log of verbs that people run: their errors go to standard error.

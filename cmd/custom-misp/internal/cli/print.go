@@ -93,14 +93,31 @@ func actsOnTerminal(r rune) bool {
 func PrintFaults(w io.Writer, err error) int {
 	faults, ok := errors.AsType[yamlfile.Faults](err)
 	if !ok {
-		fmt.Fprintln(w, "custom-misp:", err)
+		for _, line := range Lines(err) {
+			fmt.Fprintln(w, line)
+		}
 		return 1
 	}
 	for _, f := range faults {
-		fmt.Fprintln(w, f.Error())
-		fmt.Fprint(w, f.Snippet())
+		fmt.Fprintln(w, Clean(f.Error()))
+		fmt.Fprint(w, strings.Map(printable, f.Snippet()))
 	}
 	return len(faults)
+}
+
+// PrintError writes what is wrong with one of several things, and which: "where: err", a line for each line of err.
+func PrintError(w io.Writer, where string, err error) {
+	for line := range strings.Lines(where + ": " + err.Error()) {
+		fmt.Fprintln(w, Clean(strings.TrimSuffix(line, "\n")))
+	}
+}
+
+// printable keeps the columns of a snippet, so that the marker stays under its place.
+func printable(r rune) rune {
+	if r == '\t' || r == '\n' || unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
 }
 
 // IsTerminal reports whether w is one.

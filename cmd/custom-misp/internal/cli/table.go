@@ -30,8 +30,3 @@ func (t *Table) Row(cells ...any) {
 
 // Flush writes the table.
 func (t *Table) Flush() error { return t.w.Flush() }
-
-// ErrorLine writes an error about a place in the input: one line, as it is fit for a terminal.
-func ErrorLine(w io.Writer, place string, err error) {
-	fmt.Fprintf(w, "%s: %s\n", Clean(place), Clean(err.Error()))
-}

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +107,18 @@ type Serve struct {
 	Listen         string // empty for the unix socket alone
 	ListenAnywhere bool
 	StaleAfter     time.Duration
+}
+
+// checkListen refuses an address that others can reach, unless that is what is wanted.
+func (s Serve) checkListen() error {
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil || s.ListenAnywhere || host == "localhost" {
+		return nil //nolint:nilerr // empty: any other was checked where it was given
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("serve.listen: others can reach %q; use 127.0.0.1, or set serve.listen_anywhere", s.Listen)
 }
 
 // Sightings says whether matches are reported back to MISP.
@@ -251,6 +264,14 @@ func (c *Config) AsksMISP() bool {
 // InOssecConf reports whether the key stands in ossec.conf, from which integratord puts it on command lines.
 func (k Key) InOssecConf() bool { return k.From == fromBlock }
 
+// Option returns the key of the configuration that gives it.
+func (k Key) Option() string {
+	if k.File != "" {
+		return "misp.key_file"
+	}
+	return "misp.key"
+}
+
 // Read returns the key, from its file or as it was given; empty if there is none. A file that others than its owner
 // and group can read is refused. Errors are [cli.WrongUse].
 func (k Key) Read() (string, error) {
@@ -262,7 +283,7 @@ func (k Key) Read() (string, error) {
 		return "", cli.WrongUsef("misp.key_file: %w", err)
 	}
 	if err := RefuseReadable(k.File); err != nil {
-		return "", cli.WrongUse{Err: err}
+		return "", cli.WrongUsef("misp.key_file: %w", err)
 	}
 	return strings.TrimSpace(string(data)), nil
 }
@@ -271,7 +292,7 @@ func (k Key) Read() (string, error) {
 func RefuseReadable(name string) error {
 	st, err := os.Stat(name)
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return err
 	}
 	if st.Mode().Perm()&0o007 != 0 {
 		return fmt.Errorf("%s holds a key and is open to everybody (mode %04o); chmod o= %s", name, st.Mode().Perm(), name)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -32,6 +33,9 @@ var (
 	duration = form{read: readDuration}
 	address  = form{read: readAddress}
 	age      = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}
+
+	// listenAddress is one that serve can listen at: a host, which may be left out, and a number of a port.
+	listenAddress = form{read: emptyOr(checkListenAddress)}
 
 	threatLevel = form{read: emptyOr(isOneOf(engine.ThreatLevels))}
 	matchKinds  = form{list: true, read: oneOf("exact", "url-host", "parent-domain", "network").read}
@@ -122,18 +126,38 @@ func readDuration(s string) (any, error) {
 	return d, nil
 }
 
+// readAddress reads the address of a MISP: host and path alone. An error shows nothing of it that may be a password.
 func readAddress(s string) (any, error) {
 	if s == "" {
 		return s, nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err == nil && u.Port() != "" {
+		_, err = strconv.ParseUint(u.Port(), 10, 16)
+	}
+	switch {
+	case err == nil && u.User != nil:
+		return nil, errors.New("an address must not hold a user or password")
+	case err == nil && (u.RawQuery != "" || u.ForceQuery || u.Fragment != ""):
+		return nil, errors.New("an address must be host and path alone, without query and fragment")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		if strings.ContainsAny(s, "@?#") {
+			return nil, errors.New("this is not an address like https://misp.example.org")
+		}
 		return nil, fmt.Errorf("%q is not an address like https://misp.example.org", s)
 	}
-	if u.User != nil {
-		return nil, errors.New("an address must not hold a user or password")
-	}
 	return s, nil
+}
+
+func checkListenAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not an address like 127.0.0.1:9464", s)
+	}
+	return nil
 }
 
 // parseSource reads NAME=PLACE.

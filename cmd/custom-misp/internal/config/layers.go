@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,15 +56,22 @@ type layers struct {
 // Load reads all layers. The error is a [cli.WrongUse] with the faults of all; the configuration then holds what is good,
 // the defaults at least.
 func Load(r Request) (*Config, error) {
+	l := emptyLayers(r)
+	err := l.load(r)
+	c := l.config()
+	if err = errors.Join(err, c.Serve.checkListen()); err != nil {
+		err = cli.WrongUse{Err: err}
+	}
+	return c, err
+}
+
+// emptyLayers returns none yet.
+func emptyLayers(r Request) *layers {
 	l := &layers{Koanf: koanf.New("."), from: map[string]string{}, home: r.Home, file: r.File}
 	if l.file == "" {
 		l.file = filepath.Join(r.Home, "etc", "custom-misp.yaml")
 	}
-	err := l.load(r)
-	if err != nil {
-		err = cli.WrongUse{Err: err}
-	}
-	return l.config(), err
+	return l
 }
 
 func (l *layers) load(r Request) error {
@@ -105,12 +115,13 @@ func (l *layers) layFile(mayBeAbsent bool) error {
 		_ = l.lay(l.file, values) // what is good: an alert is queued where the configuration says
 		return faults
 	}
+	var open error
 	if key := values["misp.key"]; key != nil && key != "" {
-		if err := RefuseReadable(l.file); err != nil {
-			return err
+		if open = RefuseReadable(l.file); open != nil {
+			open = fmt.Errorf("misp.key: %w", open)
 		}
 	}
-	return l.lay(l.file, values)
+	return errors.Join(open, l.lay(l.file, values))
 }
 
 // readSection flattens a section of the configuration file into values.
@@ -240,40 +251,51 @@ func (l *layers) layOptions(data []byte) error {
 	if err := dec.Decode(&tree); err != nil {
 		return fmt.Errorf("<options> is not a JSON object: %w", err)
 	}
-	values := map[string]any{}
-	if err := flattenOptions(tree, "", values); err != nil {
-		return err
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("<options> has something after its JSON object; take it out")
 	}
-	return l.lay(fromOptions, values)
+	values := map[string]any{}
+	err := flattenOptions(tree, "", values)
+	return errors.Join(err, l.lay(fromOptions, values)) // what is good: an alert is queued where the configuration says
 }
 
+// flattenOptions flattens a section of <options> into values. The error has the faults of all keys, in their order.
 func flattenOptions(tree map[string]any, prefix string, values map[string]any) error {
-	for key, v := range tree {
-		key = prefix + key
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		key, v := prefix+name, tree[name]
 		if section, ok := v.(map[string]any); ok && isSection(key) {
-			if err := flattenOptions(section, key+".", values); err != nil {
-				return err
-			}
+			errs = append(errs, flattenOptions(section, key+".", values))
 			continue
 		}
-		o, ok := find(key)
-		switch {
-		case !ok && isSection(key):
-			return fmt.Errorf("<options>: %s is a section; write {%q: {...}}", key, key)
-		case !ok:
-			return unknown("<options>: unknown key %q", key, keys())
-		}
-		given, err := optionTexts(key, v)
+		parsed, err := readOption(key, v)
 		if err != nil {
-			return err
-		}
-		parsed, err := o.form.parse(given)
-		if err != nil {
-			return fmt.Errorf("<options>: %s: %w", key, err)
+			errs = append(errs, fmt.Errorf("<options>: %w", err))
+			continue
 		}
 		values[key] = parsed
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// readOption reads the value of one key in <options>.
+func readOption(key string, v any) (any, error) {
+	o, ok := find(key)
+	switch {
+	case !ok && isSection(key):
+		return nil, fmt.Errorf("%s is a section; write {%q: {...}}", key, key)
+	case !ok:
+		return nil, unknown("unknown key %q", key, keys())
+	}
+	given, err := optionTexts(key, v)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := o.form.parse(given)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return parsed, nil
 }
 
 // optionTexts returns a JSON value, or the items of a list, as texts.
@@ -292,7 +314,7 @@ func optionTexts(key string, v any) ([]string, error) {
 		case bool:
 			given = append(given, strconv.FormatBool(item))
 		default:
-			return nil, fmt.Errorf("<options>: %s takes a value; leave the key out for none", key)
+			return nil, fmt.Errorf("%s takes a value; leave the key out for none", key)
 		}
 	}
 	return given, nil

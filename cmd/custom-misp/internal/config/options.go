@@ -55,7 +55,7 @@ var options = []option{
 	{key: "mirror.timeout", def: time.Minute, form: duration, help: "for one page of a walk over MISP"},
 	{key: "serve.alerts", def: "logs/alerts/alerts.json", form: path, restart: true, help: "the alerts that serve follows; empty to take only what integratord passes on"},
 	{key: "serve.start", def: "end", form: oneOf("end", "beginning"), help: "where serve begins the first time: end or beginning of the file"},
-	{key: "serve.listen", def: "", form: text, restart: true, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
+	{key: "serve.listen", def: "", form: listenAddress, restart: true, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
 	{key: "serve.listen_anywhere", def: false, form: flag, restart: true, help: "let serve.listen be an address that others can reach; nothing there is secret, and nothing is protected"},
 	{key: "serve.stale_after", def: time.Hour, form: duration, help: "age of the mirror from which an error event reports it"},
 	{key: "sightings.enabled", def: false, form: flag, help: "report exact hits back to MISP as sightings, each attribute once a day; the key's role needs perm_sighting"},

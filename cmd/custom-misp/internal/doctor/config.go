@@ -75,7 +75,7 @@ func (i *examination) checkKey(context.Context) []Finding {
 	case key == "" && file == "":
 		return []Finding{problem("name a file with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml"), "there is no key for MISP")}
 	case key == "":
-		return []Finding{problem(fill, "%s is empty", file)}
+		return []Finding{problem(fill, "misp.key_file: %s is empty", file)}
 	case i.config.MISP.Key.InOssecConf():
 		own := i.config.FromHome("etc/custom-misp.key")
 		return []Finding{warning("put it into "+own+" instead (root:"+i.User.Group+", mode 0640), name that with misp.key_file, and take <api_key> out",

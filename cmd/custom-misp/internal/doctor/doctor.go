@@ -101,7 +101,7 @@ type examination struct {
 // at a problem: the next one may be another.
 func Examine(ctx context.Context, i *manager.Installation, configFile string) []Finding {
 	x := &examination{Installation: i, now: time.Now}
-	x.config, x.configErr = i.Config(configFile)
+	x.config, x.configErr = i.Config(configFile, config.Flags{})
 	return x.examine(ctx)
 }
 

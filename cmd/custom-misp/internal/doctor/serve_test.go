@@ -30,7 +30,7 @@ func TestDoctorResident(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	load := func() (*config.Config, error) { return manager.Open(w.home).Config("") }
+	load := func() (*config.Config, error) { return manager.Open(w.home).Config("", config.Flags{}) }
 	go func() { ended <- serve.Run(ctx, load, io.Discard) }()
 	c, err := load()
 	if err != nil {

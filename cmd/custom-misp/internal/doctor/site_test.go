@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/misp/misptest"
 )
@@ -145,7 +146,7 @@ func (w *ward) examine(t *testing.T, change func(*examination)) []Finding {
 	t.Helper()
 	i := &examination{Installation: manager.Open(w.home), root: uint32(os.Getuid()), now: time.Now}
 	i.User = manager.Account{Name: "wazuh", Group: "wazuh", UID: uint32(os.Getuid()) + 1, Groups: []uint32{uint32(os.Getgid())}, IsWazuh: true}
-	i.config, i.configErr = i.Config("")
+	i.config, i.configErr = i.Config("", config.Flags{})
 	if change != nil {
 		change(i)
 	}

@@ -11,7 +11,9 @@ import (
 
 // checkState looks at the directory in which alerts wait for MISP, and at what waits there.
 func (i *examination) checkState(context.Context) []Finding {
-	return append([]Finding{i.writableDir(i.config.StateDir)}, i.spoolDepth(), i.outage())
+	dir := i.writableDir(i.config.StateDir)
+	dir.Found = "state_dir: " + dir.Found
+	return []Finding{dir, i.spoolDepth(), i.outage()}
 }
 
 func (i *examination) spoolDepth() Finding {

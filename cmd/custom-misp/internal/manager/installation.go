@@ -80,10 +80,10 @@ func (i *Installation) path(name string) string { return filepath.Join(i.Home, n
 func (i *Installation) ConfFile() string { return i.path("etc/ossec.conf") }
 
 // Config loads the configuration that a call by integratord would have: with what it would pass from the program's
-// block. file is the configuration file, empty for the usual one. The configuration is good for what the error does not
-// concern; see [config.Load].
-func (i *Installation) Config(file string) (*config.Config, error) {
-	r := config.Request{Home: i.Home, File: file}
+// block. file is the configuration file, empty for the usual one; flags count over all. The configuration is good for
+// what the error does not concern; see [config.Load].
+func (i *Installation) Config(file string, flags config.Flags) (*config.Config, error) {
+	r := config.Request{Home: i.Home, File: file, Flags: flags}
 	if len(i.Blocks) > 0 {
 		b := i.Blocks[0]
 		call := wazuh.Call{APIKey: b.Text("api_key"), HookURL: b.Text("hook_url"), Retries: -1}

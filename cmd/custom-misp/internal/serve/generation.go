@@ -21,7 +21,6 @@ type generation struct {
 	fingerprint string // of the files, before they were read
 	stop        context.CancelFunc
 	syncs       sync.WaitGroup
-	closeSyncs  func()
 }
 
 // firstSync is how long a mirror that could not be made is not reported: networks come up late.
@@ -31,7 +30,7 @@ const firstSync = time.Minute
 // taken its place. At the start of the program, mapping files with faults are left out and the others do their work, as
 // in a call; later they are a reason to keep the previous generation.
 func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool) (*generation, error) {
-	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now(), closeSyncs: func() {}}
+	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now()}
 	a, err := app.Build(c, app.Hooks{
 		Log: v.log, Sink: v.dedup, DrainTime: drainTime, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics},
 	})
@@ -48,16 +47,8 @@ func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool
 	}
 	syncing, stop := context.WithCancel(ctx)
 	g.stop = stop
-	if a.Mirror != nil {
-		syncs, closeSyncs, err := app.Syncs(c, v.log)
-		if err != nil {
-			g.close()
-			return nil, err
-		}
-		g.closeSyncs = closeSyncs
-		for _, s := range syncs {
-			g.syncs.Go(func() { v.keepInStep(syncing, g, s) })
-		}
+	for _, s := range a.Syncs {
+		g.syncs.Go(func() { v.keepInStep(syncing, g, s) })
 	}
 	if len(a.Faults) > 0 {
 		v.log.Error("mapping files left out", "faults", a.Faults.Error())
@@ -70,7 +61,6 @@ func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool
 func (g *generation) close() {
 	g.stop()
 	g.syncs.Wait()
-	g.closeSyncs()
 	g.app.Close()
 }
 

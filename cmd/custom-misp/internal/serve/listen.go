@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
@@ -29,21 +30,16 @@ const hung = 30 * time.Second
 // listen begins to answer, until stop is called.
 func (v *server) listen(c *config.Config) (stop func(), err error) {
 	socket := app.StateOf(c).Socket()
-	_ = os.Remove(socket) // of a process that was killed: this one has the lock
-	var listening net.ListenConfig
-	local, err := listening.Listen(context.Background(), "unix", socket)
+	local, err := listenSocket(socket)
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; a path of more than 100 characters is too long for a socket", err)
 	}
-	_ = os.Chmod(socket, 0o660) //nolint:gosec // for Wazuh's group
 	listeners := []net.Listener{local}
 	if address := c.Serve.Listen; address != "" {
-		if err := checkListen(address, c.Serve.ListenAnywhere); err != nil {
-			return nil, errors.Join(cli.WrongUse{Err: err}, local.Close())
-		}
+		var listening net.ListenConfig
 		l, err := listening.Listen(context.Background(), "tcp", address)
 		if err != nil {
-			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), local.Close())
+			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), local.Close(), os.Remove(socket))
 		}
 		listeners = append(listeners, l)
 	}
@@ -51,21 +47,40 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	for _, l := range listeners {
 		go func() { _ = h.Serve(l) }() // ends with Close
 	}
-	return func() { _ = h.Close() }, nil
+	return func() { _, _ = h.Close(), os.Remove(socket) }, nil
 }
 
-// checkListen refuses an address that others can reach, unless that is what is wanted.
-func checkListen(address string, anywhere bool) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
-		return fmt.Errorf("serve.listen: %q is not an address like 127.0.0.1:9464", address)
+// listenSocket listens at a unix socket for its owner and Wazuh's group. A socket is made with the rights that the umask
+// leaves, so it is made in a directory that no one else can enter, with a shorter name than its own, and moved from there
+// once its mode is right. It takes the place of one that was left over: this process has the lock. Whoever closes the
+// listener removes the file.
+func listenSocket(socket string) (net.Listener, error) {
+	private := filepath.Join(filepath.Dir(socket), ".sock")
+	if err := os.RemoveAll(private); err != nil {
+		return nil, err
 	}
-	ip := net.ParseIP(host)
-	if anywhere || host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
+	if err := os.Mkdir(private, 0o700); err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("serve.listen: others can reach %q; use 127.0.0.1, or set serve.listen_anywhere", address)
+	defer os.RemoveAll(private) //nolint:errcheck // the next start tries again
+	made := filepath.Join(private, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(made, 0o660) //nolint:gosec // for Wazuh's group
+	if err == nil {
+		err = testOnlyMove(made, socket)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
+
+// testOnlyMove is the moment from which others can see a socket.
+var testOnlyMove = os.Rename
 
 func (v *server) handler() http.Handler {
 	mux := http.NewServeMux()

@@ -65,7 +65,7 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 	log, closeLog := app.OpenLog(c, stderr, stderr)
 	defer closeLog()
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	}
 	v := &server{load: load, log: log, began: time.Now(), metrics: newMetrics()}
 	if err = v.run(ctx, c); err != nil {

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
@@ -14,32 +15,63 @@ const (
 	busyRetry  = 10 * time.Second
 )
 
-// keepInStep syncs one source again and again; after a failure sooner than usual, and then later and later.
+// keepInStep syncs one source again and again, until ctx ends.
 func (v *server) keepInStep(ctx context.Context, g *generation, s app.Sync) {
+	syncing{
+		source: s.Name(), interval: s.Interval, log: v.log,
+		sync: func(ctx context.Context) error {
+			_, err := s.Run(ctx, false)
+			g.app.Mirror.Refresh()
+			return err
+		},
+		failed: func() { v.metrics.syncFailed(s.Name()) },
+		wait:   wait,
+	}.run(ctx)
+}
+
+// wait waits; false if ctx ends before.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// syncing keeps one source of the mirror in step.
+type syncing struct {
+	source   string
+	interval time.Duration // from the end of a sync to the next
+	log      *slog.Logger
+	sync     func(context.Context) error
+	failed   func()                                    // is called for each failure
+	wait     func(context.Context, time.Duration) bool // false if ctx ended
+}
+
+// run syncs until ctx ends; after a failure sooner than usual, and then later and later.
+func (y syncing) run(ctx context.Context) {
 	failures := 0
 	for {
-		_, err := s.Run(ctx, false)
-		wait := s.Interval
+		err := y.sync(ctx)
+		pause := y.interval
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, mirror.ErrBusy):
-			wait = min(wait, busyRetry)
+			pause = min(pause, busyRetry)
 		case err != nil:
-			v.metrics.syncFailed(s.Name())
+			y.failed()
 			if failures++; failures == 1 {
-				v.log.Warn("mirror not synced; it stays as it was", "origin", s.Name(), "error", err.Error())
+				y.log.Warn("mirror not synced; it stays as it was", "origin", y.source, "error", err.Error())
 			}
-			wait = min(wait, backOff(failures))
+			pause = min(pause, backOff(failures))
 		case failures > 0:
-			v.log.Info("mirror is in step again", "origin", s.Name(), "failures", failures)
+			y.log.Info("mirror is in step again", "origin", y.source, "failures", failures)
 			failures = 0
 		}
-		g.app.Mirror.Refresh()
-		select {
-		case <-ctx.Done():
+		if !y.wait(ctx, pause) {
 			return
-		case <-time.After(wait):
 		}
 	}
 }
