@@ -25,7 +25,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/mappings"
-	"custom-misp/misp"
+	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -90,7 +90,7 @@ func newServer(t *testing.T) *server {
 	must(t, err)
 	e, err := engine.Load(sources...)
 	must(t, err)
-	client, err := misp.New(misp.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
+	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
 	must(t, err)
 	t.Cleanup(client.Close)
 	s.Durable = newDurable(t, t.TempDir(), chance{})
