@@ -20,7 +20,7 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// TestFlapping takes ten thousand alerts through twenty minutes of a MISP that comes and goes: every few seconds to
+// TestFlapping takes ten thousand alerts through twenty minutes of a MISP that is flapping: every few seconds to
 // minutes it refuses connections, fails, refuses the key, or answers HTML, and Wazuh's queue is full now and then. The
 // clock is the test's own; server, socket and spool are real. Each alert has one hit.
 func TestFlapping(t *testing.T) {
@@ -63,18 +63,18 @@ func TestFlapping(t *testing.T) {
 	}
 	template := bundled(t, "fim-added")
 	var changeMISP, changeQueue time.Time
-	away, outages, held, errorEvents, recoveries := false, 0, 0, 0, 0
+	unreachable, outages, queued, errorEvents, recoveries := false, 0, 0, 0, 0
 	got := map[string]int{}
 	collected := home.collect(t)
 	for i := range alerts {
 		now = now.Add(20 * time.Minute / time.Duration(alerts))
 		if now.After(changeMISP) {
 			way := 0
-			if !away {
+			if !unreachable {
 				way = 1 + chance.IntN(len(ways)-1)
 				outages++
 			}
-			away = !away
+			unreachable = !unreachable
 			home.misp.Fault(ways[way])
 			changeMISP = now.Add(time.Duration(2+chance.IntN(60)) * time.Second)
 		}
@@ -91,13 +91,13 @@ func TestFlapping(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		report, err := d.Process(ctx, alert)
+		result, err := d.Process(ctx, alert)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report.Held {
-			held++
+		if result.Queued {
+			queued++
 		}
 	}
 	home.misp.Fault(nil)
@@ -126,12 +126,12 @@ func TestFlapping(t *testing.T) {
 		}
 	}
 	o, err := d.MISP.Load()
-	t.Logf("%d alerts, %d outages, %d alerts held, %d lost, %d twice, %d error events, %d of the end", alerts, outages, held, lost, twice, errorEvents, recoveries)
+	t.Logf("%d alerts, %d outages, %d alerts queued, %d lost, %d twice, %d error events, %d of the end", alerts, outages, queued, lost, twice, errorEvents, recoveries)
 	if lost > 0 || twice > 0 {
 		t.Errorf("%d lost, %d twice", lost, twice)
 	}
-	if held < alerts/5 || outages < 3 {
-		t.Errorf("only %d alerts were held in %d outages: nothing was tried", held, outages)
+	if queued < alerts/5 || outages < 3 {
+		t.Errorf("only %d alerts were queued in %d outages: nothing was tried", queued, outages)
 	}
 	if most := 2 * outages; errorEvents > most || errorEvents == 0 || recoveries == 0 {
 		t.Errorf("%d error events and %d of the end for %d outages", errorEvents, recoveries, outages)
@@ -139,7 +139,7 @@ func TestFlapping(t *testing.T) {
 	if err != nil || o.Lasts() {
 		t.Errorf("the outage is still remembered as one: %+v, %v", o, err)
 	}
-	if left, err := filepath.Glob(filepath.Join(d.Spool.Dir, "*", "*.json")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(d.Spool.Path, "*", "*.json")); err != nil || len(left) > 0 {
 		t.Errorf("left in the spool: %v, %v", left, err)
 	}
 }

@@ -54,15 +54,15 @@ func TestServeKill(t *testing.T) {
 	aside := 0
 	k.until(t, "all is done", func() bool {
 		s := k.status()
-		if s.Spool.Aside > 0 { // it met five kills, and passes for their reason
-			aside += s.Spool.Aside
+		if s.Spool.DeadLetters > 0 { // it met five kills, and passes for their reason
+			aside += s.Spool.DeadLetters
 			retry, out := k.command("spool", "retry", "--home", k.home)
 			retry.Args[0] = "custom-misp"
 			if err := retry.Run(); err != nil {
 				t.Logf("retry: %s", out) // serve has the spool just now
 			}
 		}
-		return s.Running && s.Alerts.BehindBytes == 0 && s.Spool.Alerts+s.Spool.Events+s.Spool.Aside == 0
+		return s.Running && s.Alerts.BehindBytes == 0 && s.Spool.Alerts+s.Spool.Events+s.Spool.DeadLetters == 0
 	})
 	k.stop(t)
 	got := k.counts()

@@ -16,17 +16,18 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/serve"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 func newSpoolVerb(s cli.Streams, g *globals) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "spool",
-		Short: "Show what is held for later, work on it, try again what was set aside",
-		Long: `Show the alerts that wait for MISP, the events that wait for Wazuh's queue, what was set aside because it failed
-too often, and the present or last outage of both.
+		Short: "Show what is queued for later, process it, try dead letters again",
+		Long: `Show the alerts that wait for MISP, the events that wait for Wazuh's queue, the dead letters, which failed too often
+and are not tried any more, and the present or last outage of both.
 
-Every call by integratord takes held entries along, so there is nothing to do after an outage. "drain" does it at
+Every call by integratord also processes queued entries, so there is nothing to do after an outage. "drain" does it at
 once, for when no alerts come in.`,
 		Example: `  custom-misp spool
   sudo custom-misp spool drain
@@ -43,14 +44,14 @@ once, for when no alerts come in.`,
 	outputFlag(cmd, &output, "table", "table", "json")
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "drain", Short: "Look up held alerts and send held events now", Args: noArguments,
-			Long: "Look up held alerts and send held events now, until none is left. Exit code 1 if some are.\n" +
+			Use: "drain", Short: "Look up queued alerts and send queued events now", Args: noArguments,
+			Long: "Look up queued alerts and send queued events now, until none is left. Exit code 1 if some are.\n" +
 				"As root it becomes the user of Wazuh. The settings are those that integratord would give.",
 			Example: "  sudo custom-misp spool drain",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return drainSpool(cmd.Context(), *g, s) },
 		},
 		&cobra.Command{
-			Use: "retry", Short: "Put back what was set aside, to be tried again", Args: noArguments,
+			Use: "retry", Short: "Queue dead letters again, to be tried again", Args: noArguments,
 			Example: "  sudo custom-misp spool retry",
 			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.Out) },
 		},
@@ -59,38 +60,38 @@ once, for when no alerts come in.`,
 }
 
 func showSpool(w io.Writer, c *config.Config, output string) error {
-	spool := app.NewSpool(c)
-	depth, err := spool.Depth()
+	dir := app.NewSpool(c)
+	depth, err := dir.Depth()
 	if err != nil {
 		return err
 	}
-	aside, err := spool.Aside()
+	letters, err := dir.DeadLetters()
 	if err != nil {
 		return err
 	}
 	state := app.StateOf(c)
 	shown := struct {
 		Dir string `json:"dir"`
-		enrich.Depth
-		SetAside []enrich.Outcast `json:"set_aside"`
-		MISP     *enrich.Outage   `json:"misp_outage"`
-		Queue    *enrich.Outage   `json:"queue_outage"`
-	}{spool.Dir, depth, append([]enrich.Outcast{}, aside...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
+		spool.Depth
+		DeadLetters []spool.DeadLetter `json:"set_aside"`
+		MISP        *enrich.Outage     `json:"misp_outage"`
+		Queue       *enrich.Outage     `json:"queue_outage"`
+	}{dir.Path, depth, append([]spool.DeadLetter{}, letters...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
 	if output == "json" {
 		return cli.WriteJSON(w, shown)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "spool\t%s\n", spool.Dir)
-	fmt.Fprintf(t, "alerts held\t%d\n", depth.Alerts)
-	fmt.Fprintf(t, "events held\t%d\n", depth.Events)
+	fmt.Fprintf(t, "spool\t%s\n", dir.Path)
+	fmt.Fprintf(t, "alerts queued\t%d\n", depth.Alerts)
+	fmt.Fprintf(t, "events queued\t%d\n", depth.Events)
 	if !depth.Oldest.IsZero() {
 		fmt.Fprintf(t, "oldest\t%s\n", depth.Oldest.UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(t, "set aside\t%d\n", depth.Aside)
+	fmt.Fprintf(t, "dead letters\t%d\n", depth.DeadLetters)
 	fmt.Fprintf(t, "MISP\t%s\n", serve.DescribeOutage(shown.MISP))
 	fmt.Fprintf(t, "queue\t%s\n", serve.DescribeOutage(shown.Queue))
-	for _, o := range aside {
-		fmt.Fprintf(t, "%s\t%s\n", o.File, cli.Clean(o.Reason))
+	for _, l := range letters {
+		fmt.Fprintf(t, "%s\t%s\n", l.File, cli.Clean(l.Reason))
 	}
 	return t.Flush()
 }
@@ -98,7 +99,7 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 // drainTime is how long a round of drain may take; no call waits for it.
 const drainTime = 30 * time.Second
 
-// drainSpool works on held entries until none is left or none can be done.
+// drainSpool processes queued entries until none is left or none can be done.
 func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	if err := g.becomeWazuh(); err != nil {
 		return err
@@ -121,19 +122,20 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	var all enrich.Drained
 	for {
 		done := chain.Drain(ctx)
-		all.Events, all.Alerts, all.Sent, all.SetAside = all.Events+done.Events, all.Alerts+done.Alerts, all.Sent+done.Sent, all.SetAside+done.SetAside
+		all.Events, all.Alerts, all.Sent = all.Events+done.Events, all.Alerts+done.Alerts, all.Sent+done.Sent
+		all.DeadLetters += done.DeadLetters
 		if done == (enrich.Drained{}) || ctx.Err() != nil {
 			break
 		}
 	}
-	fmt.Fprintf(st.Out, "%s looked up, %s found; %s sent; %d set aside\n", cli.Plural(all.Alerts, "held alert"), cli.Plural(all.Sent, "hit"),
-		cli.Plural(all.Events, "held event"), all.SetAside)
+	fmt.Fprintf(st.Out, "%s looked up, %s found; %s sent; %s\n", cli.Plural(all.Alerts, "queued alert"), cli.Plural(all.Sent, "hit"),
+		cli.Plural(all.Events, "queued event"), cli.Plural(all.DeadLetters, "dead letter"))
 	depth, err := chain.Spool.Depth()
 	if err != nil {
 		return err
 	}
 	if left := depth.Alerts + depth.Events; left > 0 {
-		return fmt.Errorf("%s still held: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
+		return fmt.Errorf("%s still queued: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
 	}
 	return nil
 }
@@ -146,19 +148,19 @@ func retrySpool(g globals, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	spool, err := app.NewSpool(c).Open()
+	consumer, err := app.NewSpool(c).Open()
 	if err != nil {
 		return err
 	}
 	n := 0
-	if spool != nil {
-		defer spool.Close() //nolint:errcheck // the lock ends with the process
-		if n, err = spool.Retry(); err != nil {
+	if consumer != nil {
+		defer consumer.Close() //nolint:errcheck // the lock ends with the process
+		if n, err = consumer.Retry(); err != nil {
 			return err
 		}
-	} else if depth, err := app.NewSpool(c).Depth(); err != nil || depth.Aside > 0 {
+	} else if depth, err := app.NewSpool(c).Depth(); err != nil || depth.DeadLetters > 0 {
 		return errors.New("a call is working on the spool; try again in a moment")
 	}
-	fmt.Fprintf(w, "%s put back; the next call tries them, or custom-misp spool drain\n", cli.Plural(n, "entry"))
+	fmt.Fprintf(w, "%s queued again; the next call tries them, or custom-misp spool drain\n", cli.Plural(n, "entry"))
 	return nil
 }

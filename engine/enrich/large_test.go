@@ -24,6 +24,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/mappings"
 	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
@@ -52,9 +53,9 @@ func largeAlert(t *testing.T, id string) (enrich.Alert, []string) {
 	return a, addresses
 }
 
-// server is a MISP that takes its time, and the alerts' way to it.
+// server is a MISP that takes its time, and the pipeline that asks it.
 type server struct {
-	*enrich.Durable
+	*enrich.QueueingPipeline
 	misp *misptest.Server
 	log  *bytes.Buffer
 	sink *collected
@@ -93,8 +94,8 @@ func newServer(t *testing.T) *server {
 	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
 	must(t, err)
 	t.Cleanup(client.Close)
-	s.Durable = newDurable(t, t.TempDir(), chance{})
-	s.Engine, s.Lookup, s.Sink, s.Faults.Sink = e, client, s.sink, s.sink
+	s.QueueingPipeline = newQueueing(t, t.TempDir(), chance{})
+	s.Engine, s.Circuit.Asked, s.Sink, s.Faults.Sink = e, client, s.sink, s.sink
 	s.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	s.DrainTime = 800 * time.Millisecond
 	return s
@@ -138,7 +139,7 @@ func small(t *testing.T, n int) enrich.Alert {
 }
 
 // call is one call by integratord, which has two seconds.
-func (s *server) call(t *testing.T, a enrich.Alert) enrich.Report {
+func (s *server) call(t *testing.T, a enrich.Alert) enrich.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -147,20 +148,20 @@ func (s *server) call(t *testing.T, a enrich.Alert) enrich.Report {
 	return r
 }
 
-// TestLargeAlert asks for an alert with 1,000 addresses, in a call and when it was held: two questions, and each of the
+// TestLargeAlert asks for an alert with 1,000 addresses, in a call and when it was queued: two questions, and each of the
 // addresses.
 func TestLargeAlert(t *testing.T) {
-	for _, held := range []bool{false, true} {
-		t.Run(fmt.Sprint("held ", held), func(t *testing.T) {
+	for _, queued := range []bool{false, true} {
+		t.Run(fmt.Sprint("queued ", queued), func(t *testing.T) {
 			s := newServer(t)
 			a, addresses := largeAlert(t, "large")
-			if held {
-				put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
+			if queued {
+				put(t, s.Spool, spool.Alerts, string(a.JSON))
 				if done := s.Drain(t.Context()); done.Alerts != 1 {
 					t.Errorf("done: %+v", done)
 				}
-			} else if r := s.call(t, a); r.Held || r.Unasked < 100_000 {
-				t.Errorf("held %t, %d values are left out", r.Held, r.Unasked)
+			} else if r := s.call(t, a); r.Queued || r.Unasked < 100_000 {
+				t.Errorf("queued %t, %d values are left out", r.Queued, r.Unasked)
 			}
 			questions := s.questions(0)
 			asked := slices.Concat(questions...)
@@ -179,20 +180,20 @@ func TestLargeAlert(t *testing.T) {
 	}
 }
 
-// TestLargeAlertHeld holds an alert that MISP never answers in time, although it answers others. Each later call asks
-// for it once at most and no longer than the time for a round; what is held behind it is done; and in the end it is a
+// TestLargeAlertQueued queues an alert that MISP never answers in time, although it answers others. Each later call asks
+// for it once at most and no longer than the time for a round; what is queued behind it is done; and in the end it is a
 // dead letter.
-func TestLargeAlertHeld(t *testing.T) {
+func TestLargeAlertQueued(t *testing.T) {
 	s := newServer(t)
 	a, addresses := largeAlert(t, "large")
 	s.slowFor(addresses)
-	if r := s.call(t, a); !r.Held {
-		t.Fatal("it is not held")
+	if r := s.call(t, a); !r.Queued {
+		t.Fatal("it is not queued")
 	}
-	put(t, s.Spool, enrich.SpoolAlerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
-	client := s.Lookup
+	put(t, s.Spool, spool.Alerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
+	client := s.Circuit.Asked
 	var late time.Duration
-	s.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+	s.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
 		if len(o) > 1 {
 			deadline, _ := ctx.Deadline()
 			late = max(late, time.Until(deadline))
@@ -202,8 +203,8 @@ func TestLargeAlertHeld(t *testing.T) {
 	for n := range 5 {
 		from := len(s.misp.Requests())
 		r := s.call(t, small(t, n))
-		if r.Held {
-			t.Errorf("call %d is held", n)
+		if r.Queued {
+			t.Errorf("call %d is queued", n)
 		}
 		large := 0
 		for _, q := range s.questions(from) {
@@ -219,11 +220,11 @@ func TestLargeAlertHeld(t *testing.T) {
 		}
 	}
 	if late > s.DrainTime {
-		t.Errorf("a question for held alerts had %s, a round has %s", late, s.DrainTime)
+		t.Errorf("a question for queued alerts had %s, a round has %s", late, s.DrainTime)
 	}
-	aside, err := s.Spool.Aside()
-	if err != nil || len(aside) != 1 || !strings.HasPrefix(aside[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(aside[0].Reason, "did not answer in time") {
-		t.Errorf("set aside: %+v, %v\n%s", aside, err, s.log)
+	letters, err := s.Spool.DeadLetters()
+	if err != nil || len(letters) != 1 || !strings.HasPrefix(letters[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(letters[0].Reason, "did not answer in time") {
+		t.Errorf("dead letters: %+v, %v\n%s", letters, err, s.log)
 	}
 	from := len(s.misp.Requests())
 	s.call(t, small(t, 6))
@@ -232,12 +233,12 @@ func TestLargeAlertHeld(t *testing.T) {
 	}
 }
 
-// TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the held alert is not to
-// blame.
+// TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the queued alert is not
+// at fault.
 func TestOutageCountsNoTry(t *testing.T) {
 	s := newServer(t)
 	a, _ := largeAlert(t, "large")
-	put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
+	put(t, s.Spool, spool.Alerts, string(a.JSON))
 	s.DrainTime = 400 * time.Millisecond
 	for n := range 6 {
 		own := fmt.Sprintf("host-%d.example.org", n)
@@ -245,24 +246,24 @@ func TestOutageCountsNoTry(t *testing.T) {
 		s.hang = func(asked []any) bool { return !slices.Contains(asked, any(own)) }
 		s.mu.Unlock()
 		from := len(s.misp.Requests())
-		if r := s.call(t, small(t, n)); r.Held {
-			t.Fatalf("call %d is held", n)
+		if r := s.call(t, small(t, n)); r.Queued {
+			t.Fatalf("call %d is queued", n)
 		}
 		if len(s.questions(from)) < 2 {
-			t.Errorf("call %d did not try what is held", n)
+			t.Errorf("call %d did not try what is queued", n)
 		}
 	}
 	for range 6 { // and a daemon has none of its own
 		s.Drain(t.Context())
 	}
-	left, err := filepath.Glob(filepath.Join(s.Spool.Dir, "alerts", "*.0.*.json"))
-	if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.Aside != 0 {
+	left, err := filepath.Glob(filepath.Join(s.Spool.Path, "alerts", "*.0.*.json"))
+	if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.DeadLetters != 0 {
 		t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
 	}
 }
 
-// TestResidentLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.
-func TestResidentLargeAlerts(t *testing.T) {
+// TestStreamLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.
+func TestStreamLargeAlerts(t *testing.T) {
 	s := newServer(t)
 	source := &batches{journal: &journal{}}
 	var batch [][]byte
@@ -273,11 +274,11 @@ func TestResidentLargeAlerts(t *testing.T) {
 	source.texts = [][][]byte{batch, {small(t, 1).JSON}}
 	limits := usual
 	limits.Values = 1000
-	b := enrich.NewBatch(t.Context(), s.Lookup, limits)
-	s.Lookup, s.Local = &enrich.Circuit{Asked: b, Outage: s.MISP, Log: s.Log, Now: time.Now}, true
+	b := enrich.NewBatch(t.Context(), s.Circuit.Asked, limits)
+	s.Lookup, s.Circuit = &enrich.Circuit{Asked: b, Outage: s.MISP}, nil
 	source.err = errors.New("end")
-	r := enrich.Resident{
-		Source: source, Way: func() *enrich.Durable { return s.Durable }, Meter: &tally{}, Window: 8, Grace: time.Second,
+	r := enrich.Stream{
+		Source: source, Pipeline: func() *enrich.QueueingPipeline { return s.QueueingPipeline }, Meter: &tally{}, Window: 8, Grace: time.Second,
 		Own: func([]byte) bool { return false },
 	}
 	if err := r.Run(t.Context()); !errors.Is(err, source.err) {
@@ -293,21 +294,21 @@ func TestResidentLargeAlerts(t *testing.T) {
 		t.Errorf("%d values", n)
 	}
 	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != 0 {
-		t.Errorf("held: %+v, %v", depth, err)
+		t.Errorf("queued: %+v, %v", depth, err)
 	}
 }
 
-// TestResidentHoldsSlow has an alert that MISP never answers in time, although it answers others: it is held, and those
-// behind it go on. While MISP answers nothing at all, none is held.
-func TestResidentHoldsSlow(t *testing.T) {
-	for _, away := range []bool{false, true} {
-		t.Run(fmt.Sprint("away ", away), func(t *testing.T) {
+// TestStreamQueuesSlow has an alert that MISP never answers in time, although it answers others: it is queued, and those
+// behind it go on. While MISP answers nothing at all, none is queued.
+func TestStreamQueuesSlow(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprint("unreachable ", down), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
+				w := newStream(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
 				began := time.Now()
-				w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+				w.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
 					slow := slices.ContainsFunc(o, func(o engine.Observable) bool { return o.Value == "192.31.196.3" })
-					if slow && !away || away && time.Since(began) < 5*time.Minute {
+					if slow && !down || down && time.Since(began) < 5*time.Minute {
 						ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 						defer cancel()
 						<-ctx.Done()
@@ -317,12 +318,12 @@ func TestResidentHoldsSlow(t *testing.T) {
 				})
 				_, err := w.run(t, 10*time.Minute)
 				must(t, err)
-				want, held := []string{"error misp_unavailable", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1
-				if away {
-					want, held = []string{"sent 1", "sent 2", "sent 3", "done 0", "sent 4", "done 1"}, 0
+				want, queued := []string{"error misp_unavailable", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1
+				if down {
+					want, queued = []string{"sent 1", "sent 2", "sent 3", "done 0", "sent 4", "done 1"}, 0
 				}
 				expect(t, "what happened", want, w.read())
-				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != held {
+				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != queued {
 					t.Errorf("the spool holds %+v, %v", depth, err)
 				}
 			})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -16,15 +15,16 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/misp"
 )
 
 // chance is a look-up and a sink that fail now and then. What the sink takes, it prints.
-type chance struct{ away, full float64 }
+type chance struct{ unreachable, full float64 }
 
 func (c chance) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	if rand.Float64() < c.away { //nolint:gosec // a test
-		return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("MISP is away")}
+	if rand.Float64() < c.unreachable { //nolint:gosec // a test
+		return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("MISP is unreachable")}
 	}
 	var matches []enrich.Match
 	for _, o := range observables {
@@ -43,21 +43,19 @@ func (c chance) Send(_ context.Context, e enrich.Enrichment) error {
 	return nil
 }
 
-func newDurable(t testing.TB, dir string, c chance) *enrich.Durable {
+func newQueueing(t testing.TB, dir string, c chance) *enrich.QueueingPipeline {
 	t.Helper()
 	e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte("version: 1\nmappings: [{id: m, match: 'true', pick: [{path: data.dst, type: ip-dst}]}]")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := func(name string) enrich.OutageFile {
-		return enrich.OutageFile{Path: filepath.Join(dir, name), Now: time.Now}
-	}
-	return &enrich.Durable{
+	misp := enrich.OutageFile{Path: filepath.Join(dir, "misp.json")}
+	return &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{Engine: e, Lookup: c, Sink: c},
-		Spool:    &enrich.Spool{Dir: filepath.Join(dir, "spool"), MaxEntries: 100_000, MaxBytes: 1 << 30, Now: time.Now},
-		MISP:     file("misp.json"), Queue: file("queue.json"),
-		Log: slog.New(slog.DiscardHandler), Now: time.Now, DrainTime: time.Second,
-		Faults: &enrich.Throttle{Sink: c, Dir: dir, Interval: time.Hour, Now: time.Now},
+		Circuit:  &enrich.Circuit{Asked: c, Outage: misp},
+		Spool:    &spool.Dir{Path: filepath.Join(dir, "spool"), MaxEntries: 100_000, MaxBytes: 1 << 30},
+		MISP:     misp, Queue: enrich.OutageFile{Path: filepath.Join(dir, "queue.json")},
+		DrainTime: time.Second, Faults: &enrich.Throttle{Sink: c, Dir: dir, Interval: time.Hour},
 	}
 }
 
@@ -73,8 +71,8 @@ func numbered(t testing.TB, n int) enrich.Alert {
 // killDir is set in the process that TestKill kills.
 const killDir = "CUSTOM_MISP_TEST_KILL_DIR"
 
-// TestKill kills a process at random moments, a thousand times, while it takes alerts in, holds them, holds events,
-// and works on what is held, with MISP and the queue failing as they like. Every alert that the process said it was
+// TestKill kills a process at random moments, a thousand times, while it takes alerts in, queues them, queues events,
+// and drains the spool, with MISP and the queue failing as they like. Every alert that the process said it was
 // done with has its event in the end, and at most one event comes twice for each kill: the one that was sent and not
 // yet crossed off.
 func TestKill(t *testing.T) {
@@ -118,7 +116,7 @@ func TestKill(t *testing.T) {
 		}
 		_ = work.Wait() // killed
 	}
-	d := newDurable(t, dir, chance{})
+	d := newQueueing(t, dir, chance{})
 	finish := captureStdout(t)
 	drain := func() {
 		for range 100 {
@@ -130,10 +128,10 @@ func TestKill(t *testing.T) {
 		}
 	}
 	drain()
-	// An entry that met five kills passes for their reason and is set aside; by hand it is put back.
-	spool := open(t, d.Spool)
-	aside, err := spool.Retry()
-	must(t, errors.Join(err, spool.Close()))
+	// An entry that met five kills passes for their reason and is a dead letter; by hand it is queued again.
+	consumer := open(t, d.Spool)
+	dead, err := consumer.Retry()
+	must(t, errors.Join(err, consumer.Close()))
 	drain()
 	for line := range strings.Lines(finish()) {
 		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "sent "); ok {
@@ -154,8 +152,8 @@ func TestKill(t *testing.T) {
 		}
 		more += max(0, n-2)
 	}
-	t.Logf("%d kills, %d alerts taken, %d done, %d sent twice, %d left, %d were set aside", kills, next, len(done), twice, depth.Alerts+depth.Events, aside)
-	if lost > 0 || depth.Alerts+depth.Events+depth.Aside > 0 {
+	t.Logf("%d kills, %d alerts taken, %d done, %d sent twice, %d left, %d were dead letters", kills, next, len(done), twice, depth.Alerts+depth.Events, dead)
+	if lost > 0 || depth.Alerts+depth.Events+depth.DeadLetters > 0 {
 		t.Errorf("%d alerts are lost, depth %+v", lost, depth)
 	}
 	if twice+more > kills {
@@ -171,7 +169,7 @@ func workUntilKilled(t *testing.T, dir string) {
 	if _, err := fmt.Sscan(os.Getenv("FIRST"), &n); err != nil {
 		t.Fatal(err)
 	}
-	d := newDurable(t, dir, chance{away: 0.4, full: 0.2})
+	d := newQueueing(t, dir, chance{unreachable: 0.4, full: 0.2})
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); n++ {
 		a := numbered(t, n)
 		fmt.Println("take", n)
