@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine/enrich"
 )
@@ -73,4 +76,80 @@ func TestCircuitEnd(t *testing.T) {
 			t.Errorf("outage %+v, %v", o, err)
 		}
 	})
+}
+
+// newCircuit returns a circuit around an oracle, on the clock of a bubble.
+func newCircuit(t *testing.T) (*enrich.Circuit, *oracle) {
+	t.Helper()
+	o := &oracle{}
+	return &enrich.Circuit{Asked: o, Outage: enrich.OutageFile{Path: filepath.Join(t.TempDir(), "misp.json")}}, o
+}
+
+// TestCircuitRetryAfter has a server that wants no question for a while: it gets none until then, but for no longer than a
+// minute.
+func TestCircuitRetryAfter(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{0: 0, 10 * time.Second: 10 * time.Second, time.Minute: time.Minute, 15 * time.Minute: time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			c, o := newCircuit(t)
+			o.err = &enrich.Trouble{Code: enrich.CodeRateLimited, Err: errors.New("too many questions"), Wait: wait, Answered: true}
+			_, _ = c.Lookup(t.Context(), values("hit-1"))
+			o.err = nil
+			began := time.Now()
+			_, err := c.Lookup(t.Context(), values("hit-1"))
+			for ; err != nil && time.Since(began) < time.Hour; _, err = c.Lookup(t.Context(), values("hit-1")) {
+				if !strings.HasPrefix(err.Error(), "backing off as MISP asked for (Retry-After): ") || !hasCode(err, enrich.CodeRateLimited) {
+					t.Errorf("error %v", err)
+				}
+				time.Sleep(time.Second)
+			}
+			if took := time.Since(began); took != want || len(o.asked()) != 2 {
+				t.Errorf("Retry-After %s: asked again after %s, want %s", wait, took, want)
+			}
+		})
+	}
+}
+
+// TestCircuitClockSetBack sets the clock back by an hour during an outage: what the record says of the future does not
+// count.
+func TestCircuitClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := newCircuit(t)
+		o.err = &enrich.Trouble{Code: enrich.CodeRateLimited, Err: errors.New("too many questions"), Wait: time.Minute, Answered: true}
+		_, _ = c.Lookup(t.Context(), values("hit-1"))
+		o.asked()
+		c.Outage.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+		o.err, o.takes = nil, 8*time.Second // longer than an impatient question may take
+		expect(t, "answer", []string{"hit-1"}, []string{matched(c.Lookup(t.Context(), values("hit-1")))})
+	})
+}
+
+// TestCircuitPatience asks once a second during an outage: one question in 30 s may take as long as usual.
+func TestCircuitPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := newCircuit(t)
+		o.takes = time.Hour
+		var patient []time.Duration
+		began := time.Now()
+		for time.Since(began) < 100*time.Second {
+			at := time.Since(began)
+			ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+			_, _ = c.Lookup(ctx, values("hit-1"))
+			cancel()
+			if took := time.Since(began) - at; took > 300*time.Millisecond {
+				patient = append(patient, at)
+			}
+			time.Sleep(time.Second - (time.Since(began) - at))
+		}
+		// The time of a patient question is noted when it has failed, 0.9 s later.
+		want := []time.Duration{0, 31 * time.Second, 62 * time.Second, 93 * time.Second}
+		if diff := cmp.Diff(want, patient); diff != "" {
+			t.Errorf("patient questions (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// hasCode reports whether an error has a code.
+func hasCode(err error, code enrich.Code) bool {
+	t, ok := errors.AsType[*enrich.Trouble](err)
+	return ok && t.Code == code
 }

@@ -56,7 +56,7 @@ func largeAlert(t *testing.T, id string) (enrich.Alert, []string) {
 // server is a MISP that takes its time, and the pipeline that asks it.
 type server struct {
 	*enrich.QueueingPipeline
-	misp *misptest.Server
+	misp *misptest.Server // nil where it is not a real one
 	log  *bytes.Buffer
 	sink *collected
 
@@ -67,7 +67,7 @@ type server struct {
 // newServer starts a MISP that takes 0.11 s for each 1,000 values.
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{misp: misptest.New(t, fstest.MapFS{}), log: &bytes.Buffer{}, sink: &collected{}}
+	s := &server{misp: misptest.New(t, fstest.MapFS{}), sink: &collected{}}
 	s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			Value struct{ OR []any }
@@ -87,18 +87,25 @@ func newServer(t *testing.T) *server {
 		case <-r.Context().Done():
 		}
 	})
+	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
+	must(t, err)
+	t.Cleanup(client.Close)
+	s.setUp(t, client)
+	return s
+}
+
+// setUp makes the pipeline.
+func (s *server) setUp(t *testing.T, asked enrich.Lookup) {
+	t.Helper()
 	sources, err := engine.ReadFS(mappings.FS, "mappings")
 	must(t, err)
 	e, err := engine.Load(sources...)
 	must(t, err)
-	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
-	must(t, err)
-	t.Cleanup(client.Close)
+	s.log = &bytes.Buffer{}
 	s.QueueingPipeline = newQueueing(t, t.TempDir(), chance{})
-	s.Engine, s.Circuit.Asked, s.Sink, s.Faults.Sink = e, client, s.sink, s.sink
+	s.Engine, s.Circuit.Asked, s.Sink, s.Faults.Sink = e, asked, s.sink, s.sink
 	s.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	s.DrainTime = 800 * time.Millisecond
-	return s
 }
 
 // slowFor has questions never answered that have one of some values; nil for none.
@@ -180,86 +187,137 @@ func TestLargeAlert(t *testing.T) {
 	}
 }
 
+// A slowMISP is a look-up on the clock of a bubble that takes 0.11 s for each 1,000 values, and knows none.
+type slowMISP struct {
+	hangs func(o engine.Observable) bool // observables for which there is never an answer; nil for none
+
+	asked []int         // values of each question
+	late  time.Duration // the most time that a question for several observables had
+}
+
+func (m *slowMISP) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	n := 0
+	for _, o := range observables {
+		n += len(o.Related())
+	}
+	m.asked = append(m.asked, n)
+	if deadline, ok := ctx.Deadline(); ok && len(observables) > 1 {
+		m.late = max(m.late, time.Until(deadline))
+	}
+	takes := time.Duration(n) * 110 * time.Microsecond
+	if m.hangs != nil && slices.ContainsFunc(observables, m.hangs) {
+		takes = time.Hour
+	}
+	select {
+	case <-time.After(takes):
+		return nil, nil
+	case <-ctx.Done():
+		return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: context.Cause(ctx)}
+	}
+}
+
+// newSlow returns a pipeline that asks a slow MISP.
+func newSlow(t *testing.T) (*server, *slowMISP) {
+	t.Helper()
+	m := &slowMISP{}
+	s := &server{sink: &collected{}}
+	s.setUp(t, m)
+	return s, m
+}
+
 // TestLargeAlertQueued queues an alert that MISP never answers in time, although it answers others. Each later call asks
 // for it once at most and no longer than the time for a round; what is queued behind it is done; and in the end it is a
 // dead letter.
 func TestLargeAlertQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newSlow(t)
+		a, addresses := largeAlert(t, "large")
+		m.hangs = func(o engine.Observable) bool { return slices.Contains(addresses, o.Value) }
+		if r := s.call(t, a); !r.Queued {
+			t.Fatal("it is not queued")
+		}
+		put(t, s.Spool, spool.Alerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
+		m.late = 0
+		for n := range 5 {
+			m.asked = nil
+			if r := s.call(t, small(t, n)); r.Queued {
+				t.Errorf("call %d is queued", n)
+			}
+			large := len(slices.DeleteFunc(m.asked, func(values int) bool { return values <= 500 }))
+			if large > 2 { // with others at first, and then alone
+				t.Errorf("call %d asked %d times for the large one", n, large)
+			}
+			if depth, err := s.Spool.Depth(); err != nil || n > 0 && depth.Alerts > 1 {
+				t.Errorf("after call %d the spool holds %+v, %v", n, depth, err)
+			}
+		}
+		if m.late > s.DrainTime {
+			t.Errorf("a question for queued alerts had %s, a round has %s", m.late, s.DrainTime)
+		}
+		letters, err := s.Spool.DeadLetters()
+		if err != nil || len(letters) != 1 || letters[0].Reason != "tried 5 times: context deadline exceeded" {
+			t.Errorf("dead letters: %+v, %v\n%s", letters, err, s.log)
+		}
+		m.asked = nil
+		s.call(t, small(t, 6))
+		if n := len(m.asked); n != 1 {
+			t.Errorf("afterwards a call asks %d questions", n)
+		}
+	})
+}
+
+// TestLargeAlertDeadLetter has a real MISP that hangs at the last try of an alert: the dead letter says why in the words
+// of its client.
+func TestLargeAlertDeadLetter(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	a, addresses := largeAlert(t, "large")
 	s.slowFor(addresses)
-	if r := s.call(t, a); !r.Queued {
-		t.Fatal("it is not queued")
+	put(t, s.Spool, spool.Alerts, string(a.JSON))
+	for range spool.MaxTries - 1 {
+		consumer := open(t, s.Spool)
+		entries, err := consumer.Claim(spool.Alerts, 1)
+		must(t, err)
+		_, err = entries[0].Fail("MISP did not answer in time")
+		must(t, errors.Join(err, consumer.Close()))
 	}
-	put(t, s.Spool, spool.Alerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
-	client := s.Circuit.Asked
-	var late time.Duration
-	s.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
-		if len(o) > 1 {
-			deadline, _ := ctx.Deadline()
-			late = max(late, time.Until(deadline))
-		}
-		return client.Lookup(ctx, o)
-	})
-	for n := range 5 {
-		from := len(s.misp.Requests())
-		r := s.call(t, small(t, n))
-		if r.Queued {
-			t.Errorf("call %d is queued", n)
-		}
-		large := 0
-		for _, q := range s.questions(from) {
-			if len(q) > 500 {
-				large++
-			}
-		}
-		if large > 2 { // with others at first, and then alone
-			t.Errorf("call %d asked %d times for the large one", n, large)
-		}
-		if depth, err := s.Spool.Depth(); err != nil || n > 0 && depth.Alerts > 1 {
-			t.Errorf("after call %d the spool holds %+v, %v", n, depth, err)
-		}
-	}
-	if late > s.DrainTime {
-		t.Errorf("a question for queued alerts had %s, a round has %s", late, s.DrainTime)
+	s.DrainTime = 2 * time.Second
+	if done := s.Drain(t.Context()); done.DeadLetters != 1 {
+		t.Errorf("done: %+v", done)
 	}
 	letters, err := s.Spool.DeadLetters()
 	if err != nil || len(letters) != 1 || !strings.HasPrefix(letters[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(letters[0].Reason, "did not answer in time") {
 		t.Errorf("dead letters: %+v, %v\n%s", letters, err, s.log)
-	}
-	from := len(s.misp.Requests())
-	s.call(t, small(t, 6))
-	if n := len(s.questions(from)); n != 1 {
-		t.Errorf("afterwards a call asks %d questions", n)
 	}
 }
 
 // TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the queued alert is not
 // at fault.
 func TestOutageCountsNoTry(t *testing.T) {
-	s := newServer(t)
-	a, _ := largeAlert(t, "large")
-	put(t, s.Spool, spool.Alerts, string(a.JSON))
-	s.DrainTime = 400 * time.Millisecond
-	for n := range 6 {
-		own := fmt.Sprintf("host-%d.example.org", n)
-		s.mu.Lock()
-		s.hang = func(asked []any) bool { return !slices.Contains(asked, any(own)) }
-		s.mu.Unlock()
-		from := len(s.misp.Requests())
-		if r := s.call(t, small(t, n)); r.Queued {
-			t.Fatalf("call %d is queued", n)
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newSlow(t)
+		a, _ := largeAlert(t, "large")
+		put(t, s.Spool, spool.Alerts, string(a.JSON))
+		s.DrainTime = 400 * time.Millisecond
+		for n := range 6 {
+			own := fmt.Sprintf("host-%d.example.org", n)
+			m.hangs = func(o engine.Observable) bool { return o.Value != own }
+			m.asked = nil
+			if r := s.call(t, small(t, n)); r.Queued {
+				t.Fatalf("call %d is queued", n)
+			}
+			if len(m.asked) < 2 {
+				t.Errorf("call %d did not try what is queued", n)
+			}
 		}
-		if len(s.questions(from)) < 2 {
-			t.Errorf("call %d did not try what is queued", n)
+		for range 6 { // and a daemon has none of its own
+			s.Drain(t.Context())
 		}
-	}
-	for range 6 { // and a daemon has none of its own
-		s.Drain(t.Context())
-	}
-	left, err := filepath.Glob(filepath.Join(s.Spool.Path, "alerts", "*.0.*.json"))
-	if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.DeadLetters != 0 {
-		t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
-	}
+		left, err := filepath.Glob(filepath.Join(s.Spool.Path, "alerts", "*.0.*.json"))
+		if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.DeadLetters != 0 {
+			t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
+		}
+	})
 }
 
 // TestStreamLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.

@@ -1,14 +1,17 @@
 package enrich_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,6 +63,13 @@ func newBench(t testing.TB) *bench {
 	b.Spool.Now, b.MISP.Now, b.Queue.Now, b.Faults.Now, b.Circuit.Outage.Now = clock, clock, clock, clock, clock
 	b.Sink, b.Faults.Sink = b.sink, b.sink
 	return b
+}
+
+// logged returns what is logged from now on.
+func (b *bench) logged() *bytes.Buffer {
+	var log bytes.Buffer
+	b.Log = slog.New(slog.NewTextHandler(&log, nil))
+	return &log
 }
 
 // alert processes the next alert and returns the events of it, shortened: "hit ID", "error CODE", "recovered CODE".
@@ -176,6 +186,24 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// TestReserve keeps time of a call back for what comes after the look-up, but no more than a quarter.
+func TestReserve(t *testing.T) {
+	for reserve, want := range map[time.Duration]time.Duration{0: 8 * time.Second, time.Second: 7 * time.Second, time.Minute: 6 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueueing(t, t.TempDir(), chance{})
+			q.Reserve, q.Circuit.Asked = reserve, &oracle{takes: time.Hour}
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			defer cancel()
+			began := time.Now()
+			r, err := q.Process(ctx, numbered(t, 1))
+			must(t, err)
+			if took := time.Since(began); took != want || !r.Queued {
+				t.Errorf("with a reserve of %s it took %s, queued %t", reserve, took, r.Queued)
+			}
+		})
+	}
+}
+
 // TestRetryAfter honours Retry-After, for at most a minute.
 func TestRetryAfter(t *testing.T) {
 	b := newBench(t)
@@ -235,18 +263,54 @@ func TestQueueUnreachable(t *testing.T) {
 	expect(t, "afterwards", []string{"hit 4"}, b.alert(t, known()))
 }
 
-// TestSpoolFull queues more than fits: the oldest are dropped, this is reported once, and the end of the outage says how
-// many.
+// TestSpoolFull queues more than fits: the oldest are dropped. The log says so each time, an event once, and the record of
+// the outage and the event about its end say how many.
 func TestSpoolFull(t *testing.T) {
 	b := newBench(t)
+	log := b.logged()
 	b.Spool.MaxEntries = 3
 	var events []string
 	for range 6 {
 		events = append(events, b.alert(t, unreachable(enrich.CodeUnavailable))...)
 	}
 	expect(t, "reported", []string{"error misp_unavailable", "error spool_full"}, events)
+	full := b.sink.events[len(b.sink.events)-1]
+	if want := b.Spool.Path + " is full (3 entries or "; !strings.Contains(full, want) || !strings.Contains(full, `"alert_id":"4"`) {
+		t.Errorf("event %s", full)
+	}
+	if n := strings.Count(log.String(), `msg="spool is full, the oldest entries were dropped" dropped=1`); n != 3 {
+		t.Errorf("logged %d times: %s", n, log)
+	}
+	if o, err := b.MISP.Load(); err != nil || o.Queued != 6 || o.Dropped != 3 {
+		t.Errorf("outage %+v, %v", o, err)
+	}
 	expect(t, "back", []string{"hit 7", "hit 4", "hit 5", "hit 6", "recovered misp_unavailable queued 6 processed 3"}, b.alert(t, known()))
-	if last := b.sink.events[len(b.sink.events)-1]; !strings.Contains(last, `"dropped":"3"`) {
+	last := b.sink.events[len(b.sink.events)-1]
+	for _, part := range []string{`"dropped":"3"`, "; 3 were dropped because the spool was full"} {
+		if !strings.Contains(last, part) {
+			t.Errorf("the end says %s", last)
+		}
+	}
+}
+
+// TestSpoolFullOfEvents queues more events than fit.
+func TestSpoolFullOfEvents(t *testing.T) {
+	b := newBench(t)
+	log := b.logged()
+	b.Spool.MaxEntries = 3
+	b.sink.err = &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("no such file")}
+	for range 5 {
+		b.alert(t, known())
+	}
+	if n := strings.Count(log.String(), "spool is full, the oldest entries were dropped"); n != 2 {
+		t.Errorf("logged %d times: %s", n, log)
+	}
+	if o, err := b.Queue.Load(); err != nil || o.Queued != 5 || o.Dropped != 2 {
+		t.Errorf("outage %+v, %v", o, err)
+	}
+	b.sink.err = nil
+	b.alert(t, known())
+	if last := b.sink.events[len(b.sink.events)-1]; !strings.Contains(last, `"dropped":"2"`) {
 		t.Errorf("the end says %s", last)
 	}
 }

@@ -81,56 +81,91 @@ func (s Stream) Run(ctx context.Context) error {
 	if s.Meter == nil {
 		s.Meter = noMeter{}
 	}
-	hard, cancel := context.WithCancel(context.WithoutCancel(ctx)) // of what was begun
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })()
-	sightings := make(chan *batch, max(0, s.Window)) // beyond that, they are left out: MISP takes some 60 ms for each
+	r := streamRun{Stream: s, soft: ctx, hard: hard, cancel: cancel, depth: depth{meter: s.Meter}, sightings: make(chan *batch, max(1, s.Window))}
 	var background sync.WaitGroup
-	background.Go(func() {
-		for b := range sightings {
-			b.pipeline.reportSightings(hard, b.found)
-		}
-	})
+	background.Go(r.reportSightings)
 	defer background.Wait()
-	defer close(sightings)
-	depth := depth{meter: s.Meter}
-	produce := func(yield func(*batch) error) error {
-		for {
-			alerts, err := s.Source.Next(ctx)
-			if err != nil && ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			depth.change(1)
-			if err := yield(&batch{alerts: alerts, pipeline: s.Pipeline()}); err != nil {
-				return err
-			}
+	defer close(r.sightings)
+	return InOrder(s.Window, r.read, r.lookUp, r.finish)
+}
+
+// streamRun is one run of a Stream.
+type streamRun struct {
+	Stream
+	soft, hard context.Context // soft ends first; hard is that of what was begun
+	cancel     context.CancelFunc
+	depth      depth
+	sightings  chan *batch // beyond its capacity, they are left out: MISP takes some 60 ms for each
+}
+
+// reportSightings reports the sightings of batches that are done.
+func (r *streamRun) reportSightings() {
+	for b := range r.sightings {
+		b.pipeline.reportSightings(r.hard, b.found)
+	}
+}
+
+// read yields what the source hands out.
+func (r *streamRun) read(yield func(*batch) error) error {
+	for {
+		alerts, err := r.Source.Next(r.soft)
+		if err != nil && r.soft.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.depth.change(1)
+		if err := yield(&batch{alerts: alerts, pipeline: r.Pipeline()}); err != nil {
+			return err
 		}
 	}
-	work := func(b *batch) *batch {
-		b.err = s.lookUp(hard, b)
+}
+
+// lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
+func (r *streamRun) lookUp(b *batch) *batch {
+	jobs := r.pick(b)
+	if b.err = answer(r.hard, b.pipeline, jobs); b.err != nil {
 		return b
 	}
-	consume := func(b *batch) error {
-		if b.err == nil {
-			b.err = s.finish(ctx, hard, b)
+	for _, j := range jobs {
+		r.Meter.Picked(j.observables, j.matches)
+		b.pipeline.logUnasked(j)
+		if len(j.matches) > 0 {
+			b.events = append(b.events, b.pipeline.events(j)...)
+			b.found = append(b.found, j)
 		}
-		depth.change(-1)
-		if b.err != nil {
-			cancel() // the batches behind it are not done either: they come again after a restart
-			return b.err
-		}
-		if len(b.found) > 0 {
-			select {
-			case sightings <- b:
-			default:
-			}
-		}
-		return nil
 	}
-	return InOrder(s.Window, produce, work, consume)
+	return b
+}
+
+// finish sends the events of a batch and is done with it. After an error, the batches behind it are not done either: they
+// come again after a restart.
+func (r *streamRun) finish(b *batch) error {
+	defer r.depth.change(-1)
+	err := b.err
+	for _, e := range b.events {
+		if err == nil {
+			err = r.send(b.pipeline, e)
+		}
+	}
+	if err != nil {
+		r.cancel()
+		return err
+	}
+	if b.alerts.Done != nil {
+		b.alerts.Done()
+	}
+	if len(b.found) > 0 {
+		select {
+		case r.sightings <- b:
+		default:
+		}
+	}
+	return nil
 }
 
 // depth is how many batches are being processed.
@@ -147,25 +182,8 @@ func (d *depth) change(by int) {
 	d.meter.Depth(d.n)
 }
 
-// lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
-func (s Stream) lookUp(ctx context.Context, b *batch) error {
-	jobs := s.pick(ctx, b)
-	if err := s.answer(ctx, b.pipeline, jobs); err != nil {
-		return err
-	}
-	for _, j := range jobs {
-		s.Meter.Picked(j.observables, j.matches)
-		b.pipeline.logUnasked(j)
-		if len(j.matches) > 0 {
-			b.events = append(b.events, b.pipeline.events(j)...)
-			b.found = append(b.found, j)
-		}
-	}
-	return nil
-}
-
 // pick returns the jobs of those alerts of a batch that something is picked from.
-func (s Stream) pick(ctx context.Context, b *batch) []*job {
+func (r *streamRun) pick(b *batch) []*job {
 	var jobs []*job
 	unreadable := b.alerts.Skipped
 	for _, text := range b.alerts.Text {
@@ -176,26 +194,26 @@ func (s Stream) pick(ctx context.Context, b *batch) []*job {
 			}
 			continue
 		}
-		if s.Own != nil && s.Own(text) {
+		if r.Own != nil && r.Own(text) {
 			continue
 		}
 		j, warning := b.pipeline.pick(Alert{JSON: text})
 		j.bare = true
 		if warning != nil {
 			b.pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
-			b.pipeline.Report(ctx, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
+			b.pipeline.Report(r.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
 		}
 		if len(j.observables) > 0 {
 			jobs = append(jobs, j)
 		}
 	}
-	s.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
+	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
 	return jobs
 }
 
 // answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers
 // others, is queued in the spool, where it is tried alone and in the end becomes a dead letter.
-func (s Stream) answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
+func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 	pause := leastPause
 	for try := 1; ; try++ {
 		err := lookUp(ctx, q.asked(), jobs...)
@@ -231,46 +249,33 @@ func isolate(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
 	return true
 }
 
-// finish sends the events of a batch and is done with it. soft is the context that ends first.
-func (s Stream) finish(soft, ctx context.Context, b *batch) error {
-	for _, e := range b.events {
-		if err := s.send(soft, ctx, b.pipeline, e); err != nil {
-			return err
-		}
-	}
-	if b.alerts.Done != nil {
-		b.alerts.Done()
-	}
-	return nil
-}
-
 // send waits until the queue takes an event. A try that begins when the program is to end is a short one.
-func (s Stream) send(soft, ctx context.Context, q *QueueingPipeline, e Enrichment) error {
+func (r *streamRun) send(q *QueueingPipeline, e Enrichment) error {
 	pause := leastPause
 	for try := 1; ; try++ {
-		trying, cancel := ctx, context.CancelFunc(func() {})
-		if soft.Err() != nil {
-			trying, cancel = context.WithTimeout(ctx, lastTry)
+		trying, cancel := r.hard, context.CancelFunc(func() {})
+		if r.soft.Err() != nil {
+			trying, cancel = context.WithTimeout(r.hard, lastTry)
 		}
 		err := sendTo(trying, q.Sink, e)
 		cancel()
 		if err == nil {
-			s.Meter.Sent(false)
+			r.Meter.Sent(false)
 			return nil
 		}
 		if codeOf(err, "") != CodeQueue {
 			q.log().Error("event cannot be sent and is lost", "alert_id", e.Body.Source.AlertID, "error", err.Error())
-			s.Meter.Sent(true)
+			r.Meter.Sent(true)
 			return nil
 		}
-		if ctx.Err() != nil {
+		if r.hard.Err() != nil {
 			return err
 		}
 		if try == 1 {
 			q.log().Warn("events wait until the queue takes them", "reason", err.Error())
 		}
 		q.Queue.failed(err, true)
-		if !sleep(ctx, pause) {
+		if !sleep(r.hard, pause) {
 			return err
 		}
 		pause = min(2*pause, longPause)
