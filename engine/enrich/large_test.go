@@ -87,11 +87,17 @@ func newServer(t *testing.T) *server {
 		case <-r.Context().Done():
 		}
 	})
-	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
+	s.setUp(t, s.client(t, 5*time.Second))
+	return s
+}
+
+// client returns a client of the MISP that has a time for a question.
+func (s *server) client(t *testing.T, timeout time.Duration) enrich.Lookup {
+	t.Helper()
+	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: timeout})
 	must(t, err)
 	t.Cleanup(client.Close)
-	s.setUp(t, client)
-	return s
+	return client
 }
 
 // setUp makes the pipeline.
@@ -281,7 +287,7 @@ func TestLargeAlertDeadLetter(t *testing.T) {
 		_, err = entries[0].Fail("MISP did not answer in time")
 		must(t, errors.Join(err, consumer.Close()))
 	}
-	s.DrainTime = 2 * time.Second
+	s.DrainTime, s.Circuit.Asked = 20*time.Second, s.client(t, time.Second)
 	if done := s.Drain(t.Context()); done.DeadLetters != 1 {
 		t.Errorf("done: %+v", done)
 	}

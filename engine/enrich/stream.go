@@ -84,7 +84,7 @@ func (s Stream) Run(ctx context.Context) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })()
-	r := streamRun{Stream: s, soft: ctx, hard: hard, cancel: cancel, depth: depth{meter: s.Meter}, sightings: make(chan *batch, max(1, s.Window))}
+	r := streamRun{Stream: s, soft: ctx, hard: hard, depth: depth{meter: s.Meter}, sightings: make(chan *batch, max(1, s.Window))}
 	var background sync.WaitGroup
 	background.Go(r.reportSightings)
 	defer background.Wait()
@@ -96,7 +96,6 @@ func (s Stream) Run(ctx context.Context) error {
 type streamRun struct {
 	Stream
 	soft, hard context.Context // soft ends first; hard is that of what was begun
-	cancel     context.CancelFunc
 	depth      depth
 	sightings  chan *batch // beyond its capacity, they are left out: MISP takes some 60 ms for each
 }
@@ -142,8 +141,8 @@ func (r *streamRun) lookUp(b *batch) *batch {
 	return b
 }
 
-// finish sends the events of a batch and is done with it. After an error, the batches behind it are not done either: they
-// come again after a restart.
+// finish sends the events of a batch and is done with it. An error means that hard has ended: then the batches behind it
+// are not done either, and come again after a restart.
 func (r *streamRun) finish(b *batch) error {
 	defer r.depth.change(-1)
 	err := b.err
@@ -153,7 +152,6 @@ func (r *streamRun) finish(b *batch) error {
 		}
 	}
 	if err != nil {
-		r.cancel()
 		return err
 	}
 	if b.alerts.Done != nil {

@@ -14,7 +14,6 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/enrich/spool"
 )
 
 // journal is what happens, in its order: "sent ID", "done N" for the nth batch.
@@ -59,7 +58,7 @@ func (b *batches) Next(ctx context.Context) (enrich.Alerts, error) {
 // tally is a meter.
 type tally struct {
 	read, unreadable, considered, matched, sent, failed atomic.Int32
-	deepest                                             atomic.Int32
+	depth, deepest                                      atomic.Int32
 }
 
 func (m *tally) Read(alerts, unreadable int) {
@@ -82,7 +81,10 @@ func (m *tally) Sent(failed bool) {
 	}
 }
 
-func (m *tally) Depth(n int) { m.deepest.Store(max(m.deepest.Load(), int32(n))) } //nolint:gosec // few
+func (m *tally) Depth(n int) {
+	m.depth.Store(int32(n)) //nolint:gosec // few
+	m.deepest.Store(max(m.deepest.Load(), m.depth.Load()))
+}
 
 // sinkFunc is a sink by a function.
 type sinkFunc func(ctx context.Context, e enrich.Enrichment) error
@@ -175,6 +177,9 @@ func TestStreamOrder(t *testing.T) {
 		expect(t, "what happened", want, w.read())
 		if n := most.Load(); n < 2 || int(n) > w.Window+1 {
 			t.Errorf("%d look-ups at the same time", n)
+		}
+		if left, deepest := w.meter.depth.Load(), int(w.meter.deepest.Load()); left != 0 || deepest < 2 || deepest > w.Window+1 {
+			t.Errorf("%d batches at the end, %d at most", left, deepest)
 		}
 		if sent := w.meter.sent.Load(); int(sent) != len(want)-200 || w.meter.read.Load() != sent || w.meter.matched.Load() != sent {
 			t.Errorf("counted: %d sent, %d read, %d matched", sent, w.meter.read.Load(), w.meter.matched.Load())
@@ -334,6 +339,32 @@ func TestStreamQueuesRejected(t *testing.T) {
 	}
 }
 
+// TestStreamIsolatesAgain has an alert that is answered alone at first and rejected later: it is queued, and none of its
+// events is sent.
+func TestStreamIsolatesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStream(t, []string{text(t, 1), text(t, 2)})
+		began := time.Now()
+		w.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			alone := ""
+			if len(o) == 1 {
+				alone = o[0].Value
+			}
+			switch early := time.Since(began) < 30*time.Second; {
+			case early && alone == "192.31.196.2", !early && alone != "192.31.196.2" && len(o) == 1:
+				return known()(ctx, o)
+			}
+			return nil, &enrich.Trouble{Code: enrich.CodeRejected, Err: errors.New("answered 400")}
+		})
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"error misp_rejected", "sent 2", "done 0"}, w.read())
+		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1 {
+			t.Errorf("the spool holds %+v, %v", depth, err)
+		}
+	})
+}
+
 // TestStreamUnreachable has a MISP that answers nothing: it is not asked for each alert alone, no alert is queued, and
 // each is answered once when MISP is reachable again.
 func TestStreamUnreachable(t *testing.T) {
@@ -353,37 +384,6 @@ func TestStreamUnreachable(t *testing.T) {
 			t.Errorf("%d questions in a minute", questions)
 		}
 	})
-}
-
-// TestDrainRejected queues alerts that MISP never answers, and nothing else: while it answers others, they become dead
-// letters in the end; while it does not, they do not.
-func TestDrainRejected(t *testing.T) {
-	b := newBench(t)
-	for _, id := range []int{2, 6} {
-		put(t, b.Spool, spool.Alerts, text(t, id))
-	}
-	b.Circuit.Asked = rejecting("192.31.196.3", "192.31.196.7")
-	round := func(n int) (dead int) {
-		for range n {
-			b.now = b.now.Add(time.Second)
-			dead += b.Drain(t.Context()).DeadLetters
-		}
-		return dead
-	}
-	if n := round(20); n != 0 {
-		t.Errorf("%d are dead letters, though MISP answers nothing", n)
-	}
-	others := &enrich.Circuit{Asked: known(), Outage: b.MISP}
-	dead := 0
-	for range 12 {
-		if _, err := others.Lookup(t.Context(), values("hit-1")); err != nil {
-			t.Fatal(err)
-		}
-		dead += round(1)
-	}
-	if dead != 2 {
-		t.Errorf("%d of 2 are dead letters", dead)
-	}
 }
 
 // TestStreamReload changes the pipeline, and has the source fail: what was begun ends on the old one.

@@ -235,8 +235,15 @@ func TestRelease(t *testing.T) {
 	must(t, entries[0].Release())
 	_, err := entries[1].Fail("MISP answered 500")
 	must(t, err)
-	_, texts := claim(t, o, spool.Alerts, 5)
+	again, texts := claim(t, o, spool.Alerts, 5)
 	expectTexts(t, []string{"a"}, texts)
+	must(t, again[0].Done())
+	_, texts = claim(t, o, spool.Alerts, 5)
+	expectTexts(t, nil, texts)
+	must(t, o.Close())
+	o = open(t, s)
+	_, texts = claim(t, o, spool.Alerts, 5)
+	expectTexts(t, []string{"b"}, texts)
 	must(t, o.Close())
 }
 
