@@ -281,8 +281,8 @@ func TestMISPRules(t *testing.T) {
 		{"configuration", trouble(enrich.CodeConfig), 100629, 5},
 		{"spool full", trouble(enrich.CodeSpoolFull), 100662, 9},
 		{"nowhere to hold", trouble(enrich.CodeSpool), 100662, 9},
-		{"set aside", trouble(enrich.CodeSetAside), 100662, 9},
-		{"back", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Held: "3", Processed: "3"}, 100663, 3},
+		{"dead letter", trouble(enrich.CodeDeadLetter), 100662, 9},
+		{"back", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Queued: "3", Processed: "3"}, 100663, 3},
 		{"neither", enrich.Body{Value: "v"}, 100620, 0},
 	}
 	tests = append(tests, levels()...)

@@ -31,9 +31,9 @@ var assembling = []assemblingName{
 	{"misp/mirror", "Syncer"},
 	{"engine/wazuh", "Queue"},
 	{"engine/enrich", "Throttle"},
-	{"engine/enrich", "Durable"},
+	{"engine/enrich", "QueueingPipeline"},
 	{"engine/enrich", "Pipeline"},
-	{"engine/enrich", "NewOnce"},
+	{"engine/enrich", "NewDedup"},
 	{"engine/enrich", "NewBatch"},
 	{"engine/enrich", "Circuit"},
 	{"engine/enrich", "MirrorFirst"},
@@ -56,7 +56,7 @@ type use struct {
 	at   token.Position
 }
 
-// uses finds them in a file. A type behind a pointer is not made there, so that *enrich.Durable does not count.
+// uses finds them in a file. A type behind a pointer is not made there, so that *enrich.QueueingPipeline does not count.
 func uses(fset *token.FileSet, file *ast.File) []use {
 	imports := map[string]string{} // names of ours by the name in this file
 	for _, spec := range file.Imports {
@@ -136,16 +136,16 @@ func TestOneAssemblyFindsFaults(t *testing.T) {
 	t.Parallel()
 	const imports = `import ("` + module + `/engine"; "` + module + `/engine/enrich"; wq "` + module + `/engine/wazuh"; "other/api")` + "\n"
 	tests := map[string][]string{
-		"var _ = engine.Load":                               {"engine.Load"},
-		"var _, _ = engine.Lint(nil)":                       {"engine.Lint"},
-		"var _ = &wq.Queue{}":                               {"wazuh.Queue"},
-		"var _ = new(wq.Queue)":                             {"wazuh.Queue"},
-		"var q wq.Queue":                                    {"wazuh.Queue"},
-		"func f(e *engine.Engine) { e.For(engine.Site{}) }": {"For"},
-		"type t struct { enrich.Durable }":                  {"enrich.Durable"},
-		"func f(d *enrich.Durable, p *wq.Queue) {}":         nil,
-		"var _ = api.New()":                                 nil,
-		"var _ enrich.Lookup":                               nil,
+		"var _ = engine.Load":                                {"engine.Load"},
+		"var _, _ = engine.Lint(nil)":                        {"engine.Lint"},
+		"var _ = &wq.Queue{}":                                {"wazuh.Queue"},
+		"var _ = new(wq.Queue)":                              {"wazuh.Queue"},
+		"var q wq.Queue":                                     {"wazuh.Queue"},
+		"func f(e *engine.Engine) { e.For(engine.Site{}) }":  {"For"},
+		"type t struct { enrich.QueueingPipeline }":          {"enrich.QueueingPipeline"},
+		"func f(d *enrich.QueueingPipeline, p *wq.Queue) {}": nil,
+		"var _ = api.New()":                                  nil,
+		"var _ enrich.Lookup":                                nil,
 	}
 	for body, want := range tests {
 		fset := token.NewFileSet()

@@ -12,6 +12,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh"
 )
 
@@ -67,18 +68,18 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	if len(a.Faults) > 0 {
 		// The mappings of the other files do their work all the same.
 		log.Error("mapping files left out", "faults", a.Faults.Error())
-		a.Chain.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
+		a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
 	}
-	report, err := a.Chain.Process(ctx, alert)
-	if report.Warning != nil {
-		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", report.Warning.Error())
-		a.Chain.Tell(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: report.Warning, Remedy: "correct the expression, see custom-misp explain"})
+	result, err := a.Chain.Process(ctx, alert)
+	if result.Warning != nil {
+		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", result.Warning.Error())
+		a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: result.Warning, Remedy: "correct the expression, see custom-misp explain"})
 	}
 	if err != nil {
 		return errors.Join(buildErr, fmt.Errorf("alert %s: %w", alert.Source.AlertID, err))
 	}
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
-		"observables", len(report.Observables), "enrichments", report.Sent, "held", report.Held)
+		"observables", len(result.Observables), "enrichments", result.Sent, "queued", result.Queued)
 	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
 }
 
@@ -114,8 +115,8 @@ func queueAtOnce(home string, g globals, from wazuh.Call) (bool, error) {
 	if g.file != "" || from.Debug || config.StateDirFromEnvironment() {
 		return false, nil
 	}
-	spool := app.RunningSpool(config.DefaultStateDir(home))
-	if spool == nil {
+	queue := app.RunningSpool(config.DefaultStateDir(home))
+	if queue == nil {
 		return false, nil
 	}
 	alert, err := readAlert(from)
@@ -125,7 +126,7 @@ func queueAtOnce(home string, g globals, from wazuh.Call) (bool, error) {
 	if wazuh.IsEnrichment(alert.JSON) {
 		return true, nil
 	}
-	dropped, err := queueAlert(spool, alert)
+	dropped, err := queueAlert(queue, alert)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later, if it fails again
 	}
@@ -155,8 +156,8 @@ func queueUnbuilt(ctx context.Context, c *config.Config, alert enrich.Alert, why
 }
 
 // queueAlert puts an alert into the spool. dropped is what integratord is to log if others had to go for it.
-func queueAlert(spool *enrich.Spool, alert enrich.Alert) (dropped, err error) {
-	n, err := spool.Put(enrich.SpoolAlerts, alert.JSON)
+func queueAlert(queue *spool.Dir, alert enrich.Alert) (dropped, err error) {
+	n, err := queue.Put(spool.Alerts, alert.JSON)
 	if err != nil {
 		return nil, fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
 	}

@@ -28,7 +28,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/misp/misptest"
 )
 
@@ -93,13 +93,13 @@ func (s *site) enrich(t *testing.T, alert string) {
 	}
 }
 
-// held returns how many alerts and events the spool holds.
-func (s *site) held(t *testing.T) (alerts, events int) {
+// queued returns how many alerts and events are in the spool.
+func (s *site) queued(t *testing.T) (alerts, events int) {
 	t.Helper()
-	spool := enrich.Spool{Dir: filepath.Join(s.home, "var/run/custom-misp/spool"), Now: time.Now}
-	depth, err := spool.Depth()
-	if err != nil || depth.Aside > 0 {
-		t.Fatalf("%d entries set aside, %v", depth.Aside, err)
+	queue := spool.Dir{Path: filepath.Join(s.home, "var/run/custom-misp/spool")}
+	depth, err := queue.Depth()
+	if err != nil || depth.DeadLetters > 0 {
+		t.Fatalf("%d dead letters, %v", depth.DeadLetters, err)
 	}
 	return depth.Alerts, depth.Events
 }
@@ -308,12 +308,12 @@ func (s *site) install(t *testing.T, f fault) (mend func()) {
 }
 
 // untilDone repeats calls that have nothing to look up themselves until nothing is held any more. A server that
-// asked to be left alone is.
+// wants to be asked later (Retry-After) is.
 func (s *site) untilDone(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		s.enrich(t, "windows-security-log-cleared")
-		alerts, events := s.held(t)
+		alerts, events := s.queued(t)
 		if alerts+events == 0 {
 			return
 		}
@@ -370,7 +370,7 @@ func faultFirst(t *testing.T, f fault) {
 	if diff := cmp.Diff([]string{"error " + f.code}, told(events)); diff != "" {
 		t.Fatalf("events (-want +got):\n%s", diff)
 	}
-	if n, _ := s.held(t); n != 1 {
+	if n, _ := s.queued(t); n != 1 {
 		t.Fatalf("%d alerts are queued", n)
 	}
 	start := time.Now()
@@ -405,7 +405,7 @@ func faultDuringDrain(t *testing.T, f fault) {
 	s.received(t)
 	mend := s.install(t, f)
 	s.enrich(t, "windows-security-log-cleared") // has nothing to look up, so what is queued meets the fault
-	if n, _ := s.held(t); n != 2 {
+	if n, _ := s.queued(t); n != 2 {
 		t.Fatalf("%d alerts are queued", n)
 	}
 	if _, events := s.received(t); len(events) != 0 {
@@ -439,7 +439,7 @@ func faultAfterOwn(t *testing.T, f fault) {
 		s.misp.Answer(w, r)
 	})
 	s.enrich(t, secondAlert)
-	if n, _ := s.held(t); n != 1 {
+	if n, _ := s.queued(t); n != 1 {
 		t.Fatalf("%d alerts are queued", n)
 	}
 	s.misp.Fault(nil)
@@ -465,7 +465,7 @@ func faultOfSighting(t *testing.T, f fault) {
 	if diff := cmp.Diff(hits(t, firstAlert), told(events)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	if alerts, held := s.held(t); alerts+held != 0 {
+	if alerts, held := s.queued(t); alerts+held != 0 {
 		t.Errorf("%d alerts and %d events are queued", alerts, held)
 	}
 	s.misp.Fault(nil)

@@ -44,12 +44,12 @@ func TestFlapping(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		report, err := f.chain.Process(ctx, alert)
+		result, err := f.chain.Process(ctx, alert)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report.Held {
+		if result.Queued {
 			held++
 		}
 	}
@@ -58,7 +58,7 @@ func TestFlapping(t *testing.T) {
 	if err != nil || o.Lasts() {
 		t.Errorf("the outage is still remembered as one: %+v, %v", o, err)
 	}
-	if left, err := filepath.Glob(filepath.Join(f.chain.Spool.Dir, "*", "*.json")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(f.chain.Spool.Path, "*", "*.json")); err != nil || len(left) > 0 {
 		t.Errorf("left in the spool: %v, %v", left, err)
 	}
 	if held < alerts/5 || f.outages < 3 {
@@ -98,7 +98,7 @@ func checkFlapping(t *testing.T, events []map[string]any, alerts, outages int) {
 // flapping is a MISP and a queue that change as time passes.
 type flapping struct {
 	home                    *testManager
-	chain                   *enrich.Durable
+	chain                   *enrich.QueueingPipeline
 	now                     time.Time
 	chance                  *rand.Rand
 	queue                   *sometimes

@@ -12,7 +12,7 @@ import (
 
 // TestMain runs many tests at a time: most of them wait for time-outs. -parallel on the command line counts.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	testscript.Main(cleaning{m}, map[string]func(){

@@ -109,7 +109,7 @@ func serveRejected(t *testing.T, built *testManager) {
 		// Others have to be answered meanwhile: then it is not MISP that is at fault.
 		r.alerts.add(fmt.Sprint("later-", later), fmt.Sprintf("later-%d.example.org", later))
 		later++
-		return r.status().Spool.Aside == 1
+		return r.status().Spool.DeadLetters == 1
 	})
 	r.stop(t)
 }

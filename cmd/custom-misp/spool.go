@@ -15,6 +15,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/serve"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 func newSpoolVerb(s cli.Streams, g *globals) *cobra.Command {
@@ -58,38 +59,38 @@ once, if no alerts come in.`,
 }
 
 func showSpool(w io.Writer, c *config.Config, output string) error {
-	spool := app.NewSpool(c)
-	depth, err := spool.Depth()
+	dir := app.NewSpool(c)
+	depth, err := dir.Depth()
 	if err != nil {
 		return err
 	}
-	aside, err := spool.Aside()
+	letters, err := dir.DeadLetters()
 	if err != nil {
 		return err
 	}
 	state := app.StateOf(c)
 	shown := struct {
 		Dir string `json:"dir"`
-		enrich.Depth
-		SetAside []enrich.Outcast `json:"set_aside"`
-		MISP     *enrich.Outage   `json:"misp_outage"`
-		Queue    *enrich.Outage   `json:"queue_outage"`
-	}{spool.Dir, depth, append([]enrich.Outcast{}, aside...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
+		spool.Depth
+		DeadLetters []spool.DeadLetter `json:"set_aside"`
+		MISP        *enrich.Outage     `json:"misp_outage"`
+		Queue       *enrich.Outage     `json:"queue_outage"`
+	}{dir.Path, depth, append([]spool.DeadLetter{}, letters...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
 	if output == "json" {
 		return cli.WriteJSON(w, shown)
 	}
 	t := cli.NewTable(w)
-	t.Row("spool", spool.Dir)
-	t.Row("alerts held", depth.Alerts)
-	t.Row("events held", depth.Events)
+	t.Row("spool", dir.Path)
+	t.Row("alerts queued", depth.Alerts)
+	t.Row("events queued", depth.Events)
 	if !depth.Oldest.IsZero() {
 		t.Row("oldest", depth.Oldest.UTC().Format(time.RFC3339))
 	}
-	t.Row("set aside", depth.Aside)
+	t.Row("dead letters", depth.DeadLetters)
 	t.Row("MISP", serve.DescribeOutage(shown.MISP))
 	t.Row("queue", serve.DescribeOutage(shown.Queue))
-	for _, o := range aside {
-		t.Row(o.File, o.Reason)
+	for _, l := range letters {
+		t.Row(l.File, l.Reason)
 	}
 	return t.Flush()
 }
@@ -97,7 +98,7 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 // drainTime is how long a round of drain may take; no call waits for it.
 const drainTime = 30 * time.Second
 
-// drainSpool works on held entries until none is left or none can be done.
+// drainSpool processes queued entries until none is left or none can be done.
 func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	if err := g.becomeWazuh(); err != nil {
 		return err
@@ -120,19 +121,20 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	var all enrich.Drained
 	for {
 		done := chain.Drain(ctx)
-		all.Events, all.Alerts, all.Sent, all.SetAside = all.Events+done.Events, all.Alerts+done.Alerts, all.Sent+done.Sent, all.SetAside+done.SetAside
+		all.Events, all.Alerts, all.Sent = all.Events+done.Events, all.Alerts+done.Alerts, all.Sent+done.Sent
+		all.DeadLetters += done.DeadLetters
 		if done == (enrich.Drained{}) || ctx.Err() != nil {
 			break
 		}
 	}
-	fmt.Fprintf(st.Out, "%s looked up, %s found; %s sent; %d set aside\n", cli.Plural(all.Alerts, "held alert"), cli.Plural(all.Sent, "hit"),
-		cli.Plural(all.Events, "held event"), all.SetAside)
+	fmt.Fprintf(st.Out, "%s looked up, %s found; %s sent; %s\n", cli.Plural(all.Alerts, "queued alert"), cli.Plural(all.Sent, "hit"),
+		cli.Plural(all.Events, "queued event"), cli.Plural(all.DeadLetters, "dead letter"))
 	depth, err := chain.Spool.Depth()
 	if err != nil {
 		return err
 	}
 	if left := depth.Alerts + depth.Events; left > 0 {
-		return fmt.Errorf("%s still held: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
+		return fmt.Errorf("%s still queued: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
 	}
 	return nil
 }
@@ -145,19 +147,19 @@ func retrySpool(g globals, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	spool, err := app.NewSpool(c).Open()
+	consumer, err := app.NewSpool(c).Open()
 	if err != nil {
 		return err
 	}
 	n := 0
-	if spool != nil {
-		defer spool.Close() //nolint:errcheck // the lock ends with the process
-		if n, err = spool.Retry(); err != nil {
+	if consumer != nil {
+		defer consumer.Close() //nolint:errcheck // the lock ends with the process
+		if n, err = consumer.Retry(); err != nil {
 			return err
 		}
-	} else if depth, err := app.NewSpool(c).Depth(); err != nil || depth.Aside > 0 {
+	} else if depth, err := app.NewSpool(c).Depth(); err != nil || depth.DeadLetters > 0 {
 		return errors.New("a call is working on the spool; try again in a moment")
 	}
-	fmt.Fprintf(w, "%s put back; the next call tries them, or custom-misp spool drain\n", cli.Plural(n, "entry"))
+	fmt.Fprintf(w, "%s queued again; the next call tries them, or custom-misp spool drain\n", cli.Plural(n, "entry"))
 	return nil
 }

@@ -77,7 +77,7 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	}
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
-	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.Aside)
+	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
 	for _, m := range s.Mirror {
 		if m.SyncedAt.IsZero() {
 			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))

@@ -26,8 +26,8 @@ type Alert struct {
 	Agent Agent
 }
 
-// A Source tells an analyst which alert an enrichment belongs to, so that it need not be searched for. It is
-// written into the event as it is.
+// A Source says which alert an enrichment belongs to, so that an analyst need not search for it. It is written into the
+// event as it is.
 type Source struct {
 	AlertID         string            `json:"alert_id,omitempty"`
 	Timestamp       string            `json:"timestamp,omitempty"` // as Wazuh wrote it
@@ -50,6 +50,11 @@ func ParseAlert(data []byte) (Alert, error) {
 	if err != nil {
 		return Alert{}, err
 	}
+	return describe(data), nil
+}
+
+// describe reads from an alert what events say of it.
+func describe(data []byte) Alert {
 	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip")
 	rule := v[0]
 	return Alert{
@@ -60,10 +65,10 @@ func ParseAlert(data []byte) (Alert, error) {
 			RuleDescription: rule.Get("description").String(),
 		},
 		Agent: Agent{ID: v[4].String(), Name: v[5].String(), IP: v[6].String()},
-	}, nil
+	}
 }
 
-// checkAlert returns the alert without what may stand around it, or why it is none.
+// checkAlert returns the alert without what may be around it, or why it is not one.
 func checkAlert(data []byte) ([]byte, error) {
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	switch {
@@ -89,7 +94,7 @@ func checkAlert(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// checkJSON returns nil for valid JSON; gjson tells that fastest, encoding/json tells best what is wrong.
+// checkJSON returns nil for valid JSON. gjson is the fastest check, encoding/json has the best message.
 func checkJSON(data []byte) error {
 	if gjson.ValidBytes(data) {
 		return nil

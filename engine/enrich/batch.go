@@ -10,46 +10,37 @@ import (
 	"custom-misp/engine"
 )
 
-// A Batch is a [Lookup] that puts what many callers want to know into common questions, asks the same only once, and
-// remembers the answers for a while. It is safe for concurrent use.
+// A Batch is a [Lookup] that joins what many callers want to know in common questions, asks the same only once, and
+// remembers the answers for a while. It is safe for concurrent use. Make one with [NewBatch]; another has no answer.
 type Batch struct {
 	asked    Lookup
 	limits   BatchLimits
-	known    *ttlcache.Cache[batchKey, []Match]
-	ctx      context.Context // of the questions: they outlive the callers
-	places   chan struct{}   // one for each question that may be asked at the same time
+	known    *ttlcache.Cache[answerKey, []Match] // nil if nothing is remembered
+	ctx      context.Context                     // of the questions: they outlive the callers
+	slots    chan struct{}                       // one for each question that may be asked at the same time
 	mu       sync.Mutex
-	waiting  []*asking
-	values   map[string]bool // that are asked for by what is waiting
-	deadline *time.Timer
-	asking   map[batchKey]*asking
+	waiting  []*pending      // for the next question
+	values   map[string]bool // of the next question
+	deadline *time.Timer     // when it is asked
+	pending  map[answerKey]*pending
 	asks     sync.WaitGroup
 }
 
-// BatchLimits says how questions are put together, and how long answers are good for.
+// BatchLimits says how questions are joined, and how long answers are remembered.
 type BatchLimits struct {
-	Values   int           // in one question
+	Values   int           // in one question; 0 for one observable
 	Wait     time.Duration // for others, before a question is asked that is not full
-	Parallel int           // questions at the same time
-	Timeout  time.Duration // of a question
-	Hit      time.Duration // how long it is known that a value is known
+	Parallel int           // questions at the same time; 0 for one
+	Timeout  time.Duration // of a question; 0 for none
+	Hit      time.Duration // how long it is remembered that a value is known
 	Miss     time.Duration // and that it is not
-	Entries  int           // of which this is remembered
+	Entries  int           // of which this is remembered; 0 for none
 }
 
-// batchKey is what an answer depends on.
-type batchKey struct {
-	engine.Indicator
-	filter *engine.Filter
-	limit  int
-}
-
-func keyOf(o engine.Observable) batchKey { return batchKey{o.Indicator(), o.Filter, o.Limit} }
-
-// asking is an observable that is asked for.
-type asking struct {
+// pending is an observable that is asked for.
+type pending struct {
 	observable engine.Observable
-	key        batchKey
+	key        answerKey
 	patient    bool
 	done       chan struct{} // closed when what follows is set
 	matches    []Match
@@ -58,13 +49,17 @@ type asking struct {
 
 // NewBatch returns a Batch that asks another Lookup until ctx ends. Wait for the last questions with [Batch.Close].
 func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
-	return &Batch{
-		asked: asked, limits: limits, ctx: ctx, places: make(chan struct{}, limits.Parallel), asking: map[batchKey]*asking{}, values: map[string]bool{},
-		known: ttlcache.New(
-			ttlcache.WithCapacity[batchKey, []Match](uint64(limits.Entries)), //nolint:gosec // not negative
-			ttlcache.WithDisableTouchOnHit[batchKey, []Match](),
-		),
+	b := &Batch{
+		asked: asked, limits: limits, ctx: ctx, slots: make(chan struct{}, max(1, limits.Parallel)), pending: map[answerKey]*pending{},
+		values: map[string]bool{},
 	}
+	if limits.Entries > 0 {
+		b.known = ttlcache.New(
+			ttlcache.WithCapacity[answerKey, []Match](uint64(limits.Entries)),
+			ttlcache.WithDisableTouchOnHit[answerKey, []Match](),
+		)
+	}
+	return b
 }
 
 // Close waits for questions that are being asked.
@@ -79,11 +74,14 @@ func (b *Batch) Close() {
 func (b *Batch) Waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.asking)
+	return len(b.pending)
 }
 
-// Known returns what is remembered of an observable; false for nothing. No match is something.
+// Known returns the matches of an observable whose answer is remembered, which may be none; false if it is not.
 func (b *Batch) Known(o engine.Observable) ([]Match, bool) {
+	if b.known == nil {
+		return nil, false
+	}
 	item := b.known.Get(keyOf(o))
 	if item == nil {
 		return nil, false
@@ -103,8 +101,11 @@ func own(matches []Match, o engine.Observable) []Match {
 
 // Lookup implements Lookup.
 func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
+	if b.asked == nil {
+		return ask(ctx, nil, observables)
+	}
 	var matches []Match
-	var wanted []*asking
+	var wanted []*pending
 	var of []engine.Observable
 	b.mu.Lock()
 	for _, o := range observables {
@@ -130,14 +131,14 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 	return matches, nil
 }
 
-// want returns the asking for an observable: one that is under way, or a new one.
-func (b *Batch) want(o engine.Observable, patient bool) *asking {
+// want returns what is pending for an observable: from another caller, or new. The caller holds mu.
+func (b *Batch) want(o engine.Observable, patient bool) *pending {
 	key := keyOf(o)
-	if a := b.asking[key]; a != nil {
+	if a := b.pending[key]; a != nil {
 		return a
 	}
-	a := &asking{observable: o, key: key, patient: patient, done: make(chan struct{})}
-	b.asking[key] = a
+	a := &pending{observable: o, key: key, patient: patient, done: make(chan struct{})}
+	b.pending[key] = a
 	related := o.Related()
 	further := 0 // two values of an alert are often in the same networks
 	for _, r := range related {
@@ -165,7 +166,7 @@ func (b *Batch) want(o engine.Observable, patient bool) *asking {
 	return a
 }
 
-// flush asks for what is waiting.
+// flush asks for what is waiting. The caller holds mu.
 func (b *Batch) flush() {
 	if b.deadline != nil {
 		b.deadline.Stop()
@@ -177,8 +178,8 @@ func (b *Batch) flush() {
 	question := b.waiting
 	b.waiting, b.values = nil, map[string]bool{}
 	b.asks.Go(func() {
-		b.places <- struct{}{}
-		defer func() { <-b.places }()
+		b.slots <- struct{}{}
+		defer func() { <-b.slots }()
 		b.ask(question)
 	})
 }
@@ -187,20 +188,20 @@ const (
 	// splits is how many further questions are asked, at most, to find the value that one of many could not be
 	// answered for.
 	splits = 40
-	// silence is how often a question is split although neither half is answered: then it is not for the values.
+	// silence is how often a question is split although neither half is answered: then the values are not the reason.
 	silence = 2
 )
 
 // unanswered is a part of a question that there was no answer for.
 type unanswered struct {
-	part []*asking
+	part []*pending
 	err  error
 }
 
-// ask asks, and if the question itself may be at fault asks for one half of it and for the other, and so on: one value
+// ask asks. If the question itself may be at fault, it asks for one half of it and for the other, and so on: one value
 // must not keep the others from their answers.
-func (b *Batch) ask(question []*asking) {
-	parts, left, silent := [][]*asking{question}, splits, 0
+func (b *Batch) ask(question []*pending) {
+	parts, left, silent := [][]*pending{question}, splits, 0
 	for len(parts) > 0 {
 		var failed []unanswered
 		for _, part := range parts {
@@ -225,9 +226,13 @@ func (b *Batch) ask(question []*asking) {
 }
 
 // askPart asks, and answers those who wait unless that fails.
-func (b *Batch) askPart(part []*asking) error {
-	ctx, cancel := context.WithTimeout(b.ctx, b.limits.Timeout)
-	defer cancel()
+func (b *Batch) askPart(part []*pending) error {
+	ctx := b.ctx
+	if b.limits.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, b.limits.Timeout)
+		defer cancel()
+	}
 	observables := make([]engine.Observable, len(part))
 	patient := false
 	for i, a := range part {
@@ -244,8 +249,9 @@ func (b *Batch) askPart(part []*asking) error {
 	return err
 }
 
-func (b *Batch) answer(question []*asking, matches []Match, err error) {
-	byKey := make(map[batchKey][]Match, len(question))
+// answer hands an answer to those who wait for it, and remembers it unless it is an error.
+func (b *Batch) answer(question []*pending, matches []Match, err error) {
+	byKey := make(map[answerKey][]Match, len(question))
 	for _, m := range matches {
 		k := keyOf(m.Observable)
 		byKey[k] = append(byKey[k], m)
@@ -254,8 +260,8 @@ func (b *Batch) answer(question []*asking, matches []Match, err error) {
 	defer b.mu.Unlock()
 	for _, a := range question {
 		a.matches, a.err = byKey[a.key], err
-		delete(b.asking, a.key)
-		if err == nil {
+		delete(b.pending, a.key)
+		if err == nil && b.known != nil {
 			life := b.limits.Miss
 			if len(a.matches) > 0 {
 				life = b.limits.Hit

@@ -216,9 +216,9 @@ func TestBatchRemembers(t *testing.T) {
 		expect(t, "nothing is remembered", []string{"hit-1", "hit-1"}, o.asked())
 	})
 	inBubble(t, nil, func(t *testing.T, b *enrich.Batch, o *oracle) {
-		o.err = &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("away")}
-		expect(t, "away", []string{"error misp_unavailable"}, ask(b, "hit-1 a b c"))
-		expect(t, "nobody answered: no halves are asked for", []string{"a b c hit-1"}, o.asked())
+		o.err = &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}
+		expect(t, "unreachable", []string{"error misp_unavailable"}, ask(b, "hit-1 a b c"))
+		expect(t, "there is no answer: no halves are asked for", []string{"a b c hit-1"}, o.asked())
 		o.err = nil
 		expect(t, "back: a failure is not remembered", []string{"hit-1"}, ask(b, "hit-1 a b c"))
 	})

@@ -4,81 +4,91 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"custom-misp/engine"
 )
 
-// A Circuit is a [Lookup] that asks another one with as much patience as is likely to help, and keeps the record of
-// its outages: while it is away, it is asked once and briefly, and every now and then with full patience.
+// A Circuit is a [Lookup] that asks another one with as much patience as is likely to help, and records its outages.
+// While MISP is unreachable, a question is tried once and may take 300 ms; one every 30 s may take as long as usual, for
+// a MISP that has become slow. Retry-After is honoured, for at most a minute.
 type Circuit struct {
 	Asked  Lookup
-	Outage OutageFile
-	// Reserve is how much of the time of a call is kept back from looking up.
-	Reserve time.Duration
-	Log     *slog.Logger
-	Now     func() time.Time
+	Outage OutageFile // its clock and its log are those of the circuit
 }
+
+const (
+	// patient is how often a question may take as long as usual while MISP is unreachable.
+	patient = 30 * time.Second
+	// quick is how long the other questions may take.
+	quick = 300 * time.Millisecond
+	// enough is how much time a question of [withSpareTime] needs, at least, for a time-out to mean that MISP is
+	// unreachable.
+	enough = 5 * time.Second
+)
+
+// errBackingOff is why MISP was not asked.
+var errBackingOff = errors.New("backing off as MISP asked for (Retry-After)")
 
 // Lookup implements Lookup.
 func (c *Circuit) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
-	return c.lookUp(ctx, observables, false)
-}
-
-// errLeftAlone is why nobody asked.
-var errLeftAlone = errors.New("MISP asked to be left alone for a while")
-
-// lookUp asks. A question of a round of draining that ran out of the time of the round, while there was an answer
-// before, is no outage.
-func (c *Circuit) lookUp(ctx context.Context, observables []engine.Observable, draining bool) ([]Match, error) {
+	log := logTo(c.Outage.Log)
 	o, err := c.Outage.Load()
 	if err != nil {
-		c.Log.Warn("it is not known whether MISP was away", "error", err.Error())
+		log.Warn("it is not known whether MISP was unreachable", "error", err.Error())
 	}
-	now := c.Now()
-	patiently := true
-	if o.Away() {
-		if now.Before(o.RetryAt) && o.RetryAt.Sub(now) <= longestWait {
-			return nil, &Trouble{Code: o.Code, Err: fmt.Errorf("%w: %s", errLeftAlone, o.Description)}
-		}
+	now := clock(c.Outage.Now)
+	if o.backingOff(now) {
+		return nil, &Trouble{Code: o.Code, Err: fmt.Errorf("%w: %s", errBackingOff, o.Description)}
+	}
+	asking, patiently := ctx, true
+	if o.Unreachable() {
+		asking = WithOneTry(ctx)
 		patiently = now.Sub(o.PatientAt) >= patient || now.Before(o.PatientAt)
-		ctx = WithOneTry(ctx)
 	}
-	reserve := c.Reserve
-	if draining { // it is kept back from the round already
-		reserve = 0
-	}
-	limit := budget(ctx, reserve)
 	if !patiently {
-		limit = min(limit, quick)
+		var cancel context.CancelFunc
+		asking, cancel = context.WithTimeout(asking, quick)
+		defer cancel()
 	}
-	asking, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	matches, err := c.Asked.Lookup(asking, observables)
+	spare := hasSpareTime(ctx) && timeLeft(ctx) < enough
+	matches, err := ask(asking, c.Asked, observables)
 	switch {
-	case err != nil && context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
+	case err == nil && o.Unreachable():
+		c.Outage.answered()
+		log.Info("MISP is reachable again", "unreachable_since", o.Since.UTC().Format(time.RFC3339))
+	case err == nil:
+	case context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
 		// The program is being ended, which says nothing about MISP.
-	case err != nil && draining && !o.Away() && asking.Err() != nil:
-	case err != nil:
-		if _, serr := c.Outage.failed(err, patiently); serr != nil {
-			c.Log.Error("outage not noted", "error", serr.Error())
-		}
-	case o.Away():
-		if _, serr := c.Outage.update(func(o *Outage) { o.Answered = c.Now() }); serr != nil {
-			c.Log.Error("end of outage not noted", "error", serr.Error())
-		}
-		c.Log.Info("MISP answers again", "away_since", o.Since.UTC().Format(time.RFC3339))
+	case spare && !o.Unreachable() && ctx.Err() != nil:
+		// There was little time, and it is over.
+	default:
+		c.Outage.failed(err, patiently)
 	}
 	return matches, err
 }
 
-// budget returns the time that is left of a call but for a reserve.
-func budget(ctx context.Context, reserve time.Duration) time.Duration {
+type spareTime struct{}
+
+// withSpareTime marks questions for which there is only the time that others left over: after an answer, running out of
+// it does not mean that MISP is unreachable.
+func withSpareTime(ctx context.Context) context.Context {
+	return context.WithValue(ctx, spareTime{}, true)
+}
+
+func hasSpareTime(ctx context.Context) bool { return ctx.Value(spareTime{}) != nil }
+
+// timeLeft returns how much time a context leaves; a day if it does not say.
+func timeLeft(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return 24 * time.Hour
 	}
-	left := time.Until(deadline)
+	return time.Until(deadline)
+}
+
+// timeBut returns the time that a context leaves but for a reserve, which is at most a quarter of it.
+func timeBut(ctx context.Context, reserve time.Duration) time.Duration {
+	left := timeLeft(ctx)
 	return left - min(reserve, left/4)
 }

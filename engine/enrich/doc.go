@@ -1,6 +1,30 @@
-// Package enrich is the way of an alert through the program: pick its observables, look them up, make one
-// enrichment event for each that is known, send them.
+// Package enrich takes an alert through the program: pick its observables, look them up, make one enrichment event for
+// each that is known, send them.
 //
-// It owns the two interfaces behind which everything outside sits: [Lookup], implemented over a MISP server and
-// over a directory in MISP feed format, and [Sink], implemented over Wazuh's queue and over standard output.
+// [Pipeline] is these four steps for one alert. Two types add to it:
+//
+//   - [QueueingPipeline] loses nothing: what cannot be looked up or sent now is queued on disk, and processed by a later
+//     call. It is what a call by integratord uses.
+//   - [Stream] processes the alerts of the daemon: many at a time, in their order.
+//
+// Everything outside is behind two interfaces. [Lookup] knows indicators: a MISP server, a directory in MISP feed format,
+// a mirror. [Sink] takes events: Wazuh's queue, standard output. The other types here are put around one of them:
+// [Batch] joins the questions of many alerts, [Circuit] asks briefly while MISP is unreachable, [MirrorFirst] asks MISP
+// for what a mirror does not know, [Dedup] sends an event once, [Throttle] bounds error events.
+//
+// The zero values of all types can be used; a field that is nil or 0 says what it stands for.
+//
+// # Limits
+//
+//   - An alert has at most 1,048,576 bytes ([MaxAlert]) and 1,000 levels of nesting; it is looked up by at most 2,000
+//     values ([engine.MaxValues]).
+//   - An event has at most 60,000 bytes ([MaxEvent]); longer fields are shortened.
+//   - A round of work on the spool puts at most 100 alerts or 1,000 values into one question, and ends after DrainTime.
+//     An alert becomes a dead letter after 5 tries.
+//   - While MISP is unreachable, a question may take 300 ms, and one every 30 s as long as usual. Retry-After is honoured
+//     for at most 60 s.
+//   - The same kind of outage is reported again after 5 minutes at the earliest.
+//   - A question of a Batch that fails is split into at most 40 further questions.
+//   - Sightings are reported for at most 10 attributes of an alert, for each once a day, within 2 s of a call.
+//   - A Dedup remembers the last 65,536 to 131,072 events, in at most 1 MiB on disk.
 package enrich

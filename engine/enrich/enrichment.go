@@ -55,7 +55,7 @@ type Body struct {
 
 	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
-	// All attributes that matched.
+	// How many attributes matched.
 	MatchCount string   `json:"match_count,omitempty"`
 	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
 
@@ -67,13 +67,13 @@ type Body struct {
 	Error       Code   `json:"error,omitempty"`
 	Description string `json:"description,omitempty"`
 	// Instead of an error, with a description: the end of one.
-	Recovered Code   `json:"recovered,omitempty"`
-	Since     string `json:"since,omitempty"` // RFC 3339, UTC
-	Until     string `json:"until,omitempty"` // RFC 3339, UTC
-	Held      string `json:"held,omitempty"`  // how many alerts or events
-	Processed string `json:"processed,omitempty"`
-	Dropped   string `json:"dropped,omitempty"`
-	SetAside  string `json:"set_aside,omitempty"`
+	Recovered   Code   `json:"recovered,omitempty"`
+	Since       string `json:"since,omitempty"` // RFC 3339, UTC
+	Until       string `json:"until,omitempty"` // RFC 3339, UTC
+	Queued      string `json:"held,omitempty"`  // how many alerts or events
+	Processed   string `json:"processed,omitempty"`
+	Dropped     string `json:"dropped,omitempty"`
+	DeadLetters string `json:"set_aside,omitempty"`
 }
 
 // An EventBody describes the MISP event that the strongest attribute belongs to.
@@ -224,19 +224,17 @@ func cut(s string, n int) string {
 	return s[:end] + mark
 }
 
-// enrichments makes one event for each value that matched, in the order of the observables. A value that mappings
-// with different filters picked has matched if one of them accepts an attribute; the event names the picks of
-// those that do.
-func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches []Match) []Enrichment {
-	type key struct {
-		engine.Indicator
-		filter *engine.Filter
+// events makes one event for each value that matched, in the order of the observables. A value that mappings with
+// different filters picked has matched if one of them accepts an attribute; the event names the picks of those that do.
+func (p *Pipeline) events(j *job) []Enrichment {
+	if len(j.matches) == 0 {
+		return nil
 	}
-	accepted := map[key]bool{}
+	accepted := map[answerKey]bool{}
 	found := map[engine.Indicator][]Match{}
-	for _, m := range matches {
+	for _, m := range j.matches {
 		i := m.Observable.Indicator()
-		accepted[key{i, m.Observable.Filter}] = true
+		accepted[keyOf(m.Observable)] = true
 		same := func(o Match) bool {
 			// A feed that MISP takes too has the same attributes, under the same UUIDs.
 			return o.Attribute.UUID == m.Attribute.UUID && o.Attribute.Value == m.Attribute.Value &&
@@ -248,9 +246,9 @@ func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches
 	}
 	var merged []engine.Observable
 	at := map[engine.Indicator]int{}
-	for _, o := range observables {
+	for _, o := range j.observables {
 		i := o.Indicator()
-		if !accepted[key{i, o.Filter}] {
+		if !accepted[keyOf(o)] {
 			continue
 		}
 		if first, have := at[i]; have {
@@ -262,7 +260,7 @@ func (p *Pipeline) enrichments(a Alert, observables []engine.Observable, matches
 	}
 	var events []Enrichment
 	for _, o := range merged {
-		events = append(events, p.enrichment(a, o, found[o.Indicator()]))
+		events = append(events, p.enrichment(j.described(), o, found[o.Indicator()]))
 	}
 	return events
 }
@@ -314,8 +312,8 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	return Enrichment{Agent: a.Agent, Body: b}
 }
 
-// TroubleEvent is what Wazuh is told when something went wrong with an alert. It is the manager's event, not the
-// agent's, for it says something about the installation.
+// TroubleEvent reports that something went wrong with an alert. It is the manager's event, not the agent's, for it says
+// something about the installation.
 func TroubleEvent(a Alert, err error) Enrichment {
 	e := Enrichment{Body: Body{Error: codeOf(err, CodeUnavailable), Description: err.Error()}}
 	if a.JSON != nil {
@@ -324,7 +322,7 @@ func TroubleEvent(a Alert, err error) Enrichment {
 	return e
 }
 
-// recoveryEvent is what Wazuh is told when an outage is over.
+// recoveryEvent reports that an outage is over.
 func recoveryEvent(o Outage, what string) Enrichment {
 	count := func(n int) string {
 		if n == 0 {
@@ -335,6 +333,6 @@ func recoveryEvent(o Outage, what string) Enrichment {
 	return Enrichment{Body: Body{
 		Recovered: o.Code, Description: what,
 		Since: o.Since.UTC().Format(time.RFC3339), Until: o.Answered.UTC().Format(time.RFC3339),
-		Held: strconv.Itoa(o.Held), Processed: strconv.Itoa(o.Processed), Dropped: count(o.Dropped), SetAside: count(o.SetAside),
+		Queued: strconv.Itoa(o.Queued), Processed: strconv.Itoa(o.Processed), Dropped: count(o.Dropped), DeadLetters: count(o.DeadLetters),
 	}}
 }

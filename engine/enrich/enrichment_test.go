@@ -146,7 +146,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// TestEventScalarsAreTexts holds the promise that rules depend on: Wazuh turns numbers and booleans into other
+// TestEventScalarsAreTexts checks the promise that rules depend on: Wazuh turns numbers and booleans into other
 // texts than were sent.
 func TestEventScalarsAreTexts(t *testing.T) {
 	sink := &collected{}
@@ -261,7 +261,7 @@ func TestThrottle(t *testing.T) {
 	sink.err = errors.New("queue is down")
 	now = now.Add(2 * time.Hour)
 	if err := throttle.Send(context.Background(), enrich.Enrichment{Body: down}); err == nil {
-		t.Error("a failure to send is not told")
+		t.Error("a failure to send is not reported")
 	}
 	sink.err = nil
 	if send(down) != 1 {

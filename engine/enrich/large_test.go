@@ -24,6 +24,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/mappings"
 	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
@@ -52,10 +53,10 @@ func largeAlert(t *testing.T, id string) (enrich.Alert, []string) {
 	return a, addresses
 }
 
-// server is a MISP that takes its time, and the alerts' way to it.
+// server is a MISP that takes its time, and the pipeline that asks it.
 type server struct {
-	*enrich.Durable
-	misp *misptest.Server
+	*enrich.QueueingPipeline
+	misp *misptest.Server // nil where it is not a real one
 	log  *bytes.Buffer
 	sink *collected
 
@@ -66,7 +67,7 @@ type server struct {
 // newServer starts a MISP that takes 0.11 s for each 1,000 values.
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{misp: misptest.New(t, fstest.MapFS{}), log: &bytes.Buffer{}, sink: &collected{}}
+	s := &server{misp: misptest.New(t, fstest.MapFS{}), sink: &collected{}}
 	s.misp.Fault(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			Value struct{ OR []any }
@@ -86,18 +87,31 @@ func newServer(t *testing.T) *server {
 		case <-r.Context().Done():
 		}
 	})
+	s.setUp(t, s.client(t, 5*time.Second))
+	return s
+}
+
+// client returns a client of the MISP that has a time for a question.
+func (s *server) client(t *testing.T, timeout time.Duration) enrich.Lookup {
+	t.Helper()
+	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: timeout})
+	must(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// setUp makes the pipeline.
+func (s *server) setUp(t *testing.T, asked enrich.Lookup) {
+	t.Helper()
 	sources, err := engine.ReadFS(mappings.FS, "mappings")
 	must(t, err)
 	e, err := engine.Load(sources...)
 	must(t, err)
-	client, err := api.New(api.Config{URL: s.misp.URL, Key: misptest.Key, Timeout: 5 * time.Second})
-	must(t, err)
-	t.Cleanup(client.Close)
-	s.Durable = newDurable(t, t.TempDir(), chance{})
-	s.Engine, s.Lookup, s.Sink, s.Faults.Sink = e, client, s.sink, s.sink
+	s.log = &bytes.Buffer{}
+	s.QueueingPipeline = newQueueing(t, t.TempDir(), chance{})
+	s.Engine, s.Circuit.Asked, s.Sink, s.Faults.Sink = e, asked, s.sink, s.sink
 	s.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	s.DrainTime = 800 * time.Millisecond
-	return s
 }
 
 // slowFor has questions never answered that have one of some values; nil for none.
@@ -138,7 +152,7 @@ func small(t *testing.T, n int) enrich.Alert {
 }
 
 // call is one call by integratord, which has two seconds.
-func (s *server) call(t *testing.T, a enrich.Alert) enrich.Report {
+func (s *server) call(t *testing.T, a enrich.Alert) enrich.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -147,20 +161,20 @@ func (s *server) call(t *testing.T, a enrich.Alert) enrich.Report {
 	return r
 }
 
-// TestLargeAlert asks for an alert with 1,000 addresses, in a call and when it was held: two questions, and each of the
+// TestLargeAlert asks for an alert with 1,000 addresses, in a call and when it was queued: two questions, and each of the
 // addresses.
 func TestLargeAlert(t *testing.T) {
-	for _, held := range []bool{false, true} {
-		t.Run(fmt.Sprint("held ", held), func(t *testing.T) {
+	for _, queued := range []bool{false, true} {
+		t.Run(fmt.Sprint("queued ", queued), func(t *testing.T) {
 			s := newServer(t)
 			a, addresses := largeAlert(t, "large")
-			if held {
-				put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
+			if queued {
+				put(t, s.Spool, spool.Alerts, string(a.JSON))
 				if done := s.Drain(t.Context()); done.Alerts != 1 {
 					t.Errorf("done: %+v", done)
 				}
-			} else if r := s.call(t, a); r.Held || r.Unasked < 100_000 {
-				t.Errorf("held %t, %d values are left out", r.Held, r.Unasked)
+			} else if r := s.call(t, a); r.Queued || r.Unasked < 100_000 {
+				t.Errorf("queued %t, %d values are left out", r.Queued, r.Unasked)
 			}
 			questions := s.questions(0)
 			asked := slices.Concat(questions...)
@@ -179,90 +193,141 @@ func TestLargeAlert(t *testing.T) {
 	}
 }
 
-// TestLargeAlertHeld holds an alert that MISP never answers in time, although it answers others. Each later call asks
-// for it once at most and no longer than the time for a round; what is held behind it is done; and in the end it is a
+// A slowMISP is a look-up on the clock of a bubble that takes 0.11 s for each 1,000 values, and knows none.
+type slowMISP struct {
+	hangs func(o engine.Observable) bool // observables for which there is never an answer; nil for none
+
+	asked []int         // values of each question
+	late  time.Duration // the most time that a question for several observables had
+}
+
+func (m *slowMISP) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	n := 0
+	for _, o := range observables {
+		n += len(o.Related())
+	}
+	m.asked = append(m.asked, n)
+	if deadline, ok := ctx.Deadline(); ok && len(observables) > 1 {
+		m.late = max(m.late, time.Until(deadline))
+	}
+	takes := time.Duration(n) * 110 * time.Microsecond
+	if m.hangs != nil && slices.ContainsFunc(observables, m.hangs) {
+		takes = time.Hour
+	}
+	select {
+	case <-time.After(takes):
+		return nil, nil
+	case <-ctx.Done():
+		return nil, &enrich.Trouble{Code: enrich.CodeUnavailable, Err: context.Cause(ctx)}
+	}
+}
+
+// newSlow returns a pipeline that asks a slow MISP.
+func newSlow(t *testing.T) (*server, *slowMISP) {
+	t.Helper()
+	m := &slowMISP{}
+	s := &server{sink: &collected{}}
+	s.setUp(t, m)
+	return s, m
+}
+
+// TestLargeAlertQueued queues an alert that MISP never answers in time, although it answers others. Each later call asks
+// for it once at most and no longer than the time for a round; what is queued behind it is done; and in the end it is a
 // dead letter.
-func TestLargeAlertHeld(t *testing.T) {
+func TestLargeAlertQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newSlow(t)
+		a, addresses := largeAlert(t, "large")
+		m.hangs = func(o engine.Observable) bool { return slices.Contains(addresses, o.Value) }
+		if r := s.call(t, a); !r.Queued {
+			t.Fatal("it is not queued")
+		}
+		put(t, s.Spool, spool.Alerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
+		m.late = 0
+		for n := range 5 {
+			m.asked = nil
+			if r := s.call(t, small(t, n)); r.Queued {
+				t.Errorf("call %d is queued", n)
+			}
+			large := len(slices.DeleteFunc(m.asked, func(values int) bool { return values <= 500 }))
+			if large > 2 { // with others at first, and then alone
+				t.Errorf("call %d asked %d times for the large one", n, large)
+			}
+			if depth, err := s.Spool.Depth(); err != nil || n > 0 && depth.Alerts > 1 {
+				t.Errorf("after call %d the spool holds %+v, %v", n, depth, err)
+			}
+		}
+		if m.late > s.DrainTime {
+			t.Errorf("a question for queued alerts had %s, a round has %s", m.late, s.DrainTime)
+		}
+		letters, err := s.Spool.DeadLetters()
+		if err != nil || len(letters) != 1 || letters[0].Reason != "tried 5 times: context deadline exceeded" {
+			t.Errorf("dead letters: %+v, %v\n%s", letters, err, s.log)
+		}
+		m.asked = nil
+		s.call(t, small(t, 6))
+		if n := len(m.asked); n != 1 {
+			t.Errorf("afterwards a call asks %d questions", n)
+		}
+	})
+}
+
+// TestLargeAlertDeadLetter has a real MISP that hangs at the last try of an alert: the dead letter says why in the words
+// of its client.
+func TestLargeAlertDeadLetter(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	a, addresses := largeAlert(t, "large")
 	s.slowFor(addresses)
-	if r := s.call(t, a); !r.Held {
-		t.Fatal("it is not held")
+	put(t, s.Spool, spool.Alerts, string(a.JSON))
+	for range spool.MaxTries - 1 {
+		consumer := open(t, s.Spool)
+		entries, err := consumer.Claim(spool.Alerts, 1)
+		must(t, err)
+		_, err = entries[0].Fail("MISP did not answer in time")
+		must(t, errors.Join(err, consumer.Close()))
 	}
-	put(t, s.Spool, enrich.SpoolAlerts, string(small(t, 100).JSON), string(small(t, 101).JSON))
-	client := s.Lookup
-	var late time.Duration
-	s.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
-		if len(o) > 1 {
-			deadline, _ := ctx.Deadline()
-			late = max(late, time.Until(deadline))
-		}
-		return client.Lookup(ctx, o)
-	})
-	for n := range 5 {
-		from := len(s.misp.Requests())
-		r := s.call(t, small(t, n))
-		if r.Held {
-			t.Errorf("call %d is held", n)
-		}
-		large := 0
-		for _, q := range s.questions(from) {
-			if len(q) > 500 {
-				large++
+	s.DrainTime, s.Circuit.Asked = 20*time.Second, s.client(t, time.Second)
+	if done := s.Drain(t.Context()); done.DeadLetters != 1 {
+		t.Errorf("done: %+v", done)
+	}
+	letters, err := s.Spool.DeadLetters()
+	if err != nil || len(letters) != 1 || !strings.HasPrefix(letters[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(letters[0].Reason, "did not answer in time") {
+		t.Errorf("dead letters: %+v, %v\n%s", letters, err, s.log)
+	}
+}
+
+// TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the queued alert is not
+// at fault.
+func TestOutageCountsNoTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newSlow(t)
+		a, _ := largeAlert(t, "large")
+		put(t, s.Spool, spool.Alerts, string(a.JSON))
+		s.DrainTime = 400 * time.Millisecond
+		for n := range 6 {
+			own := fmt.Sprintf("host-%d.example.org", n)
+			m.hangs = func(o engine.Observable) bool { return o.Value != own }
+			m.asked = nil
+			if r := s.call(t, small(t, n)); r.Queued {
+				t.Fatalf("call %d is queued", n)
+			}
+			if len(m.asked) < 2 {
+				t.Errorf("call %d did not try what is queued", n)
 			}
 		}
-		if large > 2 { // with others at first, and then alone
-			t.Errorf("call %d asked %d times for the large one", n, large)
+		for range 6 { // and a daemon has none of its own
+			s.Drain(t.Context())
 		}
-		if depth, err := s.Spool.Depth(); err != nil || n > 0 && depth.Alerts > 1 {
-			t.Errorf("after call %d the spool holds %+v, %v", n, depth, err)
+		left, err := filepath.Glob(filepath.Join(s.Spool.Path, "alerts", "*.0.*.json"))
+		if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.DeadLetters != 0 {
+			t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
 		}
-	}
-	if late > s.DrainTime {
-		t.Errorf("a question for held alerts had %s, a round has %s", late, s.DrainTime)
-	}
-	aside, err := s.Spool.Aside()
-	if err != nil || len(aside) != 1 || !strings.HasPrefix(aside[0].Reason, "tried 5 times: MISP at ") || !strings.Contains(aside[0].Reason, "did not answer in time") {
-		t.Errorf("set aside: %+v, %v\n%s", aside, err, s.log)
-	}
-	from := len(s.misp.Requests())
-	s.call(t, small(t, 6))
-	if n := len(s.questions(from)); n != 1 {
-		t.Errorf("afterwards a call asks %d questions", n)
-	}
+	})
 }
 
-// TestOutageCountsNoTry has a MISP that answers the alert of a call, and nothing after that: the held alert is not to
-// blame.
-func TestOutageCountsNoTry(t *testing.T) {
-	s := newServer(t)
-	a, _ := largeAlert(t, "large")
-	put(t, s.Spool, enrich.SpoolAlerts, string(a.JSON))
-	s.DrainTime = 400 * time.Millisecond
-	for n := range 6 {
-		own := fmt.Sprintf("host-%d.example.org", n)
-		s.mu.Lock()
-		s.hang = func(asked []any) bool { return !slices.Contains(asked, any(own)) }
-		s.mu.Unlock()
-		from := len(s.misp.Requests())
-		if r := s.call(t, small(t, n)); r.Held {
-			t.Fatalf("call %d is held", n)
-		}
-		if len(s.questions(from)) < 2 {
-			t.Errorf("call %d did not try what is held", n)
-		}
-	}
-	for range 6 { // and a daemon has none of its own
-		s.Drain(t.Context())
-	}
-	left, err := filepath.Glob(filepath.Join(s.Spool.Dir, "alerts", "*.0.*.json"))
-	if depth, derr := s.Spool.Depth(); errors.Join(err, derr) != nil || len(left) != 1 || depth.Aside != 0 {
-		t.Errorf("never tried: %v, spool %+v, %v", left, depth, err)
-	}
-}
-
-// TestResidentLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.
-func TestResidentLargeAlerts(t *testing.T) {
+// TestStreamLargeAlerts has a good alert behind five large ones: it waits for ten questions and one for itself.
+func TestStreamLargeAlerts(t *testing.T) {
 	s := newServer(t)
 	source := &batches{journal: &journal{}}
 	var batch [][]byte
@@ -273,11 +338,11 @@ func TestResidentLargeAlerts(t *testing.T) {
 	source.texts = [][][]byte{batch, {small(t, 1).JSON}}
 	limits := usual
 	limits.Values = 1000
-	b := enrich.NewBatch(t.Context(), s.Lookup, limits)
-	s.Lookup, s.Local = &enrich.Circuit{Asked: b, Outage: s.MISP, Log: s.Log, Now: time.Now}, true
+	b := enrich.NewBatch(t.Context(), s.Circuit.Asked, limits)
+	s.Lookup, s.Circuit = &enrich.Circuit{Asked: b, Outage: s.MISP}, nil
 	source.err = errors.New("end")
-	r := enrich.Resident{
-		Source: source, Way: func() *enrich.Durable { return s.Durable }, Meter: &tally{}, Window: 8, Grace: time.Second,
+	r := enrich.Stream{
+		Source: source, Pipeline: func() *enrich.QueueingPipeline { return s.QueueingPipeline }, Meter: &tally{}, Window: 8, Grace: time.Second,
 		Own: func([]byte) bool { return false },
 	}
 	if err := r.Run(t.Context()); !errors.Is(err, source.err) {
@@ -293,21 +358,21 @@ func TestResidentLargeAlerts(t *testing.T) {
 		t.Errorf("%d values", n)
 	}
 	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != 0 {
-		t.Errorf("held: %+v, %v", depth, err)
+		t.Errorf("queued: %+v, %v", depth, err)
 	}
 }
 
-// TestResidentHoldsSlow has an alert that MISP never answers in time, although it answers others: it is held, and those
-// behind it go on. While MISP answers nothing at all, none is held.
-func TestResidentHoldsSlow(t *testing.T) {
-	for _, away := range []bool{false, true} {
-		t.Run(fmt.Sprint("away ", away), func(t *testing.T) {
+// TestStreamQueuesSlow has an alert that MISP never answers in time, although it answers others: it is queued, and those
+// behind it go on. While MISP answers nothing at all, none is queued.
+func TestStreamQueuesSlow(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprint("unreachable ", down), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWay(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
+				w := newStream(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)})
 				began := time.Now()
-				w.Lookup = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+				w.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
 					slow := slices.ContainsFunc(o, func(o engine.Observable) bool { return o.Value == "192.31.196.3" })
-					if slow && !away || away && time.Since(began) < 5*time.Minute {
+					if slow && !down || down && time.Since(began) < 5*time.Minute {
 						ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 						defer cancel()
 						<-ctx.Done()
@@ -317,12 +382,12 @@ func TestResidentHoldsSlow(t *testing.T) {
 				})
 				_, err := w.run(t, 10*time.Minute)
 				must(t, err)
-				want, held := []string{"error misp_unavailable", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1
-				if away {
-					want, held = []string{"sent 1", "sent 2", "sent 3", "done 0", "sent 4", "done 1"}, 0
+				want, queued := []string{"error misp_unavailable", "sent 1", "sent 3", "done 0", "sent 4", "done 1"}, 1
+				if down {
+					want, queued = []string{"sent 1", "sent 2", "sent 3", "done 0", "sent 4", "done 1"}, 0
 				}
 				expect(t, "what happened", want, w.read())
-				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != held {
+				if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != queued {
 					t.Errorf("the spool holds %+v, %v", depth, err)
 				}
 			})

@@ -1,6 +1,7 @@
 package enrich_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,3 +9,6 @@ import (
 
 // TestMain fails the package if a test leaves a goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// long reports whether tests that gain by it are to run for long.
+func long() bool { return os.Getenv("CUSTOM_MISP_LONG_TESTS") != "" }

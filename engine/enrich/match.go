@@ -14,7 +14,7 @@ import (
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
 	// accepts. The order does not matter, and no match is no error. An error means that the answer is not
-	// known for any of the observables; [Trouble] tells what kind it is.
+	// known for any of the observables; a [Trouble] says what kind it is.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
 }
 
@@ -65,7 +65,7 @@ func compareStrength(a, b Match) int {
 
 type oneTry struct{}
 
-// WithOneTry tells a [Lookup] to try once: it is likely to fail, and somebody waits.
+// WithOneTry asks a [Lookup] to try once: it is likely to fail, and an alert waits.
 func WithOneTry(ctx context.Context) context.Context { return context.WithValue(ctx, oneTry{}, true) }
 
 // OneTry reports whether a look-up is to be tried once only.

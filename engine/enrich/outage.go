@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -13,51 +14,67 @@ import (
 	"custom-misp/engine/atomicfile"
 )
 
-// An Outage is what is known of MISP, or of Wazuh's queue, not being there. It is kept in a file that all calls
-// share, so that only the first of them waits for a time-out, and only one of them tells Wazuh.
+// An Outage is what is known of MISP, or of Wazuh's queue, being unreachable. It is recorded in a file that all calls
+// share, so that only the first of them waits for a time-out, and only one of them reports it to Wazuh.
 type Outage struct {
 	Since       time.Time `json:"since"`             // of the first failure
-	Until       time.Time `json:"until,omitzero"`    // when it was over and everything held was done; zero while it lasts
-	Answered    time.Time `json:"answered,omitzero"` // when it was there again; zero while it is not
+	Until       time.Time `json:"until,omitzero"`    // when it was over and everything queued was processed; zero while it lasts
+	Answered    time.Time `json:"answered,omitzero"` // when it was reachable again; zero while it is not
 	Code        Code      `json:"code"`              // of the last failure
 	Description string    `json:"description"`       // of the last failure
-	RetryAt     time.Time `json:"retry_at,omitzero"` // before this, it asked to be left alone
-	PatientAt   time.Time `json:"patient_at"`        // when it was last waited for with patience
-	Held        int       `json:"held"`              // alerts, or events for the queue
+	RetryAt     time.Time `json:"retry_at,omitzero"` // before this, the server wants no question (Retry-After)
+	PatientAt   time.Time `json:"patient_at"`        // when a question last had as much time as usual
+	Queued      int       `json:"held"`              // alerts, or events for the queue
 	Processed   int       `json:"processed"`         // of these
 	Dropped     int       `json:"dropped,omitempty"` // because the spool was full
-	SetAside    int       `json:"set_aside,omitempty"`
-	// ToldAt is when Wazuh was last told of each kind, in this outage or an earlier one.
-	ToldAt map[Code]time.Time `json:"told_at,omitempty"`
+	DeadLetters int       `json:"set_aside,omitempty"`
+	// ReportedAt is when each kind was last reported to Wazuh, in this outage or an earlier one.
+	ReportedAt map[Code]time.Time `json:"told_at,omitempty"`
 }
 
-// Lasts reports whether there is an outage, or one that is over but whose held entries are not all done.
+// Lasts reports whether there is an outage, or one that is over but whose queued entries are not all processed.
 func (o Outage) Lasts() bool { return !o.Since.IsZero() && o.Until.IsZero() }
 
-// Away reports whether the last that was heard is a failure.
-func (o Outage) Away() bool { return o.Lasts() && o.Answered.IsZero() }
+// Unreachable reports whether the last question failed.
+func (o Outage) Unreachable() bool { return o.Lasts() && o.Answered.IsZero() }
 
 const (
-	// flapping is the time after which a further outage of the same kind is told again. One that begins
-	// earlier is told when it is still there then.
+	// flapping is the time after which a further outage of the same kind is reported again. One that begins earlier is
+	// reported when it still lasts then.
 	flapping = 5 * time.Minute
-	// patient is how often an alert waits for something that is away as long as for something that is not.
-	patient = 30 * time.Second
-	// quick is how long the other alerts wait for it.
-	quick = 300 * time.Millisecond
-	// longestWait bounds what a server may ask for.
+	// longestWait bounds what a server may ask for by Retry-After.
 	longestWait = time.Minute
 )
 
-// An OutageFile is where an [Outage] is kept.
+// backingOff reports whether the server wants no question now.
+func (o Outage) backingOff(now time.Time) bool {
+	return o.Unreachable() && now.Before(o.RetryAt) && o.RetryAt.Sub(now) <= longestWait // further, if the clock was set back
+}
+
+// reported reports whether Wazuh knows of this outage.
+func (o Outage) reported() bool {
+	for _, at := range o.ReportedAt {
+		if !at.Before(o.Since) {
+			return true
+		}
+	}
+	return false
+}
+
+// An OutageFile is the record of an [Outage]. It alone changes it. What cannot be written is logged, and otherwise as if
+// it were: an outage is noticed anew.
 type OutageFile struct {
-	Path string
-	Now  func() time.Time
+	Path string           // empty for no record
+	Now  func() time.Time // nil for the machine's clock
+	Log  *slog.Logger     // nil for none
 }
 
 // Load returns the present or last outage; the zero Outage if there was none.
 func (f OutageFile) Load() (Outage, error) {
 	var o Outage
+	if f.Path == "" {
+		return o, nil
+	}
 	data, err := os.ReadFile(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, nil
@@ -66,34 +83,113 @@ func (f OutageFile) Load() (Outage, error) {
 		err = json.Unmarshal(data, &o)
 	}
 	if err != nil {
-		return Outage{}, fmt.Errorf("state of outages: %w", err)
+		return Outage{}, fmt.Errorf("record of outages: %w", err)
 	}
 	return o, nil
 }
 
-// update changes the outage, one process at a time.
-func (f OutageFile) update(change func(*Outage)) (Outage, error) {
-	if err := os.MkdirAll(filepath.Dir(f.Path), spoolMode); err != nil {
-		return Outage{}, fmt.Errorf("state of outages: %w", err)
+// failed records that a question, or an event, failed. patiently says that it had as much time as usual.
+func (f OutageFile) failed(err error, patiently bool) Outage {
+	now := clock(f.Now)
+	return f.change(func(o *Outage) {
+		if !o.Lasts() {
+			*o = Outage{Since: now, PatientAt: now, ReportedAt: o.ReportedAt}
+		}
+		if patiently {
+			o.PatientAt = now
+		}
+		o.Answered, o.Code, o.Description, o.RetryAt = time.Time{}, codeOf(err, CodeUnavailable), err.Error(), time.Time{}
+		if t, ok := errors.AsType[*Trouble](err); ok && t.Wait > 0 {
+			o.RetryAt = now.Add(min(t.Wait, longestWait))
+		}
+	})
+}
+
+// answered records that there was an answer.
+func (f OutageFile) answered() { f.change(func(o *Outage) { o.Answered = clock(f.Now) }) }
+
+// queued counts entries that were queued, and those that were dropped for them.
+func (f OutageFile) queued(n, dropped int) Outage {
+	return f.changeLasting(func(o *Outage) { o.Queued += n; o.Dropped += dropped })
+}
+
+// processed counts entries that were queued and are processed.
+func (f OutageFile) processed(n int) { f.changeLasting(func(o *Outage) { o.Processed += n }) }
+
+// processedAll records that there is an answer again and nothing is queued any more.
+func (f OutageFile) processedAll() {
+	f.changeLasting(func(o *Outage) { o.Answered, o.Processed = clock(f.Now), o.Queued })
+}
+
+// deadLetter counts an entry that became a dead letter.
+func (f OutageFile) deadLetter() { f.changeLasting(func(o *Outage) { o.DeadLetters++ }) }
+
+// wantsReport reports whether an outage is to be reported to Wazuh now: each kind of trouble once, and not each time
+// that MISP is flapping.
+func (f OutageFile) wantsReport(o Outage) bool {
+	now := clock(f.Now)
+	at, ever := o.ReportedAt[o.Code]
+	return !ever || at.Before(o.Since) && now.Sub(at) >= flapping || now.Before(at)
+}
+
+// markReported records that the outage was reported to Wazuh.
+func (f OutageFile) markReported() {
+	f.change(func(o *Outage) {
+		if o.ReportedAt == nil {
+			o.ReportedAt = map[Code]time.Time{}
+		}
+		o.ReportedAt[o.Code] = clock(f.Now)
+	})
+}
+
+// ended records that the outage is over and all of it is processed.
+func (f OutageFile) ended() { f.change(func(o *Outage) { o.Until = clock(f.Now) }) }
+
+// changeLasting changes the record of an outage that lasts.
+func (f OutageFile) changeLasting(change func(*Outage)) Outage {
+	return f.change(func(o *Outage) {
+		if o.Lasts() {
+			change(o)
+		}
+	})
+}
+
+// change changes the record, one process at a time.
+func (f OutageFile) change(change func(*Outage)) Outage {
+	o, err := f.tryChange(change)
+	if err != nil {
+		logTo(f.Log).Error("outage not recorded", "error", err.Error())
 	}
+	return o
+}
+
+func (f OutageFile) tryChange(change func(*Outage)) (o Outage, err error) {
+	if f.Path == "" {
+		change(&o)
+		return o, nil
+	}
+	err = os.MkdirAll(filepath.Dir(f.Path), dirMode)
 	unlock := lockBriefly(f.Path + ".lock")
 	defer unlock()
-	o, err := f.Load()
-	if err != nil {
-		o = Outage{} // a file that cannot be read is written anew
-	}
+	o, _ = f.Load() // a file that cannot be read is written anew
 	change(&o)
-	data, err := json.MarshalIndent(o, "", "  ")
-	if err != nil {
-		return o, fmt.Errorf("state of outages: %w", err)
+	var data []byte
+	if err == nil {
+		data, err = json.MarshalIndent(o, "", "  ")
 	}
-	if err := atomicfile.WriteFile(f.Path, append(data, '\n'), atomicfile.Volatile); err != nil { // if the power goes, it is learnt anew
-		return o, fmt.Errorf("state of outages: %w", err)
+	if err == nil {
+		err = atomicfile.WriteFile(f.Path, append(data, '\n'), atomicfile.Volatile)
+	}
+	if err != nil {
+		return o, fmt.Errorf("record of outages: %w", err)
 	}
 	return o, nil
 }
 
-// lockBriefly waits a moment for a lock and goes on without it if somebody keeps it: a count that is off by one
+// dirMode is that of directories for state, as Wazuh has it: for its group.
+const dirMode = 0o750
+
+// lockBriefly waits a moment for a lock and goes on without it if another process keeps it: a count that is off by one
 // is better than an alert that waits.
 func lockBriefly(name string) (unlock func()) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
@@ -107,38 +203,4 @@ func lockBriefly(name string) (unlock func()) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return func() { _ = f.Close() }
-}
-
-// failed notes a failure.
-func (f OutageFile) failed(err error, patiently bool) (Outage, error) {
-	now := f.Now()
-	return f.update(func(o *Outage) {
-		if !o.Lasts() {
-			*o = Outage{Since: now, PatientAt: now, ToldAt: o.ToldAt}
-		}
-		if patiently {
-			o.PatientAt = now
-		}
-		o.Answered, o.Code, o.Description, o.RetryAt = time.Time{}, codeOf(err, CodeUnavailable), err.Error(), time.Time{}
-		if t, ok := errors.AsType[*Trouble](err); ok && t.Wait > 0 {
-			o.RetryAt = now.Add(min(t.Wait, longestWait))
-		}
-	})
-}
-
-// shouldTell reports whether Wazuh is to be told of the outage now: of each kind of trouble once, and not of every
-// bout of one that comes and goes.
-func (o Outage) shouldTell(now time.Time) bool {
-	at, ever := o.ToldAt[o.Code]
-	return !ever || at.Before(o.Since) && now.Sub(at) >= flapping || now.Before(at)
-}
-
-// told reports whether Wazuh was told of this outage.
-func (o Outage) told() bool {
-	for _, at := range o.ToldAt {
-		if !at.Before(o.Since) {
-			return true
-		}
-	}
-	return false
 }

@@ -13,10 +13,9 @@ type Sink interface {
 	Send(ctx context.Context, e Enrichment) error
 }
 
-// A Pipeline is the way of an alert: pick, look up, enrich, send. It is safe for concurrent use if its parts
-// are. [Durable] is the one that loses nothing.
+// A Pipeline processes one alert: pick, look up, make events, send. It is safe for concurrent use if its parts are.
 type Pipeline struct {
-	Engine *engine.Engine
+	Engine *engine.Engine // nil picks nothing
 	Lookup Lookup
 	Sink   Sink
 	// Link is the address of MISP for a browser, put before /events/view/ID; empty for no links.
@@ -37,33 +36,28 @@ type Outcome struct {
 	Warning error
 }
 
-// pick picks the observables of an alert, and limits the values that they are looked up by. unasked is how many are left
-// out.
-func (p *Pipeline) pick(alert []byte) (observables []engine.Observable, unasked int, warning error) {
-	observables, warning = p.Engine.Pick(alert)
-	if !p.Unlimited {
-		unasked = engine.Limit(observables, p.Filter, engine.MaxValues)
-	}
-	return observables, unasked, warning
-}
-
 // Process takes one alert all the way. An error is a [Trouble] if the reason is known.
 func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
-	var out Outcome
-	out.Observables, out.Unasked, out.Warning = p.pick(a.JSON)
-	if len(out.Observables) == 0 {
-		return out, nil
+	j, warning := p.pick(a)
+	out := Outcome{Observables: j.observables, Unasked: j.unasked, Warning: warning}
+	if err := lookUp(ctx, p.Lookup, j); err != nil {
+		return out, fmt.Errorf("look up %d values: %w", len(j.observables), err)
 	}
-	matches, err := p.Lookup.Lookup(ctx, out.Observables)
-	if err != nil {
-		return out, fmt.Errorf("look up %d values: %w", len(out.Observables), err)
-	}
-	events := p.enrichments(a, out.Observables, matches)
-	for _, e := range events {
-		if err := p.Sink.Send(ctx, e); err != nil {
-			return out, fmt.Errorf("%d of %d enrichments not sent: %w", len(events)-out.Sent, len(events), err)
-		}
-		out.Sent++
+	events := p.events(j)
+	var err error
+	if out.Sent, err = p.send(ctx, events); err != nil {
+		return out, fmt.Errorf("%d of %d enrichments not sent: %w", len(events)-out.Sent, len(events), err)
 	}
 	return out, nil
+}
+
+// send sends events until one is not taken.
+func (p *Pipeline) send(ctx context.Context, events []Enrichment) (sent int, err error) {
+	for _, e := range events {
+		if err := sendTo(ctx, p.Sink, e); err != nil {
+			return sent, err
+		}
+		sent++
+	}
+	return sent, nil
 }

@@ -17,7 +17,7 @@ import (
 	"custom-misp/misp"
 )
 
-// A Sighting tells MISP that the value of an attribute was seen.
+// A Sighting reports to MISP that the value of an attribute was seen.
 type Sighting struct {
 	UUID   string    // of the attribute
 	Source string    // who saw it
@@ -32,22 +32,25 @@ type Sighter interface {
 // Sightings reports matches back to MISP, each attribute once a day (UTC), when everything else of an alert is
 // done. What was reported is remembered in a directory that all calls share, so two at once do not report the same.
 type Sightings struct {
-	Sighter Sighter
-	Source  string // the name under which MISP shows them
-	TLPRed  bool   // also for attributes marked tlp:red, whose sighting may tell others what they must not know
-	Dir     string // remembers what was reported; a directory for each day
-	Now     func() time.Time
+	Sighter Sighter          // nil reports nothing
+	Source  string           // the name under which MISP shows them
+	TLPRed  bool             // also for attributes marked tlp:red, whose sighting may show others what they must not know
+	Dir     string           // remembers what was reported, in a directory for each day; empty to report each time
+	Now     func() time.Time // nil for the machine's clock
 }
 
 // maxSightings is how many attributes of one alert are reported: each costs MISP some 60 ms.
 const maxSightings = 10
 
-// Report tells MISP of the exact matches of an alert. A sighting that fails is not repeated: the next match of the
+// Report reports the exact matches of an alert to MISP. A sighting that fails is not repeated: the next match of the
 // attribute reports it. The error is the first one; the rest is not tried then, for it would meet the same.
 func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (reported int, err error) {
+	if s.Sighter == nil {
+		return 0, nil
+	}
 	at, terr := time.Parse("2006-01-02T15:04:05.999-0700", a.Source.Timestamp)
 	if terr != nil {
-		at = s.Now()
+		at = clock(s.Now)
 	}
 	var done []string
 	for _, m := range slices.SortedStableFunc(slices.Values(matches), compareStrength) {
@@ -67,7 +70,7 @@ func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (repor
 			return reported, fmt.Errorf("sightings: %w", err)
 		}
 		if err := s.Sighter.Sight(ctx, Sighting{UUID: uuid, Source: s.Source, Time: at}); err != nil {
-			_ = os.Remove(mark)
+			_ = os.Remove(mark) // if there is one
 			return reported, fmt.Errorf("sighting not reported: %w", err)
 		}
 		reported++
@@ -75,7 +78,7 @@ func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (repor
 	return reported, nil
 }
 
-// wants reports whether a match is told: only the very value was seen, not what it is a part of.
+// wants reports whether a match is reported: only the very value was seen, not what it is a part of.
 func (s *Sightings) wants(m Match) bool {
 	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || misp.TLP(m.Attribute.Tags) != "red")
 }
@@ -89,11 +92,14 @@ func isUUID(s string) bool {
 
 // claim marks an attribute as reported today; fs.ErrExist if it is already. It forgets the days before.
 func (s *Sightings) claim(uuid string) (mark string, err error) {
-	today := filepath.Join(s.Dir, s.Now().UTC().Format(time.DateOnly))
-	if err := os.Mkdir(today, 0o750); err == nil {
+	if s.Dir == "" {
+		return "", nil
+	}
+	today := filepath.Join(s.Dir, clock(s.Now).UTC().Format(time.DateOnly))
+	if err := os.Mkdir(today, dirMode); err == nil {
 		s.forget(filepath.Base(today))
 	} else if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(today, 0o750); err != nil {
+		if err := os.MkdirAll(today, dirMode); err != nil {
 			return "", err
 		}
 	}

@@ -57,7 +57,7 @@ type App struct {
 	// Batch puts the questions of serve together; nil if there is none.
 	Batch *enrich.Batch
 	// Chain takes an alert all the way.
-	Chain *enrich.Durable
+	Chain *enrich.QueueingPipeline
 
 	sighter enrich.Sighter // nil if no sightings are wanted
 	closers []func()
@@ -208,13 +208,13 @@ func (a *App) lookup(h Hooks) enrich.Lookup {
 	return live
 }
 
-// joined puts the questions to MISP together, and keeps the record of its outages; nil for nil.
+// joined joins the questions to MISP, and records its outages; nil for nil.
 func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 	if live == nil {
 		return nil
 	}
 	circuit := func(asked enrich.Lookup) enrich.Lookup {
-		return &enrich.Circuit{Asked: asked, Outage: StateOf(a.Config).MISPOutage(), Log: h.Log, Now: h.Now}
+		return &enrich.Circuit{Asked: asked, Outage: a.recorded(h, State.MISPOutage)}
 	}
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
 	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
@@ -233,40 +233,48 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 }
 
 // chain puts mappings, look-up and sink together with all that keeps an alert from being lost.
-func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.Durable {
+func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	c, state := a.Config, StateOf(a.Config)
 	sink := h.Sink
 	if sink == nil {
 		sink = queue(c)
 	}
-	spool, ofMISP, ofQueue := NewSpool(c), state.MISPOutage(), state.QueueOutage()
-	spool.Now, ofMISP.Now, ofQueue.Now = h.Now, h.Now, h.Now
-	d := &enrich.Durable{
+	spool := NewSpool(c)
+	spool.Now = h.Now
+	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
 			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
 		},
-		Spool: spool, MISP: ofMISP, Queue: ofQueue, Log: h.Log, Now: h.Now,
+		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
-	if h.Daemon != nil {
-		d.Local = true
-		d.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
-		if c.Lookup.Policy == config.PolicyMirrorThenLive {
-			d.Meanwhile = "the mirror answers meanwhile"
-		}
+	switch {
+	case h.Daemon == nil:
+		q.Circuit = &enrich.Circuit{Asked: lookup, Outage: q.MISP}
+	case c.Lookup.Policy == config.PolicyMirrorThenLive:
+		q.Meanwhile = "the mirror answers meanwhile"
+	default:
+		q.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
 	}
 	if a.sighter != nil {
-		d.Sightings = &enrich.Sightings{
+		q.Sightings = &enrich.Sightings{
 			Sighter: a.sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
 		}
 	}
-	return d
+	return q
+}
+
+// recorded returns a record of outages with the clock and the log of the chain.
+func (a *App) recorded(h Hooks, of func(State) enrich.OutageFile) enrich.OutageFile {
+	f := of(StateOf(a.Config))
+	f.Now, f.Log = h.Now, h.Log
+	return f
 }
 
 // Dedup opens Wazuh's queue behind a record of what was sent. One process at a time has it for an alert.
-func Dedup(c *config.Config) (*enrich.Once, error) { return enrich.NewOnce(queue(c), c.StateDir) }
+func Dedup(c *config.Config) (*enrich.Dedup, error) { return enrich.NewDedup(queue(c), c.StateDir) }
 
 // QueuePath returns the socket of analysisd: where the configuration says, or where managers before 4.2 have it.
 func QueuePath(c *config.Config) string { return queue(c).Path }
@@ -298,5 +306,5 @@ func asTrouble(err error) *enrich.Trouble {
 // lately.
 func ReportFault(ctx context.Context, c *config.Config, log *slog.Logger, alert enrich.Alert, err error) {
 	a := &App{Config: c}
-	a.chain(Hooks{Log: log, Now: time.Now}, failing{asTrouble(err)}).Tell(ctx, alert, asTrouble(err))
+	a.chain(Hooks{Log: log, Now: time.Now}, failing{asTrouble(err)}).Report(ctx, alert, asTrouble(err))
 }

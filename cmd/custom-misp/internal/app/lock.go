@@ -12,7 +12,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/atomicfile"
-	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 // This file is how a call by integratord and serve know of each other: by a lock that serve holds, and a note in it,
@@ -86,12 +86,12 @@ func locked(s State) (note []byte, yes bool) {
 
 // RunningSpool returns the spool that a running serve takes alerts from, as the note in its lock describes it; nil if
 // none runs, or if the note is not readable.
-func RunningSpool(stateDir string) *enrich.Spool {
+func RunningSpool(stateDir string) *spool.Dir {
 	state := State(filepath.Clean(stateDir))
 	note, yes := locked(state)
 	entries, mib := gjson.GetBytes(note, "max_entries").Int(), gjson.GetBytes(note, "max_mib").Int()
 	if !yes || entries <= 0 || mib <= 0 {
 		return nil
 	}
-	return &enrich.Spool{Dir: state.Spool(), MaxEntries: int(entries), MaxBytes: mib << 20, Now: time.Now}
+	return &spool.Dir{Path: state.Spool(), MaxEntries: int(entries), MaxBytes: mib << 20}
 }

@@ -3,11 +3,11 @@ package app
 import (
 	"os"
 	"path/filepath"
-	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 // State names what lies in a state directory. The names are a promise to administrators.
@@ -49,18 +49,18 @@ func (s State) Lock() string { return s.path("serve.lock") }
 
 // MISPOutage is the record of outages of MISP.
 func (s State) MISPOutage() enrich.OutageFile {
-	return enrich.OutageFile{Path: s.path("misp.json"), Now: time.Now}
+	return enrich.OutageFile{Path: s.path("misp.json")}
 }
 
 // QueueOutage is the record of outages of Wazuh's queue.
 func (s State) QueueOutage() enrich.OutageFile {
-	return enrich.OutageFile{Path: s.path("queue.json"), Now: time.Now}
+	return enrich.OutageFile{Path: s.path("queue.json")}
 }
 
 // Sightings is the directory that remembers which attributes were reported.
 func (s State) Sightings() string { return s.path("sightings") }
 
 // NewSpool returns the spool that the configuration describes.
-func NewSpool(c *config.Config) *enrich.Spool {
-	return &enrich.Spool{Dir: StateOf(c).Spool(), MaxEntries: c.Spool.MaxEntries, MaxBytes: c.Spool.MaxBytes, Now: time.Now}
+func NewSpool(c *config.Config) *spool.Dir {
+	return &spool.Dir{Path: StateOf(c).Spool(), MaxEntries: c.Spool.MaxEntries, MaxBytes: c.Spool.MaxBytes}
 }

@@ -52,7 +52,7 @@ func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool
 	}
 	if len(a.Faults) > 0 {
 		v.log.Error("mapping files left out", "faults", a.Faults.Error())
-		a.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
+		a.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
 	}
 	return g, nil
 }
@@ -67,7 +67,7 @@ func (g *generation) close() {
 // report reports to Wazuh what an administrator must know: that MISP is unreachable, also if the mirror answers
 // meanwhile, and that the mirror is stale or not there.
 func (g *generation) report(ctx context.Context) {
-	g.app.Chain.TellOutage(ctx, enrich.Alert{})
+	g.app.Chain.ReportOutage(ctx, enrich.Alert{})
 	if g.app.Mirror == nil {
 		return
 	}
@@ -81,7 +81,7 @@ func (g *generation) report(ctx context.Context) {
 		default:
 			err = fmt.Errorf("the mirror of %s is of %s: %s", s.Origin, s.SyncedAt.Format(time.RFC3339), cmp.Or(s.Failure, "no sync has ended since"))
 		}
-		g.app.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
+		g.app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
 			Code: enrich.CodeMirror, Err: err, Remedy: "see custom-misp status; custom-misp sync tries at once",
 		})
 	}

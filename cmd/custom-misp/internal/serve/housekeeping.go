@@ -33,7 +33,7 @@ func (v *server) housekeeping(ctx context.Context) error {
 		if due(&reportAt, reportEvery) {
 			g.report(ctx)
 		}
-		if o, err := g.app.Chain.MISP.Load(); err == nil && o.Away() && !o.Since.Equal(outage) {
+		if o, err := g.app.Chain.MISP.Load(); err == nil && o.Unreachable() && !o.Since.Equal(outage) {
 			outage = o.Since
 			v.outages.Add(1)
 		}

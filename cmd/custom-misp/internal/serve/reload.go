@@ -76,7 +76,7 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 	v.reloads.note(err)
 	if err != nil {
 		v.log.Error("reload failed, keeping the previous configuration", "error", err.Error())
-		old.app.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{
+		old.app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
 			Code: enrich.CodeConfig, Err: fmt.Errorf("reload failed: %w", err),
 			Remedy: "the previous configuration is kept; correct it, see custom-misp lint and custom-misp config",
 		})

@@ -47,7 +47,7 @@ type server struct {
 	log        *slog.Logger
 	began      time.Time
 	current    atomic.Pointer[generation]
-	dedup      *enrich.Once
+	dedup      *enrich.Dedup
 	metrics    *metricSet
 	follower   *alertlog.Follower // nil if only the spool is looked at
 	checkpoint *checkpointFile
@@ -147,11 +147,11 @@ func (v *server) alerts(ctx context.Context) error {
 	if v.follower == nil {
 		return nil
 	}
-	r := enrich.Resident{
-		Source: followed{v}, Way: func() *enrich.Durable { return v.current.Load().app.Chain }, Own: wazuh.IsEnrichment,
+	stream := enrich.Stream{
+		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: wazuh.IsEnrichment,
 		Meter: v.metrics, Window: window, Grace: grace,
 	}
-	return r.Run(ctx)
+	return stream.Run(ctx)
 }
 
 // follow opens the alerts where the last run stopped.
@@ -199,7 +199,7 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 		if err.Error() != reported {
 			reported = err.Error()
 			f.log.Error("alerts cannot be read", "error", reported)
-			f.current.Load().app.Chain.Tell(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeAlerts, Err: err})
+			f.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeAlerts, Err: err})
 		}
 		select {
 		case <-ctx.Done():

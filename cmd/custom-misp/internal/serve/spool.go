@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 // spool works on what integratord queued, and on what waits for MISP or the queue: whenever there is something new, and
@@ -23,7 +24,7 @@ func (v *server) spool(ctx context.Context) error {
 		case <-every.C:
 		}
 		chain := v.current.Load().app.Chain
-		changed := spoolChanged(chain.Spool.Dir)
+		changed := spoolChanged(chain.Spool.Path)
 		if (stuck || changed.Equal(seen)) && time.Since(last) < drainEvery {
 			continue
 		}
@@ -36,13 +37,13 @@ func (v *server) spool(ctx context.Context) error {
 		cancel()
 		v.metrics.drained(done)
 		last = time.Now()
-		stuck = done == (enrich.Drained{}) && !spoolChanged(chain.Spool.Dir).Equal(changed)
+		stuck = done == (enrich.Drained{}) && !spoolChanged(chain.Spool.Path).Equal(changed)
 	}
 }
 
 // spoolChanged returns when an alert was put into the spool, or taken out of it.
 func spoolChanged(dir string) time.Time {
-	st, err := os.Stat(filepath.Join(dir, string(enrich.SpoolAlerts)))
+	st, err := os.Stat(filepath.Join(dir, string(spool.Alerts)))
 	if err != nil {
 		return time.Time{}
 	}

@@ -16,6 +16,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh/alertlog"
 	"custom-misp/misp/mirror"
 )
@@ -34,7 +35,7 @@ type Status struct {
 	MISP          MISPStatus        `json:"misp"`
 	Queue         string            `json:"queue"` // Wazuh's, in words
 	Mirror        []MirrorStatus    `json:"mirror"`
-	Spool         enrich.Depth      `json:"spool"`
+	Spool         spool.Depth       `json:"spool"`
 	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
 }
@@ -133,7 +134,7 @@ func (v *server) ready() error {
 	if a.Mirror != nil {
 		return a.Mirror.Usable()
 	}
-	if o, err := a.Chain.MISP.Load(); err == nil && o.Away() {
+	if o, err := a.Chain.MISP.Load(); err == nil && o.Unreachable() {
 		return errors.New("MISP is unreachable: " + o.Description)
 	}
 	return nil
@@ -145,7 +146,7 @@ func onDisk(c *config.Config) Status {
 	out := Status{Version: cli.Version(), Policy: string(c.Lookup.Policy), Mirror: []MirrorStatus{}}
 	out.Alerts.File = c.Serve.Alerts
 	o := LastOutage(state.MISPOutage())
-	out.MISP.Away, out.MISP.Description = o != nil && o.Away(), DescribeOutage(o)
+	out.MISP.Away, out.MISP.Description = o != nil && o.Unreachable(), DescribeOutage(o)
 	out.Queue = DescribeOutage(LastOutage(state.QueueOutage()))
 	out.Spool, _ = app.NewSpool(c).Depth()
 	return out
@@ -166,13 +167,13 @@ func DescribeOutage(o *enrich.Outage) string {
 	switch {
 	case o == nil:
 		return "no outage known"
-	case o.Away():
+	case o.Unreachable():
 		return fmt.Sprintf("unreachable since %s: %s", o.Since.UTC().Format(form), cli.Clean(o.Description))
 	case o.Lasts():
-		return fmt.Sprintf("reachable again since %s, %d of %d done", o.Answered.UTC().Format(form), o.Processed, o.Held)
+		return fmt.Sprintf("reachable again since %s, %d of %d done", o.Answered.UTC().Format(form), o.Processed, o.Queued)
 	}
 	return fmt.Sprintf("last unreachable from %s to %s (%s), %d queued, %d processed, %d dropped", o.Since.UTC().Format(form),
-		o.Until.UTC().Format(form), o.Code, o.Held, o.Processed, o.Dropped)
+		o.Until.UTC().Format(form), o.Code, o.Queued, o.Processed, o.Dropped)
 }
 
 // Line is the status in one line.

@@ -6,23 +6,22 @@ import (
 	"custom-misp/engine"
 )
 
-// MirrorFirst is a [Lookup] that asks a mirror, and for what that does not know somebody else: what is so new that no
-// sync has brought it yet. The mirror never fails for lack of the other: while MISP is away, its word is the last. While
-// there is no mirror yet, the other one answers alone.
+// MirrorFirst is a [Lookup] that asks a mirror, and for what the mirror does not know MISP: it may be so new that no sync
+// has brought it yet. While MISP is unreachable, the mirror answers alone. While there is no mirror yet, MISP does.
 type MirrorFirst struct {
-	Mirror Lookup
-	Live   Lookup // keeps the record of its own outages, see [Circuit]
-	// Missed is told why the other one was of no help; nil for nobody.
+	Mirror Lookup // nil for none yet
+	Live   Lookup // records its own outages, see [Circuit]
+	// Missed is called with the reason why MISP did not answer; nil for no call.
 	Missed func(error)
 }
 
 // Lookup implements Lookup.
 func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
-	matches, err := p.Mirror.Lookup(ctx, observables)
+	matches, err := ask(ctx, p.Mirror, observables)
 	if err != nil { // there is none yet
-		return p.Live.Lookup(ctx, observables)
+		return ask(ctx, p.Live, observables)
 	}
-	known := make(map[batchKey]bool, len(matches))
+	known := make(map[answerKey]bool, len(matches))
 	for _, m := range matches {
 		known[keyOf(m.Observable)] = true
 	}
@@ -35,7 +34,7 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 	if len(unknown) == 0 {
 		return matches, nil
 	}
-	live, err := p.Live.Lookup(ctx, unknown)
+	live, err := ask(ctx, p.Live, unknown)
 	if err != nil && ctx.Err() != nil {
 		return nil, err // the program is being ended, which says nothing about MISP
 	}

@@ -31,38 +31,38 @@ func (c *counting) Send(context.Context, enrich.Enrichment) error {
 	return c.err
 }
 
-// onceBench is a Once over a directory, which can be begun again.
-type onceBench struct {
-	*enrich.Once
+// dedupBench is a Dedup over a directory, which can be begun again.
+type dedupBench struct {
+	*enrich.Dedup
 	dir        string
 	sink       counting
 	suppressed int
 }
 
-func newOnce(t *testing.T) *onceBench {
+func newDedup(t *testing.T) *dedupBench {
 	t.Helper()
-	b := &onceBench{dir: filepath.Join(t.TempDir(), "state")}
+	b := &dedupBench{dir: filepath.Join(t.TempDir(), "state")}
 	b.begin(t)
 	t.Cleanup(func() { must(t, b.Close()) })
 	return b
 }
 
-func (b *onceBench) begin(t *testing.T) {
+func (b *dedupBench) begin(t *testing.T) {
 	t.Helper()
 	var err error
-	b.Once, err = enrich.NewOnce(&b.sink, b.dir)
+	b.Dedup, err = enrich.NewDedup(&b.sink, b.dir)
 	must(t, err)
 	b.Suppressed = func() { b.suppressed++ }
 }
 
-func (b *onceBench) restart(t *testing.T) {
+func (b *dedupBench) restart(t *testing.T) {
 	t.Helper()
 	must(t, b.Close())
 	b.begin(t)
 }
 
 // send sends events and checks how many of them go through.
-func (b *onceBench) send(t *testing.T, what string, want int, events ...enrich.Enrichment) {
+func (b *dedupBench) send(t *testing.T, what string, want int, events ...enrich.Enrichment) {
 	t.Helper()
 	sent, suppressed := b.sink.n, b.suppressed
 	for _, e := range events {
@@ -74,14 +74,14 @@ func (b *onceBench) send(t *testing.T, what string, want int, events ...enrich.E
 	}
 }
 
-func TestOnce(t *testing.T) {
-	b := newOnce(t)
+func TestDedup(t *testing.T) {
+	b := newDedup(t)
 	b.send(t, "the same twice", 1, hitEvent("1", "a"), hitEvent("1", "a"))
 	other := hitEvent("1", "a")
 	other.Agent.ID = "005"
 	b.send(t, "others", 3, hitEvent("2", "a"), hitEvent("1", "b"), other)
 	b.send(t, "without an id", 2, hitEvent("", "a"), hitEvent("", "a"))
-	trouble := enrich.TroubleEvent(enrich.Alert{}, errors.New("away"))
+	trouble := enrich.TroubleEvent(enrich.Alert{}, errors.New("unreachable"))
 	b.send(t, "about errors", 2, trouble, trouble)
 
 	b.sink.err = errors.New("full")
@@ -94,10 +94,10 @@ func TestOnce(t *testing.T) {
 	b.send(t, "after a restart", 1, hitEvent("1", "a"), other, hitEvent("3", "a"), hitEvent("4", "a"))
 }
 
-// TestOnceRotates sends more than two generations: the older ones are forgotten, and the files stay small.
-func TestOnceRotates(t *testing.T) {
+// TestDedupRotates sends more than two generations: the older ones are forgotten, and the files stay small.
+func TestDedupRotates(t *testing.T) {
 	const generation = 65_536
-	b := newOnce(t)
+	b := newDedup(t)
 	send := func(from, n int) {
 		for i := range n {
 			must(t, b.Send(t.Context(), hitEvent(fmt.Sprint(from+i), "a")))
@@ -117,10 +117,10 @@ func TestOnceRotates(t *testing.T) {
 	}
 }
 
-// TestOnceTorn has a file whose last write was cut short: what came before counts, and what comes after.
-func TestOnceTorn(t *testing.T) {
+// TestDedupTorn has a file whose last write was cut short: what came before counts, and what comes after.
+func TestDedupTorn(t *testing.T) {
 	for cut := range int64(9) {
-		b := newOnce(t)
+		b := newDedup(t)
 		b.send(t, "first", 2, hitEvent("1", "a"), hitEvent("2", "a"))
 		must(t, os.Truncate(filepath.Join(b.dir, "sent"), 16-cut))
 		b.restart(t)
@@ -135,13 +135,13 @@ func TestOnceTorn(t *testing.T) {
 	}
 }
 
-func TestOnceTrouble(t *testing.T) {
-	if _, err := enrich.NewOnce(&counting{}, "/dev/null/x"); err == nil {
+func TestDedupTrouble(t *testing.T) {
+	if _, err := enrich.NewDedup(&counting{}, "/dev/null/x"); err == nil {
 		t.Error("a directory that cannot be made is none")
 	}
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "sent"), 0o700))
-	if _, err := enrich.NewOnce(&counting{}, dir); err == nil {
+	if _, err := enrich.NewDedup(&counting{}, dir); err == nil {
 		t.Error("a directory is no memory")
 	}
 }

@@ -1,20 +1,24 @@
 package enrich_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 	"custom-misp/misp"
 )
 
@@ -38,15 +42,15 @@ func known(tags ...string) lookup {
 	}
 }
 
-func away(code enrich.Code) lookup {
+func unreachable(code enrich.Code) lookup {
 	return func(context.Context, []engine.Observable) ([]enrich.Match, error) {
 		return nil, &enrich.Trouble{Code: code, Err: errors.New("MISP at misp.example.org answered 500"), Remedy: "see its logs"}
 	}
 }
 
-// bench is a Durable with a clock, and a sink that remembers.
+// bench is a QueueingPipeline with a clock, and a sink that remembers.
 type bench struct {
-	*enrich.Durable
+	*enrich.QueueingPipeline
 	sink *collected
 	now  time.Time
 	next int
@@ -54,11 +58,18 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	b := &bench{Durable: newDurable(t, t.TempDir(), chance{}), sink: &collected{}, now: time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)}
+	b := &bench{QueueingPipeline: newQueueing(t, t.TempDir(), chance{}), sink: &collected{}, now: time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return b.now }
-	b.Now, b.Spool.Now, b.MISP.Now, b.Queue.Now, b.Faults.Now = clock, clock, clock, clock, clock
+	b.Spool.Now, b.MISP.Now, b.Queue.Now, b.Faults.Now, b.Circuit.Outage.Now = clock, clock, clock, clock, clock
 	b.Sink, b.Faults.Sink = b.sink, b.sink
 	return b
+}
+
+// logged returns what is logged from now on.
+func (b *bench) logged() *bytes.Buffer {
+	var log bytes.Buffer
+	b.Log = slog.New(slog.NewTextHandler(&log, nil))
+	return &log
 }
 
 // alert processes the next alert and returns the events of it, shortened: "hit ID", "error CODE", "recovered CODE".
@@ -66,7 +77,7 @@ func (b *bench) alert(t testing.TB, l enrich.Lookup) []string {
 	t.Helper()
 	b.now = b.now.Add(time.Second)
 	b.next++
-	b.Lookup = l
+	b.Circuit.Asked = l
 	before := len(b.sink.events)
 	if _, err := b.Process(context.Background(), numbered(t, b.next)); err != nil {
 		t.Fatal(err)
@@ -89,7 +100,7 @@ func short(events []string) []string {
 		case field("error") != "":
 			out = append(out, "error "+field("error"))
 		case field("recovered") != "":
-			out = append(out, fmt.Sprintf("recovered %s held %s processed %s", field("recovered"), field("held"), field("processed")))
+			out = append(out, fmt.Sprintf("recovered %s queued %s processed %s", field("recovered"), field("held"), field("processed")))
 		default:
 			out = append(out, "hit "+field("alert_id"))
 		}
@@ -104,23 +115,23 @@ func expect(t *testing.T, what string, want, got []string) {
 	}
 }
 
-func TestOutageIsToldOnce(t *testing.T) {
+func TestOutageIsReportedOnce(t *testing.T) {
 	b := newBench(t)
 	none := []string{}
-	expect(t, "first", []string{"error misp_unavailable"}, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "second", none, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "of another kind", []string{"error misp_unauthorized"}, b.alert(t, away(enrich.CodeUnauthorized)))
-	expect(t, "of the first kind again", none, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "back", []string{"hit 5", "hit 1", "hit 2", "hit 3", "hit 4", "recovered misp_unavailable held 4 processed 4"}, b.alert(t, known()))
+	expect(t, "first", []string{"error misp_unavailable"}, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "second", none, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "of another kind", []string{"error misp_unauthorized"}, b.alert(t, unreachable(enrich.CodeUnauthorized)))
+	expect(t, "of the first kind again", none, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "back", []string{"hit 5", "hit 1", "hit 2", "hit 3", "hit 4", "recovered misp_unavailable queued 4 processed 4"}, b.alert(t, known()))
 	expect(t, "afterwards", []string{"hit 6"}, b.alert(t, known()))
 
-	// It comes and goes: told again only if it is still away when five minutes are over, or for another reason.
-	expect(t, "away again", none, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "back again", []string{"hit 8", "hit 7"}, b.alert(t, known()))
-	expect(t, "away for long", none, b.alert(t, away(enrich.CodeUnavailable)))
+	// It is flapping: reported again only if it is still unreachable when five minutes are over, or for another reason.
+	expect(t, "unreachable again", none, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "reachable again", []string{"hit 8", "hit 7"}, b.alert(t, known()))
+	expect(t, "unreachable for long", none, b.alert(t, unreachable(enrich.CodeUnavailable)))
 	b.now = b.now.Add(5 * time.Minute)
-	expect(t, "still away", []string{"error misp_unavailable"}, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "back at last", []string{"hit 11", "hit 9", "hit 10", "recovered misp_unavailable held 2 processed 2"}, b.alert(t, known()))
+	expect(t, "still unreachable", []string{"error misp_unavailable"}, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "reachable at last", []string{"hit 11", "hit 9", "hit 10", "recovered misp_unavailable queued 2 processed 2"}, b.alert(t, known()))
 
 	var event string
 	for _, e := range b.sink.events {
@@ -130,7 +141,7 @@ func TestOutageIsToldOnce(t *testing.T) {
 		}
 	}
 	for _, part := range []string{
-		`"error":"misp_unavailable"`, `"description":"MISP at misp.example.org answered 500; see its logs; alerts are held in `, `"alert_id":"1"`,
+		`"error":"misp_unavailable"`, `"description":"MISP at misp.example.org answered 500; see its logs; alerts are queued in `, `"alert_id":"1"`,
 	} {
 		if !strings.Contains(event, part) {
 			t.Errorf("the event does not say %s: %s", part, event)
@@ -151,20 +162,20 @@ func TestPatience(t *testing.T) {
 		}
 	}
 	const quick = 300 * time.Millisecond
-	b.alert(t, watch(away(enrich.CodeUnavailable)))
+	b.alert(t, watch(unreachable(enrich.CodeUnavailable)))
 	if limit <= quick || once {
 		t.Errorf("the first alert had %s, once: %t", limit, once)
 	}
-	b.alert(t, watch(away(enrich.CodeUnavailable)))
+	b.alert(t, watch(unreachable(enrich.CodeUnavailable)))
 	if limit > quick || !once {
 		t.Errorf("the second alert had %s, once: %t", limit, once)
 	}
 	b.now = b.now.Add(30 * time.Second)
-	b.alert(t, watch(away(enrich.CodeUnavailable)))
+	b.alert(t, watch(unreachable(enrich.CodeUnavailable)))
 	if limit <= quick || !once {
 		t.Errorf("after half a minute an alert had %s, once: %t", limit, once)
 	}
-	b.alert(t, watch(away(enrich.CodeUnavailable)))
+	b.alert(t, watch(unreachable(enrich.CodeUnavailable)))
 	if limit > quick {
 		t.Errorf("the next alert had %s", limit)
 	}
@@ -175,8 +186,26 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestLeftAlone checks that a server that asks to be left alone is, but for no longer than a minute.
-func TestLeftAlone(t *testing.T) {
+// TestReserve keeps time of a call back for what comes after the look-up, but no more than a quarter.
+func TestReserve(t *testing.T) {
+	for reserve, want := range map[time.Duration]time.Duration{0: 8 * time.Second, time.Second: 7 * time.Second, time.Minute: 6 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueueing(t, t.TempDir(), chance{})
+			q.Reserve, q.Circuit.Asked = reserve, &oracle{takes: time.Hour}
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			defer cancel()
+			began := time.Now()
+			r, err := q.Process(ctx, numbered(t, 1))
+			must(t, err)
+			if took := time.Since(began); took != want || !r.Queued {
+				t.Errorf("with a reserve of %s it took %s, queued %t", reserve, took, r.Queued)
+			}
+		})
+	}
+}
+
+// TestRetryAfter honours Retry-After, for at most a minute.
+func TestRetryAfter(t *testing.T) {
 	b := newBench(t)
 	asked := 0
 	limited := lookup(func(context.Context, []engine.Observable) ([]enrich.Match, error) {
@@ -191,11 +220,11 @@ func TestLeftAlone(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	b.now = b.now.Add(time.Minute)
-	expect(t, "after a minute", []string{"hit 5", "hit 1", "hit 2", "hit 3", "hit 4", "recovered misp_rate_limited held 4 processed 4"}, b.alert(t, known()))
+	expect(t, "after a minute", []string{"hit 5", "hit 1", "hit 2", "hit 3", "hit 4", "recovered misp_rate_limited queued 4 processed 4"}, b.alert(t, known()))
 }
 
-// TestPoison holds an alert that MISP never answers: the others are processed, and it is set aside in the end.
-func TestPoison(t *testing.T) {
+// TestRejected queues an alert that MISP never answers: the others are processed, and it becomes a dead letter.
+func TestRejected(t *testing.T) {
 	b := newBench(t)
 	picky := lookup(func(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 		if slices.ContainsFunc(observables, func(o engine.Observable) bool { return o.Value == "192.31.196.3" }) { // of alert 2
@@ -204,7 +233,7 @@ func TestPoison(t *testing.T) {
 		return known()(ctx, observables)
 	})
 	for range 4 {
-		b.alert(t, away(enrich.CodeUnavailable))
+		b.alert(t, unreachable(enrich.CodeUnavailable))
 	}
 	var after []string
 	for range 8 {
@@ -213,52 +242,89 @@ func TestPoison(t *testing.T) {
 	slices.Sort(after)
 	want := []string{
 		"error alert_set_aside", "hit 1", "hit 10", "hit 11", "hit 12", "hit 3", "hit 4", "hit 5", "hit 6", "hit 7", "hit 8", "hit 9",
-		"recovered misp_rejected held 4 processed 3",
+		"recovered misp_rejected queued 4 processed 3",
 	}
 	expect(t, "events", want, after)
-	aside, err := b.Spool.Aside()
-	if err != nil || len(aside) != 1 || aside[0].Reason != "tried 5 times: answered 405" {
-		t.Errorf("set aside: %+v, %v", aside, err)
+	letters, err := b.Spool.DeadLetters()
+	if err != nil || len(letters) != 1 || letters[0].Reason != "tried 5 times: answered 405" {
+		t.Errorf("dead letters: %+v, %v", letters, err)
 	}
 }
 
-func TestQueueAway(t *testing.T) {
+func TestQueueUnreachable(t *testing.T) {
 	b := newBench(t)
 	b.sink.err = &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("no such file")}
-	expect(t, "while it is away", []string{}, append(b.alert(t, known()), b.alert(t, known())...))
+	expect(t, "while it is unreachable", []string{}, append(b.alert(t, known()), b.alert(t, known())...))
 	if depth, err := b.Spool.Depth(); err != nil || depth.Events != 2 {
 		t.Errorf("depth %+v, %v", depth, err)
 	}
 	b.sink.err = nil
-	expect(t, "when it is back", []string{"hit 3", "hit 1", "hit 2", "recovered wazuh_queue held 2 processed 2"}, b.alert(t, known()))
+	expect(t, "when it is reachable again", []string{"hit 3", "hit 1", "hit 2", "recovered wazuh_queue queued 2 processed 2"}, b.alert(t, known()))
 	expect(t, "afterwards", []string{"hit 4"}, b.alert(t, known()))
 }
 
-// TestSpoolFull holds more than fits: the oldest go, Wazuh is told once, and the end of the outage says how many.
+// TestSpoolFull queues more than fits: the oldest are dropped. The log says so each time, an event once, and the record of
+// the outage and the event about its end say how many.
 func TestSpoolFull(t *testing.T) {
 	b := newBench(t)
+	log := b.logged()
 	b.Spool.MaxEntries = 3
 	var events []string
 	for range 6 {
-		events = append(events, b.alert(t, away(enrich.CodeUnavailable))...)
+		events = append(events, b.alert(t, unreachable(enrich.CodeUnavailable))...)
 	}
-	expect(t, "told", []string{"error misp_unavailable", "error spool_full"}, events)
-	expect(t, "back", []string{"hit 7", "hit 4", "hit 5", "hit 6", "recovered misp_unavailable held 6 processed 3"}, b.alert(t, known()))
-	if last := b.sink.events[len(b.sink.events)-1]; !strings.Contains(last, `"dropped":"3"`) {
+	expect(t, "reported", []string{"error misp_unavailable", "error spool_full"}, events)
+	full := b.sink.events[len(b.sink.events)-1]
+	if want := b.Spool.Path + " is full (3 entries or "; !strings.Contains(full, want) || !strings.Contains(full, `"alert_id":"4"`) {
+		t.Errorf("event %s", full)
+	}
+	if n := strings.Count(log.String(), `msg="spool is full, the oldest entries were dropped" dropped=1`); n != 3 {
+		t.Errorf("logged %d times: %s", n, log)
+	}
+	if o, err := b.MISP.Load(); err != nil || o.Queued != 6 || o.Dropped != 3 {
+		t.Errorf("outage %+v, %v", o, err)
+	}
+	expect(t, "back", []string{"hit 7", "hit 4", "hit 5", "hit 6", "recovered misp_unavailable queued 6 processed 3"}, b.alert(t, known()))
+	last := b.sink.events[len(b.sink.events)-1]
+	for _, part := range []string{`"dropped":"3"`, "; 3 were dropped because the spool was full"} {
+		if !strings.Contains(last, part) {
+			t.Errorf("the end says %s", last)
+		}
+	}
+}
+
+// TestSpoolFullOfEvents queues more events than fit.
+func TestSpoolFullOfEvents(t *testing.T) {
+	b := newBench(t)
+	log := b.logged()
+	b.Spool.MaxEntries = 3
+	b.sink.err = &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("no such file")}
+	for range 5 {
+		b.alert(t, known())
+	}
+	if n := strings.Count(log.String(), "spool is full, the oldest entries were dropped"); n != 2 {
+		t.Errorf("logged %d times: %s", n, log)
+	}
+	if o, err := b.Queue.Load(); err != nil || o.Queued != 5 || o.Dropped != 2 {
+		t.Errorf("outage %+v, %v", o, err)
+	}
+	b.sink.err = nil
+	b.alert(t, known())
+	if last := b.sink.events[len(b.sink.events)-1]; !strings.Contains(last, `"dropped":"2"`) {
 		t.Errorf("the end says %s", last)
 	}
 }
 
-// TestNowhereToHold has a state directory that cannot be written: the alert is lost, and everybody is told.
-func TestNowhereToHold(t *testing.T) {
+// TestNoSpool has a state directory that cannot be written: the alert is lost, which is reported.
+func TestNoSpool(t *testing.T) {
 	b := newBench(t)
-	b.Spool.Dir, b.MISP.Path, b.Faults.Dir = "/dev/null/x", "/dev/null/x", "/dev/null/x"
-	b.Lookup = away(enrich.CodeUnavailable)
+	b.Spool.Path, b.MISP.Path, b.Faults.Dir = "/dev/null/x", "/dev/null/x", "/dev/null/x"
+	b.Circuit.Asked = unreachable(enrich.CodeUnavailable)
 	_, err := b.Process(context.Background(), numbered(t, 1))
 	if err == nil || !strings.Contains(err.Error(), "alert is lost: spool: ") || !strings.Contains(err.Error(), "answered 500") {
 		t.Errorf("error %v", err)
 	}
-	expect(t, "told", []string{"error spool_fault"}, short(b.sink.events))
+	expect(t, "reported", []string{"error spool_fault"}, short(b.sink.events))
 }
 
 // TestCorruptState has an outage file that is no JSON: it is as good as none, and is written anew.
@@ -266,8 +332,8 @@ func TestCorruptState(t *testing.T) {
 	b := newBench(t)
 	must(t, os.WriteFile(b.MISP.Path, []byte("{"), 0o600))
 	expect(t, "hit", []string{"hit 1"}, b.alert(t, known()))
-	expect(t, "error", []string{"error misp_unavailable"}, b.alert(t, away(enrich.CodeUnavailable)))
-	expect(t, "hits", []string{"hit 3", "hit 2", "recovered misp_unavailable held 1 processed 1"}, b.alert(t, known()))
+	expect(t, "error", []string{"error misp_unavailable"}, b.alert(t, unreachable(enrich.CodeUnavailable)))
+	expect(t, "hits", []string{"hit 3", "hit 2", "recovered misp_unavailable queued 1 processed 1"}, b.alert(t, known()))
 }
 
 // seen collects sightings.
@@ -324,13 +390,13 @@ func TestSightings(t *testing.T) {
 	if err != nil || len(days) > 2 {
 		t.Errorf("%d days are remembered, %v", len(days), err)
 	}
-	// What is held is seen when it is processed.
+	// What is queued is seen when it is processed.
 	b.now = b.now.AddDate(0, 0, 1)
-	step("held", away(enrich.CodeUnavailable), 0)
+	step("queued", unreachable(enrich.CodeUnavailable), 0)
 	step("processed, with one UUID for both", known(), 1)
 }
 
-// FuzzSpoolEntry puts anything into the spool: it is done or set aside, never stuck, and nothing panics.
+// FuzzSpoolEntry puts anything into the spool: it is done or a dead letter, never stuck, and nothing panics.
 func FuzzSpoolEntry(f *testing.F) {
 	f.Add(true, []byte(`{"rule":{"id":"1"},"id":"7","data":{"dst":"192.31.196.7"}}`))
 	f.Add(false, []byte(`{"agent":{"ID":"004","Name":"ws-07","IP":"10.20.4.7"},"body":{"value":"v","observable":{"value":"v"}}}`))
@@ -338,17 +404,17 @@ func FuzzSpoolEntry(f *testing.F) {
 	f.Add(true, []byte{})
 	f.Fuzz(func(t *testing.T, alert bool, data []byte) {
 		b := newBench(t)
-		b.Lookup = known()
-		kind := enrich.SpoolEvents
+		b.Circuit.Asked = known()
+		kind := spool.Events
 		if alert {
-			kind = enrich.SpoolAlerts
+			kind = spool.Alerts
 		}
 		if _, err := b.Spool.Put(kind, data); err != nil {
 			t.Fatal(err)
 		}
 		done := b.Drain(context.Background())
 		depth, err := b.Spool.Depth()
-		if err != nil || depth.Alerts+depth.Events > 0 || depth.Aside != done.SetAside {
+		if err != nil || depth.Alerts+depth.Events > 0 || depth.DeadLetters != done.DeadLetters {
 			t.Errorf("%q: done %+v, left %+v, %v", data, done, depth, err)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 
 // TestMirrorFirst gives the mirror and MISP values that they know, and asks for some.
 func TestMirrorFirst(t *testing.T) {
-	gone := &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("away")}
+	gone := &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}
 	never := &enrich.Trouble{Code: enrich.CodeMirror, Err: errors.New("there is no mirror yet")}
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -27,14 +27,14 @@ func TestMirrorFirst(t *testing.T) {
 	}{
 		{name: "the mirror knows all", ask: "hit-1 hit-2", answer: "hit-1 hit-2"},
 		{name: "MISP is asked for the rest", ask: "hit-1 new-1 x", answer: "hit-1 new-1", live: []string{"new-1 x"}},
-		{name: "nobody knows", ask: "x", live: []string{"x"}},
-		{name: "MISP is away", ask: "hit-1 new-1", liveErr: gone, answer: "hit-1", live: []string{"new-1"}, missed: true},
-		{name: "MISP is away, nothing known", ask: "new-1", liveErr: gone, live: []string{"new-1"}, missed: true},
+		{name: "no one knows", ask: "x", live: []string{"x"}},
+		{name: "MISP is unreachable", ask: "hit-1 new-1", liveErr: gone, answer: "hit-1", live: []string{"new-1"}, missed: true},
+		{name: "MISP is unreachable, nothing known", ask: "new-1", liveErr: gone, live: []string{"new-1"}, missed: true},
 		{name: "no mirror yet", ask: "hit-1 new-1", mirrorErr: never, answer: "new-1", live: []string{"hit-1 new-1"}},
-		{name: "no mirror yet, and MISP is away", ask: "new-1", mirrorErr: never, liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
+		{name: "no mirror yet, and MISP is unreachable", ask: "new-1", mirrorErr: never, liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
 		{name: "the program is ended just after the answer", ctx: ended, ask: "hit-1 new-1", answer: "hit-1 new-1", live: []string{"new-1"}},
 		{name: "the program is ended", ctx: ended, ask: "hit-1 new-1", liveErr: gone, answer: "error misp_unavailable", live: []string{"new-1"}},
-		{name: "the program is ended, and nobody else is needed", ctx: ended, ask: "hit-1", answer: "hit-1"},
+		{name: "the program is ended, and no one else is needed", ctx: ended, ask: "hit-1", answer: "hit-1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestMirrorFirst(t *testing.T) {
 				t.Errorf("missed: %t", missed)
 			}
 			p.Missed = nil
-			_, _ = p.Lookup(ctx, values(tt.ask)) // nobody need be told
+			_, _ = p.Lookup(ctx, values(tt.ask)) // Missed may be nil
 		})
 	}
 }

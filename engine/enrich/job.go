@@ -1,0 +1,86 @@
+package enrich
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"custom-misp/engine"
+)
+
+// A job is an alert on its way through a pipeline.
+type job struct {
+	alert       Alert
+	bare        bool // of the alert, only JSON is set
+	observables []engine.Observable
+	unasked     int     // values, see [Outcome]
+	matches     []Match // once it is looked up
+}
+
+// described returns the alert with all that an event says of it. Most alerts of a stream are never asked for it.
+func (j *job) described() Alert {
+	if j.bare {
+		j.alert, j.bare = describe(j.alert.JSON), false
+	}
+	return j.alert
+}
+
+// pick makes the job of an alert. warning is about mappings that failed on it.
+func (p *Pipeline) pick(a Alert) (j *job, warning error) {
+	j = &job{alert: a}
+	if p.Engine == nil {
+		return j, nil
+	}
+	j.observables, warning = p.Engine.Pick(a.JSON)
+	if !p.Unlimited {
+		j.unasked = engine.Limit(j.observables, p.Filter, engine.MaxValues)
+	}
+	return j, warning
+}
+
+// lookUp looks up the observables of jobs with one question, each once, and gives each job its matches.
+func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
+	var all []engine.Observable
+	users := map[answerKey][]*job{}
+	for _, j := range jobs {
+		for _, o := range j.observables {
+			k := keyOf(o)
+			if len(users[k]) == 0 {
+				all = append(all, o)
+			}
+			users[k] = append(users[k], j)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	matches, err := ask(ctx, l, all)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.matches = nil // of an earlier try
+	}
+	for _, m := range matches {
+		for _, j := range users[keyOf(m.Observable)] {
+			j.matches = append(j.matches, m)
+		}
+	}
+	return nil
+}
+
+// answersOthers reports whether there is an answer for a hash that no one can know. If there is none, the failure of
+// another question says nothing about its alert.
+func answersOthers(ctx context.Context, l Lookup) bool {
+	_, err := ask(ctx, l, []engine.Observable{{Type: "md5", Value: fmt.Sprintf("%x", rand.Text()[:16])}})
+	return err == nil && ctx.Err() == nil
+}
+
+// answerKey is what an answer depends on.
+type answerKey struct {
+	engine.Indicator
+	filter *engine.Filter
+	limit  int
+}
+
+func keyOf(o engine.Observable) answerKey { return answerKey{o.Indicator(), o.Filter, o.Limit} }

@@ -1,0 +1,235 @@
+package enrich
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich/spool"
+)
+
+// A QueueingPipeline is a [Pipeline] that loses nothing. An alert that cannot be looked up now, and an event that cannot
+// be sent, are queued in a spool, and a later call processes them. Wazuh gets one event when MISP becomes unreachable, and
+// one when it is reachable again.
+type QueueingPipeline struct {
+	Pipeline
+	// Circuit asks instead of Lookup; nil if Lookup has no outages to record, or records them itself.
+	Circuit   *Circuit
+	Spool     *spool.Dir   // nil if nothing can be queued: then it is lost
+	MISP      OutageFile   // of the look-up
+	Queue     OutageFile   // of the sink
+	Sightings *Sightings   // nil for none
+	Log       *slog.Logger // nil for none
+	// Reserve is how much of the time of a call is kept back from looking up, for sending and queueing.
+	Reserve time.Duration
+	// DrainTime is how much of a call is spent on what earlier ones queued, at most; a question that is not answered by
+	// then is given up. With 0 nothing is spent.
+	DrainTime time.Duration
+	// Meanwhile says in the event about an outage what becomes of alerts; empty if they are queued in the spool.
+	Meanwhile string
+	// Faults takes the error events that belong to no outage; nil for Sink.
+	Faults *Throttle
+}
+
+// A Result says what a call did.
+type Result struct {
+	Outcome
+	Queued  bool // the alert is in the spool, for reasons that are logged
+	Drained Drained
+}
+
+// asked returns what looks values up.
+func (q *QueueingPipeline) asked() Lookup {
+	if q.Circuit != nil {
+		return q.Circuit
+	}
+	return q.Lookup
+}
+
+func (q *QueueingPipeline) log() *slog.Logger { return logTo(q.Log) }
+
+// Process takes one alert all the way, or queues it, and then works on the spool. An error means that the alert, or
+// something found for it, is lost.
+func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error) {
+	j, warning := q.pick(a)
+	r := Result{Outcome: Outcome{Observables: j.observables, Unasked: j.unasked, Warning: warning}}
+	asking, cancel := context.WithTimeout(ctx, timeBut(ctx, q.Reserve))
+	err := lookUp(asking, q.asked(), j)
+	cancel()
+	if err != nil {
+		r.Queued = true
+		return r, q.queue(ctx, a, err)
+	}
+	q.logUnasked(j)
+	if r.Sent, err = q.send(ctx, q.events(j)); err != nil {
+		return r, err
+	}
+	var drained []*job
+	r.Drained, drained = q.drain(ctx, len(j.observables) > 0)
+	q.reportSightings(ctx, append([]*job{j}, drained...))
+	return r, nil
+}
+
+// logUnasked logs, when an alert is looked up, that this was not done by all of its values.
+func (q *QueueingPipeline) logUnasked(j *job) {
+	if j.unasked > 0 {
+		q.log().Warn("alert has more values than MISP is asked for; the farthest networks and domains are left out",
+			"alert_id", j.described().Source.AlertID, "asked_at_most", engine.MaxValues, "not_asked", j.unasked)
+	}
+}
+
+// atFault reports whether an alert that was looked up alone is itself the reason that this failed: MISP answers another
+// question.
+func (q *QueueingPipeline) atFault(ctx context.Context, err error) bool {
+	return mayBeAtFault(err) && answersOthers(ctx, q.asked())
+}
+
+// put puts an entry into the spool. Its errors are a [Trouble].
+func (q *QueueingPipeline) put(kind spool.Kind, data []byte) (dropped int, err error) {
+	if q.Spool == nil {
+		err = errors.New("spool: there is none")
+	} else {
+		dropped, err = q.Spool.Put(kind, data)
+	}
+	if err != nil {
+		return dropped, &Trouble{Code: CodeSpool, Err: err}
+	}
+	return dropped, nil
+}
+
+// queue puts an alert into the spool, and reports to Wazuh what is due.
+func (q *QueueingPipeline) queue(ctx context.Context, a Alert, why error) error {
+	dropped, err := q.put(spool.Alerts, a.JSON)
+	if err != nil {
+		err = fmt.Errorf("alert is lost: %w; it was to be queued because of this: %w", err, why)
+		q.Report(ctx, a, err)
+		return err
+	}
+	o := q.MISP.queued(1, dropped)
+	q.log().Warn("alert queued until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "queued", o.Queued)
+	q.reportDropped(ctx, a, dropped)
+	if q.MISP.wantsReport(o) {
+		q.reportOutage(ctx, a, why)
+	}
+	return nil
+}
+
+// queueEvents puts events into the spool that the sink does not take.
+func (q *QueueingPipeline) queueEvents(events []Enrichment, why error) error {
+	q.Queue.failed(why, true)
+	dropped := 0
+	for i, e := range events {
+		data, err := json.Marshal(queuedEvent(e))
+		if err == nil {
+			var n int
+			n, err = q.put(spool.Events, data)
+			dropped += n
+		}
+		if err != nil {
+			return fmt.Errorf("%d events are lost: %w; they were to be queued because of this: %w", len(events)-i, err, why)
+		}
+	}
+	o := q.Queue.queued(len(events), dropped)
+	q.log().Warn("events queued until Wazuh takes them", "events", len(events), "reason", why.Error(), "since", o.Since.UTC().Format(time.RFC3339))
+	q.logDropped(dropped) // an event about it would not be taken either; the one about the end of the outage says how many
+	return nil
+}
+
+// queuedEvent is an event in the spool.
+type queuedEvent struct {
+	Agent Agent `json:"agent"`
+	Body  Body  `json:"body"`
+}
+
+// send sends events, and queues those that the sink does not take: after the first of them no other is tried, for it
+// would wait for the same full or absent queue.
+func (q *QueueingPipeline) send(ctx context.Context, events []Enrichment) (sent int, err error) {
+	if sent, err = q.Pipeline.send(ctx, events); err != nil {
+		err = q.queueEvents(events[sent:], err)
+	}
+	return sent, err
+}
+
+// ReportOutage reports to Wazuh that MISP is unreachable, if it is and this was not reported yet.
+func (q *QueueingPipeline) ReportOutage(ctx context.Context, a Alert) {
+	if o, err := q.MISP.Load(); err == nil && o.Unreachable() && q.MISP.wantsReport(o) {
+		q.reportOutage(ctx, a, &Trouble{Code: o.Code, Err: errors.New(o.Description)})
+	}
+}
+
+// reportOutage reports to Wazuh that an outage has begun, unless the program is being ended.
+func (q *QueueingPipeline) reportOutage(ctx context.Context, a Alert, why error) {
+	if ctx.Err() != nil {
+		return
+	}
+	event := TroubleEvent(a, why)
+	event.Body.Description += "; " + q.meanwhile()
+	if err := sendTo(ctx, q.Sink, event); err != nil {
+		q.log().Error("outage not reported to Wazuh", "error", err.Error()) // the next alert tries again
+		return
+	}
+	q.MISP.markReported()
+}
+
+// meanwhile says what becomes of alerts during an outage.
+func (q *QueueingPipeline) meanwhile() string {
+	if q.Meanwhile != "" || q.Spool == nil {
+		return q.Meanwhile
+	}
+	return fmt.Sprintf("alerts are queued in %s and looked up when MISP answers", q.Spool.Path)
+}
+
+func (q *QueueingPipeline) logDropped(dropped int) {
+	if dropped > 0 {
+		q.log().Error("spool is full, the oldest entries were dropped", "dropped", dropped, "spool", q.Spool.Path)
+	}
+}
+
+func (q *QueueingPipeline) reportDropped(ctx context.Context, a Alert, dropped int) {
+	if dropped == 0 {
+		return
+	}
+	q.logDropped(dropped)
+	q.Report(ctx, a, &Trouble{
+		Code: CodeSpoolFull, Err: fmt.Errorf("the spool %s is full (%d entries or %d bytes), the oldest are dropped", q.Spool.Path, q.Spool.MaxEntries, q.Spool.MaxBytes),
+		Remedy: "make MISP reachable, or raise spool.max_entries and spool.max_mib",
+	})
+}
+
+// Report sends an error event that belongs to no outage, unless one of its kind was sent lately.
+func (q *QueueingPipeline) Report(ctx context.Context, a Alert, err error) {
+	sink := q.Sink
+	if q.Faults != nil {
+		sink = q.Faults
+	}
+	if serr := sendTo(ctx, sink, TroubleEvent(a, err)); serr != nil {
+		q.log().Error("error event not sent", "error", serr.Error())
+	}
+}
+
+// sightingTime is how much of a call is spent on sightings, at most.
+const sightingTime = 2 * time.Second
+
+// reportSightings comes last, when everything else is done, and fails nothing.
+func (q *QueueingPipeline) reportSightings(ctx context.Context, found []*job) {
+	if q.Sightings == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(sightingTime, timeLeft(ctx)))
+	defer cancel()
+	for _, j := range found {
+		a := j.described()
+		n, err := q.Sightings.Report(ctx, a, j.matches)
+		if n > 0 {
+			q.log().Debug("sightings reported", "alert_id", a.Source.AlertID, "sightings", n)
+		}
+		if err != nil {
+			q.log().Warn("sightings not reported", "alert_id", a.Source.AlertID, "error", err.Error())
+			return
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package spool
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"custom-misp/engine/atomicfile"
+)
+
+// A Dir is the directory of a spool. It is made when the first entry is put in.
+type Dir struct {
+	Path       string
+	MaxEntries int              // beyond this many, the oldest are dropped; 0 for no bound
+	MaxBytes   int64            // of all entries together, likewise
+	Now        func() time.Time // nil for the machine's clock
+}
+
+// A Kind is what an entry holds.
+type Kind string
+
+// The kinds of entries; also the names of their directories.
+const (
+	Alerts Kind = "alerts"
+	Events Kind = "events"
+)
+
+// kinds are in the order in which they are processed: events are finished.
+var kinds = []Kind{Events, Alerts}
+
+// MaxTries is how often an entry is tried before it becomes a dead letter.
+const MaxTries = 5
+
+const (
+	maxDeadLetters = 1000 // of a kind
+	dirMode        = 0o750
+	staleWrite     = time.Hour // after which a file that is being written is one of a process that was killed
+)
+
+// Names of directories and files.
+const (
+	lockFile     = "lock"
+	claimed      = ".claimed"
+	deadLetters  = "aside"
+	reasonSuffix = ".reason"
+)
+
+// Put adds an entry. dropped is how many others were dropped for it.
+func (d *Dir) Put(kind Kind, data []byte) (dropped int, err error) {
+	if d.Path == "" {
+		return 0, errors.New("spool: no directory is set")
+	}
+	if err := os.MkdirAll(d.join(kind.waiting()), dirMode); err != nil {
+		return 0, d.fault(err)
+	}
+	if dropped, err = d.makeRoom(int64(len(data))); err != nil {
+		return dropped, d.fault(err)
+	}
+	n := entryName{d.now(), rand.Text()[:8], 0, int64(len(data))}
+	if err := atomicfile.WriteFile(filepath.Join(d.join(kind.waiting()), n.String()), data, atomicfile.Durable); err != nil {
+		return dropped, d.fault(err)
+	}
+	return dropped, nil
+}
+
+func (k Kind) waiting() string { return string(k) }
+func (k Kind) claimed() string { return string(k) + claimed }
+func (k Kind) dead() string    { return filepath.Join(deadLetters, string(k)) }
+
+func (d *Dir) join(name string) string { return filepath.Join(d.Path, name) }
+
+func (d *Dir) now() time.Time {
+	if d.Now == nil {
+		return time.Now()
+	}
+	return d.Now()
+}
+
+func (d *Dir) fault(err error) error {
+	return fmt.Errorf("spool: %w; make %s writable for the user that Wazuh runs as, on a disk with space", err, d.Path)
+}
+
+// list returns the entries of a directory, oldest first; none if it does not exist.
+func (d *Dir) list(dir string) ([]entryName, error) {
+	f, err := os.Open(d.join(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	files, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files)
+	names := make([]entryName, 0, len(files))
+	for _, file := range files {
+		if n, ok := parseEntryName(file); ok {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// makeRoom drops the oldest entries until one of a size fits in.
+func (d *Dir) makeRoom(size int64) (dropped int, err error) {
+	type waiting struct {
+		kind Kind
+		name entryName
+	}
+	var all []waiting
+	total := size
+	for _, kind := range kinds {
+		names, err := d.list(kind.waiting())
+		if err != nil {
+			return 0, err
+		}
+		for _, n := range names {
+			total += n.size
+			all = append(all, waiting{kind, n})
+		}
+	}
+	fits := func() bool {
+		return (d.MaxEntries <= 0 || len(all)-dropped < d.MaxEntries) && (d.MaxBytes <= 0 || total <= d.MaxBytes)
+	}
+	if fits() {
+		return 0, nil
+	}
+	slices.SortFunc(all, func(a, b waiting) int { return a.name.since.Compare(b.name.since) })
+	for _, w := range all {
+		if fits() {
+			break
+		}
+		err := os.Remove(filepath.Join(d.join(w.kind.waiting()), w.name.String()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return dropped, err
+		}
+		total -= w.name.size
+		dropped++
+	}
+	return dropped, nil
+}
+
+// Depth is how much a spool holds.
+type Depth struct {
+	Alerts      int       `json:"alerts"` // not yet looked up
+	Events      int       `json:"events"` // not yet sent
+	DeadLetters int       `json:"aside"`  // not tried any more
+	Bytes       int64     `json:"bytes"`  // of alerts and events
+	Oldest      time.Time `json:"oldest,omitzero"`
+}
+
+// Depth counts the entries, also those that are claimed.
+func (d *Dir) Depth() (Depth, error) {
+	var depth Depth
+	for kind, count := range map[Kind]*int{Alerts: &depth.Alerts, Events: &depth.Events} {
+		for _, dir := range []string{kind.waiting(), kind.claimed()} {
+			names, err := d.list(dir)
+			if err != nil {
+				return depth, d.fault(err)
+			}
+			*count += len(names)
+			for _, n := range names {
+				depth.Bytes += n.size
+				if depth.Oldest.IsZero() || n.since.Before(depth.Oldest) {
+					depth.Oldest = n.since
+				}
+			}
+		}
+	}
+	letters, err := d.DeadLetters()
+	depth.DeadLetters = len(letters)
+	return depth, err
+}

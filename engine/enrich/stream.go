@@ -1,0 +1,293 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"custom-misp/engine"
+)
+
+// An AlertSource hands out alerts in the order in which they were written.
+type AlertSource interface {
+	// Next waits for alerts. It returns the error of ctx when that ends; any other is final.
+	Next(ctx context.Context) (Alerts, error)
+}
+
+// Alerts is a batch of alerts from an [AlertSource].
+type Alerts struct {
+	// Text is what was written of each; it may be anything.
+	Text [][]byte
+	// Skipped is how many more were too long to be alerts.
+	Skipped int
+	// Done is called when all of the batch is done, and all that came before: they need not be handed out again. nil for
+	// no call.
+	Done func()
+}
+
+// A Meter counts what goes through a [Stream].
+type Meter interface {
+	// Read is called for alerts that were read, and those among them that are not alerts.
+	Read(alerts, unreadable int)
+	// Picked is called for each alert that something was picked from, with the matches for it.
+	Picked(observables []engine.Observable, matches []Match)
+	// Sent is called for each event that was handed over; failed if it could not be, ever.
+	Sent(failed bool)
+	// Depth is called when it changes how many batches are being processed.
+	Depth(batches int)
+}
+
+// A Stream processes alerts as they are written, many at a time: it picks and looks up on all cores, and sends in their
+// order. It loses nothing: while MISP or the queue is unreachable, it waits, with a few batches in memory.
+type Stream struct {
+	Source AlertSource // nil for no alerts
+	// Pipeline returns the pipeline of the next batch; it may be another one after a reload.
+	Pipeline func() *QueueingPipeline
+	// Own reports whether an alert was raised by an event of ours; nil if none is.
+	Own   func(alert []byte) bool
+	Meter Meter // nil for none
+	// Window is how many batches are processed at the same time, at most; 0 for one.
+	Window int
+	// Grace is how long what was begun may take to end when the program is asked to.
+	Grace time.Duration
+}
+
+const (
+	leastPause = 100 * time.Millisecond // before a look-up or an event is tried again
+	longPause  = 5 * time.Second
+	lastTry    = 500 * time.Millisecond // to send an event, when the program is to end
+	// isolateAfter is how often a batch fails, with an answer or by a time-out, before its alerts are looked up one by one.
+	isolateAfter = 3
+)
+
+// batch is a batch of alerts on its way.
+type batch struct {
+	alerts   Alerts
+	pipeline *QueueingPipeline
+	events   []Enrichment
+	found    []*job // with matches
+	err      error
+}
+
+// Run works until ctx ends or the source does. It returns nil if all that was begun is done.
+func (s Stream) Run(ctx context.Context) error {
+	switch {
+	case s.Source == nil:
+		return nil
+	case s.Pipeline == nil:
+		return errors.New("stream of alerts without a pipeline")
+	}
+	if s.Meter == nil {
+		s.Meter = noMeter{}
+	}
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })()
+	r := streamRun{Stream: s, soft: ctx, hard: hard, depth: depth{meter: s.Meter}, sightings: make(chan *batch, max(1, s.Window))}
+	var background sync.WaitGroup
+	background.Go(r.reportSightings)
+	defer background.Wait()
+	defer close(r.sightings)
+	return InOrder(s.Window, r.read, r.lookUp, r.finish)
+}
+
+// streamRun is one run of a Stream.
+type streamRun struct {
+	Stream
+	soft, hard context.Context // soft ends first; hard is that of what was begun
+	depth      depth
+	sightings  chan *batch // beyond its capacity, they are left out: MISP takes some 60 ms for each
+}
+
+// reportSightings reports the sightings of batches that are done.
+func (r *streamRun) reportSightings() {
+	for b := range r.sightings {
+		b.pipeline.reportSightings(r.hard, b.found)
+	}
+}
+
+// read yields what the source hands out.
+func (r *streamRun) read(yield func(*batch) error) error {
+	for {
+		alerts, err := r.Source.Next(r.soft)
+		if err != nil && r.soft.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.depth.change(1)
+		if err := yield(&batch{alerts: alerts, pipeline: r.Pipeline()}); err != nil {
+			return err
+		}
+	}
+}
+
+// lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
+func (r *streamRun) lookUp(b *batch) *batch {
+	jobs := r.pick(b)
+	if b.err = answer(r.hard, b.pipeline, jobs); b.err != nil {
+		return b
+	}
+	for _, j := range jobs {
+		r.Meter.Picked(j.observables, j.matches)
+		b.pipeline.logUnasked(j)
+		if len(j.matches) > 0 {
+			b.events = append(b.events, b.pipeline.events(j)...)
+			b.found = append(b.found, j)
+		}
+	}
+	return b
+}
+
+// finish sends the events of a batch and is done with it. An error means that hard has ended: then the batches behind it
+// are not done either, and come again after a restart.
+func (r *streamRun) finish(b *batch) error {
+	defer r.depth.change(-1)
+	err := b.err
+	for _, e := range b.events {
+		if err == nil {
+			err = r.send(b.pipeline, e)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if b.alerts.Done != nil {
+		b.alerts.Done()
+	}
+	if len(b.found) > 0 {
+		select {
+		case r.sightings <- b:
+		default:
+		}
+	}
+	return nil
+}
+
+// depth is how many batches are being processed.
+type depth struct {
+	meter Meter
+	mu    sync.Mutex
+	n     int
+}
+
+func (d *depth) change(by int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.n += by
+	d.meter.Depth(d.n)
+}
+
+// pick returns the jobs of those alerts of a batch that something is picked from.
+func (r *streamRun) pick(b *batch) []*job {
+	var jobs []*job
+	unreadable := b.alerts.Skipped
+	for _, text := range b.alerts.Text {
+		text, err := checkAlert(text)
+		if err != nil {
+			if unreadable++; unreadable == 1 {
+				b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
+			}
+			continue
+		}
+		if r.Own != nil && r.Own(text) {
+			continue
+		}
+		j, warning := b.pipeline.pick(Alert{JSON: text})
+		j.bare = true
+		if warning != nil {
+			b.pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
+			b.pipeline.Report(r.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
+		}
+		if len(j.observables) > 0 {
+			jobs = append(jobs, j)
+		}
+	}
+	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
+	return jobs
+}
+
+// answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers
+// others, is queued in the spool, where it is tried alone and in the end becomes a dead letter.
+func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
+	pause := leastPause
+	for try := 1; ; try++ {
+		err := lookUp(ctx, q.asked(), jobs...)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if try == 1 {
+			q.log().Warn("alerts wait until they can be looked up", "alerts", len(jobs), "reason", err.Error())
+		}
+		if try >= isolateAfter && mayBeAtFault(err) && isolate(ctx, q, jobs) {
+			return nil
+		}
+		if !sleep(ctx, pause) {
+			return err
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// isolate looks alerts up one by one, and queues those that fail while others are answered. It reports whether all are
+// done.
+func isolate(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
+	for _, j := range jobs {
+		err := lookUp(ctx, q.asked(), j)
+		if err == nil {
+			continue
+		}
+		if !q.atFault(ctx, err) || q.queue(ctx, j.described(), err) != nil {
+			return false
+		}
+		j.observables, j.unasked, j.matches = nil, 0, nil
+	}
+	return true
+}
+
+// send waits until the queue takes an event. A try that begins when the program is to end is a short one.
+func (r *streamRun) send(q *QueueingPipeline, e Enrichment) error {
+	pause := leastPause
+	for try := 1; ; try++ {
+		trying, cancel := r.hard, context.CancelFunc(func() {})
+		if r.soft.Err() != nil {
+			trying, cancel = context.WithTimeout(r.hard, lastTry)
+		}
+		err := sendTo(trying, q.Sink, e)
+		cancel()
+		if err == nil {
+			r.Meter.Sent(false)
+			return nil
+		}
+		if codeOf(err, "") != CodeQueue {
+			q.log().Error("event cannot be sent and is lost", "alert_id", e.Body.Source.AlertID, "error", err.Error())
+			r.Meter.Sent(true)
+			return nil
+		}
+		if r.hard.Err() != nil {
+			return err
+		}
+		if try == 1 {
+			q.log().Warn("events wait until the queue takes them", "reason", err.Error())
+		}
+		q.Queue.failed(err, true)
+		if !sleep(r.hard, pause) {
+			return err
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// sleep waits; false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
