@@ -95,6 +95,7 @@ func TestEachText(t *testing.T) {
 		{"first line too long", longest + "  \n{\"id\":\"2\"}\n", []string{"f:1 " + tooLong, `f:2 {"id":"2"}`}},
 		{"first line too long and broken", "[" + longest + "\n{\"id\":\"2\"}\n", []string{"f:1 " + tooLong, `f:2 {"id":"2"}`}},
 		{"only line too long", longest + "  ", []string{"f:1 " + tooLong}},
+		{"only line too long and broken", "[" + longest, []string{"f:1 " + tooLong}},
 		{"array longer than an alert", "[" + longest + "," + longest + ",{\"id\":\"3\"}]\n", []string{"f[0] " + longest, "f[1] " + longest, `f[2] {"id":"3"}`}},
 		{"array in several lines, the first longer than an alert", "[" + longest + ",\n{\"id\":\"2\"}]\n", []string{"f[0] " + longest, `f[1] {"id":"2"}`}},
 	}
