@@ -44,9 +44,6 @@ func MkdirAll(name string, mode fs.FileMode) error {
 		return err
 	}
 	parent := filepath.Dir(name)
-	if parent == name { // the working directory is gone
-		return err
-	}
 	if err := MkdirAll(parent, mode); err != nil {
 		return err
 	}
