@@ -260,7 +260,7 @@ func TestIntegration(t *testing.T) {
 		}
 		for _, g := range i.Group {
 			if strings.ContainsAny(g, " \t\r\n") || slices.Contains(strings.Split(g, ","), "") {
-				t.Errorf("group %q holds a blank or an empty item", g)
+				t.Errorf("group %q has a blank or an empty item", g)
 			}
 		}
 		for _, r := range i.Rest {

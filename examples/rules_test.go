@@ -69,7 +69,7 @@ func rules(t *testing.T, name string) []rule {
 		t.Fatalf("%s: %v", name, err)
 	}
 	if len(group.Rules) == 0 {
-		t.Fatalf("%s holds no rules", name)
+		t.Fatalf("%s has no rules", name)
 	}
 	for i := range group.Rules {
 		r := &group.Rules[i]

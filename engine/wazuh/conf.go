@@ -14,7 +14,7 @@ import (
 
 // Conf is the part of ossec.conf that matters to an integration.
 type Conf struct {
-	// Integrations holds every <integration> block, in the order in which integratord runs them.
+	// Integrations are all <integration> blocks, in the order in which integratord runs them.
 	Integrations []Integration
 	// RuleDirs are the directories from which analysisd reads rules, relative to Wazuh's home; those of a stock ossec.conf
 	// if the file names none.

@@ -4,8 +4,8 @@
 //
 // Limits:
 //   - A line longer than [enrich.MaxAlert] (1 MiB) is counted and skipped.
-//   - Up to 256 KiB are read at a time, and that is how much one [Lines] holds, plus the line before that was not complete.
-//     At most two files are open.
+//   - Up to 256 KiB are read at a time. One [Lines] contains that much, and the start of its first line, read before. At most
+//     two files are open.
 //   - A file is recognised by its first 4,096 bytes.
 //   - A file without news is looked at again after 5 to 100 milliseconds.
 //   - A compressed file that ends too early is read again while it grows. After about 25 seconds without a change it is left

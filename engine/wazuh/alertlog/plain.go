@@ -14,11 +14,11 @@ import (
 type readingPlain struct {
 	lineReader
 	waits    int      // steps since something was read
-	unlinked liveFile // what alerts.json was when there was no later file
+	unlinked liveFile // alerts.json as it was when there was no later file
 	followed bool     // there is a later file: this one is read once more to its end, then left
 }
 
-// A liveFile is what tells from alerts.json alone that a later file may exist.
+// A liveFile is what shows, in alerts.json alone, that a later file may exist.
 type liveFile struct {
 	inode   uint64
 	written bool
