@@ -1,5 +1,5 @@
-// Package examples_test checks the files that administrators copy: that they are well formed, agree with the program
-// and with one another, and do in Wazuh what their comments say.
+// Package examples_test checks the files that administrators copy: they are well formed, agree with the program and with each
+// other, and do in Wazuh what their comments say.
 package examples_test
 
 import (
@@ -31,7 +31,7 @@ func read(t *testing.T, name string) []byte {
 	return data
 }
 
-// TestMappings runs the tests of the example mappings, next to the built-in ones: ids must not collide.
+// TestMappings runs the tests of the example mappings together with the built-in ones, as ids must not collide.
 func TestMappings(t *testing.T) {
 	builtin, err := engine.ReadFS(mappings.FS, "mappings")
 	if err != nil {
@@ -46,37 +46,43 @@ func TestMappings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, src := range own {
-		name := strings.TrimSuffix(src.Name, ".yaml") + "_test.yaml"
-		cases, err := mappingtest.Load(engine.Source{Name: name, Data: read(t, name)}, os.ReadFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		picked, misses := map[string]bool{}, 0
-		for _, c := range cases {
-			t.Run(c.Name, func(t *testing.T) {
-				if r := mappingtest.Run(e, c); !r.OK() {
-					t.Error(r)
-				}
-			})
-			for _, p := range c.Want {
-				picked[p.Mapping] = true
+		testMappings(t, e, src)
+	}
+}
+
+// testMappings runs the tests of one file, which have to show each of its mappings, and a case without a pick.
+func testMappings(t *testing.T, e *engine.Engine, src engine.Source) {
+	t.Helper()
+	name := strings.TrimSuffix(src.Name, ".yaml") + "_test.yaml"
+	cases, err := mappingtest.Load(engine.Source{Name: name, Data: read(t, name)}, os.ReadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picked, misses := map[string]bool{}, 0
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			if r := mappingtest.Run(e, c); !r.OK() {
+				t.Error(r)
 			}
-			if len(c.Want) == 0 {
-				misses++
-			}
+		})
+		for _, p := range c.Want {
+			picked[p.Mapping] = true
 		}
-		if misses == 0 {
-			t.Errorf("%s has no test in which nothing is picked", name)
+		if len(c.Want) == 0 {
+			misses++
 		}
-		for _, m := range e.Mappings() {
-			if m.File == src.Name && !picked[m.ID] {
-				t.Errorf("%s has no test in which %s picks", name, m.ID)
-			}
+	}
+	if misses == 0 {
+		t.Errorf("%s has no test in which nothing is picked", name)
+	}
+	for _, m := range e.Mappings() {
+		if m.File == src.Name && !picked[m.ID] {
+			t.Errorf("%s has no test in which %s picks", name, m.ID)
 		}
 	}
 }
 
-// TestMappingShowsAll demands that the example that teaches the language uses every key of it.
+// TestMappingShowsAll checks that the example that teaches the language uses every key of it.
 func TestMappingShowsAll(t *testing.T) {
 	var file struct {
 		Mappings []map[string]any
@@ -124,7 +130,7 @@ func TestConfiguration(t *testing.T) {
 	active := flatten(t, read(t, "custom-misp.yaml"))
 	for _, key := range []string{"misp.url", "misp.key_file"} {
 		if active[key] == "" {
-			t.Errorf("%s has to be set as it stands", key)
+			t.Errorf("%s has to be set in the file as it is", key)
 		}
 	}
 	if len(active) != 2 {
@@ -138,7 +144,7 @@ func TestConfiguration(t *testing.T) {
 		case !known:
 			t.Errorf("%s is not a key of the configuration", key)
 		case active[key] == "" && value != def:
-			t.Errorf("%s: %s stands there as the default, which is %s", key, value, def)
+			t.Errorf("%s: the file has %s as the default, which is %s", key, value, def)
 		}
 	}
 	for key := range declared {
@@ -194,7 +200,7 @@ func flatten(t *testing.T, data []byte) map[string]string {
 	return flat
 }
 
-// checkXML reads a whole file that holds several elements at its top, as Wazuh's configuration may.
+// checkXML reads a whole file, which may have several root elements, as Wazuh's configuration may.
 func checkXML(t *testing.T, name string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader("<all>" + string(read(t, name)) + "</all>"))
@@ -254,11 +260,11 @@ func TestIntegration(t *testing.T) {
 		}
 		for _, g := range i.Group {
 			if strings.ContainsAny(g, " \t\r\n") || slices.Contains(strings.Split(g, ","), "") {
-				t.Errorf("group %q holds a blank or an empty item", g)
+				t.Errorf("group %q has a blank or an empty item", g)
 			}
 		}
 		for _, r := range i.Rest {
-			t.Errorf("<%s> is not known to every 4.x or holds a secret; it has to stand in a comment", r.XMLName.Local)
+			t.Errorf("<%s> is not known to every 4.x or has a secret in it; it has to be in a comment", r.XMLName.Local)
 		}
 	}
 	if active[0].Level != "3" || len(active[0].Group) > 0 || len(commented[0].Group) == 0 {
@@ -266,7 +272,7 @@ func TestIntegration(t *testing.T) {
 	}
 }
 
-// TestReadme demands that README.md names every file that is here to be copied, and no other.
+// TestReadme checks that README.md names every file that is here to be copied, and no other.
 func TestReadme(t *testing.T) {
 	readme := string(read(t, "README.md"))
 	table, _, _ := strings.Cut(readme, "## Steps")
@@ -289,7 +295,7 @@ func TestReadme(t *testing.T) {
 	keys := regexp.MustCompile(`\{key: "([^"]+)"`).FindAllStringSubmatch(string(read(t, "../cmd/custom-misp/internal/config/options.go")), -1)
 	for _, m := range regexp.MustCompile("`((?:misp|lookup|mappings|wazuh|log|feed)\\.[a-z_]+)(?:: [a-z]+)?`").FindAllStringSubmatch(readme, -1) {
 		if !slices.ContainsFunc(keys, func(k []string) bool { return k[1] == m[1] }) && !isEventField(m[1]) {
-			t.Errorf("README.md speaks of %s, which is no key of the configuration", m[1])
+			t.Errorf("README.md names %s, which is not a key of the configuration", m[1])
 		}
 	}
 }

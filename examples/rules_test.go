@@ -37,8 +37,8 @@ type rule struct {
 	groups []string
 }
 
-// A text is compared with one text: of the types that Wazuh knows, the examples use OSMatch, which is meant without a
-// type, and pcre2.
+// A text is an expression for a whole text. Of the types that Wazuh knows, the examples use OSMatch, which has no type
+// attribute, and pcre2.
 type text struct {
 	Type    string `xml:"type,attr"`
 	Pattern string `xml:",chardata"`
@@ -69,72 +69,77 @@ func rules(t *testing.T, name string) []rule {
 		t.Fatalf("%s: %v", name, err)
 	}
 	if len(group.Rules) == 0 {
-		t.Fatalf("%s holds no rules", name)
+		t.Fatalf("%s has no rules", name)
 	}
 	for i := range group.Rules {
 		r := &group.Rules[i]
-		// Wazuh puts the two texts together as they stand.
+		// Wazuh joins the two texts as they are.
 		r.groups = strings.Split(strings.TrimSuffix(group.Name+r.Group, ","), ",")
 		if !strings.HasSuffix(group.Name, ",") || r.Group != "" && !strings.HasSuffix(r.Group, ",") {
 			t.Errorf("rule %d: a group list without a comma at its end", r.ID)
 		}
-		for _, g := range r.groups {
-			if g == "" || strings.TrimSpace(g) != g {
-				t.Errorf("rule %d: group %q", r.ID, g)
-			}
-		}
-		for _, l := range r.Location {
-			if l.Type != "" && l.Type != "pcre2" {
-				t.Errorf("rule %d: location of the type %q", r.ID, l.Type)
-			}
-		}
-		if len(r.Location) > 1 {
-			t.Errorf("rule %d: %d locations, of which Wazuh makes one text", r.ID, len(r.Location))
-		}
-		for _, x := range r.Rest {
-			t.Errorf("rule %d: <%s> is unexpected", r.ID, x.XMLName.Local)
-		}
-		if r.Description == "" || r.Options != "no_full_log" {
-			t.Errorf("rule %d: description %q, options %q", r.ID, r.Description, r.Options)
-		}
-		if r.Level == 10 || r.Level > 15 {
-			t.Errorf("rule %d has level %d", r.ID, r.Level)
-		}
+		r.check(t)
 	}
 	return group.Rules
+}
+
+// check reports what no rule of the examples may have.
+func (r *rule) check(t *testing.T) {
+	t.Helper()
+	for _, g := range r.groups {
+		if g == "" || strings.TrimSpace(g) != g {
+			t.Errorf("rule %d: group %q", r.ID, g)
+		}
+	}
+	for _, l := range r.Location {
+		if l.Type != "" && l.Type != "pcre2" {
+			t.Errorf("rule %d: location of the type %q", r.ID, l.Type)
+		}
+	}
+	if len(r.Location) > 1 {
+		t.Errorf("rule %d: %d locations, of which Wazuh makes one text", r.ID, len(r.Location))
+	}
+	for _, x := range r.Rest {
+		t.Errorf("rule %d: <%s> is unexpected", r.ID, x.XMLName.Local)
+	}
+	if r.Description == "" || r.Options != "no_full_log" {
+		t.Errorf("rule %d: description %q, options %q", r.ID, r.Description, r.Options)
+	}
+	if r.Level == 10 || r.Level > 15 {
+		t.Errorf("rule %d has level %d", r.ID, r.Level)
+	}
 }
 
 // TestRuleIDs checks the ids and parents of both files together, as a manager loads them.
 func TestRuleIDs(t *testing.T) {
 	seen := map[int]bool{}
-	for _, f := range []struct {
-		name        string
-		first, last int
-	}{
-		{"rules/misp_rules.xml", 100620, 100629},
-		{"rules/sysmon_base_events.xml", 100630, 100659},
-	} {
-		for _, r := range rules(t, f.name) {
-			if more := f.first == 100620 && r.ID >= 100660 && r.ID <= 100669; !more && (r.ID < f.first || r.ID > f.last) {
-				t.Errorf("rule %d is not in %d to %d", r.ID, f.first, f.last)
+	add := func(r rule, own func(id int) bool) {
+		if !own(r.ID) {
+			t.Errorf("rule %d has an id of another file", r.ID)
+		}
+		if seen[r.ID] {
+			t.Errorf("rule %d is there twice", r.ID)
+		}
+		for _, p := range r.parents() {
+			if id, err := strconv.Atoi(p); r.IfSID != "" && (err != nil || !isSysmonRule(id) && !seen[id]) {
+				t.Errorf("rule %d: parent %q is neither a rule above it nor one of Wazuh's for Sysmon", r.ID, p)
 			}
-			if seen[r.ID] {
-				t.Errorf("rule %d stands there twice", r.ID)
-			}
-			for _, p := range r.parents() {
-				id, err := strconv.Atoi(p)
-				stock := id == 61600 || id >= 61603 && id <= 61655
-				if r.IfSID != "" && (err != nil || !stock && !seen[id]) {
-					t.Errorf("rule %d: parent %q is no rule above it and none of Wazuh's for Sysmon", r.ID, p)
-				}
-			}
-			if f.first == 100620 && !slices.Contains(r.groups, "misp") {
-				t.Errorf("rule %d: without the group misp its alerts are not found with the others", r.ID)
-			}
-			seen[r.ID] = true
+		}
+		seen[r.ID] = true
+	}
+	for _, r := range rules(t, "rules/misp_rules.xml") {
+		add(r, func(id int) bool { return id >= 100620 && id <= 100629 || id >= 100660 && id <= 100669 })
+		if !slices.Contains(r.groups, "misp") {
+			t.Errorf("rule %d: without the group misp its alerts are not found with the others", r.ID)
 		}
 	}
+	for _, r := range rules(t, "rules/sysmon_base_events.xml") {
+		add(r, func(id int) bool { return id >= 100630 && id <= 100659 })
+	}
 }
+
+// isSysmonRule reports whether an id is that of a rule of Wazuh's own for Sysmon.
+func isSysmonRule(id int) bool { return id == 61600 || id >= 61603 && id <= 61655 }
 
 // An event is what rules see of one: the location as it was in the header in the queue, without the id of the agent, and
 // the log, which the decoder json takes.
@@ -177,8 +182,8 @@ func (r *rule) matches(e event) bool {
 	})
 }
 
-// osMatch is Wazuh's simplest kind of expression: texts, one of which has to be there, with ^ and $ for the beginning and
-// the end, and without regard to capitals.
+// osMatch is Wazuh's simplest kind of expression: texts, one of which must be contained, with ^ and $ for the beginning and the
+// end, regardless of case.
 func osMatch(pattern, s string) bool {
 	s = strings.ToLower(s)
 	return slices.ContainsFunc(strings.Split(strings.ToLower(pattern), "|"), func(p string) bool {
@@ -280,9 +285,9 @@ func TestMISPRules(t *testing.T) {
 		{"feed", trouble(enrich.CodeFeed), 100629, 5},
 		{"configuration", trouble(enrich.CodeConfig), 100629, 5},
 		{"spool full", trouble(enrich.CodeSpoolFull), 100662, 9},
-		{"nowhere to hold", trouble(enrich.CodeSpool), 100662, 9},
+		{"spool cannot be written", trouble(enrich.CodeSpool), 100662, 9},
 		{"dead letter", trouble(enrich.CodeDeadLetter), 100662, 9},
-		{"back", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Queued: "3", Processed: "3"}, 100663, 3},
+		{"recovered", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Queued: "3", Processed: "3"}, 100663, 3},
 		{"neither", enrich.Body{Value: "v"}, 100620, 0},
 	}
 	tests = append(tests, levels()...)
@@ -305,11 +310,7 @@ func TestMISPRules(t *testing.T) {
 			if tt.body.Observable == nil && tt.body.Error == "" && tt.body.Recovered == "" {
 				return // an event with less in it than the program sends
 			}
-			for _, m := range regexp.MustCompile(`\$\(([^)]*)\)`).FindAllStringSubmatch(r.Description, -1) {
-				if gjson.GetBytes(body, m[1]).String() == "" {
-					t.Errorf("rule %d: the description names %s, which %s does not have", r.ID, m[1], body)
-				}
-			}
+			r.checkDescription(t, body)
 		})
 	}
 	for _, r := range all {
@@ -324,8 +325,18 @@ func TestMISPRules(t *testing.T) {
 	}
 }
 
-// TestMISPRulesOrigin raises alerts for events that the program sends, of whatever agent, and none for the same JSON in a
-// log.
+// checkDescription reports fields that the description names and the event does not have.
+func (r *rule) checkDescription(t *testing.T, body []byte) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`\$\(([^)]*)\)`).FindAllStringSubmatch(r.Description, -1) {
+		if gjson.GetBytes(body, m[1]).String() == "" {
+			t.Errorf("rule %d: the description names %s, which %s does not have", r.ID, m[1], body)
+		}
+	}
+}
+
+// TestMISPRulesOrigin checks that events of the program raise alerts, for every agent, and the same JSON in a log raises
+// none.
 func TestMISPRulesOrigin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -408,8 +419,8 @@ func idOf(r *rule) int {
 	return r.ID
 }
 
-// asRead takes a datagram apart as analysisd does: the header ends at the first colon without a bar before it, and of an
-// agent the id is cut off (contract wazuh.md, b).
+// asRead splits a datagram as analysisd does: the header ends at the first colon without a bar before it, and the id of an
+// agent is removed (contract wazuh.md, b).
 func asRead(t *testing.T, datagram string, plain bool) event {
 	t.Helper()
 	header, body, ok := strings.Cut(datagram, ":{")
@@ -426,7 +437,7 @@ func asRead(t *testing.T, datagram string, plain bool) event {
 	return event{header, []byte("{" + body)}
 }
 
-// rulesBefore41 puts the location that the comment in the file names for Wazuh 4.0 in the place of the other.
+// rulesBefore41 replaces the location by the one that the comment in the file names for Wazuh 4.0.
 func rulesBefore41(t *testing.T, all []rule) []rule {
 	t.Helper()
 	comment := regexp.MustCompile(`(?m)^    <location>(.*)</location>$`).FindAllSubmatch(read(t, "rules/misp_rules.xml"), -1)

@@ -12,11 +12,11 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// This file checks what is there to run and to watch the resident engine: the unit agrees with the program's defaults,
-// and the rules and the dashboard ask for nothing that the program does not measure.
+// This file checks the examples for running and monitoring the daemon: the unit agrees with the program's defaults, and the
+// rules and the dashboard ask for nothing that the program does not measure.
 
-// metrics is what "custom-misp serve" measures: names, and the labels of each beside job and instance, which Prometheus
-// adds. The list is written by the program's own tests.
+// metrics is what "custom-misp serve" measures: names, and the labels of each besides job and instance, which Prometheus
+// adds. The program's own tests write the list.
 var metrics = func() map[string][]string {
 	data, err := os.ReadFile("monitoring/metrics.txt")
 	if err != nil {
@@ -35,7 +35,7 @@ var metrics = func() map[string][]string {
 type asked struct {
 	name   string
 	labels []string // of its selector
-	counts bool     // over a time, as rate does: with a range behind it
+	counts bool     // with a range, as rate needs it
 }
 
 var (
@@ -49,8 +49,8 @@ var (
 	promWords = []string{"and", "or", "unless", "bool"}
 )
 
-// parse finds the metrics in an expression, and the labels that it groups or joins by. It is no parser of PromQL, which
-// would be a dependency of many modules; promtool checks the language, this only the names.
+// parse finds the metrics in an expression, and the labels by which it groups or joins. It is not a parser of PromQL, which
+// would be a dependency of many modules: promtool checks the language, this only the names.
 func parse(expr string) (found []asked, labels []string) {
 	expr = promText.ReplaceAllString(expr, `""`)
 	for _, m := range promGroup.FindAllStringSubmatch(expr, -1) {
@@ -83,34 +83,18 @@ func checkExpr(t *testing.T, where, expr string, used map[string]bool) {
 	}
 	known := []string{"job", "instance"}
 	for _, a := range found {
-		name := a.name
-		if name == "up" { // Prometheus's own
+		if a.name == "up" { // Prometheus's own
 			continue
 		}
-		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-			if base, ok := strings.CutSuffix(name, suffix); ok && slices.Contains(metrics[base], "le") {
-				name = base
-			}
-		}
-		labels, ok := metrics[name]
-		if !ok {
+		name, labels := a.measured()
+		if name == "" {
 			t.Errorf("%s: %s is not measured, in %s", where, a.name, expr)
 			continue
 		}
-		if slices.Contains(labels, "le") && name == a.name {
-			t.Errorf("%s: %s is a histogram; _bucket, _sum and _count can be asked for, in %s", where, name, expr)
+		if fault := a.fault(name, labels); fault != "" {
+			t.Errorf("%s: %s, in %s", where, fault, expr)
 		}
 		used[name] = true
-		own := append([]string{"job", "instance"}, labels...)
-		for _, l := range a.labels {
-			if !slices.Contains(own, l) {
-				t.Errorf("%s: %s has no label %s, in %s", where, name, l, expr)
-			}
-		}
-		counter := strings.HasSuffix(name, "_total") || name != a.name
-		if counter && !a.counts {
-			t.Errorf("%s: %s only grows; rate or increase of it say something, in %s", where, a.name, expr)
-		}
 		known = append(known, labels...)
 	}
 	for _, l := range grouped {
@@ -120,7 +104,38 @@ func checkExpr(t *testing.T, where, expr string, used map[string]bool) {
 	}
 }
 
-// TestParse pins what checkExpr relies on.
+// measured returns the metric that is asked for, and its labels; "" if nothing measures it. Of a histogram, Prometheus
+// stores three.
+func (a asked) measured() (name string, labels []string) {
+	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+		if base, ok := strings.CutSuffix(a.name, suffix); ok && slices.Contains(metrics[base], "le") {
+			return base, metrics[base]
+		}
+	}
+	if labels, ok := metrics[a.name]; ok {
+		return a.name, labels
+	}
+	return "", nil
+}
+
+// fault returns what is wrong in the way in which a metric is asked for; "" if nothing.
+func (a asked) fault(name string, labels []string) string {
+	if slices.Contains(labels, "le") && name == a.name {
+		return name + " is a histogram; _bucket, _sum and _count can be asked for"
+	}
+	for _, l := range a.labels {
+		if l != "job" && l != "instance" && !slices.Contains(labels, l) {
+			return name + " has no label " + l
+		}
+	}
+	counter := strings.HasSuffix(name, "_total") || name != a.name
+	if counter && !a.counts {
+		return a.name + " only grows; ask for its rate or increase"
+	}
+	return ""
+}
+
+// TestParse checks what checkExpr relies on.
 func TestParse(t *testing.T) {
 	found, labels := parse(`topk(3, sum by (type) (increase(a_total{job=~"$job", x!="b_total"}[$__range])) > 0) and on (instance) (c offset 1d) * 2e3`)
 	if len(found) != 2 || found[0].name != "a_total" || !found[0].counts || !slices.Equal(found[0].labels, []string{"job", "x"}) ||
@@ -140,7 +155,7 @@ type alertingRule struct {
 	Annotations map[string]string
 }
 
-// alertingRules reads alerts.yml. An unknown key is a fault, as it is for Prometheus.
+// alertingRules reads alerts.yml. An unknown key is an error, as in Prometheus.
 func alertingRules(t *testing.T) (all []alertingRule) {
 	t.Helper()
 	var file struct {
@@ -196,7 +211,7 @@ func TestAlertingRules(t *testing.T) {
 	}
 }
 
-// TestScrape checks that prometheus.yml, the rules and the dashboard speak of the same job.
+// TestScrape checks that prometheus.yml and the rules name the same job.
 func TestScrape(t *testing.T) {
 	var file struct {
 		RuleFiles []string `yaml:"rule_files"`
@@ -237,69 +252,90 @@ type panel struct {
 	Panels []panel
 }
 
-// TestDashboard checks that Grafana's dashboard can be imported anywhere, that its panels say what they show, and that
-// together they show everything that is measured.
-func TestDashboard(t *testing.T) {
-	data := read(t, "monitoring/grafana-dashboard.json")
-	var board struct {
-		ID            *int
-		UID           *string
-		Title         string
-		SchemaVersion int
-		Templating    struct {
-			List []struct{ Type, Name, Label, Definition string }
-		}
-		Annotations struct {
-			List []struct{ Name, Expr string }
-		}
-		Panels []panel
+// A dashboard is Grafana's, as far as it is checked.
+type dashboard struct {
+	ID            *int
+	UID           *string
+	Title         string
+	SchemaVersion int
+	Templating    struct {
+		List []struct{ Type, Name, Label, Definition string }
 	}
-	if err := json.Unmarshal(data, &board); err != nil {
+	Annotations struct {
+		List []struct{ Name, Expr string }
+	}
+	Panels []panel
+}
+
+func readDashboard(t *testing.T) (board dashboard) {
+	t.Helper()
+	if err := json.Unmarshal(read(t, "monitoring/grafana-dashboard.json"), &board); err != nil {
 		t.Fatal(err)
 	}
+	return board
+}
+
+// TestDashboard checks that Grafana's dashboard can be imported anywhere.
+func TestDashboard(t *testing.T) {
+	board := readDashboard(t)
 	if board.ID != nil || board.UID != nil || board.Title == "" || board.SchemaVersion == 0 {
 		t.Errorf("id %v, uid %v, title %q, schemaVersion %d", board.ID, board.UID, board.Title, board.SchemaVersion)
 	}
-	for _, m := range regexp.MustCompile(`"uid": *"([^"]*)"`).FindAllSubmatch(data, -1) {
+	for _, m := range regexp.MustCompile(`"uid": *"([^"]*)"`).FindAllSubmatch(read(t, "monitoring/grafana-dashboard.json"), -1) {
 		if uid := string(m[1]); uid != "${datasource}" && uid != "-- Grafana --" {
 			t.Errorf("uid %q is of one Grafana only", uid)
 		}
-	}
-	used := map[string]bool{}
-	variables := map[string]bool{"__rate_interval": true, "__range": true}
-	for _, v := range board.Templating.List {
-		variables[v.Name] = true
-		if m := regexp.MustCompile(`label_values\((\w+)`).FindStringSubmatch(v.Definition); m != nil {
-			if _, ok := metrics[m[1]]; !ok {
-				t.Errorf("variable %s: %s is not measured", v.Name, m[1])
-			}
-		}
-	}
-	if !variables["datasource"] {
-		t.Error("no variable for the datasource")
 	}
 	for _, a := range board.Annotations.List {
 		if a.Expr != "" {
 			checkExpr(t, "annotation "+a.Name, a.Expr, map[string]bool{})
 		}
 	}
-	ids, shown := map[int]bool{}, 0
-	type place struct{ x, y int }
-	taken := map[place]string{}
-	for _, p := range board.Panels {
-		if p.Title == "" || ids[p.ID] || len(p.Panels) > 0 {
-			t.Errorf("panel %d %q: no title, an id that another has, or panels in it, which are not looked at here", p.ID, p.Title)
-		}
-		ids[p.ID] = true
-		for x := range p.GridPos.W {
-			for y := range p.GridPos.H {
-				at := place{p.GridPos.X + x, p.GridPos.Y + y}
-				if other, ok := taken[at]; ok || at.x >= 24 {
-					t.Fatalf("panel %q lies over %q or out of the grid", p.Title, other)
-				}
-				taken[at] = p.Title
+	if !board.variables(t)["datasource"] {
+		t.Error("no variable for the datasource")
+	}
+}
+
+// variables returns the names that an expression of the dashboard can use.
+func (d dashboard) variables(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{"__rate_interval": true, "__range": true}
+	for _, v := range d.Templating.List {
+		names[v.Name] = true
+		if m := regexp.MustCompile(`label_values\((\w+)`).FindStringSubmatch(v.Definition); m != nil {
+			if _, ok := metrics[m[1]]; !ok {
+				t.Errorf("variable %s: %s is not measured", v.Name, m[1])
 			}
 		}
+	}
+	return names
+}
+
+// TestDashboardGrid checks that each panel has an id of its own and no two panels overlap.
+func TestDashboardGrid(t *testing.T) {
+	ids := map[int]bool{}
+	type place struct{ x, y int }
+	taken := map[place]string{}
+	for _, p := range readDashboard(t).Panels {
+		if p.Title == "" || ids[p.ID] || len(p.Panels) > 0 {
+			t.Errorf("panel %d %q: no title, an id that another has, or panels in it, which are not checked here", p.ID, p.Title)
+		}
+		ids[p.ID] = true
+		for n := range p.GridPos.W * p.GridPos.H {
+			at := place{p.GridPos.X + n%p.GridPos.W, p.GridPos.Y + n/p.GridPos.W}
+			if other, ok := taken[at]; ok || at.x >= 24 {
+				t.Fatalf("panel %q is over %q or outside of the grid", p.Title, other)
+			}
+			taken[at] = p.Title
+		}
+	}
+}
+
+// TestDashboardPanels checks that each panel says what it shows, and that together they show everything that is measured.
+func TestDashboardPanels(t *testing.T) {
+	board := readDashboard(t)
+	variables, used, shown := board.variables(t), map[string]bool{}, 0
+	for _, p := range board.Panels {
 		if p.Type == "row" {
 			continue
 		}
@@ -329,7 +365,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestUnit checks that the systemd unit lets the program write where it does by default, and nowhere else.
+// TestUnit checks that the systemd unit lets the program write where it writes by default, and nowhere else.
 func TestUnit(t *testing.T) {
 	settings := map[string][]string{}
 	section := ""
@@ -340,7 +376,7 @@ func TestUnit(t *testing.T) {
 		case strings.HasPrefix(line, "["):
 			section = strings.Trim(line, "[]")
 		case !ok || key != strings.TrimSpace(key):
-			t.Errorf("%q is no setting", line)
+			t.Errorf("%q is not a setting", line)
 		default:
 			settings[section+"."+key] = append(settings[section+"."+key], value)
 		}

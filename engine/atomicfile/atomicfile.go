@@ -1,26 +1,27 @@
-// Package atomicfile replaces files as a whole. Whoever reads a file finds the old content or the new, never a part of
-// one; with [Durable] the same is true after a power cut. Everything of this module that keeps state on disk writes it
-// through this package, so that the order of the steps (write, sync, rename, sync the directory) is in one place.
+// Package atomicfile replaces files as a whole. A reader finds the old content or the new one, never a part; with [Durable]
+// this is also true after a power cut. All state that this module keeps on disk is written through this package, so that
+// the order of the steps (write, sync, rename, sync the directory) is in one place.
 //
-// A file is written beside the one that it replaces, as .new-*; a process that is killed leaves such a file behind.
-// Files have mode 0640, as Wazuh's own have: readable for its group.
+// A file is written beside the one that it replaces, as .new-*. A process that is killed leaves such a file behind;
+// [RemoveStale] removes it. Files have mode 0640, like Wazuh's own: its group can read them. A symbolic link in the place of
+// the file is replaced, not followed.
 package atomicfile
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
 const (
 	fileMode = 0o640
-	// prefix is how the names of files begin that are being written.
+	// prefix begins the names of files that are being written.
 	prefix = ".new-"
 )
 
@@ -28,33 +29,33 @@ const (
 type Durability bool
 
 const (
-	// Durable files are there after a power cut, once the call that put them in place has returned.
+	// Durable files survive a power cut once the call that put them in place has returned.
 	Durable Durability = true
-	// Volatile files are complete for every reader, but a power cut may bring the old content back or leave the file
-	// empty. For state that can be learnt anew.
+	// Volatile files are complete for every reader, but after a power cut the old content may be back or the file may be
+	// empty. For state that can be learnt again.
 	Volatile Durability = false
 )
 
-// WriteFile replaces the file of a name, whose directory has to exist.
+// WriteFile replaces the file of a name, as [File.Commit] does. Its directory has to exist; see [MkdirAll].
 func WriteFile(name string, data []byte, d Durability) error {
 	f, err := Create(name)
 	if err != nil {
 		return err
 	}
 	defer f.Discard()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
+	_, _ = f.Write(data) // Commit returns the error
 	return f.Commit(d)
 }
 
-// A File is one that is being written. End it with [File.Commit] or [File.Discard].
+// A File is one that is being written. [Create] makes it; end it with [File.Commit] or [File.Discard]. The zero value behaves
+// like one that was discarded. Its methods are for one goroutine.
 type File struct {
-	name string
-	file *os.File // nil once it is committed or discarded
+	name  string
+	file  *os.File // nil once it is committed or discarded
+	fault error    // of the first write that failed
 }
 
-// Create begins to write the file of a name. Until [File.Commit] a file of that name stays what it is.
+// Create begins to write the file of a name. Until [File.Commit], a file of that name stays as it is.
 func Create(name string) (*File, error) {
 	if err := step(StepCreate, name); err != nil {
 		return nil, err
@@ -63,44 +64,66 @@ func Create(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{name, f}, nil
+	return &File{name: name, file: f}, nil
 }
 
-// Write implements io.Writer.
-func (f *File) Write(p []byte) (int, error) {
-	if err := step(StepWrite, f.name); err != nil {
+// Write implements [io.Writer]. After an error the content is incomplete, and every further write and Commit return that
+// error.
+func (f *File) Write(p []byte) (n int, err error) {
+	if err := f.usable(); err != nil {
 		return 0, err
 	}
-	return f.file.Write(p)
+	if err = step(StepWrite, f.name); err == nil {
+		n, err = f.file.Write(p)
+	}
+	f.fault = err
+	return n, err
 }
 
-// SetGroup gives the file to a group. A group that the user is not a member of is left as it is.
-func (f *File) SetGroup(gid int) { _ = f.file.Chown(-1, gid) }
+// SetGroup changes the group of the file, if the user is a member of that group.
+func (f *File) SetGroup(gid int) {
+	if f.file != nil {
+		_ = f.file.Chown(-1, gid)
+	}
+}
 
-// Commit puts the file in its place. After an error it is discarded, and what was there stays.
+// Commit puts the file in its place. After an error the new content is discarded and the old one stays, with one exception: if
+// only the sync of the directory fails, the new content is in place, but a power cut may bring the old one back.
 func (f *File) Commit(d Durability) error {
 	defer f.Discard()
-	err := f.file.Chmod(fileMode)
+	err := f.usable()
+	if err == nil {
+		err = f.file.Chmod(fileMode)
+	}
 	if d == Durable && err == nil {
 		if err = step(StepSync, f.name); err == nil {
 			err = f.file.Sync()
 		}
 	}
-	written := f.file.Name()
-	if err = cmp.Or(err, f.file.Close()); err != nil {
+	if err != nil {
 		return err
 	}
-	if err = step(StepRename, f.name); err == nil {
-		err = os.Rename(written, f.name)
+	if err = f.file.Close(); err == nil { // some file systems report a full disk only here
+		if err = step(StepRename, f.name); err == nil {
+			err = os.Rename(f.file.Name(), f.name)
+		}
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(written))
+		return err
 	}
 	f.file = nil
 	if d == Volatile {
 		return nil
 	}
 	return SyncDir(filepath.Dir(f.name))
+}
+
+// usable returns why nothing can be written or committed any more.
+func (f *File) usable() error {
+	if f.file == nil {
+		return &fs.PathError{Op: "write", Path: f.name, Err: fs.ErrClosed}
+	}
+	return f.fault
 }
 
 // Discard removes what was written, unless it was committed.
@@ -112,28 +135,19 @@ func (f *File) Discard() {
 	f.file = nil
 }
 
-// SyncDir makes sure that the names in a directory survive a power cut.
-func SyncDir(name string) error {
-	if err := step(StepSyncDir, name); err != nil {
-		return err
-	}
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return cmp.Or(d.Sync(), d.Close())
-}
-
-// RemoveStale removes files in dir that a process was writing when it was killed: those that were last written to
-// before a time. What cannot be removed stays.
+// RemoveStale removes files in dir that a killed process was writing: those that were last written before a time. What
+// cannot be removed stays.
 func RemoveStale(dir string, before time.Time) {
-	files, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
-	for _, f := range files {
-		if st, err := os.Lstat(f); err == nil && st.ModTime().Before(before) {
-			_ = os.Remove(f)
+	for _, e := range entries {
+		if !IsPartial(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		if st, err := e.Info(); err == nil && st.ModTime().Before(before) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
 }
@@ -141,11 +155,11 @@ func RemoveStale(dir string, before time.Time) {
 // IsPartial reports whether a name is that of a file that is being written, or was when its process was killed.
 func IsPartial(name string) bool {
 	base := filepath.Base(name)
-	return len(base) > len(prefix) && base[:len(prefix)] == prefix
+	return len(base) > len(prefix) && strings.HasPrefix(base, prefix)
 }
 
-// ReadFile reads a state file: a regular one of at most a number of bytes. Whoever can write to the directory could
-// put a pipe or an endless file there; neither makes the reader wait or run out of memory.
+// ReadFile reads a state file: a regular file of at most most bytes. A user who can write to the directory could put a pipe
+// or an endless file there. Neither makes ReadFile block or run out of memory.
 func ReadFile(name string, most int64) ([]byte, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -160,8 +174,11 @@ func ReadFile(name string, most int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("longer than such a file can be (%d bytes)", most)}
+	if err != nil {
+		return nil, err
 	}
-	return data, err
+	if int64(len(data)) > most {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("longer than such a file can be (%d bytes)", most)}
+	}
+	return data, nil
 }

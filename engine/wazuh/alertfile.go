@@ -13,55 +13,65 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// This file reads alerts in the forms in which people have them in files: one alert in as many lines as it likes, a
-// JSON array of alerts, or one alert a line like alerts.json; each of these plain or gzipped.
+// This file reads alerts in the forms in which people keep them in files: one alert in several lines, a JSON array of
+// alerts, or one alert a line like alerts.json; each of these plain or compressed with gzip.
 
 const (
 	readBuffer = 64 << 10
-	// maxDocument is the longest alert or array over several lines, in bytes; what is longer is read as lines.
+	// maxDocument is the longest array, or alert in several lines, in bytes. A longer text is read as lines.
 	maxDocument = 64 * enrich.MaxAlert
 )
 
-// A Position is a place in a file of alerts: a line or an item, or the file as a whole.
+// A Position is a place in a file of alerts: a line, an item of an array, or the file as a whole.
 type Position struct {
 	File string
-	Line int // from 1; 0 for the whole
+	Line int // from 1; 0 for the whole, and for an array that begins on the first line
 	Item int // of an array, from 0; -1 for none
 }
 
-// String returns file, file:line or file[item].
+// String returns file, file:line, file[item] or file:line[item].
 func (p Position) String() string {
-	switch {
-	case p.Item >= 0:
-		return fmt.Sprintf("%s[%d]", p.File, p.Item)
-	case p.Line > 0:
-		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	s := p.File
+	if p.Line > 0 {
+		s += fmt.Sprintf(":%d", p.Line)
 	}
-	return p.File
+	if p.Item >= 0 {
+		s += fmt.Sprintf("[%d]", p.Item)
+	}
+	return s
 }
 
-// EachText calls do with the text of every alert in r, which is do's to keep; whether it is one, do finds out. What
-// cannot be read is passed as an error at its place, and the rest goes on. An error of do ends it and is returned. name
-// is what positions call the file.
+// EachText calls do with the text of every alert in r. The text belongs to do; whether it is an alert, do finds out. What
+// cannot be read is passed as an error at its place, without a text, and reading continues behind it. An error of do ends
+// the reading and is returned. name is how positions call the file.
+//
+// A line may have up to [enrich.MaxAlert] bytes, an array or an alert in several lines up to 64 MiB. That much is in
+// memory.
 func EachText(name string, r io.Reader, do func(at Position, text []byte, err error) error) error {
 	whole := Position{File: name, Item: -1}
 	in, err := unpack(r)
 	if err != nil {
 		return do(whole, nil, err)
 	}
-	l := lines{in: in}
-	first, err := l.next()
+	l := lines{name: name, in: in, do: do}
+	first, err := l.read(maxDocument)
+	complete := err == nil && isJSON(first)
 	switch {
 	case errors.Is(err, io.EOF):
 		return do(whole, nil, errors.New("empty, not an alert"))
 	case err != nil:
 		return do(whole, nil, err)
-	case !l.tooLong && !isJSON(first):
-		return eachInLines(whole, l, first, do)
-	case bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")):
-		return eachInDocument(whole, first, do)
+	case complete && isArray(first):
+		err = eachItem(whole, first, do)
+	case complete || len(first) > maxDocument:
+		err = l.pass(first)
+	default:
+		return l.readOn(first)
 	}
-	return eachLine(name, l, first, do)
+	if err != nil {
+		return err
+	}
+	return l.passAll()
 }
 
 // unpack returns the text of r: without gzip and without a byte order mark.
@@ -80,46 +90,11 @@ func unpack(r io.Reader) (*bufio.Reader, error) {
 	return in, nil
 }
 
-// eachInLines reads a text whose first line is not JSON: one alert or one array over several lines, or lines of which
-// the first is broken.
-func eachInLines(whole Position, l lines, first []byte, do func(Position, []byte, error) error) error {
-	more, _ := io.ReadAll(io.LimitReader(l.in, maxDocument)) // reading on meets an error again
-	text := append(append(bytes.Clone(first), '\n'), more...)
-	switch {
-	case isJSON(text):
-		return eachInDocument(whole, text, do)
-	case !bytes.Contains(bytes.TrimSpace(text), []byte("\n")) || opensDocument(first):
-		return do(whole, text, nil)
-	}
-	rest := lines{in: bufio.NewReader(io.MultiReader(bytes.NewReader(more), l.in)), number: 1}
-	return eachLine(whole.File, rest, first, do)
-}
-
-// eachLine passes on lines, the first of which has been read.
-func eachLine(name string, l lines, line []byte, do func(Position, []byte, error) error) error {
-	for {
-		var fault error
-		if l.tooLong {
-			fault = fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert)
-		}
-		if fault != nil || len(bytes.TrimSpace(line)) > 0 {
-			if err := do(Position{name, l.number, -1}, line, fault); err != nil {
-				return err
-			}
-		}
-		var err error
-		line, err = l.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return do(Position{name, l.number + 1, -1}, nil, err)
-		}
-	}
-}
-
 // isJSON reports whether a text is JSON of a depth that is safe to check.
 func isJSON(text []byte) bool { return !enrich.TooDeep(text) && gjson.ValidBytes(text) }
+
+// isArray reports whether JSON is an array.
+func isArray(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) }
 
 // opensDocument reports whether a line is the first of a JSON document in several lines.
 func opensDocument(first []byte) bool {
@@ -127,45 +102,104 @@ func opensDocument(first []byte) bool {
 	return len(t) == 1 && (t[0] == '{' || t[0] == '[')
 }
 
-// eachInDocument passes on the one alert, or each of the array.
-func eachInDocument(at Position, data []byte, do func(Position, []byte, error) error) error {
-	doc := gjson.ParseBytes(data)
-	if !doc.IsArray() {
-		return do(at, data, nil)
-	}
-	for i, item := range doc.Array() {
-		at.Item = i
-		if err := do(at, []byte(item.Raw), nil); err != nil {
-			return err
-		}
-	}
-	return nil
+// eachItem passes on the items of an array.
+func eachItem(at Position, array []byte, do func(Position, []byte, error) error) (err error) {
+	at.Item = 0
+	gjson.ParseBytes(array).ForEach(func(_, item gjson.Result) bool {
+		err = do(at, []byte(item.Raw), nil)
+		at.Item++
+		return err == nil
+	})
+	return err
 }
 
-// lines reads lines of bounded length.
+// lines reads lines of bounded length and passes them on.
 type lines struct {
-	in      *bufio.Reader
-	number  int  // of the last line, from 1
-	tooLong bool // the last line was, and is not returned whole
+	name   string
+	in     *bufio.Reader
+	do     func(Position, []byte, error) error
+	number int // of the last line, from 1
 }
 
-// next returns the next line without its end, in memory of its own; an error and no line at the end.
-func (l *lines) next() ([]byte, error) {
-	l.tooLong = false
-	line := []byte(nil)
+// read returns the next line without its end, in memory of its own. A line that is longer than most is cut somewhere behind
+// that length. The error comes without a line; io.EOF is the end.
+func (l *lines) read(most int) ([]byte, error) {
+	var line []byte
 	for {
 		part, err := l.in.ReadSlice('\n')
-		if len(line) <= enrich.MaxAlert {
+		if len(line) <= most {
 			line = append(line, part...)
 		}
-		if errors.Is(err, bufio.ErrBufferFull) {
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		}
-		if err != nil && len(line) == 0 {
+		case errors.Is(err, io.EOF) && len(line) > 0:
+		case err != nil:
 			return nil, err
 		}
 		l.number++
-		l.tooLong = len(line) > enrich.MaxAlert+2 // with its end
 		return bytes.TrimRight(line, "\r\n"), nil
 	}
+}
+
+// pass passes on a line, the last one that was read: as its items if it is an array, and not at all if it is blank.
+func (l *lines) pass(line []byte) error {
+	at := Position{l.name, l.number, -1}
+	switch {
+	case len(line) > enrich.MaxAlert:
+		return l.do(at, nil, fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert))
+	case len(bytes.TrimSpace(line)) == 0:
+		return nil
+	case isArray(line) && isJSON(line):
+		return eachItem(at, line, l.do)
+	}
+	return l.do(at, line, nil)
+}
+
+// passAll passes on all further lines.
+func (l *lines) passAll() error {
+	for {
+		line, err := l.read(enrich.MaxAlert)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return l.do(Position{l.name, l.number + 1, -1}, nil, err)
+		}
+		if err := l.pass(line); err != nil {
+			return err
+		}
+	}
+}
+
+// readOn goes on behind a first line that is not JSON: it begins an alert or an array in several lines, or is broken.
+func (l *lines) readOn(first []byte) error {
+	whole := Position{File: l.name, Item: -1}
+	more, fault := io.ReadAll(io.LimitReader(l.in, maxDocument))
+	text := append(append(bytes.Clone(first), '\n'), more...)
+	switch {
+	case isJSON(text):
+		if err := l.passDocument(whole, text); err != nil || fault == nil {
+			return err
+		}
+		return l.do(whole, nil, fault)
+	case len(first) <= enrich.MaxAlert && (len(bytes.TrimSpace(more)) == 0 || opensDocument(first)):
+		if fault != nil {
+			return l.do(whole, nil, fault)
+		}
+		return l.do(whole, text, nil)
+	}
+	if err := l.pass(first); err != nil {
+		return err
+	}
+	l.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(more), l.in), readBuffer) // which fails again
+	return l.passAll()
+}
+
+// passDocument passes on a text in several lines: an alert, or an array as its items.
+func (l *lines) passDocument(at Position, text []byte) error {
+	if isArray(text) {
+		return eachItem(at, text, l.do)
+	}
+	return l.do(at, text, nil)
 }

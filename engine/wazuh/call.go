@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// A Call is what integratord says when it starts an integration. integratord builds one command line and splits
-// it on every blank, so settings that are not made arrive as empty arguments and positions are what counts.
+// A Call is what integratord passes when it starts an integration. integratord builds one command line and splits it at
+// every blank. So a setting that is missing arrives as an empty argument, and the position says which setting it is.
 type Call struct {
 	AlertFile   string        // 1: empty if integratord could not write it
 	APIKey      string        // 2: api_key
 	HookURL     string        // 3: hook_url
-	Debug       bool          // 4: the word "debug"; before 4.7, without debug, a redirection that nobody acts on
-	OptionsFile string        // 5, from 4.7: file with the text of <options>
-	Timeout     time.Duration // 6, from 4.8: 0 if not given
-	Retries     int           // 7, from 4.8: -1 if not given
+	Debug       bool          // 4: the word "debug"; before 4.7, without debug, a redirection that has no effect
+	OptionsFile string        // 5, since 4.7: file with the text of <options>
+	Timeout     time.Duration // 6, since 4.8: up to 24 hours; 0 if not given
+	Retries     int           // 7, since 4.8: up to 100; -1 if not given
 }
 
-// ProgramName is the name under which integratord starts a binary, whatever its file is called.
+// ProgramName is the name under which integratord starts every binary, whatever the name of its file.
 const ProgramName = "integrations"
 
-// ParseCall reads the arguments after the program name. It takes whatever any 4.x version passes: missing and
-// superfluous arguments, and the redirection "> /dev/null 2>&1" that stands among them as an argument because
-// no shell is there to act on it.
+// ParseCall reads the arguments after the program name. It accepts what every 4.x version passes: missing and superfluous
+// arguments, and the redirection "> /dev/null 2>&1", which arrives as an argument because integratord uses no shell. A
+// number out of its bounds counts as not given.
 func ParseCall(args []string) Call {
 	at := func(i int) string {
 		if i-1 < len(args) {

@@ -12,12 +12,12 @@ import (
 	"sync"
 )
 
-// Conf is what of ossec.conf matters to an integration.
+// Conf is the part of ossec.conf that matters to an integration.
 type Conf struct {
-	// Integrations holds every <integration> block, in the order in which integratord runs them.
+	// Integrations are all <integration> blocks, in the order in which integratord runs them.
 	Integrations []Integration
-	// RuleDirs are the directories that analysisd reads rules from, counted from Wazuh's own; those of a stock
-	// ossec.conf if the file names none.
+	// RuleDirs are the directories from which analysisd reads rules, relative to Wazuh's home; those of a stock ossec.conf
+	// if the file names none.
 	RuleDirs []string
 	// RuleExcludes are rule files that analysisd leaves out.
 	RuleExcludes []string
@@ -29,13 +29,13 @@ type Integration struct {
 	Elements []Element
 }
 
-// Element is one element of a block. Its text is as it stands, with all blanks: Wazuh trims nothing.
+// Element is one element of a block. Its text keeps all blanks, as Wazuh trims nothing.
 type Element struct {
 	Name, Text string
 	Line       int
 }
 
-// Text returns the text of an element, of the last one where there are more, as integratord takes it; "" for none.
+// Text returns the text of an element; of the last one if there are several, as integratord does; "" for none.
 func (i Integration) Text(name string) string {
 	text := ""
 	for _, e := range i.Elements {
@@ -46,7 +46,7 @@ func (i Integration) Text(name string) string {
 	return text
 }
 
-// Count returns how often an element stands in the block.
+// Count returns how many elements of a name are in the block.
 func (i Integration) Count(name string) int {
 	n := 0
 	for _, e := range i.Elements {
@@ -57,8 +57,8 @@ func (i Integration) Count(name string) int {
 	return n
 }
 
-// ParseConf reads ossec.conf, which is XML by Wazuh's own understanding: several roots, comments with anything in
-// them, \< for a plain <. On an error, which names the line, the Conf holds what stands before it.
+// ParseConf reads ossec.conf, which is XML in Wazuh's own dialect: several roots, comments with anything in them, \< for a
+// plain <. The error names the line; the Conf then has what is before it.
 func ParseConf(data []byte) (Conf, error) {
 	var c Conf
 	err := walk(data, func(path []string, e xml.StartElement, line int) {
@@ -85,16 +85,16 @@ func ParseConf(data []byte) (Conf, error) {
 	return c, nil
 }
 
-// A Rule is what can be said of a rule without knowing the others.
+// A Rule is what a rule says by itself, without the other rules.
 type Rule struct {
 	ID string
-	// Overwrite is set for a rule that is meant to stand in the place of another one with its id.
+	// Overwrite is set for a rule that replaces another one with the same id.
 	Overwrite bool
 	// Fields are its conditions on dynamic fields: name and expression.
 	Fields map[string]string
 }
 
-// ParseRules reads a rule file. On an error the rules before it are returned.
+// ParseRules reads a rule file. With an error, it returns the rules before it.
 func ParseRules(data []byte) ([]Rule, error) {
 	var rules []Rule
 	field := ""
@@ -169,8 +169,8 @@ func walk(data []byte, opened func(path []string, e xml.StartElement, line int),
 	}
 }
 
-// plainXML brings what Wazuh accepts as XML into a form that others accept: it takes the comments out, which may
-// hold -- and end in !>, keeping the lines, and writes \< as an entity.
+// plainXML converts what Wazuh accepts as XML into real XML: it removes comments, which may contain -- and end in !>, but
+// keeps their line breaks, and writes \< as an entity.
 func plainXML(data []byte) []byte {
 	data = bytes.ToValidUTF8(data, []byte("?"))
 	out := make([]byte, 0, len(data))
@@ -197,8 +197,8 @@ func plainXML(data []byte) []byte {
 
 var versionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\bversion"?\s*[:=]\s*"v?(\d+\.\d+(?:\.\d+)?)`) })
 
-// ParseVersion finds Wazuh's version in one of the files that have it: VERSION.json, the script bin/wazuh-control
-// or, before 4.2, ossec-init.conf. It is "" if there is none, else like "4.14.7".
+// ParseVersion finds Wazuh's version, like "4.14.7", in a file that names it: VERSION.json, the script bin/wazuh-control or,
+// before 4.2, ossec-init.conf. It returns "" if there is none.
 func ParseVersion(data []byte) string {
 	if found := versionForm().FindSubmatch(data); found != nil {
 		return string(found[1])

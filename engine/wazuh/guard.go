@@ -6,10 +6,10 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// IsEnrichment reports whether an alert was raised by an event that [Queue] sent. integratord hands such alerts back to
+// IsEnrichment reports whether an alert was raised by an event that [Queue] sent. integratord passes such alerts back to
 // us, and they must not be enriched again. They have the location "misp", which analysisd takes from the header of the
-// event, and the decoder json (contracts/wazuh.md, a). Nothing else counts: the author of a log decides on all of
-// data, and with it on the rules that match and on their groups, but not on the location.
+// event, and the decoder json (contracts/wazuh.md, a). Nothing else counts: the author of a log controls all of data, and
+// through it which rules match and their groups, but not the location.
 func IsEnrichment(alert []byte) bool {
 	if !bytes.Contains(alert, []byte(`"misp"`)) { // most alerts end here: it costs a fraction of reading them as JSON
 		return false

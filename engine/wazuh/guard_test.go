@@ -16,7 +16,7 @@ func TestIsEnrichment(t *testing.T) {
 		{"of the manager", `{"rule":{"groups":["misp","misp_alert"]},"agent":{"id":"000"},` + decoder + `,` + data + `,"location":"misp"}`, true},
 		{"of an agent", `{"rule":{"groups":["misp","misp_alert"]},"agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"},` + decoder + `,` + data + `,"location":"misp"}`, true},
 		{"of an agent with the name misp", `{"rule":{"groups":["misp"]},"agent":{"id":"005","name":"misp"},` + decoder + `,` + data + `,"location":"misp"}`, true},
-		{"raised by a rule of somebody else", `{"rule":{"groups":["local"]},` + decoder + `,` + data + `,"location":"misp"}`, true},
+		{"raised by a rule of another author", `{"rule":{"groups":["local"]},` + decoder + `,` + data + `,"location":"misp"}`, true},
 		{"as the indexer has it", "{\n  \"location\": \"misp\",\n  \"decoder\": {\n    \"name\": \"json\"\n  }\n}\n", true},
 
 		{"JSON in a log", `{"rule":{"groups":["local"]},` + decoder + `,` + data + `,"location":"/var/log/app.json"}`, false},
@@ -26,7 +26,7 @@ func TestIsEnrichment(t *testing.T) {
 		{"location of a rule, which is not that of an alert", `{"rule":{"groups":["misp"]},` + decoder + `,` + data + `,"location":"(ws-07) 10.20.4.7->misp"}`, false},
 		{"location in capitals", `{` + decoder + `,` + data + `,"location":"MISP"}`, false},
 		{"location in the data", `{` + decoder + `,"data":{"location":"misp","decoder":{"name":"json"}},"location":"/var/log/app.json"}`, false},
-		{"location is no text", `{` + decoder + `,` + data + `,"location":["misp"]}`, false},
+		{"location is not a text", `{` + decoder + `,` + data + `,"location":["misp"]}`, false},
 		{"another decoder", `{"rule":{"groups":["misp"]},"decoder":{"name":"sshd"},` + data + `,"location":"misp"}`, false},
 		{"a decoder below json", `{"rule":{"groups":["misp"]},"decoder":{"parent":"json","name":"json-app"},` + data + `,"location":"misp"}`, false},
 		{"no decoder", `{"rule":{"groups":["misp"]},` + data + `,"location":"misp"}`, false},

@@ -1,6 +1,7 @@
 package wazuh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,34 +14,42 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// Places of the queue socket under Wazuh's home directory.
+// Places of the queue socket below Wazuh's home directory.
 const (
-	QueuePath    = "queue/sockets/queue" // from 4.2 on
+	QueuePath    = "queue/sockets/queue" // since 4.2
 	OldQueuePath = "queue/ossec/queue"   // 4.0 and 4.1
 )
 
-// maxDatagram is what analysisd reads of a datagram, in bytes; the kernel drops the rest without a word.
+// defaultQueue is the socket of a manager in Wazuh's usual home directory.
+const defaultQueue = "/var/ossec/" + QueuePath
+
+// defaultTimeout bounds the wait for space in a full queue.
+const defaultTimeout = 2 * time.Second
+
+// maxDatagram is what analysisd reads of a datagram, in bytes. The kernel drops the rest silently.
 const maxDatagram = 65_535
 
-// location is what analysisd writes into alerts.json as the location of our events. [IsEnrichment] and rule 100620 know them by it.
+// location is what analysisd writes into alerts.json as the location of our events. [IsEnrichment] and rule 100620
+// recognise them by it.
 const location = "misp"
 
-// maxName is how much of an agent's name is sent; Wazuh allows 128 characters.
+// maxName is how much of an agent's name is sent, in bytes; Wazuh allows 128 characters.
 const maxName = 128
 
-// Queue is the socket on which analysisd takes events. It implements [enrich.Sink].
+// Queue is the socket on which analysisd receives events. It implements [enrich.Sink]. The zero value is the queue of a
+// manager in /var/ossec. Its methods may be called at the same time.
 type Queue struct {
-	// Path of the socket.
+	// Path is the socket; empty for /var/ossec/queue/sockets/queue.
 	Path string
-	// PlainHeader leaves colons in the header as they are, for managers before 4.4, which know no escape. They
-	// cannot be told an IPv6 address.
+	// PlainHeader leaves colons in the header unescaped, for managers before 4.4, which know no escape. IPv6 addresses
+	// are not sent to them.
 	PlainHeader bool
-	// Timeout bounds the wait for a place in a full queue; 0 for two seconds.
+	// Timeout bounds the wait for space in a full queue; 0 for two seconds.
 	Timeout time.Duration
 }
 
 // Send writes one datagram. The error is an [enrich.Trouble]: analysisd not running, no permission, queue full.
-// Success means that the kernel took the datagram; analysisd confirms nothing.
+// Success means that the kernel accepted the datagram; analysisd confirms nothing.
 func (q *Queue) Send(ctx context.Context, e enrich.Enrichment) error {
 	event, err := e.JSON()
 	if err != nil {
@@ -52,22 +61,22 @@ func (q *Queue) Send(ctx context.Context, e enrich.Enrichment) error {
 	}
 	timeout := q.Timeout
 	if timeout <= 0 {
-		timeout = 2 * time.Second
+		timeout = defaultTimeout
 	}
 	deadline := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unixgram", q.Path)
+	conn, err := dialer.DialContext(ctx, "unixgram", q.path())
 	if err != nil {
 		return q.dialTrouble(err)
 	}
-	defer conn.Close() //nolint:errcheck // a datagram socket holds nothing back
+	defer conn.Close() //nolint:errcheck // a datagram socket buffers nothing
 	if err := conn.SetWriteDeadline(deadline); err != nil {
 		return q.dialTrouble(err)
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })() // nobody waits any more
+	defer context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })() // the caller no longer waits
 	if _, err := conn.Write([]byte(datagram)); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return q.trouble(errors.New("the queue stayed full"), "see why analysisd does not keep up: ossec.log, wazuh-analysisd.state")
@@ -76,6 +85,8 @@ func (q *Queue) Send(ctx context.Context, e enrich.Enrichment) error {
 	}
 	return nil
 }
+
+func (q *Queue) path() string { return cmp.Or(q.Path, defaultQueue) }
 
 func (q *Queue) dialTrouble(err error) error {
 	cause, remedy := err, ""
@@ -96,15 +107,15 @@ func (q *Queue) dialTrouble(err error) error {
 
 func (q *Queue) trouble(err error, remedy string) error {
 	return &enrich.Trouble{
-		Code: enrich.CodeQueue, Err: fmt.Errorf("send to %s: %w", q.Path, err), Remedy: remedy,
+		Code: enrich.CodeQueue, Err: fmt.Errorf("send to %s: %w", q.path(), err), Remedy: remedy,
 	}
 }
 
-// header says whose event it is: "misp" for the manager's own, "[id] (name) ip->misp" for an agent's. Of the latter a rule
-// sees "(name) ip->misp" as the location, and alerts.json has what follows the first >.
+// header names the agent of an event: "misp" for the manager, "[id] (name) ip->misp" for an agent. Of the latter, a rule sees
+// "(name) ip->misp" as the location, and alerts.json has what follows the first >.
 func header(a enrich.Agent, plain bool) string {
 	if strings.Trim(a.ID, "0") == "" || strings.Trim(a.ID, "0123456789") != "" {
-		// Not an agent of Wazuh's: the manager, none, or the id of a log shipper in an exported alert.
+		// Not an agent of Wazuh: the manager, no agent, or the id of a log shipper in an exported alert.
 		return location
 	}
 	name := a.Name
@@ -115,7 +126,7 @@ func header(a enrich.Agent, plain bool) string {
 	if ip == "" || plain && strings.Contains(ip, ":") {
 		ip = "any"
 	}
-	ip = strings.ReplaceAll(cleanName(ip), " ", "_") // rule 100620 takes no blank there
+	ip = strings.ReplaceAll(cleanName(ip), " ", "_") // rule 100620 accepts no blank there
 	from := fmt.Sprintf("[%s] (%s) %s", a.ID, cleanName(name), ip)
 	if plain {
 		from = strings.ReplaceAll(from, ":", "_")
@@ -125,8 +136,8 @@ func header(a enrich.Agent, plain bool) string {
 	return from + "->" + location
 }
 
-// cleanName replaces what the header cannot carry: analysisd takes the name up to the first ) and the location
-// from the first >.
+// cleanName replaces what would end a part of the header: analysisd reads the name up to the first ) and the location
+// behind the first >.
 func cleanName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == ')' || r == '>' || r < 0x20 || r == 0x7f {

@@ -120,6 +120,17 @@ func TestQueueTrouble(t *testing.T) {
 	}
 }
 
+// TestQueueZero checks that a queue without a path is that of the usual manager.
+func TestQueueZero(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nothing is sent, should there be a manager
+	var q wazuh.Queue
+	err := q.Send(ctx, enrich.Enrichment{Body: enrich.Body{Value: "v"}})
+	if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || !strings.Contains(trouble.Error(), "send to /var/ossec/queue/sockets/queue: ") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // TestQueueFull fills the queue of a reader that never reads: Send has to give up at its deadline.
 func TestQueueFull(t *testing.T) {
 	_, path := listen(t)

@@ -1,4 +1,4 @@
-// Package bench sets integrations for Wazuh beside each other; see README.md.
+// Package bench compares integrations for Wazuh; see README.md.
 package bench
 
 import (
@@ -16,14 +16,14 @@ import (
 )
 
 var (
-	with  = flag.String("with", "plain.py", "integration script to set beside custom-misp, from this directory on")
-	alert = flag.String("alert", "../../testdata/alerts/fim-added.json", "alert that both are started for, from this directory on")
-	feed  = flag.String("feed", "../../testdata/feed", "directory in MISP feed format that MISP's stand-in answers from")
+	with  = flag.String("with", "plain.py", "integration script to compare with custom-misp, relative to this directory")
+	alert = flag.String("alert", "../../testdata/alerts/fim-added.json", "alert that both get, relative to this directory")
+	feed  = flag.String("feed", "../../testdata/feed", "directory in MISP feed format from which the test server for MISP answers")
 )
 
-// BenchmarkIntegration starts each program as integratord does, a process for an alert, against a stand-in for MISP on
-// loopback and a queue that takes the events. It tells the wall time (ns/op), the CPU time, the most memory that was
-// resident, and the events that were sent for an alert.
+// BenchmarkIntegration starts each program as integratord does, one process for each alert, with a test server for MISP on
+// loopback and a queue that receives the events. It reports the wall time (ns/op), the CPU time, the highest resident memory,
+// and the events that were sent for an alert.
 func BenchmarkIntegration(b *testing.B) {
 	b.Run("custom-misp", func(b *testing.B) {
 		binary := filepath.Join(b.TempDir(), "custom-misp")
@@ -42,7 +42,7 @@ func BenchmarkIntegration(b *testing.B) {
 	})
 }
 
-// measure runs a program from the integrations directory of a home of its own.
+// measure runs a program in the integrations directory of a temporary home.
 func measure(b *testing.B, program string) {
 	home, err := os.MkdirTemp("", "ossec") // short: the address of a unix socket has 107 bytes at most
 	if err != nil {
@@ -79,7 +79,7 @@ func measure(b *testing.B, program string) {
 		peak = max(peak, usage.Maxrss)
 		cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		for {
-			// Datagrams to a unix socket are there before the sender goes on.
+			// A datagram to a unix socket has arrived before the sender goes on.
 			if err := queue.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 				b.Fatal(err)
 			}

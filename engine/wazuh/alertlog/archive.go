@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -18,16 +17,16 @@ import (
 	"time"
 )
 
-// This file knows where alerts go. analysisd writes into a dated file and makes alerts.json another name (a hard
-// link) of it. At midnight, or when the file becomes too large, it opens the next one and moves the name there;
-// monitord compresses the files of days that are over:
+// This file knows where Wazuh writes alerts. analysisd writes into a dated file and makes alerts.json another name (a hard
+// link) of it. At midnight, or when the file becomes too large, it opens the next one and moves the name there. monitord
+// compresses the files of past days:
 //
 //	alerts.json
 //	2026/Jan/ossec-alerts-05.json.gz
 //	2026/Jan/ossec-alerts-06.json
 //	2026/Jan/ossec-alerts-06-001.json
 //
-// Others move the file itself, or copy and empty it, as logrotate does: alerts.json.1, alerts.json-20260105.gz.
+// logrotate moves the file itself, or copies and empties it: alerts.json.1, alerts.json-20260105.gz.
 
 var months = []string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"}
 
@@ -60,25 +59,28 @@ func (d dated) day() time.Time {
 	return time.Date(d.Year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.Local)
 }
 
-// A generation is one file of alerts, which may be there plain, compressed, or both.
+// A generation is one file of alerts, which may exist plain, compressed, or both.
 type generation struct {
-	path          string // without .gz
-	file          string // as in [Checkpoint.File]: empty if it is not dated
-	date          dated
-	plain, packed fs.FileInfo // nil where there is none
+	path              string // without .gz
+	file              string // as in [Checkpoint.File]: empty if it is not dated
+	date              dated
+	plain, compressed fs.FileInfo // nil where there is none
 }
 
-// names returns the names under which the file can be by now, the preferred one first.
+// names returns the names that the file may have now, the preferred one first.
 func (g generation) names() []string { return []string{g.path, g.path + ".gz"} }
+
+// open opens the file at its start; nil if it is gone.
+func (g generation) open() (*source, error) { return openAny(g.file, 0, g.names()...) }
 
 // empty reports whether there is nothing in the file.
 func (g generation) empty() bool {
 	switch {
 	case g.plain != nil:
 		return g.plain.Size() == 0
-	case g.packed == nil || g.packed.Size() == 0:
+	case g.compressed == nil || g.compressed.Size() == 0:
 		return true
-	case g.packed.Size() > 128: // a header with a name and a trailer fit in
+	case g.compressed.Size() > 128: // longer than a header with a name and a trailer
 		return false
 	}
 	s, err := openSource(g.path+".gz", 0)
@@ -90,26 +92,26 @@ func (g generation) empty() bool {
 	return len(text) == 0 && errors.Is(err, io.EOF)
 }
 
-// size returns the size in uncompressed bytes. gzip keeps it modulo 4 GiB at the end of the file; as far as that
-// leaves it open, and for a file that was put together out of several ones, it is an estimate.
+// size returns the size in uncompressed bytes. gzip stores it modulo 4 GiB at the end of the file. So it is an estimate for
+// longer files, and for files that were put together from several ones.
 func (g generation) size() int64 {
 	if g.plain != nil {
 		return g.plain.Size()
 	}
-	if g.packed == nil || g.packed.Size() < 4 {
+	if g.compressed == nil || g.compressed.Size() < 4 {
 		return 0
 	}
 	f, err := os.Open(g.path + ".gz")
 	if err != nil {
-		return g.packed.Size()
+		return g.compressed.Size()
 	}
 	defer f.Close() //nolint:errcheck // only read
 	var last [4]byte
-	if _, err := f.ReadAt(last[:], g.packed.Size()-4); err != nil {
-		return g.packed.Size()
+	if _, err := f.ReadAt(last[:], g.compressed.Size()-4); err != nil {
+		return g.compressed.Size()
 	}
 	size := int64(binary.LittleEndian.Uint32(last[:]))
-	for size < g.packed.Size()-64 { // alerts never grow by compression, but for the header and trailer
+	for size < g.compressed.Size()-64 { // alerts never grow by compression, except for header and trailer
 		size += 1 << 32
 	}
 	return size
@@ -117,34 +119,41 @@ func (g generation) size() int64 {
 
 // listDated returns the dated files of a day and later ones, oldest first.
 func listDated(dir string, from time.Time) ([]generation, error) {
-	var all []generation
 	years, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	first := dated{Year: from.Year(), Month: int(from.Month()), Day: from.Day()}
+	var all []generation
 	for _, year := range years {
 		if y, err := strconv.Atoi(year); err != nil || len(year) != 4 || y < first.Year {
 			continue
 		}
 		for _, month := range months {
-			parent := year + "/" + month
-			if d, _ := parseDated(parent + "/ossec-alerts-31.json"); d.compare(first) < 0 {
-				continue
-			}
-			names, err := readDir(filepath.Join(dir, parent))
-			if err != nil {
+			if all, err = addMonth(all, dir, year+"/"+month, first); err != nil {
 				return nil, err
-			}
-			for _, name := range names {
-				file := parent + "/" + name
-				if d, ok := parseDated(strings.TrimSuffix(file, ".gz")); ok && d.compare(first) >= 0 {
-					all = addName(all, generation{path: filepath.Join(dir, parent, name), file: file, date: d})
-				}
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b generation) int { return a.date.compare(b.date) })
+	return all, nil
+}
+
+// addMonth adds the dated files of a month, like 2026/Jan, except those before first.
+func addMonth(all []generation, dir, month string, first dated) ([]generation, error) {
+	if d, _ := parseDated(month + "/ossec-alerts-31.json"); d.compare(first) < 0 {
+		return all, nil
+	}
+	names, err := readDir(filepath.Join(dir, month))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		file := month + "/" + name
+		if d, ok := parseDated(strings.TrimSuffix(file, ".gz")); ok && d.compare(first) >= 0 {
+			all = addName(all, generation{path: filepath.Join(dir, file), file: file, date: d})
+		}
+	}
 	return all, nil
 }
 
@@ -176,7 +185,7 @@ func listMoved(path string) ([]generation, error) {
 	return all, nil
 }
 
-// addName adds a file whose path and file may end in .gz, to the one of the same name if that is there.
+// addName adds a file whose path and file may end in .gz, to the generation of the same name if there is one.
 func addName(all []generation, g generation) []generation {
 	info, err := os.Stat(g.path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(g.path, ".gz") {
@@ -184,17 +193,17 @@ func addName(all []generation, g generation) []generation {
 		info, err = os.Stat(g.path)
 	}
 	if err != nil || !info.Mode().IsRegular() {
-		return all // removed meanwhile, or nothing of Wazuh's
+		return all // removed meanwhile, or not a file of Wazuh's
 	}
-	name, packed := strings.CutSuffix(g.path, ".gz")
+	name, compressed := strings.CutSuffix(g.path, ".gz")
 	g.path, g.file = name, strings.TrimSuffix(g.file, ".gz")
 	at := slices.IndexFunc(all, func(other generation) bool { return other.path == name })
 	if at < 0 {
 		at = len(all)
 		all = append(all, g)
 	}
-	if packed {
-		all[at].packed = info
+	if compressed {
+		all[at].compressed = info
 	} else {
 		all[at].plain = info
 	}
@@ -216,24 +225,4 @@ func readDir(dir string) ([]string, error) {
 		return nil, nil
 	}
 	return nil, readTrouble(err)
-}
-
-// readTrouble adds to an error, which names the place, what to do about it.
-func readTrouble(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("alerts: %w; run as user wazuh, or as a member of the group wazuh", err)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return fmt.Errorf("alerts: %w; raise the limit of open files", err)
-	default:
-		return fmt.Errorf("alerts: %w; see whether the disk and the path are what Wazuh writes its alerts to", err)
-	}
-}
-
-// inodeOf returns the number of a file's inode.
-func inodeOf(info fs.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Ino
-	}
-	return 0
 }

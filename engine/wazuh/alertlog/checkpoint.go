@@ -15,30 +15,31 @@ import (
 	"custom-misp/engine/atomicfile"
 )
 
-// maxPrefix is how much of the start of an alerts file tells it from all others, in bytes. The first alert in it
-// has a time and an id, so that no two files start alike; a file system uses the number of an inode again.
+// maxPrefix is how much of the start of a file identifies it, in bytes. The first alert in it has a time and an id, so no
+// two files start alike. The number of an inode is not enough: file systems reuse it.
 const maxPrefix = 4096
 
-// A Checkpoint says up to where alerts were read. It is found again when the file has been moved or compressed.
+// A Checkpoint says up to where alerts were read. It stays valid when the file is moved or compressed. The zero value is
+// the place before all alerts that there are.
 type Checkpoint struct {
-	// File is the dated name of the file, from the directory of alerts.json on: 2026/Jan/ossec-alerts-05-001.json;
+	// File is the dated name of the file, relative to the directory of alerts.json: 2026/Jan/ossec-alerts-05-001.json;
 	// without .gz, and empty for a file that has none.
 	File string `json:"file,omitempty"`
-	// Inode is that of the file, 0 if it was read compressed.
+	// Inode is the number of the file's inode; 0 if it was read compressed.
 	Inode uint64 `json:"inode,omitempty"`
-	// PrefixLength is how many bytes of the start of the file PrefixSHA256 (in hex) was taken over; at most 4,096.
+	// PrefixSHA256 is the digest, in hex, of the first PrefixLength bytes of the file; at most 4,096.
 	PrefixLength int    `json:"prefix_length"`
 	PrefixSHA256 string `json:"prefix_sha256,omitempty"`
 	// Offset is the place behind the last line that was read, in uncompressed bytes.
 	Offset int64 `json:"offset"`
 	// Opened is when the file was opened for reading.
 	Opened time.Time `json:"opened,omitzero"`
-	// SavedAt is when the checkpoint was taken; [Checkpoint.Save] sets it anew.
+	// SavedAt is when the checkpoint was taken. [Checkpoint.Save] sets it.
 	SavedAt time.Time `json:"saved_at,omitzero"`
 }
 
-// LoadCheckpoint reads a checkpoint; false if there is none yet. The error for a file that cannot be read or is
-// broken says what to do.
+// LoadCheckpoint reads a checkpoint; false if there is none yet. An error says that the file cannot be read or is broken,
+// and what to do.
 func LoadCheckpoint(name string) (Checkpoint, bool, error) {
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +59,7 @@ func LoadCheckpoint(name string) (Checkpoint, bool, error) {
 	return c, true, nil
 }
 
-// check returns what cannot be in a checkpoint.
+// check returns the first impossible value, as an error.
 func (c Checkpoint) check() error {
 	sum, err := hex.DecodeString(c.PrefixSHA256)
 	_, dated := parseDated(c.File)
@@ -77,7 +78,7 @@ func (c Checkpoint) check() error {
 	return nil
 }
 
-// Save writes the checkpoint, so that the file is complete or as it was before whenever the power goes.
+// Save writes the checkpoint. After a power cut the file is complete: the new one or the one before.
 func (c Checkpoint) Save(name string) error {
 	c.SavedAt = time.Now()
 	data, err := json.Marshal(c)
@@ -90,27 +91,27 @@ func (c Checkpoint) Save(name string) error {
 	return nil
 }
 
-// untouched reports whether nothing of the file was read yet: whichever file it was, all of it is still to be read.
+// untouched reports whether nothing of the file was read yet, so that all of it is still to be read.
 func (c Checkpoint) untouched() bool { return c.Offset == 0 }
 
-// vague reports whether nothing is known of the file but its inode, since it was empty.
+// vague reports whether only the inode of the file is known, as it was empty.
 func (c Checkpoint) vague() bool { return c.PrefixLength == 0 }
 
-// is reports whether an open file is the one of the checkpoint. What was read of it has to be there.
+// is reports whether an open file is the one of the checkpoint, with all of what was read of it.
 func (c Checkpoint) is(s *source) bool {
-	// The start of a file of which nothing was read may be that of any line.
-	if c.untouched() && (c.Inode == 0 || c.Inode != s.inode) || c.vague() && s.size() > 0 {
+	// As long as no line was read, the known start may be a part of one, which proves nothing without the inode.
+	if c.untouched() && (c.Inode == 0 || c.Inode != s.inode()) || c.vague() && s.size() > 0 {
 		return false
 	}
-	if !s.packed() && s.size() < c.Offset || len(s.prefix) < c.PrefixLength {
+	if !s.compressed() && s.size() < c.Offset || len(s.start.bytes) < c.PrefixLength {
 		return false
 	}
-	sum := sha256.Sum256(s.prefix[:c.PrefixLength])
+	sum := sha256.Sum256(s.start.bytes[:c.PrefixLength])
 	want, err := hex.DecodeString(c.PrefixSHA256)
 	return c.vague() || err == nil && bytes.Equal(sum[:], want)
 }
 
-// day returns the day on which to begin to look for the file; the zero time for all.
+// day returns the day of the oldest file that can be the one of the checkpoint; the zero time for all.
 func (c Checkpoint) day() time.Time {
 	if d, ok := parseDated(c.File); ok {
 		return d.day()
@@ -118,6 +119,6 @@ func (c Checkpoint) day() time.Time {
 	if c.Opened.IsZero() {
 		return time.Time{}
 	}
-	// The file may be older than the moment it was opened in, but then it was still written to.
+	// The file may be older than the time when it was opened, but then Wazuh still wrote to it.
 	return c.Opened.AddDate(0, 0, -2)
 }

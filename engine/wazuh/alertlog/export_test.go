@@ -1,7 +1,7 @@
 package alertlog
 
-// Step reads once, as Next does between two waits.
+// Step takes one step, as Next does between two waits.
 func (f *Follower) Step() (lines Lines, more bool, err error) { return f.step() }
 
-// Patience is how many waits a compressed file that ends too early is left time.
-const Patience = patience
+// Patience is after how many waits a compressed file that ends too early is left.
+const Patience = giveUpWaits

@@ -1,137 +1,135 @@
 package alertlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"time"
-
-	"custom-misp/engine/enrich"
 )
 
 const (
-	// maxLine is the longest line that is handed out, in bytes without its newline.
-	maxLine = enrich.MaxAlert
-	// A file that has nothing new is looked at again after minWait, and then less and less often.
+	// A file without news is looked at again after minWait, then less and less often, up to maxWait.
 	minWait = 5 * time.Millisecond
 	maxWait = 100 * time.Millisecond
-	// afresh is after how many waits the archive is looked through again although alerts.json is as it was.
-	afresh = 50
-	// A compressed file that ends too early is read again when it has been of one size for steady waits, and left when
-	// it has been for patience.
-	steady, patience = 50, 250
+	// rescanWaits is after how many waits the directories are read again although alerts.json is unchanged.
+	rescanWaits = 50
 )
 
-// Lines is what was read at once.
-type Lines struct {
-	// Text holds the lines, at least one unless some were skipped, without their newlines. It is in memory of its own,
-	// the receiver's to keep; one line keeps all of them (up to about 256 KiB).
-	Text [][]byte
-	// End is the place behind the last of them.
-	End Checkpoint
-	// Skipped is how many lines before End, longer than [enrich.MaxAlert], were passed over.
-	Skipped int
-}
-
-// A Follower reads the alerts that Wazuh writes, each once and in their order, over the ends of files: see [Follow].
-// It starts no goroutine. Its methods are for one goroutine, but for [Follower.Behind].
+// A Follower reads the alerts that Wazuh writes, each once and in order, across the ends of files. [Follow] makes one; the
+// zero value behaves like one that is closed. It starts no goroutine. Its methods are for one goroutine, except
+// [Follower.Behind].
 type Follower struct {
 	path  string
 	log   *slog.Logger
-	start bool // without a checkpoint: at the start of the file
-
-	cur     *source // nil while there is nothing to read
-	offset  int64   // in cur: behind the last line that was handed out
-	rest    []byte  // what was read behind it, a line that is not complete
-	over    bool    // that line is too long, and its start was dropped
-	leaving bool    // there is a later file: cur is read to its end, and then left
-
-	from   Checkpoint // while cur is nil: where to go on
-	past   bool       // from is the end of its file: go on with the next one
-	left   *source    // the file that was read before
-	closed bool
-
-	waits  int      // since something was read
-	waited liveness // what alerts.json was when there was no later file
-	packed int64    // size of a compressed file that ends too early
+	state state // nil only in the zero value; see [Follower.current]
 }
 
-// liveness is what of alerts.json says that a file may have come after the one that is read.
-type liveness struct {
-	inode   uint64
-	written bool
+// A state is what a follower is doing now: [readingPlain], [readingCompressed], [between] files or [closed].
+type state interface {
+	// step reads or looks once. next is the state to go on with at once, often the same one; nil if there is nothing to do
+	// but wait.
+	step(f *Follower) (lines Lines, next state, err error)
+	// at returns the place behind the last line that was returned.
+	at() Checkpoint
+	// close closes the files that are open.
+	close() error
 }
 
-// A Option changes what [Follow] does.
-type Option func(*Follower)
+type settings struct {
+	log       *slog.Logger
+	fromStart bool
+}
 
-// FromStart lets a follower without a checkpoint begin at the start of the file, not at its end.
-func FromStart() Option { return func(f *Follower) { f.start = true } }
+// An Option changes what [Follow] does.
+type Option func(*settings)
 
-// LogTo has a follower tell a log of files that it finds again, and of alerts that may have been missed. nil is for
-// silence, as without this option.
+// FromStart makes a follower without a checkpoint begin at the start of the file, not at its end.
+func FromStart() Option { return func(s *settings) { s.fromStart = true } }
+
+// LogTo sets the log for files that the follower finds again, and for alerts that it may have missed. Without this option,
+// and with nil, nothing is logged.
 func LogTo(log *slog.Logger) Option {
-	return func(f *Follower) {
+	return func(s *settings) {
 		if log != nil {
-			f.log = log
+			s.log = log
 		}
 	}
 }
 
-// Follow begins to read alerts. path is Wazuh's logs/alerts/alerts.json; the dated files are looked for in the
-// directories beside it, and files that it was moved to as logrotate does.
+// Follow begins to read alerts. path is Wazuh's logs/alerts/alerts.json. Follow also looks for the dated files in the
+// directories beside it, and for the files that logrotate moved it to.
 //
-// from is where to go on: in the file of the checkpoint, which may have been moved or compressed since, and then in
-// all later ones. If that file is gone, or does not begin any more as it did, a warning says so, and reading goes on
-// at the start of the oldest file that can hold later alerts. Without a checkpoint reading starts at the end of
-// alerts.json, as integratord does. A file that does not exist yet is waited for, and read from its start.
+// from is the place to go on at. Reading continues in the file of the checkpoint, which may have been moved or compressed
+// since, and then in all later ones. If that file is gone, or does not begin as it did, a warning is logged, and reading
+// continues at the start of the oldest file that can hold later alerts. Without a checkpoint, reading starts at the end of
+// alerts.json, as integratord does. If alerts.json does not exist yet, the follower waits for it and reads it from its
+// start.
 //
-// The error, for a file that cannot be read, says what to do.
+// An error says that a file cannot be read, and what to do.
 func Follow(path string, from *Checkpoint, options ...Option) (*Follower, error) {
-	f := &Follower{path: path, log: slog.New(slog.DiscardHandler)}
+	set := settings{log: slog.New(slog.DiscardHandler)}
 	for _, o := range options {
-		o(f)
+		o(&set)
 	}
-	if from != nil {
-		if err := from.check(); err != nil {
-			return nil, fmt.Errorf("checkpoint: %w", err)
-		}
-		f.from = *from
-		if err := f.open(); err != nil {
+	f := &Follower{path: path, log: set.log}
+	if from == nil {
+		var err error
+		if f.state, err = f.begin(set.fromStart); err != nil {
 			return nil, err
 		}
 		return f, nil
 	}
-	s, err := openSource(path, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		now := time.Now().UTC()
-		f.from = Checkpoint{Opened: now, SavedAt: now}
-		return f, nil
+	if err := from.check(); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	if err != nil {
-		return nil, readTrouble(err)
-	}
-	if !f.start {
-		if s.pos, err = s.lastLine(); err != nil {
-			_ = s.close()
-			return nil, readTrouble(err)
-		}
-	}
-	if err := f.use(s, s.pos); err != nil {
+	f.state = &between{from: *from}
+	if _, _, err := f.step(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// Next waits until there is at least one complete line and returns those that are there, up to about 256 KiB. A file
-// that briefly does not exist is waited for. The last line of a file that is followed by another one need not end in
-// a newline. The error is that of ctx, or one for a file that cannot be read, which says what to do; Next may be
-// called again after it.
+// begin opens alerts.json at its start or at its end.
+func (f *Follower) begin(atStart bool) (state, error) {
+	s, err := openSource(f.path, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		now := time.Now().UTC()
+		return &between{from: Checkpoint{Opened: now, SavedAt: now}}, nil
+	}
+	if err != nil {
+		return nil, readTrouble(err)
+	}
+	if !atStart {
+		if s.pos, err = s.lastLine(); err != nil {
+			_ = s.close()
+			return nil, readTrouble(err)
+		}
+	}
+	return f.read(s)
+}
+
+// read begins to read a file at its place. It closes the file on an error.
+func (f *Follower) read(s *source) (state, error) {
+	lines := lineReader{file: s, offset: s.pos}
+	if s.compressed() {
+		return &readingCompressed{lineReader: lines, size: s.info.Size()}, nil
+	}
+	if s.date == "" {
+		var err error
+		if s.date, err = dateOf(f.path, s.info); err != nil {
+			_ = s.close()
+			return nil, err
+		}
+	}
+	return &readingPlain{lineReader: lines}, nil
+}
+
+// Next waits until there is at least one complete line and returns those that there are, up to about 256 KiB. It waits
+// for a file that does not exist for a moment. The last line of a file that is followed by another one need not end in a
+// newline. The error is that of ctx, or says that a file cannot be read and what to do; Next may be called again after it.
 func (f *Follower) Next(ctx context.Context) (Lines, error) {
 	for wait := minWait; ; wait = min(wait*3/2, maxWait) {
 		for {
@@ -157,20 +155,22 @@ func (f *Follower) Next(ctx context.Context) (Lines, error) {
 	}
 }
 
-// At returns the place behind what Next returned last, or where reading starts.
-func (f *Follower) At() Checkpoint {
-	if f.cur == nil {
-		return f.from
+// step takes one step. more says that the next one need not wait.
+func (f *Follower) step() (lines Lines, more bool, err error) {
+	lines, next, err := f.current().step(f)
+	if next == nil {
+		return lines, false, err
 	}
-	return Checkpoint{
-		File: f.cur.date, Inode: f.cur.inode, PrefixLength: len(f.cur.prefix), PrefixSHA256: f.cur.digest(),
-		Offset: f.offset, Opened: f.cur.opened.UTC(), SavedAt: time.Now().UTC(),
-	}
+	f.state = next
+	return lines, true, err
 }
 
-// Behind returns how many bytes are written behind a checkpoint: the rest of its file, if that is still there, and
-// all later ones. For compressed files it is the size that they say they had, which can be wrong for those of more
-// than 4 GiB. It may be called at any time, from any goroutine.
+// At returns the place behind what Next returned last, or the place where reading starts.
+func (f *Follower) At() Checkpoint { return f.current().at() }
+
+// Behind returns how many bytes Wazuh has written behind a checkpoint: the rest of its file, if that still exists, and all
+// later ones. For compressed files it is the size that they say they had, which can be wrong for those of more than 4 GiB.
+// Behind may be called at any time, from any goroutine.
 func (f *Follower) Behind(c Checkpoint) int64 {
 	live, err := os.Stat(f.path)
 	if err == nil && c.Inode != 0 && inodeOf(live) == c.Inode && live.Size() >= c.Offset {
@@ -190,86 +190,28 @@ func (f *Follower) Behind(c Checkpoint) int64 {
 	return n
 }
 
-// Close ends reading; Next returns [fs.ErrClosed] from then on.
+// Close ends reading. From then on, Next returns [fs.ErrClosed].
 func (f *Follower) Close() error {
-	f.closed = true
-	if f.cur != nil {
-		f.from = f.At()
-		f.leave()
-	}
-	if f.left == nil {
-		return nil
-	}
-	s := f.left
-	f.left = nil
-	return s.close()
+	last := f.current()
+	f.state = closed{last.at()}
+	return last.close()
 }
 
-// step reads once. more says that there may be more at once.
-func (f *Follower) step() (lines Lines, more bool, err error) {
-	if f.closed {
-		return lines, false, fmt.Errorf("alerts: read %s: %w", f.path, fs.ErrClosed)
+// current returns the state.
+func (f *Follower) current() state {
+	if f.state == nil {
+		return closed{}
 	}
-	if f.cur == nil {
-		if f.waits++; f.waits%afresh != 1 {
-			if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
-				return lines, false, nil
-			}
-		}
-		err := f.open()
-		return lines, f.cur != nil, err
-	}
-	known := len(f.rest)
-	f.rest, err = f.cur.read(f.rest)
-	switch {
-	case err == nil:
-		f.waits = 0
-		return f.take(known), true, nil
-	case errors.Is(err, errTruncated):
-		f.from, f.past = f.At(), false
-		f.leave()
-		return lines, true, nil
-	case f.cur.packed():
-		return f.endPacked(err)
-	case !errors.Is(err, io.EOF):
-		return lines, false, readTrouble(err)
-	case f.leaving:
-		return f.finish()
-	}
-	f.waits++
-	f.leaving, err = f.followed()
-	return lines, f.leaving, err
+	return f.state
 }
 
-// take hands out the complete lines of rest, whose first bytes are known not to hold a newline.
-func (f *Follower) take(known int) (lines Lines) {
-	end := bytes.LastIndexByte(f.rest[known:], '\n') + 1
-	if end == 0 {
-		if f.over || len(f.rest) > maxLine {
-			f.over, f.rest = true, f.rest[:0]
-		}
-		return lines
-	}
-	text, tail := f.rest[:known+end], f.rest[known+end:]
-	f.rest = bytes.Clone(tail)
-	f.offset = f.cur.pos - int64(len(tail))
-	lines.Text = make([][]byte, 0, bytes.Count(text, []byte{'\n'}))
-	for len(text) > 0 {
-		n := bytes.IndexByte(text, '\n')
-		f.add(&lines, text[:n:n])
-		text = text[n+1:]
-	}
-	lines.End = f.At()
-	return lines
+// closed is the state after [Follower.Close].
+type closed struct{ end Checkpoint }
+
+func (c closed) step(f *Follower) (Lines, state, error) {
+	return Lines{}, nil, fmt.Errorf("alerts: read %s: %w", f.path, fs.ErrClosed)
 }
 
-// add adds a line, unless it is empty or too long.
-func (f *Follower) add(lines *Lines, line []byte) {
-	switch {
-	case f.over || len(line) > maxLine:
-		f.over = false
-		lines.Skipped++
-	case len(bytes.TrimSpace(line)) > 0:
-		lines.Text = append(lines.Text, line)
-	}
-}
+func (c closed) at() Checkpoint { return c.end }
+
+func (c closed) close() error { return nil }

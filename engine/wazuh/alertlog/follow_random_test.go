@@ -16,21 +16,21 @@ import (
 	"custom-misp/engine/wazuh/alertlog"
 )
 
-// chance is a site on which things happen by chance, and a follower that has to see each line once and in order.
-type chance struct {
+// randomSite is a site on which things happen at random, and a follower that has to see each line once and in order.
+type randomSite struct {
 	*site
 	f       *alertlog.Follower
 	log     *slog.Logger
 	end     alertlog.Checkpoint
-	pending string // written by halves
+	pending string // text whose beginning is written
 	lines   int
 	seen    int
-	skipped [2]int // by the writer, by the follower
-	plain   []string
-	half    string // is being compressed
+	skipped [2]int   // lines that are too long: written, skipped by the follower
+	plain   []string // files that are neither written to nor compressed
+	half    string   // the file that is being compressed
 }
 
-func (c *chance) line(t *rapid.T) string {
+func (c *randomSite) line(t *rapid.T) string {
 	switch size := rapid.IntRange(0, 2000).Draw(t, "size"); {
 	case size == 0:
 		c.skipped[0]++
@@ -47,7 +47,7 @@ func (c *chance) line(t *rapid.T) string {
 	}
 }
 
-func (c *chance) writeSome(t *rapid.T) {
+func (c *randomSite) writeSome(t *rapid.T) {
 	text := c.pending
 	for range rapid.IntRange(1, 20).Draw(t, "lines") {
 		text += c.line(t)
@@ -60,8 +60,8 @@ func (c *chance) writeSome(t *rapid.T) {
 	c.pending = text[n:]
 }
 
-// rotateSome ends the file, at times without the last newline.
-func (c *chance) rotateSome(t *rapid.T) {
+// rotateSome ends the file, sometimes without the last newline.
+func (c *randomSite) rotateSome(t *rapid.T) {
 	if rapid.Bool().Draw(t, "newline") {
 		c.pending = strings.TrimSuffix(c.pending, "\n")
 	}
@@ -87,15 +87,15 @@ func (c *chance) rotateSome(t *rapid.T) {
 	}
 }
 
-func (c *chance) renumber(name string) string {
+func (c *randomSite) renumber(name string) string {
 	var n int
 	_, err := fmt.Sscanf(strings.TrimPrefix(name, c.path), ".%d", &n)
 	c.must(err)
 	return fmt.Sprintf("%s.%d", c.path, n+1)
 }
 
-// packSome begins to compress a file that is not written to any more, or ends it.
-func (c *chance) packSome(t *rapid.T) {
+// packSome begins to compress a file that is no longer written to, or finishes it.
+func (c *randomSite) packSome(t *rapid.T) {
 	if c.half != "" {
 		c.finishPacking()
 		return
@@ -113,13 +113,13 @@ func (c *chance) packSome(t *rapid.T) {
 	}
 }
 
-func (c *chance) finishPacking() {
+func (c *randomSite) finishPacking() {
 	c.packFile(c.half)
 	c.half = ""
 }
 
 // read takes some steps, or as many as there are.
-func (c *chance) read(t *rapid.T, steps int) {
+func (c *randomSite) read(t *rapid.T, steps int) {
 	for range steps {
 		lines, more, err := c.f.Step()
 		c.must(err)
@@ -138,7 +138,7 @@ func (c *chance) read(t *rapid.T, steps int) {
 	}
 }
 
-func (c *chance) restart() {
+func (c *randomSite) restart() {
 	c.must(c.f.Close())
 	name := filepath.Join(filepath.Dir(c.path), "checkpoint.json")
 	c.must(c.end.Save(name))
@@ -148,11 +148,16 @@ func (c *chance) restart() {
 	c.must(err)
 }
 
-// TestFollowRandom has a site written to, rotated, compressed and restarted at random. Every line has to be seen
-// once, in order. A failure prints how to repeat it; -rapid.checks has it try longer.
+// TestFollowRandom writes to a site, and rotates, compresses and restarts it at random. Every line has to be seen once, in
+// order. A failure prints how to repeat it. CUSTOM_MISP_LONG_TESTS=1 and -rapid.checks make it run longer.
 func TestFollowRandom(t *testing.T) {
+	t.Parallel()
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		_ = checks.Value.Set("20") // each is many writes to a disk
+		n := "10" // each is many writes to a disk
+		if os.Getenv("CUSTOM_MISP_LONG_TESTS") == "1" {
+			n = "100"
+		}
+		_ = checks.Value.Set(n)
 		defer func() { _ = checks.Value.Set(checks.DefValue) }()
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -166,7 +171,7 @@ func TestFollowRandom(t *testing.T) {
 		if rapid.Bool().Draw(t, "moved") {
 			s.undated()
 		}
-		c := &chance{site: s, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		c := &randomSite{site: s, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		c.f, err = alertlog.Follow(s.path, nil, alertlog.LogTo(c.log))
 		c.must(err)
 		defer func() { c.must(c.f.Close()); c.must(c.out.Close()) }()
@@ -203,6 +208,7 @@ func TestFollowRandom(t *testing.T) {
 
 // TestFollowConcurrent reads while it is written, rotated and compressed.
 func TestFollowConcurrent(t *testing.T) {
+	t.Parallel()
 	const total = 20_000
 	s := newSite(t)
 	f, _ := follow(t, s.path, nil)

@@ -33,7 +33,7 @@ func follow(t testing.TB, path string, from *alertlog.Checkpoint, options ...ale
 	return f, &log
 }
 
-// drain returns what there is to read, the place behind it, and how many lines were skipped.
+// drain reads all there is and returns it, the place behind it, and how many lines were skipped.
 func drain(t testing.TB, f *alertlog.Follower) (text []string, end alertlog.Checkpoint, skipped int) {
 	t.Helper()
 	end = f.At()
@@ -210,7 +210,7 @@ func TestFollowRotation(t *testing.T) {
 		s.write("a\n")
 		expect(t, f, "a")
 		s.move()
-		s.writeTo(s.path+".1", "b\n") // whoever writes has not yet noticed
+		s.writeTo(s.path+".1", "b\n") // Wazuh has not opened the new file yet
 		expect(t, f, "b")
 		s.write("c\n")
 		s.move()
@@ -263,7 +263,7 @@ func TestFollowTruncation(t *testing.T) {
 	}
 }
 
-// TestNext checks the waiting, on a clock that is not the wall's.
+// TestNext checks the waiting, on a clock of synctest.
 func TestNext(t *testing.T) {
 	s := newSite(t)
 	f, _ := follow(t, s.path, nil)
@@ -378,5 +378,16 @@ func TestFollowDescriptors(t *testing.T) {
 	s.must(errors.Join(f.Close(), again.Close(), again.Close()))
 	if n := count(); n > before {
 		t.Errorf("%d descriptors open, were %d", n, before)
+	}
+}
+
+// TestFollowerZero checks that a follower that was not made by Follow fails like a closed one.
+func TestFollowerZero(t *testing.T) {
+	var f alertlog.Follower
+	if _, err := f.Next(t.Context()); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("error is %v", err)
+	}
+	if err := f.Close(); err != nil || f.At() != (alertlog.Checkpoint{}) {
+		t.Errorf("%v, at %+v", err, f.At())
 	}
 }

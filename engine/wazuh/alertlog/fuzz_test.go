@@ -9,7 +9,7 @@ import (
 	"custom-misp/engine/wazuh/alertlog"
 )
 
-// FuzzFollow reads any bytes as a file of alerts, and as a compressed one with a checkpoint that fits to them.
+// FuzzFollow reads any bytes as a file of alerts, and as a compressed one with a checkpoint that fits.
 func FuzzFollow(f *testing.F) {
 	packed := pack(f, []byte("a\nb\n"))
 	f.Add([]byte("a\n\nb\nc"))

@@ -2,7 +2,6 @@ package alertlog
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,8 +9,8 @@ import (
 	"time"
 )
 
-// locate opens the file of a checkpoint where it was read to, whatever its name is by now; nil if it is nowhere any
-// more. path is where alerts.json is.
+// locate opens the file of a checkpoint at its place, whatever its name is now; nil if it is gone. path is where
+// alerts.json is.
 func locate(path string, c Checkpoint) (*source, error) {
 	s, err := c.find("", path)
 	if s != nil || err != nil {
@@ -33,7 +32,7 @@ func locate(path string, c Checkpoint) (*source, error) {
 	return nil, nil
 }
 
-// likelyFirst sorts those files to the front that have the inode of the checkpoint, and then the dated name.
+// likelyFirst sorts those files to the front that have the inode of the checkpoint, and then those with its dated name.
 func (c Checkpoint) likelyFirst(all []generation) []generation {
 	rank := func(g generation) int {
 		switch {
@@ -50,19 +49,18 @@ func (c Checkpoint) likelyFirst(all []generation) []generation {
 	return all
 }
 
-// find opens the file of the checkpoint at its place, if it is one of some names; else it returns nil. file is the
-// dated name that they stand for.
-func (c Checkpoint) find(file string, names ...string) (*source, error) {
+// find opens the file of the checkpoint at its place, if it has one of some names; else it returns nil. date is the dated
+// name that they mean.
+func (c Checkpoint) find(date string, names ...string) (*source, error) {
 	for _, name := range names {
-		s, err := openSource(name, c.Offset)
-		if errors.Is(err, fs.ErrNotExist) {
+		s, err := openAny(date, c.Offset, name)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
 			continue
 		}
-		if err != nil {
-			return nil, readTrouble(err)
-		}
 		if c.is(s) {
-			s.date = file
 			return s, nil
 		}
 		_ = s.close()
@@ -70,8 +68,8 @@ func (c Checkpoint) find(file string, names ...string) (*source, error) {
 	return nil, nil
 }
 
-// holds reports whether a generation is the file of the checkpoint.
-func (c Checkpoint) holds(g generation) (bool, error) {
+// isIn reports whether a generation is the file of the checkpoint.
+func (c Checkpoint) isIn(g generation) (bool, error) {
 	s, err := c.find(g.file, g.names()...)
 	if s == nil {
 		return false, err
@@ -79,10 +77,51 @@ func (c Checkpoint) holds(g generation) (bool, error) {
 	return true, s.close()
 }
 
-// later returns the files with something in them that come after the one of a checkpoint, oldest first; alerts.json
-// is the last of them, or among them by its dated name. own is the file of the checkpoint itself, nil if it is
-// nowhere any more. held is what is known of that file while it is open, else nil.
-func later(path string, c Checkpoint, held fs.FileInfo) (own *generation, rest []generation, err error) {
+// later returns the files with something in them that come after the one of a checkpoint, oldest first. alerts.json is the
+// last of them, or among them under its dated name. own is the file of the checkpoint itself, nil if it is gone. open is
+// what is known of that file while it is open, else nil.
+func later(path string, c Checkpoint, open fs.FileInfo) (own *generation, rest []generation, err error) {
+	own, rest, err = laterInArchive(path, c, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	rest = slices.DeleteFunc(slices.Clone(rest), generation.empty)
+	live, err := statLive(path)
+	if live == nil {
+		return own, rest, err
+	}
+	isLive := func(g generation) bool { return g.plain != nil && os.SameFile(g.plain, live.plain) }
+	if live.empty() || slices.ContainsFunc(rest, isLive) {
+		return own, rest, nil
+	}
+	same, err := c.isIn(*live)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !same:
+		rest = append(rest, *live)
+	case own == nil:
+		own = live
+	}
+	return own, rest, nil
+}
+
+// statLive returns alerts.json; nil if it is absent.
+func statLive(path string) (*generation, error) {
+	live, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, readTrouble(err)
+	case !live.Mode().IsRegular():
+		return nil, readTrouble(notAFile(path, live))
+	}
+	return &generation{path: path, plain: live}, nil
+}
+
+// laterInArchive is [later] for the dated files or, without them, for those that alerts.json was moved to.
+func laterInArchive(path string, c Checkpoint, open fs.FileInfo) (own *generation, rest []generation, err error) {
 	all, err := listDated(filepath.Dir(path), c.day())
 	if err != nil {
 		return nil, nil, err
@@ -90,60 +129,34 @@ func later(path string, c Checkpoint, held fs.FileInfo) (own *generation, rest [
 	if d, ok := parseDated(c.File); ok {
 		at, found := slices.BinarySearchFunc(all, d, func(g generation, d dated) int { return g.date.compare(d) })
 		if found {
-			own = &all[at]
-			at++
+			return &all[at], all[at+1:], nil
 		}
-		rest = all[at:]
-	} else if own, rest, err = c.divide(all, held); own == nil && err == nil {
-		if all, err = listMoved(path); err == nil {
-			own, rest, err = c.divide(all, held)
-		}
-		if own == nil && err == nil && c.untouched() { // an empty file that is gone
-			rest, err = newer(path, c)
-		}
+		return nil, all[at:], nil
 	}
-	if err != nil {
+	if own, rest, err = c.divide(all, open); own != nil || err != nil {
+		return own, rest, err
+	}
+	if all, err = listMoved(path); err != nil {
 		return nil, nil, err
 	}
-	rest = slices.DeleteFunc(slices.Clone(rest), generation.empty)
-
-	live, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return own, rest, nil
-	case err != nil:
-		return nil, nil, readTrouble(err)
-	case !live.Mode().IsRegular():
-		return nil, nil, readTrouble(&fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("not a file but %s", kind(live.Mode()))})
+	if own, rest, err = c.divide(all, open); own == nil && err == nil && c.untouched() { // an empty file that is gone
+		rest, err = newer(path, c)
 	}
-	g := generation{path: path, plain: live}
-	if g.empty() || slices.ContainsFunc(rest, func(o generation) bool { return o.plain != nil && os.SameFile(o.plain, live) }) {
-		return own, rest, nil
-	}
-	same, err := c.holds(g)
-	if err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case !same:
-		rest = append(rest, g)
-	case own == nil:
-		own = &g
-	}
-	return own, rest, nil
+	return own, rest, err
 }
 
 // divide returns the file of the checkpoint and those after it; neither if it is not among them.
-func (c Checkpoint) divide(all []generation, held fs.FileInfo) (own *generation, rest []generation, err error) {
-	if held != nil {
-		for i, g := range all {
-			if g.plain != nil && os.SameFile(g.plain, held) || g.packed != nil && os.SameFile(g.packed, held) {
-				return &all[i], all[i+1:], nil
-			}
+func (c Checkpoint) divide(all []generation, open fs.FileInfo) (own *generation, rest []generation, err error) {
+	if open != nil {
+		at := slices.IndexFunc(all, func(g generation) bool {
+			return g.plain != nil && os.SameFile(g.plain, open) || g.compressed != nil && os.SameFile(g.compressed, open)
+		})
+		if at >= 0 {
+			return &all[at], all[at+1:], nil
 		}
 	}
 	for _, g := range c.likelyFirst(all) {
-		same, err := c.holds(g)
+		same, err := c.isIn(g)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -155,8 +168,8 @@ func (c Checkpoint) divide(all []generation, held fs.FileInfo) (own *generation,
 	return nil, nil, nil
 }
 
-// newer returns the files in which there may be alerts that were written after a checkpoint whose own file is gone,
-// oldest first; alerts.json itself is not among them.
+// newer returns the files that may hold alerts written after a checkpoint whose own file is gone, oldest first, without
+// alerts.json itself.
 func newer(path string, c Checkpoint) ([]generation, error) {
 	all, err := listDated(filepath.Dir(path), c.day())
 	if err == nil && len(all) == 0 && c.File == "" {
@@ -165,31 +178,32 @@ func newer(path string, c Checkpoint) ([]generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, ok := parseDated(c.File)
+	return slices.DeleteFunc(all, func(g generation) bool { return g.empty() || !c.before(g) }), nil
+}
+
+// before reports whether a generation may hold alerts written after the checkpoint.
+func (c Checkpoint) before(g generation) bool {
+	if d, ok := parseDated(c.File); ok {
+		return g.date.compare(d) >= 0
+	}
 	saved := c.SavedAt
 	if c.untouched() {
 		saved = c.Opened
 	}
-	saved = saved.Add(-time.Second) // a file system's clock is behind by some milliseconds
-	return slices.DeleteFunc(all, func(g generation) bool {
-		switch {
-		case g.empty():
-			return true
-		case ok:
-			return g.date.compare(d) < 0
-		case g.plain != nil:
-			return !g.plain.ModTime().After(saved)
-		case g.file != "": // compressed later than it was written
-			return !g.date.day().AddDate(0, 0, 1).After(saved)
-		default:
-			return !g.packed.ModTime().After(saved)
-		}
-	}), nil
+	saved = saved.Add(-time.Second) // the clock of a file system is some milliseconds behind
+	switch {
+	case g.plain != nil:
+		return g.plain.ModTime().After(saved)
+	case g.file != "": // it was compressed later than it was written
+		return g.date.day().AddDate(0, 0, 1).After(saved)
+	default:
+		return g.compressed.ModTime().After(saved)
+	}
 }
 
 // dateOf returns the dated name of a file that is alerts.json or was; empty if it has none.
 func dateOf(path string, info fs.FileInfo) (string, error) {
-	// A dated file is last written on its day; one that was touched or restored later is still found.
+	// A dated file is last written on its day. The second pass finds one that was touched or restored later.
 	for _, from := range []time.Time{info.ModTime().AddDate(0, 0, -2), {}} {
 		all, err := listDated(filepath.Dir(path), from)
 		if err != nil {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// failer is a test of testing or of rapid.
+// failer is what a test of testing and one of rapid have in common.
 type failer interface {
 	Helper()
 	Fatal(args ...any)
 }
 
-// site writes alerts as analysisd does, and does to the files what monitord and logrotate do.
+// site writes alerts as analysisd does, and rotates and compresses the files as monitord and logrotate do.
 type site struct {
 	t       failer
 	path    string
@@ -25,7 +25,7 @@ type site struct {
 	counter int
 	out     *os.File
 	files   []string // dated files so far; the last one is written to
-	moved   bool     // there are no dated files
+	moved   bool     // no dated files: alerts.json is moved
 	moves   int
 }
 
@@ -75,7 +75,7 @@ func (s *site) openFile(name string) {
 	s.out = out
 }
 
-// relink makes alerts.json a name of the dated file, as a restart of the manager does too.
+// relink makes alerts.json a name of the dated file, as rotation and a restart of the manager do.
 func (s *site) relink() {
 	s.t.Helper()
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -84,7 +84,7 @@ func (s *site) relink() {
 	s.must(os.Link(s.file(), s.path))
 }
 
-// undated has the site do without dated files, and logrotate move alerts.json.
+// undated removes the dated files: logrotate moves alerts.json instead.
 func (s *site) undated() {
 	s.t.Helper()
 	s.must(os.RemoveAll(filepath.Join(filepath.Dir(s.path), "2026")))
@@ -159,7 +159,7 @@ func (s *site) packFile(name string) {
 	s.must(os.Remove(name))
 }
 
-// packed returns what a file is when it is compressed.
+// packed returns the compressed content of a file.
 func (s *site) packed(name string) []byte {
 	s.t.Helper()
 	data, err := os.ReadFile(name)

@@ -6,28 +6,29 @@ import (
 	"sync/atomic"
 )
 
-// A Step is one step of replacing a file.
+// A Step is one step of replacing a file, or of making a directory.
 type Step string
 
-// The steps, in the order in which a durable replacement takes them.
+// The steps of a durable replacement, in their order. The last one also follows StepMkdir.
 const (
 	StepCreate  Step = "create"
 	StepWrite   Step = "write"
 	StepSync    Step = "sync"
 	StepRename  Step = "rename"
 	StepSyncDir Step = "sync directory"
+	StepMkdir   Step = "make directory"
 )
 
-// hooks are what tests have put in; there are none in production.
+// hooks are those of tests; there are none in production.
 var hooks struct {
 	any  atomic.Bool
 	mu   sync.Mutex
 	list []*func(Step, string) error
 }
 
-// TestOnlyHook has hook called before each step, with the name of the file that is replaced, or of the directory that
-// is synced. An error of hook takes the place of the step. It is for tests, which record the order of the steps or
-// make one fail; tests that run in parallel each see the steps of all. remove ends it.
+// TestOnlyHook makes every step call hook first, with the name of the file that is replaced, or of the directory that is
+// made or synced. If hook returns an error, the step fails with it and does nothing. It is for tests, which record the order
+// of the steps or make one fail. Tests that run in parallel each see the steps of all. remove ends it.
 func TestOnlyHook(hook func(s Step, name string) error) (remove func()) {
 	hooks.mu.Lock()
 	defer hooks.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"custom-misp/engine/wazuh/alertlog"
 )
 
-// TestResume stops behind the second line, lets things happen, and goes on.
+// TestResume stops behind the second line, changes the files, and goes on.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		happens func(s *site)
@@ -71,7 +72,7 @@ func TestResume(t *testing.T) {
 			"both plain and compressed", func(s *site) {
 				s.write("c\n")
 				s.rotate()
-				s.must(os.WriteFile(s.files[0]+".gz", s.packed(s.files[0])[:15], 0o600)) // monitord is at it
+				s.must(os.WriteFile(s.files[0]+".gz", s.packed(s.files[0])[:15], 0o600)) // monitord is compressing it
 				s.write("d\n")
 			}, []string{"c", "d"}, "", 4,
 		},
@@ -174,7 +175,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestResumeUntouched goes on where nothing was read of the file yet.
+// TestResumeUntouched goes on in a file of which nothing was read yet.
 func TestResumeUntouched(t *testing.T) {
 	for name, happens := range map[string]func(s *site){
 		"same":       func(s *site) { s.write("a\nb\n") },
@@ -212,6 +213,7 @@ func TestResumeUntouched(t *testing.T) {
 
 // TestResumeCompressed reads compressed files that are not what they should be.
 func TestResumeCompressed(t *testing.T) {
+	t.Parallel()
 	begin := func(t *testing.T) (s *site, end alertlog.Checkpoint, name string) {
 		s = newSite(t)
 		f, _ := follow(t, s.path, nil)
