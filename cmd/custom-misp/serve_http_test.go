@@ -104,28 +104,7 @@ func serveHTTP(t *testing.T, built *testManager) {
 	r.expectHits(t, "1")
 	r.until(t, "both are done", func() bool { return r.metric("alerts_considered_total") == "2" && r.status().Alerts.BehindBytes == 0 })
 	for name, get := range both {
-		code, body := get("/status")
-		var s serve.Status
-		if err := json.Unmarshal([]byte(body), &s); err != nil || code != http.StatusOK {
-			t.Fatalf("%s: status %d %v", name, code, err)
-		}
-		got := []any{s.Running, s.PID, s.Policy, s.Ready, s.Counters["alerts_read"], s.Counters["alerts_matched"], s.Counters["events_sent"], len(s.Mirror), s.Mirror[0].Attributes}
-		want := []any{true, r.cmd.Process.Pid, string(config.PolicyMirror), true, uint64(2), uint64(1), uint64(1), 1, 1}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: status (-want +got):\n%s", name, diff)
-		}
-		code, body = get("/metrics")
-		for _, want := range []string{
-			`custom_misp_alerts_read_total{source="alerts.json"} 2`, "custom_misp_alerts_matched_total 1", "custom_misp_events_sent_total 1",
-			`custom_misp_mirror_attributes{origin="local"} 1`, "custom_misp_reload_success 1", "go_goroutines ",
-		} {
-			if code != http.StatusOK || !slices.ContainsFunc(strings.Split(body, "\n"), func(line string) bool { return strings.HasPrefix(line, want) }) {
-				t.Errorf("%s: metrics %d lack %s", name, code, want)
-			}
-		}
-		if code, _ := get("/"); code != http.StatusNotFound {
-			t.Errorf("%s: / answers %d", name, code)
-		}
+		r.checkAnswers(t, name, get)
 	}
 	status, out := r.command("status", "--home", r.home)
 	status.Args[0] = "custom-misp"
@@ -133,6 +112,33 @@ func serveHTTP(t *testing.T, built *testManager) {
 		t.Errorf("custom-misp status: %v\n%s", err, out)
 	}
 	r.stop(t)
+}
+
+// checkAnswers checks what is answered after two alerts, of which one has a hit in the one value of the mirror.
+func (r *resident) checkAnswers(t *testing.T, name string, get func(path string) (int, string)) {
+	t.Helper()
+	code, body := get("/status")
+	var s serve.Status
+	if err := json.Unmarshal([]byte(body), &s); err != nil || code != http.StatusOK {
+		t.Fatalf("%s: status %d %v", name, code, err)
+	}
+	got := []any{s.Running, s.PID, s.Policy, s.Ready, s.Counters["alerts_read"], s.Counters["alerts_matched"], s.Counters["events_sent"], len(s.Mirror), s.Mirror[0].Attributes}
+	want := []any{true, r.cmd.Process.Pid, string(config.PolicyMirror), true, uint64(2), uint64(1), uint64(1), 1, 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: status (-want +got):\n%s", name, diff)
+	}
+	code, body = get("/metrics")
+	for _, want := range []string{
+		`custom_misp_alerts_read_total{source="alerts.json"} 2`, "custom_misp_alerts_matched_total 1", "custom_misp_events_sent_total 1",
+		`custom_misp_mirror_attributes{origin="local"} 1`, "custom_misp_reload_success 1", "go_goroutines ",
+	} {
+		if code != http.StatusOK || !slices.ContainsFunc(strings.Split(body, "\n"), func(line string) bool { return strings.HasPrefix(line, want) }) {
+			t.Errorf("%s: metrics %d lack %s", name, code, want)
+		}
+	}
+	if code, _ := get("/"); code != http.StatusNotFound {
+		t.Errorf("%s: / answers %d", name, code)
+	}
 }
 
 // serveAddress refuses an address that others can reach.

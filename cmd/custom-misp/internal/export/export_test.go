@@ -154,12 +154,64 @@ func TestExportSort(t *testing.T) {
 	}
 }
 
+// listRule is a rule for lists, as Wazuh reads it.
+type listRule struct {
+	ID          string `xml:"id,attr"`
+	Level       int    `xml:"level,attr"`
+	IfSID       string `xml:"if_sid"`
+	IfLevel     string `xml:"if_level"`
+	Description string `xml:"description"`
+	Options     string `xml:"options"`
+	Group       string `xml:"group"`
+	List        []struct {
+		Field  string `xml:"field,attr"`
+		Lookup string `xml:"lookup,attr"`
+		Name   string `xml:",chardata"`
+	} `xml:"list"`
+	Rest []struct{ XMLName xml.Name } `xml:",any"`
+}
+
 // TestExportListRules checks the rules for Wazuh as examples/rules_test.go checks the others.
 func TestExportListRules(t *testing.T) {
+	t.Parallel()
 	parsed, err := wazuh.ParseRules([]byte(cdbRules))
 	if err != nil {
 		t.Fatal(err)
 	}
+	taken := exampleRules(t)
+	for _, r := range parsed {
+		if taken[r.ID] || r.ID < "100680" || r.ID > "100699" || len(r.ID) != 6 {
+			t.Errorf("rule %s is taken, or not in 100680 to 100699", r.ID)
+		}
+		taken[r.ID] = true
+	}
+	var group struct {
+		Name  string     `xml:"name,attr"`
+		Rules []listRule `xml:"rule"`
+	}
+	if err := xml.Unmarshal([]byte(cdbRules), &group); err != nil {
+		t.Fatal(err)
+	}
+	if len(group.Rules) != len(parsed) || len(parsed) == 0 || group.Name != "misp_list," {
+		t.Errorf("%d rules of %d, group %q", len(group.Rules), len(parsed), group.Name)
+	}
+	used := map[string]bool{}
+	for _, r := range group.Rules {
+		checkListRule(t, r, group.Name)
+		for _, l := range r.List {
+			used[l.Name] = true
+		}
+	}
+	for _, f := range cdbFiles {
+		if !used["etc/"+f.path] {
+			t.Errorf("no rule uses %s", f.path)
+		}
+	}
+}
+
+// exampleRules returns the ids of the rules in examples/.
+func exampleRules(t *testing.T) map[string]bool {
+	t.Helper()
 	taken := map[string]bool{}
 	files, err := filepath.Glob("../../../../examples/rules/*.xml")
 	if err != nil || len(files) == 0 {
@@ -178,57 +230,23 @@ func TestExportListRules(t *testing.T) {
 			taken[r.ID] = true
 		}
 	}
-	for _, r := range parsed {
-		if taken[r.ID] || r.ID < "100680" || r.ID > "100699" || len(r.ID) != 6 {
-			t.Errorf("rule %s is taken, or not in 100680 to 100699", r.ID)
-		}
-		taken[r.ID] = true
+	return taken
+}
+
+func checkListRule(t *testing.T, r listRule, group string) {
+	t.Helper()
+	if len(r.List) != 1 || len(r.Rest) > 0 || (r.IfSID == "") == (r.IfLevel == "") || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
+		t.Errorf("rule %s: %+v", r.ID, r)
+		return
 	}
-	var group struct {
-		Name  string `xml:"name,attr"`
-		Rules []struct {
-			ID          string `xml:"id,attr"`
-			Level       int    `xml:"level,attr"`
-			IfSID       string `xml:"if_sid"`
-			IfLevel     string `xml:"if_level"`
-			Description string `xml:"description"`
-			Options     string `xml:"options"`
-			Group       string `xml:"group"`
-			List        []struct {
-				Field  string `xml:"field,attr"`
-				Lookup string `xml:"lookup,attr"`
-				Name   string `xml:",chardata"`
-			} `xml:"list"`
-			Rest []struct{ XMLName xml.Name } `xml:",any"`
-		} `xml:"rule"`
+	l := r.List[0]
+	if !strings.Contains(r.Description, "$("+l.Field+")") {
+		t.Errorf("rule %s does not show the value of %s", r.ID, l.Field)
 	}
-	if err := xml.Unmarshal([]byte(cdbRules), &group); err != nil {
-		t.Fatal(err)
+	if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
+		t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
 	}
-	if len(group.Rules) != len(parsed) || len(parsed) == 0 || group.Name != "misp_list," {
-		t.Errorf("%d rules of %d, group %q", len(group.Rules), len(parsed), group.Name)
-	}
-	used := map[string]bool{}
-	for _, r := range group.Rules {
-		if len(r.List) != 1 || len(r.Rest) > 0 || (r.IfSID == "") == (r.IfLevel == "") || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
-			t.Errorf("rule %s: %+v", r.ID, r)
-			continue
-		}
-		l := r.List[0]
-		used[l.Name] = true
-		if !strings.Contains(r.Description, "$("+l.Field+")") {
-			t.Errorf("rule %s does not tell the value of %s", r.ID, l.Field)
-		}
-		if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
-			t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
-		}
-		if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group.Name+r.Group, ","), "misp") {
-			t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group.Name+r.Group)
-		}
-	}
-	for _, f := range cdbFiles {
-		if !used["etc/"+f.path] {
-			t.Errorf("no rule uses %s", f.path)
-		}
+	if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group+r.Group, ","), "misp") {
+		t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group+r.Group)
 	}
 }
