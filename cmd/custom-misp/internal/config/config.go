@@ -295,7 +295,7 @@ func (k Key) Read() (string, error) {
 
 // RefuseReadable returns an error for a file with a secret in it that others than its owner and group can read.
 func RefuseReadable(name string) error {
-	st, err := os.Stat(name)
+	st, err := os.Stat(name) //nolint:gosec // the file that the administrator names
 	if err != nil {
 		return err
 	}
