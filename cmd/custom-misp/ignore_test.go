@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,13 +58,6 @@ func TestIgnoreFaults(t *testing.T) {
 	}
 }
 
-// with returns keys with one more.
-func with(keys map[string]string, key, value string) map[string]string {
-	all := maps.Clone(keys)
-	all[key] = value
-	return all
-}
-
 // expectRefusal has every verb that could ask MISP refuse, and MISP hear of nothing.
 func (s *verdictSite) expectRefusal(t *testing.T, fault string) {
 	t.Helper()
@@ -119,31 +111,4 @@ func (s *verdictSite) expectDrained(t *testing.T) {
 	if n := len(s.queued(t)); n != 0 {
 		t.Errorf("%d alerts are still queued", n)
 	}
-}
-
-// text returns the configuration.
-func (s *verdictSite) text(t *testing.T) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.home, "etc/custom-misp.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
-// events returns what the queue was sent since the last time, in the words of [told].
-func (s *verdictSite) events(t *testing.T) []string {
-	t.Helper()
-	_, events := s.received(t)
-	return told(events)
-}
-
-// queued returns the files of queued alerts.
-func (s *verdictSite) queued(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.home, "var/run/custom-misp/spool/alerts/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }

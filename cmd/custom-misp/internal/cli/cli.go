@@ -3,6 +3,10 @@
 // Results go to standard output, and nothing else does. Errors go to standard error, one line each:
 // "FILE:LINE:COLUMN: …" where there is a file, "custom-misp: …" otherwise, lower case, no full stop, with what to do
 // about it after a semicolon. Texts from alerts, files and servers pass [Clean] before they reach a terminal.
+//
+// A verb returns its error, and [Report] prints it and decides the exit code: [WrongUse] for what the user can correct on
+// the command line or in the configuration, [ErrReported] where the findings have been printed already. [Lines] says what
+// becomes of an error that holds several. log.go is the form of the log, which follows the same rules.
 package cli
 
 import (

@@ -1,8 +1,13 @@
 // Package config is the configuration of the program: every key with its default, form and meaning, the layers that
 // set it, and the typed [Config] that everything else reads. A key is looked up by its name in this package only.
 //
+// Start at [Load], which reads all layers, and at the table in options.go: a new key is one line there, one field of
+// [Config], and one line in layers.config. Tests fail for a key that nothing reads, and for a path that is not watched.
+//
 // Layers, each over the one before: defaults, the file, the environment, <options> of ossec.conf, the other elements of
-// its <integration> block, flags. Every value is checked where it is given, so that an error names the place.
+// its <integration> block, flags. Every value is checked where it is given (form.go), so that an error names the place,
+// and all faults are reported at once; what is good counts all the same, so that an alert is queued where the
+// configuration says. What depends on files or on several keys is checked when the chain is built, by package app.
 package config
 
 import (
@@ -290,7 +295,7 @@ func (k Key) Read() (string, error) {
 
 // RefuseReadable returns an error for a file with a secret in it that others than its owner and group can read.
 func RefuseReadable(name string) error {
-	st, err := os.Stat(name)
+	st, err := os.Stat(name) //nolint:gosec // the file that the administrator names
 	if err != nil {
 		return err
 	}

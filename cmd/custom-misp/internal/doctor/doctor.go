@@ -27,6 +27,7 @@ type Finding struct {
 // A Status says how bad a finding is.
 type Status string
 
+// The values of a status.
 const (
 	StatusOK      Status = "ok"
 	StatusWarning Status = "warning" // works, but not well or not for long

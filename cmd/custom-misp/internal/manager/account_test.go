@@ -16,16 +16,18 @@ func TestAllowed(t *testing.T) {
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if os.Geteuid() == 0 { // whom modes do not concern
+		if err := os.Chown(name, 4711, 4712); err != nil {
+			t.Fatal(err)
+		}
+	}
 	st, err := os.Stat(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	uid, gid := Owner(st)
-	owner := Account{UID: uid + 1000, Groups: nil} // see below
+	owner := Account{UID: uid, Groups: []uint32{gid}}
 	group, other := Account{UID: uid + 1, Groups: []uint32{gid + 7, gid}}, Account{UID: uid + 1, Groups: []uint32{gid + 7}}
-	if uid != 0 {
-		owner = Account{UID: uid, Groups: []uint32{gid}}
-	}
 	root := Account{UID: 0}
 	tests := []struct {
 		who  Account
@@ -44,7 +46,8 @@ func TestAllowed(t *testing.T) {
 		{root, 0o000, MayRead | MayWrite, true},
 		{root, 0o600, MayRun, false},
 		{root, 0o100, MayRun, true},
-		{owner, 0o077, MayRead, uid == 0}, // as root runs this test, owner is one of the others
+		{owner, 0o400, MayRead, true},
+		{owner, 0o077, MayRead, false}, // what others may, the owner may not
 	}
 	for _, tt := range tests {
 		if err := os.Chmod(name, tt.mode); err != nil {

@@ -1,5 +1,9 @@
 // Package manager is a Wazuh manager as it is installed: its directory and version, the program and its block in
 // ossec.conf, the account that integratord runs as, and the configuration that a call by integratord would have there.
+//
+// Start at [Open], which reads what there is and notes what cannot be read, and [Installation.Config]. A verb that writes
+// into the state directory calls [Become] first: what root writes there, the next call cannot change. [Account] answers by
+// owners and modes what integratord's user may do to a file, since doctor mostly runs as root.
 package manager
 
 import (
