@@ -155,7 +155,7 @@ func TestFollowRandom(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		n := "10" // each is many writes to a disk
 		if os.Getenv("CUSTOM_MISP_LONG_TESTS") == "1" {
-			n = "100"
+			n = "40"
 		}
 		_ = checks.Value.Set(n)
 		defer func() { _ = checks.Value.Set(checks.DefValue) }()
