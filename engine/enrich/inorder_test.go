@@ -9,8 +9,10 @@ import (
 
 func TestInOrder(t *testing.T) {
 	const n = 10_000
+	produced := 0
 	produce := func(yield func(int) error) error {
 		for i := range n {
+			produced++
 			if err := yield(i); err != nil {
 				return err
 			}
@@ -31,14 +33,15 @@ func TestInOrder(t *testing.T) {
 
 	full := errors.New("full")
 	consumed := 0
+	produced = 0
 	err = enrich.InOrder(8, produce, func(i int) int { return i }, func(int) error {
 		if consumed++; consumed == 100 {
 			return full
 		}
 		return nil
 	})
-	if !errors.Is(err, full) || consumed != 100 {
-		t.Errorf("%d consumed before %v", consumed, err)
+	if !errors.Is(err, full) || consumed != 100 || produced == n {
+		t.Errorf("%d consumed of %d before %v", consumed, produced, err)
 	}
 
 	torn := errors.New("torn")

@@ -84,7 +84,6 @@ func TestKill(t *testing.T) {
 		workUntilKilled(t, dir)
 		return
 	}
-	t.Parallel()
 	kills := 60
 	if long() {
 		kills = 1000

@@ -275,7 +275,6 @@ func TestLargeAlertQueued(t *testing.T) {
 // TestLargeAlertDeadLetter has a real MISP that hangs at the last try of an alert: the dead letter says why in the words
 // of its client.
 func TestLargeAlertDeadLetter(t *testing.T) {
-	t.Parallel()
 	s := newServer(t)
 	a, addresses := largeAlert(t, "large")
 	s.slowFor(addresses)

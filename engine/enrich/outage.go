@@ -89,9 +89,9 @@ func (f OutageFile) Load() (Outage, error) {
 }
 
 // failed records that a question, or an event, failed. patiently says that it had as much time as usual.
-func (f OutageFile) failed(err error, patiently bool) Outage {
+func (f OutageFile) failed(err error, patiently bool) {
 	now := clock(f.Now)
-	return f.change(func(o *Outage) {
+	f.change(func(o *Outage) {
 		if !o.Lasts() {
 			*o = Outage{Since: now, PatientAt: now, ReportedAt: o.ReportedAt}
 		}

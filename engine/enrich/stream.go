@@ -112,7 +112,7 @@ func (r *streamRun) read(yield func(*batch) error) error {
 	for {
 		alerts, err := r.Source.Next(r.soft)
 		if err != nil && r.soft.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to end
 		}
 		if err != nil {
 			return err

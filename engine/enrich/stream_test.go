@@ -359,9 +359,30 @@ func TestStreamIsolatesAgain(t *testing.T) {
 		_, err := w.run(t, time.Minute)
 		must(t, err)
 		expect(t, "what happened", []string{"error misp_rejected", "sent 2", "done 0"}, w.read())
-		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1 {
-			t.Errorf("the spool holds %+v, %v", depth, err)
+		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1 || w.meter.matched.Load() != 1 {
+			t.Errorf("the spool holds %+v, %v; %d alerts matched", depth, err, w.meter.matched.Load())
 		}
+	})
+}
+
+// TestStreamAnswersAgain has alerts that were answered alone before all are answered together: only the last answer counts.
+func TestStreamAnswersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStream(t, []string{text(t, 1), text(t, 2), text(t, 3)})
+		began := time.Now()
+		w.Circuit.Asked = lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+			if time.Since(began) > 30*time.Second || len(o) == 1 && slices.Contains([]string{"192.31.196.2", "192.31.196.3"}, o[0].Value) {
+				return known()(ctx, o) // with other attributes, together and alone
+			}
+			return nil, &enrich.Trouble{Code: enrich.CodeRejected, Err: errors.New("answered 400")}
+		})
+		w.Sink = sinkFunc(func(_ context.Context, e enrich.Enrichment) error {
+			w.add("sent %s with %s", e.Body.Source.AlertID, e.Body.MatchCount)
+			return nil
+		})
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 1 with 1", "sent 2 with 1", "sent 3 with 1", "done 0"}, w.read())
 	})
 }
 
