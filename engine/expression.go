@@ -17,9 +17,6 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// maxExprNodes bounds the size of an expression. A larger one is a list of values, and a regex holds these better.
-const maxExprNodes = 2000
-
 // program is a boolean expression. It is compiled when that is first needed: most are decided directly.
 type program struct {
 	source  string

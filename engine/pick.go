@@ -10,20 +10,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const (
-	// MaxObservables is how many observables are taken from one alert. Real alerts have a few dozen at most.
-	MaxObservables = 1000
-	// maxCandidates is how many candidates of one pick are looked at, and how many groups of an alert.
-	maxCandidates = 5000
-	// maxNesting is how many levels of arrays in arrays are followed.
-	maxNesting = 4
-)
-
 // Pick returns the observables of an alert, each once, in the order of the mappings and their picks.
 //
 // It takes any bytes, never panics, does no I/O and is safe for concurrent use. An error reports expressions
 // that failed on this alert, or that it has more than [MaxObservables]; the observables are still good.
 func (e *Engine) Pick(alert []byte) ([]Observable, error) {
+	observables, _, err := e.PickWithCuts(alert)
+	return observables, err
+}
+
+// PickWithCuts does what [Engine.Pick] does and also returns what bounds left out, one [Cut] for each pick and kind; nil
+// for nearly all alerts. An author of logs can cause a cut in every alert: log it once for each mapping, and count it.
+func (e *Engine) PickWithCuts(alert []byte) ([]Observable, []Cut, error) {
 	r := e.takeRun()
 	defer e.runs.Put(r)
 	return r.pick(alert)
@@ -59,7 +57,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
-func (r *run) pick(alert []byte) ([]Observable, error) {
+func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	// A string that shares the caller's memory saves a copy of every alert. Nothing that outlives this call may point
 	// into it: add clones what it keeps.
 	defer r.release()
@@ -79,13 +77,12 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 			r.pickOne(m, &m.picks[p], nil)
 		}
 	}
-	return r.found, errors.Join(r.errs...)
+	return r.found, r.cuts, errors.Join(r.errs...)
 }
 
 // pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
 func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
-	count := 0
-	take := func(candidate string, t Type, value string, err error) bool {
+	take := func(candidate string, t Type, value string, err error) verdict {
 		if err == nil {
 			err = r.keep(p, t, value)
 		}
@@ -98,38 +95,56 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if note != nil {
 			note(candidate, t, value, err)
 		}
+		if err == nil {
+			return kept
+		}
 		if fatal, ok := errors.AsType[evalError](err); ok {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
+			return stop
+		}
+		if errors.Is(err, errTooLong) {
+			r.cut(m.id, p.path.text, CutLong, 1)
+		}
+		return dropped
+	}
+	count := 0
+	tooDeep := p.candidates(r.value(p.path), func(candidate string) bool {
+		if count++; count > maxCandidates {
+			r.cut(m.id, p.path.text, CutCandidates, 1)
 			return false
 		}
-		count++
-		return count < maxCandidates
-	}
-	p.candidates(r.value(p.path), func(candidate string) bool {
 		if p.scan {
-			return scan(candidate, take)
+			s := scan(candidate, take)
+			r.cut(m.id, p.path.text, CutText, s.unread)
+			r.cut(m.id, p.path.text, CutFound, s.more)
+			r.cut(m.id, p.path.text, CutLong, s.long)
+			return !s.ended
 		}
 		t, value, err := p.typ.Resolve(candidate)
-		return take(candidate, t, value, err)
+		return take(candidate, t, value, err) != stop
 	})
+	r.cut(m.id, p.path.text, CutLevels, tooDeep)
 }
 
-// candidates calls yield with each candidate at v: the items of arrays, split and matched as the pick says.
-func (p *pick) candidates(v gjson.Result, yield func(string) bool) {
-	p.walk(v, 0, yield)
+// candidates calls yield with each candidate at v, until it returns false: the items of arrays, split and matched as the
+// pick says. It returns how many arrays are nested too deeply.
+func (p *pick) candidates(v gjson.Result, yield func(string) bool) (tooDeep int) {
+	p.walk(v, 0, &tooDeep, yield)
+	return tooDeep
 }
 
-func (p *pick) walk(v gjson.Result, depth int, yield func(string) bool) bool {
+func (p *pick) walk(v gjson.Result, depth int, tooDeep *int, yield func(string) bool) bool {
 	switch {
 	case !v.Exists() || v.Type == gjson.Null || v.IsObject():
 		return true
 	case v.IsArray():
 		if depth >= maxNesting {
+			*tooDeep++
 			return true
 		}
 		more := true
 		v.ForEach(func(_, item gjson.Result) bool {
-			more = p.walk(item, depth+1, yield)
+			more = p.walk(item, depth+1, tooDeep, yield)
 			return more
 		})
 		return more
@@ -170,7 +185,7 @@ func (p *pick) extract(text string, yield func(string) bool) bool {
 		return yield(text)
 	}
 	re := p.regex()
-	for _, at := range re.FindAllStringSubmatchIndex(text, maxCandidates) {
+	for _, at := range re.FindAllStringSubmatchIndex(text, maxCandidates+1) {
 		if start, end := at[2*re.group], at[2*re.group+1]; start >= 0 && !yield(text[start:end]) {
 			return false
 		}
@@ -219,6 +234,7 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 		}
 	}
 	if len(r.found) >= MaxObservables {
+		r.cut(m.id, p.path.text, CutObservables, 1)
 		return evalError{fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables)}
 	}
 	if r.found == nil {

@@ -11,13 +11,6 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const (
-	// maxSeen is how many values of an alert are kept by their path.
-	maxSeen = 64
-	// exprMemory bounds what one evaluation of an expression may hold, in values.
-	exprMemory = 100_000
-)
-
 // A run is the working memory of one Pick; a pool keeps them.
 type run struct {
 	engine     *Engine
@@ -34,6 +27,7 @@ type run struct {
 	ran        bool   // vm has run on this alert
 	current    string // the value that keep judges
 	found      []Observable
+	cuts       []Cut
 	errs       []error
 }
 
@@ -83,7 +77,7 @@ func (r *run) release() {
 	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
-	r.found, r.errs, r.current = nil, nil, ""
+	r.found, r.cuts, r.errs, r.current = nil, nil, nil, ""
 	if r.ran {
 		r.ran, r.provided = false, 0
 		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
@@ -203,22 +197,26 @@ func (r *run) readGroups() {
 	v := r.value(r.engine.groups)
 	if v.Type == gjson.String {
 		for g := range strings.SplitSeq(v.Str, ",") {
-			r.addGroup(g)
+			if !r.addGroup(g) {
+				return
+			}
 		}
 		return
 	}
-	v.ForEach(func(_, g gjson.Result) bool {
-		if g.Type == gjson.String {
-			r.addGroup(g.Str)
-		}
-		return len(r.groups) < maxCandidates
-	})
+	v.ForEach(func(_, g gjson.Result) bool { return g.Type != gjson.String || r.addGroup(g.Str) })
 }
 
-func (r *run) addGroup(g string) {
-	if g = strings.TrimSpace(g); g != "" {
-		r.groups = append(r.groups, g)
+// addGroup adds a group; false if there are too many.
+func (r *run) addGroup(g string) bool {
+	if g = strings.TrimSpace(g); g == "" {
+		return true
 	}
+	if len(r.groups) == maxCandidates {
+		r.cut("", "", CutGroups, 1)
+		return false
+	}
+	r.groups = append(r.groups, g)
+	return true
 }
 
 // eval runs a boolean expression over the alert.
