@@ -108,7 +108,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		return dropped
 	}
 	count := 0
-	tooDeep := p.candidates(r.value(p.path), func(candidate string) bool {
+	w := walker{pick: p, yield: func(candidate string) bool {
 		if count++; count > maxCandidates {
 			r.cut(m.id, p.path.text, CutCandidates, 1)
 			return false
@@ -122,29 +122,34 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		}
 		t, value, err := p.typ.Resolve(candidate)
 		return take(candidate, t, value, err) != stop
-	})
-	r.cut(m.id, p.path.text, CutLevels, tooDeep)
+	}}
+	w.walk(r.value(p.path), 0)
+	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
+	r.cut(m.id, p.path.text, CutText, w.unread)
 }
 
-// candidates calls yield with each candidate at v, until it returns false: the items of arrays, split and matched as the
-// pick says. It returns how many arrays are nested too deeply.
-func (p *pick) candidates(v gjson.Result, yield func(string) bool) (tooDeep int) {
-	p.walk(v, 0, &tooDeep, yield)
-	return tooDeep
+// A walker calls yield with each candidate of a pick, until it returns false: the items of arrays, split and matched as
+// the pick says.
+type walker struct {
+	*pick
+	yield   func(candidate string) bool
+	tooDeep int // arrays that are nested too deeply
+	unread  int // bytes that regex did not read
 }
 
-func (p *pick) walk(v gjson.Result, depth int, tooDeep *int, yield func(string) bool) bool {
+// walk returns false if yield did.
+func (w *walker) walk(v gjson.Result, depth int) bool {
 	switch {
 	case !v.Exists() || v.Type == gjson.Null || v.IsObject():
 		return true
 	case v.IsArray():
 		if depth >= maxNesting {
-			*tooDeep++
+			w.tooDeep++
 			return true
 		}
 		more := true
 		v.ForEach(func(_, item gjson.Result) bool {
-			more = p.walk(item, depth+1, tooDeep, yield)
+			more = w.walk(item, depth+1)
 			return more
 		})
 		return more
@@ -153,44 +158,44 @@ func (p *pick) walk(v gjson.Result, depth int, tooDeep *int, yield func(string) 
 	if v.Type == gjson.String {
 		text = v.Str
 	}
-	if p.split == "" {
-		return p.extract(text, yield)
+	if w.split == "" {
+		return w.extract(text)
 	}
-	for part := range strings.SplitSeq(text, p.split) {
-		if !p.extract(part, yield) {
+	for part := range strings.SplitSeq(text, w.split) {
+		if !w.extract(part) {
 			return false
 		}
 	}
 	return true
 }
 
-func (p *pick) extract(text string, yield func(string) bool) bool {
-	if p.prefix != "" {
-		rest, ok := strings.CutPrefix(strings.TrimLeft(text, " \t"), p.prefix)
+func (w *walker) extract(text string) bool {
+	if w.prefix != "" {
+		rest, ok := strings.CutPrefix(strings.TrimLeft(text, " \t"), w.prefix)
 		if !ok {
 			return true
 		}
 		text = rest
 	}
-	if p.part != "" {
+	if w.part != "" {
 		last := strings.LastIndexAny(text, `/\`)
 		if last < 0 || last == len(text)-1 {
 			return true
 		}
-		if p.part == partName {
+		if w.part == partName {
 			text = text[last+1:]
 		}
 	}
-	if p.regex == nil {
-		return yield(text)
+	if w.regex == nil {
+		return w.yield(text)
 	}
-	re := p.regex()
-	for _, at := range re.FindAllStringSubmatchIndex(text, maxCandidates+1) {
-		if start, end := at[2*re.group], at[2*re.group+1]; start >= 0 && !yield(text[start:end]) {
-			return false
-		}
-	}
-	return true
+	re := w.regex()
+	unread, more := re.findAll(text, func(text string, at []int) bool {
+		start, end := at[2*re.group], at[2*re.group+1]
+		return start < 0 || w.yield(text[start:end])
+	})
+	w.unread += unread
+	return more
 }
 
 // An evalError ends a pick: its keep expression failed, or there are too many values.

@@ -13,22 +13,25 @@ import (
 
 // A run is the working memory of one Pick; a pool keeps them.
 type run struct {
-	engine     *Engine
-	alert      string // a view of the caller's bytes, only valid during pick
-	doc        document
-	places     []place // of plain paths in doc, by their id
-	generation uint32  // number of the alert; places with another one are stale
-	seen       []seenValue
-	groups     []string
-	candidates []int32
-	names      map[string]any // what expressions see
-	provided   uses           // which of the costly names hold values of this alert
-	vm         vm.VM
-	ran        bool   // vm has run on this alert
-	current    string // the value that keep judges
-	found      []Observable
-	cuts       []Cut
-	errs       []error
+	engine      *Engine
+	alert       string // a view of the caller's bytes, only valid during pick
+	doc         document
+	places      []place // of plain paths in doc, by their id
+	generation  uint32  // number of the alert; places with another one are stale
+	seen        []seenValue
+	groups      []string
+	candidates  []int32
+	names       map[string]any // what expressions see
+	provided    uses           // which of the costly names hold values of this alert
+	vm          vm.VM
+	ran         bool   // vm has run on this alert
+	patternWork int    // that is left for the regular expressions of expressions on this alert
+	failed      error  // of a condition that decide could not decide
+	rounds      int    // of loops of the expression that runs, times bytes of the alert
+	current     string // the value that keep judges
+	found       []Observable
+	cuts        []Cut
+	errs        []error
 }
 
 // A place is the member of the document that a path leads to; -1 for none.
@@ -65,6 +68,7 @@ func newRun(e *Engine) *run {
 		v := r.get(path)
 		return v.Exists() && v.Type != gjson.Null
 	}
+	r.names[countRound], r.names[countResult], r.names[runPattern] = r.countRound, r.countResult, r.runPattern
 	r.vm.MemoryBudget = exprMemory
 	return r
 }
@@ -91,6 +95,7 @@ func (r *run) release() {
 func (r *run) read(alert string) {
 	r.alert = alert
 	r.doc.read(alert)
+	r.patternWork = maxPatternWork
 	if r.generation++; r.generation == 0 { // the counter wrapped: old places would look fresh
 		clear(r.places)
 		r.generation = 1
@@ -222,7 +227,12 @@ func (r *run) addGroup(g string) bool {
 // eval runs a boolean expression over the alert.
 func (r *run) eval(p *program) (bool, error) {
 	if p.direct != nil {
-		return r.decide(p.direct), nil
+		ok := r.decide(p.direct)
+		if err := r.failed; err != nil {
+			r.failed = nil
+			return false, err
+		}
+		return ok, nil
 	}
 	if !r.ran {
 		r.ran = true
@@ -235,6 +245,7 @@ func (r *run) eval(p *program) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	r.rounds = 0
 	out, err := r.vm.Run(code, r.names)
 	if err != nil {
 		r.vm = vm.VM{MemoryBudget: exprMemory}
