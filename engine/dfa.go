@@ -33,8 +33,8 @@ type dfa struct {
 }
 
 type dfaState struct {
-	at   []uint32                    // instructions
-	prev rune                        // one of the kind of the character before, -1 for none
+	at   []uint32                   // instructions
+	prev rune                       // one of the kind of the character before, -1 for none
 	next []atomic.Pointer[dfaState] // by class; nil if not met yet
 }
 
