@@ -57,7 +57,7 @@ func newDFA(prog *syntax.Prog) *dfa {
 	}
 	d := &dfa{prog: prog, anchored: prog.StartCond()&syntax.EmptyBeginText != 0}
 	for i := range prog.Inst {
-		if in := &prog.Inst[i]; in.Op == syntax.InstEmptyWidth && syntax.EmptyOp(in.Arg)&^(syntax.EmptyBeginText|syntax.EmptyEndText) != 0 {
+		if in := &prog.Inst[i]; in.Op == syntax.InstEmptyWidth && emptyOp(in)&^(syntax.EmptyBeginText|syntax.EmptyEndText) != 0 {
 			d.context = true
 		}
 	}
@@ -118,7 +118,7 @@ func appendBounds(to []rune, in *syntax.Inst) []rune {
 	case syntax.InstRune, syntax.InstRune1:
 		if len(in.Rune) == 1 {
 			to = append(to, in.Rune[0], in.Rune[0]+1)
-			if syntax.Flags(in.Arg)&syntax.FoldCase != 0 {
+			if syntax.Flags(in.Arg)&syntax.FoldCase != 0 { //nolint:gosec // what the compiler put there
 				for r := unicode.SimpleFold(in.Rune[0]); r != in.Rune[0]; r = unicode.SimpleFold(r) {
 					to = append(to, r, r+1)
 				}
@@ -134,6 +134,11 @@ func appendBounds(to []rune, in *syntax.Inst) []rune {
 		syntax.InstFail, syntax.InstNop:
 	}
 	return to
+}
+
+// emptyOp returns what must be true of the place where an instruction of the kind InstEmptyWidth is.
+func emptyOp(in *syntax.Inst) syntax.EmptyOp {
+	return syntax.EmptyOp(in.Arg) //nolint:gosec // what the compiler put there
 }
 
 func isRuneInst(op syntax.InstOp) bool {
@@ -274,7 +279,7 @@ func (f *follower) follow(pc uint32) {
 	case syntax.InstCapture, syntax.InstNop:
 		f.follow(in.Out)
 	case syntax.InstEmptyWidth:
-		if syntax.EmptyOp(in.Arg)&^f.empty == 0 {
+		if emptyOp(in)&^f.empty == 0 {
 			f.follow(in.Out)
 		}
 	case syntax.InstMatch:

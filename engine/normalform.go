@@ -385,30 +385,35 @@ func splitURL(s string) (p urlParts, ok bool) {
 			return p, false
 		}
 	}
-	authority := rest[:end]
-	if at := strings.IndexByte(authority, '@'); at >= 0 {
-		p.user, authority = authority[:at+1], authority[at+1:]
-		if name, password, both := strings.Cut(p.user[:at], ":"); !isPlainHost(name) || both && !isPlainHost(password) {
-			return p, false
+	ok = p.splitAuthority(rest[:end])
+	return p, ok
+}
+
+// splitAuthority sets user, host and port; false if only parseURL can tell.
+func (p *urlParts) splitAuthority(s string) bool {
+	if at := strings.IndexByte(s, '@'); at >= 0 {
+		if name, password, both := strings.Cut(s[:at], ":"); !isPlainHost(name) || both && !isPlainHost(password) {
+			return false
 		}
+		p.user, s = s[:at+1], s[at+1:]
 	}
-	if inner, ok := strings.CutPrefix(authority, "["); ok {
-		p.host, authority, ok = strings.Cut(inner, "]")
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		p.host, s, ok = strings.Cut(inner, "]")
 		if a, err := netip.ParseAddr(p.host); !ok || err != nil || !a.Is6() || a.Zone() != "" {
-			return p, false
+			return false
 		}
 	} else {
-		end := strings.IndexByte(authority, ':')
+		end := strings.IndexByte(s, ':')
 		if end < 0 {
-			end = len(authority)
+			end = len(s)
 		}
-		p.host, authority = authority[:end], authority[end:]
+		p.host, s = s[:end], s[end:]
 		if !isPlainHost(p.host) {
-			return p, false
+			return false
 		}
 	}
-	p.port = strings.TrimPrefix(authority, ":")
-	return p, isDigits(p.port) && (authority == "" || authority[0] == ':')
+	p.port = strings.TrimPrefix(s, ":")
+	return isDigits(p.port) && (s == "" || s[0] == ':')
 }
 
 // isPlainTail reports whether what follows the host of a URL is as it can be: url.Parse refuses control characters, and a

@@ -225,18 +225,15 @@ func (r *run) keep(p *pick, t Type, value string) error {
 
 // add adds a value, once for all places that it is found at. It clones what it keeps: value may point into the alert.
 func (r *run) add(m *mapping, p *pick, t Type, value string) error {
-	family := t.Family()
-	for i := range r.found {
+	if i := r.foundAt(m.filter, t.Family(), value); i >= 0 {
 		o := &r.found[i]
-		if o.Filter == m.filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
-			for _, have := range o.Picks {
-				if have.Mapping == m.id && have.Path == p.path.text {
-					return nil
-				}
+		for _, have := range o.Picks {
+			if have.Mapping == m.id && have.Path == p.path.text {
+				return nil
 			}
-			o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
-			return nil
 		}
+		o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
+		return nil
 	}
 	if len(r.found) >= MaxObservables {
 		r.cut(m.id, p.path.text, CutObservables, 1)
@@ -250,4 +247,37 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 		Picks: []Pick{{Mapping: m.id, Path: p.path.text, Type: t}},
 	})
 	return nil
+}
+
+// fewFound is how many observables are searched one by one.
+const fewFound = 32
+
+// foundKey is what an observable is added once for.
+type foundKey struct {
+	filter *Filter
+	family Family
+	value  string // in lower case
+}
+
+// foundAt returns the place of an observable in r.found, -1 if it is not there.
+func (r *run) foundAt(filter *Filter, family Family, value string) int {
+	for i := range r.found[:min(fewFound, len(r.found))] {
+		if o := &r.found[i]; o.Filter == filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
+			return i
+		}
+	}
+	if len(r.found) <= fewFound {
+		return -1
+	}
+	if r.placed == nil {
+		r.placed = map[foundKey]int{}
+	}
+	for i := fewFound + len(r.placed); i < len(r.found); i++ {
+		o := &r.found[i]
+		r.placed[foundKey{o.Filter, o.Type.Family(), strings.ToLower(o.Value)}] = i
+	}
+	if i, ok := r.placed[foundKey{filter, family, strings.ToLower(value)}]; ok {
+		return i
+	}
+	return -1
 }

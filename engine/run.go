@@ -30,6 +30,7 @@ type run struct {
 	rounds      int    // of loops of the expression that runs, times bytes of the alert
 	current     string // the value that keep judges
 	found       []Observable
+	placed      map[foundKey]int // of found behind the first few
 	cuts        []Cut
 	errs        []error
 }
@@ -81,7 +82,7 @@ func (r *run) release() {
 	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
-	r.found, r.cuts, r.errs, r.current = nil, nil, nil, ""
+	r.found, r.placed, r.cuts, r.errs, r.current = nil, nil, nil, nil, ""
 	if r.ran {
 		r.ran, r.provided = false, 0
 		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {

@@ -71,7 +71,7 @@ func oldURLAt(text string, at int) (end int, url string) {
 }
 
 func oldSchemeLen(text string) int {
-	colon := strings.Index(text[:min(len(text), longestScheme+len("://"))], "://")
+	colon := strings.Index(text[:min(len(text), oldLongestScheme+len("://"))], "://")
 	if colon < 0 || !slices.Contains(oldSchemes, strings.ToLower(text[:colon])) {
 		return 0
 	}
