@@ -14,9 +14,14 @@ import (
 // a match begins, so picks need regexp; over real alerts, to ask a dfa first made picks no faster.
 type pattern struct {
 	*regexp.Regexp
-	literal string // that every match has; may be empty
-	dfa     *dfa   // nil if the expression is too large for one
-	size    int    // instructions
+	literal string              // that every match has; may be empty
+	program func() regexProgram // made when it is first needed
+}
+
+// A regexProgram is what a regular expression is compiled to.
+type regexProgram struct {
+	size int  // instructions
+	dfa  *dfa // nil if it is too large for one
 }
 
 // lazyPattern compiles an expression, which must be known to compile, when it is first needed.
@@ -25,16 +30,19 @@ func lazyPattern(expr string) func() *pattern {
 }
 
 func newPattern(re *regexp.Regexp) *pattern {
-	p := &pattern{Regexp: re}
 	tree, err := syntax.Parse(re.String(), syntax.Perl)
 	if err != nil {
-		return p // it compiled, so this does not happen
+		panic(err) // it compiled
 	}
 	tree = tree.Simplify()
-	p.literal = literalOf(tree)
-	if prog, err := syntax.Compile(tree); err == nil {
-		p.dfa, p.size = newDFA(prog), len(prog.Inst)
-	}
+	p := &pattern{Regexp: re, literal: literalOf(tree)}
+	p.program = sync.OnceValue(func() regexProgram {
+		prog, err := syntax.Compile(tree)
+		if err != nil {
+			panic(err) // it compiled
+		}
+		return regexProgram{len(prog.Inst), newDFA(prog)}
+	})
 	return p
 }
 
@@ -74,7 +82,7 @@ func (p *pattern) matches(text string, work *int) (bool, error) {
 	if known {
 		return found, nil
 	}
-	if *work -= len(text) * p.size; *work < 0 {
+	if *work -= len(text) * p.program().size; *work < 0 {
 		return false, fmt.Errorf("a text of %d bytes is too long for the regular expression %.100q; write a simpler one", len(text), p.String())
 	}
 	return p.MatchString(text), nil
@@ -85,13 +93,16 @@ func (p *pattern) mayMatch(text string) (found, known bool) {
 	if p.literal != "" && !strings.Contains(text, p.literal) {
 		return false, true
 	}
-	if p.dfa == nil {
-		return false, false
+	if dfa := p.program().dfa; dfa != nil {
+		return dfa.match(text)
 	}
-	return p.dfa.match(text)
+	return false, false
 }
 
-func (p *pattern) tooLong(text string) bool { return len(text)*p.size > maxPatternWork }
+// tooLong reports whether regexp may take too long for a text. Nearly all texts are short: what a value can be is not.
+func (p *pattern) tooLong(text string) bool {
+	return len(text) > MaxValue && len(text)*p.program().size > maxPatternWork
+}
 
 // findAll calls yield with each match in a text, as [regexp.Regexp.FindAllStringSubmatchIndex] returns them, until it
 // returns false. Of a text that would take too long, it reads the first and the last part; unread is how many bytes are
@@ -102,9 +113,8 @@ func (p *pattern) findAll(text string, yield func(text string, match []int) bool
 	}
 	texts := []string{text}
 	if p.tooLong(text) {
-		half := maxPatternWork / p.size / 2
-		texts = []string{text[:half], text[len(text)-half:]}
-		unread = len(text) - 2*half
+		texts = firstAndLast(text, max(maxPatternWork/p.program().size, MaxValue))
+		unread = len(text) - len(texts[0]) - len(texts[1])
 	}
 	for _, part := range texts {
 		for _, match := range p.FindAllStringSubmatchIndex(part, maxCandidates+1) {

@@ -179,18 +179,18 @@ func TestPatternMemory(t *testing.T) {
 		for i := range text {
 			text[i] = "ab"[rng.IntN(2)]
 		}
-		if found, known := p.dfa.match(string(text) + "c"); known && found != p.Match(append(text, 'c')) {
+		if found, known := p.program().dfa.match(string(text) + "c"); known && found != p.Match(append(text, 'c')) {
 			t.Fatalf("%s: %t", text, found)
 		}
-		if p.dfa.size > maxDFASize+4096 {
-			t.Fatalf("%d bytes of states", p.dfa.size)
+		if p.program().dfa.size > maxDFASize+4096 {
+			t.Fatalf("%d bytes of states", p.program().dfa.size)
 		}
 	}
 	long := make([]byte, 50_000)
 	for i := range long {
 		long[i] = "ab"[rng.IntN(2)]
 	}
-	if _, known := p.dfa.match(string(long)); known {
+	if _, known := p.program().dfa.match(string(long)); known {
 		t.Error("a text that needs thousands of states was decided")
 	}
 	if got, err := p.matches(string(long)+"c", new(maxPatternWork)); got != p.MatchString(string(long)+"c") || err != nil {

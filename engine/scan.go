@@ -44,27 +44,26 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 		s.read(text)
 		return s
 	}
-	first, last := firstPart(text[:maxScan/2]), lastPart(text[len(text)-maxScan/2:])
-	s.unread = len(text) - len(first) - len(last)
-	s.read(first)
-	s.read(last)
+	parts := firstAndLast(text, maxScan)
+	s.unread = len(text) - len(parts[0]) - len(parts[1])
+	for _, part := range parts {
+		s.read(part)
+	}
 	return s
 }
 
-// firstPart and lastPart take off the word that a text was cut in, if it is not longer than a value can be: half of a
-// name is another name.
-func firstPart(text string) string {
-	if i := strings.LastIndexAny(text, " \t\r\n"); i >= len(text)-MaxValue {
-		return text[:i]
+// firstAndLast returns the first and the last part of a text that is longer than so many bytes, which both are at most.
+// It takes off the word that a cut goes through, if it is not longer than a value can be: half of a name is another name.
+func firstAndLast(text string, most int) []string {
+	const blanks = " \t\r\n"
+	first, last := text[:most/2], text[len(text)-most/2:]
+	if i := strings.LastIndexAny(first, blanks); i >= max(0, len(first)-MaxValue) {
+		first = first[:i]
 	}
-	return text
-}
-
-func lastPart(text string) string {
-	if i := strings.IndexAny(text[:MaxValue], " \t\r\n"); i >= 0 {
-		return text[i:]
+	if i := strings.IndexAny(last[:min(MaxValue, len(last))], blanks); i >= 0 {
+		last = last[i:]
 	}
-	return text
+	return []string{first, last}
 }
 
 // read scans a part of a text.
