@@ -11,6 +11,12 @@ import (
 // This file keeps the scan that the one in scan.go replaced, word for word but for its names and its bounds: it takes
 // every value. Tests compare the two; see TestScanIsAsBefore.
 
+var (
+	oldPlainTLDs     = setOf(plainTLDs)
+	oldFileTLDs      = setOf(fileTLDs)
+	oldFileOrCountry = setOf(fileOrCountry)
+)
+
 func oldScan(text string, yield func(candidate string, t Type, value string, err error) bool) bool {
 	text = oldPlainText(strings.ToValidUTF8(text, " "))
 	var found map[Indicator]bool
@@ -179,7 +185,7 @@ func (w oldWord) email() (Type, string, bool) {
 		return "", "", false
 	}
 	_, host, _ := strings.Cut(e, "@")
-	return "email", e, underPublicSuffix(host) && !setOf(fileTLDs)()[host[strings.LastIndexByte(host, '.')+1:]]
+	return "email", e, underPublicSuffix(host) && !oldFileTLDs()[host[strings.LastIndexByte(host, '.')+1:]]
 }
 
 func (w oldWord) withoutPort() oldWord {
@@ -229,7 +235,7 @@ func (w oldWord) isName(host string) bool {
 		return false
 	}
 	labels := strings.Split(host, ".")
-	if oldBeginsLikeCode(host, labels) || (labels[len(labels)-1] == "net" || !setOf(plainTLDs)()[labels[len(labels)-1]]) && isClassName(w.text) {
+	if oldBeginsLikeCode(host, labels) || (labels[len(labels)-1] == "net" || !oldPlainTLDs()[labels[len(labels)-1]]) && isClassName(w.text) {
 		return false
 	}
 	return oldLastLabelFits(labels)
@@ -277,11 +283,11 @@ func oldBeginsLikeCode(host string, labels []string) bool {
 func oldLastLabelFits(labels []string) bool {
 	first, last := labels[0], labels[len(labels)-1]
 	switch {
-	case setOf(plainTLDs)()[last]:
+	case oldPlainTLDs()[last]:
 		return true
-	case setOf(fileTLDs)()[last]:
+	case oldFileTLDs()[last]:
 		return false
-	case setOf(fileOrCountry)()[last]:
+	case oldFileOrCountry()[last]:
 		return len(labels) > 2
 	case len(last) == 2 || strings.HasPrefix(last, "xn--"):
 		return len(labels) > 2 || len(first) > 2
