@@ -8,9 +8,6 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxObjects is how many levels of objects are read into a document. gjson follows paths that go deeper.
-const maxObjects = 12
-
 // A document is an alert whose objects were read once, so that a path is not searched from the first byte each time. It
 // takes any text: what is not JSON has fewer members, or odd ones.
 type document struct {

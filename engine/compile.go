@@ -152,7 +152,7 @@ func (r reader) compilePick(d declaredPick) pick {
 
 // valueRegex is a regular expression and which of its groups is the value.
 type valueRegex struct {
-	*regexp.Regexp
+	*pattern
 	group int
 }
 
@@ -168,18 +168,18 @@ func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
 	}
 	re, err := regexp.Compile(s.Value)
 	if err != nil {
-		r.Fault(s.Node, "write RE2 syntax", "regex: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		cause := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		r.Fault(s.Node, patternRemedy(cause), "regex: %s", cause)
 		return nil
 	}
-	v := withGroup(re)
-	return func() valueRegex { return v }
+	return sync.OnceValue(func() valueRegex { return withGroup(re) })
 }
 
 func withGroup(re *regexp.Regexp) valueRegex {
 	if i := re.SubexpIndex("value"); i > 0 {
-		return valueRegex{re, i}
+		return valueRegex{newPattern(re), i}
 	}
-	return valueRegex{re, min(1, re.NumSubexp())}
+	return valueRegex{newPattern(re), min(1, re.NumSubexp())}
 }
 
 // checkPath refuses gjson paths that can never lead to a value.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ type condition struct {
 	on    operand     // of textIn, textStarts, textMatches
 	field *fieldPath  // of onField, fieldThere
 	texts []string    // of groupIn, groupStarts, textIn, textStarts: one of them
-	regex func() *regexp.Regexp
+	regex func() *pattern
 }
 
 // operand is what a condition compares.
@@ -114,7 +113,7 @@ func conditionOfComparison(n *ast.BinaryNode, paths *paths) (condition, bool) {
 			if _, err := syntax.Parse(text.Value, syntax.Perl); err != nil {
 				return condition{}, false
 			}
-			c.is, c.regex = textMatches, lazily(text.Value)
+			c.is, c.regex = textMatches, lazyPattern(text.Value)
 		case "!=":
 			negated = true
 		default:
@@ -220,7 +219,11 @@ func (r *run) decide(c *condition) bool {
 	case textStarts:
 		return strings.HasPrefix(r.operand(c), c.texts[0])
 	case textMatches:
-		return c.regex().MatchString(r.operand(c))
+		matches, err := c.regex().matches(r.operand(c), &r.patternWork)
+		if err != nil && r.failed == nil {
+			r.failed = err
+		}
+		return matches
 	case fieldThere:
 		return r.has(c.field)
 	}

@@ -7,25 +7,44 @@
 //
 // # Limits
 //
-// A file beyond a limit has a fault. What is beyond a limit of an alert is left out.
+// A file beyond a limit has a fault. What is beyond a limit of an alert is left out: [Engine.PickWithCuts] reports it as a
+// [Cut], of the kind named here, or as an error of the mapping. No input makes the work more than proportional to its
+// length. The limits are constants in bounds.go.
 //
-//	32 MiB           size of a mapping file
+// Of a mapping file:
+//
+//	32 MiB           size
 //	100,000          nodes that a file may repeat through aliases
 //	10,000           levels of YAML
 //	100              characters in the id of a mapping
 //	2,000            nodes of an expression
-//	100,000          values that one evaluation of an expression may hold; Pick returns an error beyond
-//	1,000            observables of an alert ([MaxObservables]); Pick returns an error beyond
-//	5,000            candidates of one pick in one alert, and groups of an alert
-//	4                levels of arrays in arrays below the path of a pick
-//	4,096 bytes      length of a value ([MaxValue])
-//	64 KiB           length of a text that scan reads
-//	64               values that scan takes from one text
+//
+// Of an alert:
+//
+//	2 GiB            size
+//	5,000            groups (groups)
+//	1,000            observables ([MaxObservables]); an error beyond (observables)
+//	2,000            values that MISP is asked for ([MaxValues]), see [Limit]
+//
+// Of a pick in an alert:
+//
+//	5,000            candidates; with scan, texts (candidates)
+//	4                levels of arrays in arrays below the path (levels)
+//	4,096 bytes      length of a value ([MaxValue]) (long)
+//	64 KiB           length of a text that scan reads; of a longer one it reads the first and the last 32 KiB (text)
+//	64               values that scan keeps from one text; those that are dropped do not count (found)
 //	4 to 253 bytes   length of a word that scan takes for an address, a name, a hash, a CVE id or an e-mail address
-//	2 GiB            size of an alert
+//	20,000,000       bytes of a text times instructions of regex; of a longer text the first and the last part are read (text)
+//
+// Of an evaluation of an expression; an error of the mapping beyond:
+//
+//	100,000          values that it may hold
+//	64 MiB           rounds of loops times bytes of the alert, 1 KiB at least, with the texts that reduce makes
+//	1 MiB            length of a text that repeat, replace or join makes, or steps of uniq and trim
+//	20,000,000       bytes of texts times instructions of patterns that need regexp, in all expressions on an alert
 //
 // # Where to start
 //
 // mappingfile.go has what authors write, pick.go what happens to an alert, normalform.go what becomes of a value.
-// index.go explains why only those mappings are evaluated that the groups and fields of an alert can match.
+// scan.go finds values in free text. index.go explains why only those mappings are evaluated that the groups and fields of an alert can match.
 package engine

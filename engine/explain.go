@@ -55,6 +55,13 @@ type PickTrace struct {
 	Type       Type             `json:"type"`
 	Found      string           `json:"found"` // the JSON at the path; empty if there is none
 	Candidates []CandidateTrace `json:"candidates,omitempty"`
+	Cuts       []CutTrace       `json:"cuts,omitempty"` // what bounds left out
+}
+
+// A CutTrace is what a bound left out of a pick.
+type CutTrace struct {
+	What   CutKind `json:"what"`
+	Number int     `json:"number"` // at least so many
 }
 
 // A CandidateTrace is one candidate, and the value that it gave or why it was dropped.
@@ -107,6 +114,7 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 	for i := range m.picks {
 		p := &m.picks[i]
 		pt := PickTrace{Path: p.path.text, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path.text).Raw)}
+		before := len(r.cuts)
 		r.pickOne(m, p, func(candidate string, typ Type, value string, err error) {
 			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
 			if err != nil {
@@ -114,6 +122,9 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 			}
 			pt.Candidates = append(pt.Candidates, c)
 		})
+		for _, c := range r.cuts[before:] {
+			pt.Cuts = append(pt.Cuts, CutTrace{c.What, c.Number})
+		}
 		t.Picks = append(t.Picks, pt)
 	}
 }

@@ -17,9 +17,6 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// maxExprNodes bounds the size of an expression. A larger one is a list of values, and a regex holds these better.
-const maxExprNodes = 2000
-
 // program is a boolean expression. It is compiled when that is first needed: most are decided directly.
 type program struct {
 	source  string
@@ -76,6 +73,9 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	if m := noField().FindStringSubmatch(message); m != nil {
 		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
 	}
+	if cause, ok := strings.CutPrefix(message, "error parsing regexp: "); ok {
+		message, remedy = "the pattern of matches: "+cause, patternRemedy(cause)
+	}
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
@@ -102,8 +102,10 @@ func parseProgram(source string, names map[string]any, paths *paths) (*program, 
 	}
 	p := &program{source: strings.TrimSpace(source)}
 	p.compile = sync.OnceValues(func() (*vm.Program, error) {
+		env := maps.Clone(names)
+		maps.Copy(env, boundedNames)
 		options := append([]expr.Option{
-			expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes),
+			expr.Env(env), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes), boundWork,
 		}, functionOptions...)
 		return expr.Compile(source, options...)
 	})
@@ -159,6 +161,13 @@ type literals struct {
 
 // Visit implements ast.Visitor.
 func (l *literals) Visit(n *ast.Node) {
+	if b, ok := (*n).(*ast.BinaryNode); ok && b.Operator == "matches" {
+		if _, ok := b.Right.(*ast.StringNode); !ok {
+			l.fault(b, "write one text in quotes, with | between alternatives; compare texts of the alert with contains, startsWith or ==",
+				"the pattern of matches is not a text in quotes")
+		}
+		return
+	}
 	call, ok := (*n).(*ast.CallNode)
 	if !ok {
 		return

@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// MaxValues is how many values MISP is asked for at most because of one alert: two questions of a thousand.
-const MaxValues = 2000
-
 // Limit sets [Observable.Limit] of the observables of one alert so that they are looked up by at most so many
 // different values. It returns how many values are left out; one that two observables would be looked up by may count
 // twice. base is the configured filter: kinds of matches that it, or the filter of the mapping, does not want are not

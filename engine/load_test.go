@@ -80,7 +80,11 @@ func TestLoadFaults(t *testing.T) {
 		{"path with two dots", head + "'true'\n    pick:\n      - {path: data..x, type: md5}\n", `m.yaml:6:16: path "data..x" can never lead to a value; remove one of the two dots`},
 		{"empty path", head + "'true'\n    pick:\n      - {path: '', type: md5}\n", `m.yaml:6:16: path "" can never lead to a value; name a field of the alert, like data.srcip`},
 		{"field of the rule", head + "rule.lvl > 3" + rest, `m.yaml:4:17: match: rule has no field lvl; use one of: id, level, description, groups`},
-		{"regex, repetition too large", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: 'a{2000}'}\n", "m.yaml:6:37: regex: invalid repeat count: `{2000}`; write RE2 syntax"},
+		{"regex, repetition too large", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: 'a{2000}'}\n", "m.yaml:6:37: regex: invalid repeat count: `{2000}`; repeat at most 1,000 times; counts of repeats in repeats multiply"},
+		{"pattern, repetition too large", head + `field("x") matches "a{2000}"` + rest, "m.yaml:4:23: match: the pattern of matches: invalid repeat count: `{2000}`; repeat at most 1,000 times; counts of repeats in repeats multiply"},
+		{"pattern, wrong syntax", head + `field("x") matches "("` + rest, "m.yaml:4:23: match: the pattern of matches: missing closing ): `(`; write RE2 syntax"},
+		{"pattern made at run time", head + `field("x") matches ("(" + field("x") + ")")` + rest, `m.yaml:4:23: match: the pattern of matches is not a text in quotes; write one text in quotes, with | between alternatives; compare texts of the alert with contains, startsWith or ==`},
+		{"pattern in a variable", head + `'any(["a"], field("x") matches #)'` + rest, `m.yaml:4:35: match: the pattern of matches is not a text in quotes; write one text in quotes, with | between alternatives; compare texts of the alert with contains, startsWith or ==`},
 		{"lookup", head + "'true'\n    lookup: {to_ids: maybe, tgas: [a]}" + rest, "m.yaml:5:22: to_ids must be true or false, not \"maybe\"; write true or false\nm.yaml:5:29: unknown key \"tgas\" in lookup; did you mean \"tags\"?"},
 	}
 	for _, tt := range tests {

@@ -12,10 +12,6 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// MaxValue is the longest value, in bytes, that is picked. MISP stores up to 65,535; no useful indicator comes near, and
-// a mapping can always pick a part.
-const MaxValue = 4096
-
 // Reasons why a candidate is dropped. They are fixed values, since almost every alert has a candidate that is dropped,
 // and only explain shows why.
 var (
@@ -28,6 +24,7 @@ var (
 	errOneLabel    = errors.New("a single label, not a domain or host name")
 	errHostIsIP    = errors.New("an IP address, not a domain or host name")
 	errReverse     = errors.New("a reverse look-up name")
+	errLocalName   = errors.New("of a host that is only known at a site")
 	errNotURL      = errors.New("not a URL with scheme and host")
 	errNotEmail    = errors.New("not an e-mail address")
 	errNotHex      = errors.New("not hexadecimal")
@@ -186,6 +183,9 @@ func parseIP(s string) (netip.Addr, error) {
 	if c := s[0]; c != '[' && c != ':' && hexDigit(c) < 0 {
 		return netip.Addr{}, errNotIP
 	}
+	if v4, port, _ := strings.Cut(s, ":"); strings.IndexByte(port, ':') < 0 && !isIPv4(v4) {
+		return netip.Addr{}, errNotIP // netip takes its time to say so
+	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
 		if p, perr := netip.ParseAddrPort(s); perr == nil {
@@ -200,6 +200,16 @@ func parseIP(s string) (netip.Addr, error) {
 	return a.WithZone("").Unmap(), nil
 }
 
+// isIPv4 reports whether a text has the bytes of an IPv4 address.
+func isIPv4(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '.' && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
 func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
 
 // normalHost checks a name as resolvers and logs use them: letters, digits, hyphens and underscores, at least
@@ -209,6 +219,11 @@ func normalHost(s string) (string, error) {
 	if _, err := parseIP(s); err == nil {
 		return "", errHostIsIP
 	}
+	return normalName(s)
+}
+
+// normalName is normalHost for what is no address and does not end in a dot.
+func normalName(s string) (string, error) {
 	s, err := asciiName(s)
 	if err != nil || len(s) > 253 {
 		return "", errNotHost
@@ -266,22 +281,46 @@ func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 // underPublicSuffix reports whether the name ends in a suffix of the public suffix list: file.exe and java.util.List do
 // not. The reserved .example counts too: documentation and test indicators use it.
 func underPublicSuffix(host string) bool {
+	_, ok := publicSuffix(host)
+	return ok
+}
+
+// publicSuffix returns the suffix that a name is under; false if it is under none.
+func publicSuffix(host string) (string, bool) {
 	suffix, icann := publicsuffix.PublicSuffix(host)
-	if !icann && !strings.Contains(suffix, ".") {
-		return suffix == "example" && host != suffix
+	if !icann && strings.IndexByte(suffix, '.') < 0 && suffix != "example" {
+		return "", false
 	}
-	return host != suffix
+	return suffix, host != suffix
+}
+
+// unescapeAmpersands makes & of &amp;, &amp;amp; and so on, as in Windows event data and in pages.
+func unescapeAmpersands(s string) string {
+	const amp = "amp;"
+	at := strings.Index(s, "&"+amp)
+	if at < 0 {
+		return s
+	}
+	var b strings.Builder
+	for ; at >= 0; at = strings.Index(s, "&"+amp) {
+		b.WriteString(s[:at+1])
+		for s = s[at+1:]; strings.HasPrefix(s, amp); {
+			s = s[len(amp):]
+		}
+	}
+	b.WriteString(s)
+	return b.String()
 }
 
 func normalURL(s string) (string, error) {
-	for strings.Contains(s, "&amp;") { // as in Windows event data and in pages
-		s = strings.ReplaceAll(s, "&amp;", "&")
+	s = unescapeAmpersands(s)
+	u, ok := splitURL(s)
+	if !ok {
+		if u, ok = parseURL(s); !ok {
+			return "", errNotURL
+		}
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return "", errNotURL
-	}
-	host := u.Hostname()
+	host := u.host
 	if a, err := parseIP(host); err == nil {
 		host = a.String()
 		if a.Is6() {
@@ -294,22 +333,121 @@ func normalURL(s string) (string, error) {
 	} else {
 		return "", errNotURL
 	}
-	if port := u.Port(); port != "" {
-		host += ":" + port
+	if u.port != "" {
+		host += ":" + u.port
+	}
+	return normalText(u.scheme + "://" + u.user + host + u.tail)
+}
+
+// urlParts are the parts of a URL: the scheme in lower case, the user with the @ behind, the host without port and
+// brackets, the port without the colon, and what follows, which is never / alone.
+type urlParts struct{ scheme, user, host, port, tail string }
+
+// parseURL takes a URL apart as [url.Parse] does; false if it is none with scheme and host.
+func parseURL(s string) (p urlParts, ok bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return p, false
 	}
 	_, rest, ok := strings.Cut(s, "://")
 	if !ok {
-		return "", errNotURL
+		return p, false
 	}
-	tail := ""
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 && rest[i:] != "/" {
-		tail = rest[i:]
-	}
-	user := ""
+	p = urlParts{scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
 	if u.User != nil {
-		user = u.User.String() + "@"
+		p.user = u.User.String() + "@"
 	}
-	return normalText(u.Scheme + "://" + user + host + tail)
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 && rest[i:] != "/" {
+		p.tail = rest[i:]
+	}
+	return p, true
+}
+
+// splitURL does what parseURL does, in a fraction of the time, with most URLs; false if only parseURL can tell.
+func splitURL(s string) (p urlParts, ok bool) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok || scheme == "" {
+		return p, false
+	}
+	for i := range len(scheme) {
+		if c := scheme[i] | 0x20; c < 'a' || c > 'z' {
+			return p, false
+		}
+	}
+	p.scheme = strings.ToLower(scheme)
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	if tail := rest[end:]; tail != "/" {
+		p.tail = tail
+		if !isPlainTail(tail) {
+			return p, false
+		}
+	}
+	ok = p.splitAuthority(rest[:end])
+	return p, ok
+}
+
+// splitAuthority sets user, host and port; false if only parseURL can tell.
+func (p *urlParts) splitAuthority(s string) bool {
+	if at := strings.IndexByte(s, '@'); at >= 0 {
+		if name, password, both := strings.Cut(s[:at], ":"); !isPlainHost(name) || both && !isPlainHost(password) {
+			return false
+		}
+		p.user, s = s[:at+1], s[at+1:]
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		p.host, s, ok = strings.Cut(inner, "]")
+		if a, err := netip.ParseAddr(p.host); !ok || err != nil || !a.Is6() || a.Zone() != "" {
+			return false
+		}
+	} else {
+		end := strings.IndexByte(s, ':')
+		if end < 0 {
+			end = len(s)
+		}
+		p.host, s = s[:end], s[end:]
+		if !isPlainHost(p.host) {
+			return false
+		}
+	}
+	p.port = strings.TrimPrefix(s, ":")
+	return isDigits(p.port) && (s == "" || s[0] == ':')
+}
+
+// isPlainTail reports whether what follows the host of a URL is as it can be: url.Parse refuses control characters, and a
+// percent sign without two hexadecimal digits but in a query.
+func isPlainTail(tail string) bool {
+	query := false
+	for i := range len(tail) {
+		switch c := tail[i]; {
+		case c < ' ' || c == 0x7f:
+			return false
+		case c == '?':
+			query = true
+		case c == '#':
+			query = false
+		case c == '%' && !query && (i+2 >= len(tail) || hexDigit(tail[i+1]) < 0 || hexDigit(tail[i+2]) < 0):
+			return false
+		}
+	}
+	return true
+}
+
+// isPlainHost reports whether a text has only bytes of ASCII names of hosts, and some.
+func isPlainHost(s string) bool {
+	for i := range len(s) {
+		if !isHostByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isHostByte reports whether a byte is one of the ASCII names of hosts.
+func isHostByte(c byte) bool {
+	return classes[c]&(inWord|noName|endsURL) == inWord || c == '_'
 }
 
 func normalEmail(s string) (string, error) {
@@ -328,10 +466,11 @@ func normalEmail(s string) (string, error) {
 	return normalText(local + "@" + host)
 }
 
-var cve = lazily(`^(?i:cve)-[0-9]{4}-[0-9]{4,19}$`)
-
+// normalCVE accepts a year of four digits and a number of 4 to 19, as the CVE program assigns them.
 func normalCVE(s string) (string, error) {
-	if len(s) < len("CVE-1999-0001") || (s[0] != 'C' && s[0] != 'c') || !cve().MatchString(s) {
+	const head, year = "CVE-", "CVE-1999"
+	if len(s) < len("CVE-1999-0001") || len(s) > len("CVE-1999-")+19 || !strings.EqualFold(s[:len(head)], head) ||
+		!isDigits(s[len(head):len(year)]) || s[len(year)] != '-' || !isDigits(s[len(year)+1:]) {
 		return "", errNotCVE
 	}
 	return strings.ToUpper(s), nil

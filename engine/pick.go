@@ -10,20 +10,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const (
-	// MaxObservables is how many observables are taken from one alert. Real alerts have a few dozen at most.
-	MaxObservables = 1000
-	// maxCandidates is how many candidates of one pick are looked at, and how many groups of an alert.
-	maxCandidates = 5000
-	// maxNesting is how many levels of arrays in arrays are followed.
-	maxNesting = 4
-)
-
 // Pick returns the observables of an alert, each once, in the order of the mappings and their picks.
 //
 // It takes any bytes, never panics, does no I/O and is safe for concurrent use. An error reports expressions
 // that failed on this alert, or that it has more than [MaxObservables]; the observables are still good.
 func (e *Engine) Pick(alert []byte) ([]Observable, error) {
+	observables, _, err := e.PickWithCuts(alert)
+	return observables, err
+}
+
+// PickWithCuts does what [Engine.Pick] does and also returns what bounds left out, one [Cut] for each pick and kind; nil
+// for nearly all alerts. An author of logs can cause a cut in every alert: log it once for each mapping, and count it.
+func (e *Engine) PickWithCuts(alert []byte) ([]Observable, []Cut, error) {
 	r := e.takeRun()
 	defer e.runs.Put(r)
 	return r.pick(alert)
@@ -59,7 +57,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
-func (r *run) pick(alert []byte) ([]Observable, error) {
+func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	// A string that shares the caller's memory saves a copy of every alert. Nothing that outlives this call may point
 	// into it: add clones what it keeps.
 	defer r.release()
@@ -79,13 +77,12 @@ func (r *run) pick(alert []byte) ([]Observable, error) {
 			r.pickOne(m, &m.picks[p], nil)
 		}
 	}
-	return r.found, errors.Join(r.errs...)
+	return r.found, r.cuts, errors.Join(r.errs...)
 }
 
 // pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
 func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
-	count := 0
-	take := func(candidate string, t Type, value string, err error) bool {
+	take := func(candidate string, t Type, value string, err error) verdict {
 		if err == nil {
 			err = r.keep(p, t, value)
 		}
@@ -98,38 +95,61 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if note != nil {
 			note(candidate, t, value, err)
 		}
+		if err == nil {
+			return kept
+		}
 		if fatal, ok := errors.AsType[evalError](err); ok {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
+			return stop
+		}
+		if errors.Is(err, errTooLong) {
+			r.cut(m.id, p.path.text, CutLong, 1)
+		}
+		return dropped
+	}
+	count := 0
+	w := walker{pick: p, yield: func(candidate string) bool {
+		if count++; count > maxCandidates {
+			r.cut(m.id, p.path.text, CutCandidates, 1)
 			return false
 		}
-		count++
-		return count < maxCandidates
-	}
-	p.candidates(r.value(p.path), func(candidate string) bool {
 		if p.scan {
-			return scan(candidate, take)
+			s := scan(candidate, take)
+			r.cut(m.id, p.path.text, CutText, s.unread)
+			r.cut(m.id, p.path.text, CutFound, s.more)
+			r.cut(m.id, p.path.text, CutLong, s.long)
+			return !s.ended
 		}
 		t, value, err := p.typ.Resolve(candidate)
-		return take(candidate, t, value, err)
-	})
+		return take(candidate, t, value, err) != stop
+	}}
+	w.walk(r.value(p.path), 0)
+	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
+	r.cut(m.id, p.path.text, CutText, w.unread)
 }
 
-// candidates calls yield with each candidate at v: the items of arrays, split and matched as the pick says.
-func (p *pick) candidates(v gjson.Result, yield func(string) bool) {
-	p.walk(v, 0, yield)
+// A walker calls yield with each candidate of a pick, until it returns false: the items of arrays, split and matched as
+// the pick says.
+type walker struct {
+	*pick
+	yield   func(candidate string) bool
+	tooDeep int // arrays that are nested too deeply
+	unread  int // bytes that regex did not read
 }
 
-func (p *pick) walk(v gjson.Result, depth int, yield func(string) bool) bool {
+// walk returns false if yield did.
+func (w *walker) walk(v gjson.Result, depth int) bool {
 	switch {
 	case !v.Exists() || v.Type == gjson.Null || v.IsObject():
 		return true
 	case v.IsArray():
 		if depth >= maxNesting {
+			w.tooDeep++
 			return true
 		}
 		more := true
 		v.ForEach(func(_, item gjson.Result) bool {
-			more = p.walk(item, depth+1, yield)
+			more = w.walk(item, depth+1)
 			return more
 		})
 		return more
@@ -138,44 +158,44 @@ func (p *pick) walk(v gjson.Result, depth int, yield func(string) bool) bool {
 	if v.Type == gjson.String {
 		text = v.Str
 	}
-	if p.split == "" {
-		return p.extract(text, yield)
+	if w.split == "" {
+		return w.extract(text)
 	}
-	for part := range strings.SplitSeq(text, p.split) {
-		if !p.extract(part, yield) {
+	for part := range strings.SplitSeq(text, w.split) {
+		if !w.extract(part) {
 			return false
 		}
 	}
 	return true
 }
 
-func (p *pick) extract(text string, yield func(string) bool) bool {
-	if p.prefix != "" {
-		rest, ok := strings.CutPrefix(strings.TrimLeft(text, " \t"), p.prefix)
+func (w *walker) extract(text string) bool {
+	if w.prefix != "" {
+		rest, ok := strings.CutPrefix(strings.TrimLeft(text, " \t"), w.prefix)
 		if !ok {
 			return true
 		}
 		text = rest
 	}
-	if p.part != "" {
+	if w.part != "" {
 		last := strings.LastIndexAny(text, `/\`)
 		if last < 0 || last == len(text)-1 {
 			return true
 		}
-		if p.part == partName {
+		if w.part == partName {
 			text = text[last+1:]
 		}
 	}
-	if p.regex == nil {
-		return yield(text)
+	if w.regex == nil {
+		return w.yield(text)
 	}
-	re := p.regex()
-	for _, at := range re.FindAllStringSubmatchIndex(text, maxCandidates) {
-		if start, end := at[2*re.group], at[2*re.group+1]; start >= 0 && !yield(text[start:end]) {
-			return false
-		}
-	}
-	return true
+	re := w.regex()
+	unread, more := re.findAll(text, func(text string, at []int) bool {
+		start, end := at[2*re.group], at[2*re.group+1]
+		return start < 0 || w.yield(text[start:end])
+	})
+	w.unread += unread
+	return more
 }
 
 // An evalError ends a pick: its keep expression failed, or there are too many values.
@@ -205,20 +225,18 @@ func (r *run) keep(p *pick, t Type, value string) error {
 
 // add adds a value, once for all places that it is found at. It clones what it keeps: value may point into the alert.
 func (r *run) add(m *mapping, p *pick, t Type, value string) error {
-	family := t.Family()
-	for i := range r.found {
+	if i := r.foundAt(m.filter, t.Family(), value); i >= 0 {
 		o := &r.found[i]
-		if o.Filter == m.filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
-			for _, have := range o.Picks {
-				if have.Mapping == m.id && have.Path == p.path.text {
-					return nil
-				}
+		for _, have := range o.Picks {
+			if have.Mapping == m.id && have.Path == p.path.text {
+				return nil
 			}
-			o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
-			return nil
 		}
+		o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
+		return nil
 	}
 	if len(r.found) >= MaxObservables {
+		r.cut(m.id, p.path.text, CutObservables, 1)
 		return evalError{fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables)}
 	}
 	if r.found == nil {
@@ -229,4 +247,37 @@ func (r *run) add(m *mapping, p *pick, t Type, value string) error {
 		Picks: []Pick{{Mapping: m.id, Path: p.path.text, Type: t}},
 	})
 	return nil
+}
+
+// fewFound is how many observables are searched one by one.
+const fewFound = 32
+
+// foundKey is what an observable is added once for.
+type foundKey struct {
+	filter *Filter
+	family Family
+	value  string // in lower case
+}
+
+// foundAt returns the place of an observable in r.found, -1 if it is not there.
+func (r *run) foundAt(filter *Filter, family Family, value string) int {
+	for i := range r.found[:min(fewFound, len(r.found))] {
+		if o := &r.found[i]; o.Filter == filter && o.Type.Family() == family && strings.EqualFold(o.Value, value) {
+			return i
+		}
+	}
+	if len(r.found) <= fewFound {
+		return -1
+	}
+	if r.placed == nil {
+		r.placed = map[foundKey]int{}
+	}
+	for i := fewFound + len(r.placed); i < len(r.found); i++ {
+		o := &r.found[i]
+		r.placed[foundKey{o.Filter, o.Type.Family(), strings.ToLower(o.Value)}] = i
+	}
+	if i, ok := r.placed[foundKey{filter, family, strings.ToLower(value)}]; ok {
+		return i
+	}
+	return -1
 }

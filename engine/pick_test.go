@@ -229,6 +229,29 @@ func TestPickBounds(t *testing.T) {
 	}
 }
 
+// TestPickOfManyValues picks the same values from many texts: each is an observable once.
+func TestPickOfManyValues(t *testing.T) {
+	e := load(t, one(`path: data.x, type: auto, scan: true`))
+	var texts []string
+	for i := range 2000 {
+		var text strings.Builder
+		for j := range 60 {
+			fmt.Fprintf(&text, "%s%d.io ", []string{"bb", "BB"}[i%2], (i%15)*60+j)
+		}
+		texts = append(texts, `"`+text.String()+`"`)
+	}
+	alert := []byte(`{"data":{"x":[` + strings.Join(texts, ",") + `]}}`)
+	found, err := e.Pick(alert)
+	if len(found) != 900 || err != nil {
+		t.Errorf("%d observables, %v", len(found), err)
+	}
+	for _, o := range found {
+		if len(o.Picks) != 1 {
+			t.Fatalf("%+v", o)
+		}
+	}
+}
+
 func TestPickConcurrently(t *testing.T) {
 	e := load(t, one(`path: data.x, type: user-agent`))
 	var wg sync.WaitGroup

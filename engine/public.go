@@ -39,8 +39,21 @@ func isPublic(a netip.Addr) bool {
 	return true
 }
 
+// localSuffixes are the top-level names that sites use for themselves.
+var localSuffixes = setOf("local localhost localdomain internal home lan corp intranet private")
+
+// isLocalName reports whether a host name in normal form is only known at a site: a single label, or under one of
+// localSuffixes or home.arpa (RFC 8375).
+func isLocalName(host string) bool {
+	last := strings.LastIndexByte(host, '.')
+	if last < 0 {
+		return true
+	}
+	return localSuffixes()[host[last+1:]] || host == "home.arpa" || strings.HasSuffix(host, ".home.arpa")
+}
+
 // keepByDefault returns why a pick without a keep expression drops a value in normal form, or nil: addresses that are not
-// public, and reverse look-up names.
+// public, reverse look-up names, and URLs of either or of a name that is only known at a site.
 func keepByDefault(t Type, value string) error {
 	switch t.Family() {
 	case familyIP:
@@ -51,6 +64,40 @@ func keepByDefault(t Type, value string) error {
 		if strings.HasSuffix(value, ".arpa") {
 			return errReverse
 		}
+	case familyURL:
+		return keepURLByDefault(value)
 	}
 	return nil
+}
+
+func keepURLByDefault(value string) error {
+	host := hostOfURL(value)
+	if a, err := parseIP(host); err == nil {
+		if !isPublic(a) {
+			return errNotGlobal
+		}
+		return nil
+	}
+	if isLocalName(host) {
+		return errLocalName
+	}
+	if strings.HasSuffix(host, ".arpa") {
+		return errReverse
+	}
+	return nil
+}
+
+// hostOfURL returns the host of a URL in normal form, without brackets and port.
+func hostOfURL(value string) string {
+	_, host, _ := strings.Cut(value, "://")
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		host = host[:i]
+	}
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host, _, _ = strings.Cut(inner, "]")
+		return host
+	}
+	host, _, _ = strings.Cut(host, ":")
+	return host
 }

@@ -1,6 +1,9 @@
 package engine
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // This file undoes what is done to values before they reach an alert: defanging, and escapes of JSON and XML.
 
@@ -10,7 +13,7 @@ func refang(s string) string {
 		s = "http" + s[len("hxxp"):]
 	}
 	if strings.ContainsAny(s, "[({") {
-		s = fangs.Replace(s)
+		s = fangs().Replace(s)
 	}
 	return s
 }
@@ -28,8 +31,18 @@ func hasDefangedScheme(s string) bool {
 	return strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, "[:")
 }
 
-var fangs = strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", ".", "(dot)", ".", "[:]", ":", "[://]", "://",
-	"[@]", "@", "[at]", "@")
+// marks are what people write for the separators of an indicator.
+var marks = []struct{ mark, plain string }{
+	{"[.]", "."}, {"(.)", "."}, {"{.}", "."}, {"[dot]", "."}, {"(dot)", "."}, {"[:]", ":"}, {"[://]", "://"}, {"[@]", "@"}, {"[at]", "@"},
+}
+
+var fangs = sync.OnceValue(func() *strings.Replacer {
+	var pairs []string
+	for _, f := range marks {
+		pairs = append(pairs, f.mark, f.plain)
+	}
+	return strings.NewReplacer(pairs...)
+})
 
 var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&")
 
@@ -59,47 +72,106 @@ func unescapePath(s string) string {
 	return strings.ReplaceAll(s, `\\`, `\`)
 }
 
-var (
-	defangedScheme = lazily(`(?i)\bhxxp(s?)(://|\[:\]//|\[://\]|:\\/\\/)`)
-	escapedSlash   = strings.NewReplacer(`\/`, `/`)
-	defangedDot    = lazily(`(?i)([a-z0-9])\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\[\.|\.\])\s?([a-z0-9])`)
-)
-
 // plainText refangs the indicators in a text. It undoes escaped slashes of JSON too, and entities of XML, which Wazuh
 // leaves in Windows event data.
 func plainText(text string) string {
-	if strings.Contains(text, "&") {
+	if strings.IndexByte(text, '&') >= 0 {
 		text = xmlEntities.Replace(text)
 	}
 	if strings.Contains(text, `\/`) {
-		text = escapedSlash.Replace(text)
+		text = strings.ReplaceAll(text, `\/`, "/")
 	}
-	if hasDefangedMark(text) {
-		for range 2 { // neighbours share a letter
-			text = defangedDot().ReplaceAllString(text, "$1.$2")
-		}
-		text = fangs.Replace(text)
-	}
-	if strings.Contains(text, "xxp") || strings.Contains(text, "XXP") || strings.Contains(text, "XXp") || strings.Contains(text, "xxP") {
-		text = defangedScheme().ReplaceAllString(text, "http$1://")
-	}
-	return text
+	return refangSchemes(refangMarks(text))
 }
 
-// hasDefangedMark reports whether a bracket is where defanging puts one: before or behind a dot, a colon, an @, or the
-// word for it.
-func hasDefangedMark(text string) bool {
-	for i := range len(text) {
-		switch text[i] {
-		case '[', '(', '{':
-			if i+1 < len(text) && strings.IndexByte(".:@dDaA", text[i+1]) >= 0 {
-				return true
-			}
-		case ']':
-			if i > 0 && text[i-1] == '.' {
-				return true
-			}
+// refangMarks undoes [.], (.), {.}, [dot], (dot), [:], [://], [@] and [at] wherever they are in a text. Between letters or
+// digits, each with a blank before it or not, it also undoes [. and .] and capitals: a [DOT] example.
+func refangMarks(text string) string {
+	var b strings.Builder
+	done := 0 // bytes of the text that are in b
+	for at := 0; at+1 < len(text); at++ {
+		switch next := text[at+1]; {
+		case classes[text[at]]&opensFang != 0 && strings.IndexByte(".:@dDaA", next) >= 0:
+		case next == ']' && text[at] == '.':
+		default:
+			continue
+		}
+		begin, end, plain := fangAt(text, at)
+		if plain == "" {
+			continue
+		}
+		b.WriteString(text[done:begin])
+		b.WriteString(plain)
+		done = end
+		at = end - 1
+	}
+	if done == 0 {
+		return text
+	}
+	b.WriteString(text[done:])
+	return b.String()
+}
+
+// fangAt returns what a mark at a place of a text stands for and from where to where it goes, with the blanks around it;
+// "" if there is none.
+func fangAt(text string, at int) (begin, end int, plain string) {
+	if n := dotMark(text[at:]); n > 0 {
+		begin, end = at, at+n
+		if begin > 0 && strings.IndexByte(blanks, text[begin-1]) >= 0 {
+			begin--
+		}
+		if end < len(text) && strings.IndexByte(blanks, text[end]) >= 0 {
+			end++
+		}
+		if begin > 0 && isAlphanumeric(text[begin-1]) && end < len(text) && isAlphanumeric(text[end]) {
+			return begin, end, "."
 		}
 	}
-	return false
+	for _, f := range marks {
+		if strings.HasPrefix(text[at:], f.mark) {
+			return at, at + len(f.mark), f.plain
+		}
+	}
+	return 0, 0, ""
+}
+
+// dotMark returns the length of the mark for a dot that a text begins with, 0 for none.
+func dotMark(s string) int {
+	for _, mark := range []string{"[.]", "(.)", "{.}", "[dot]", "(dot)", "[.", ".]"} {
+		if len(s) >= len(mark) && strings.EqualFold(s[:len(mark)], mark) {
+			return len(mark)
+		}
+	}
+	return 0
+}
+
+func isAlphanumeric(c byte) bool { return c != '_' && isWordChar(c) }
+
+// refangSchemes makes http of hxxp before ://, with or without the s.
+func refangSchemes(text string) string {
+	const scheme = "hxxp"
+	var changed []byte
+	for at := 0; ; {
+		colon := strings.Index(text[at:], "://")
+		if colon < 0 {
+			break
+		}
+		end := at + colon
+		at = end + len("://")
+		if end > 0 && text[end-1]|0x20 == 's' {
+			end--
+		}
+		begin := end - len(scheme)
+		if begin < 0 || !strings.EqualFold(text[begin:end], scheme) || begin > 0 && isWordChar(text[begin-1]) {
+			continue
+		}
+		if changed == nil {
+			changed = []byte(text)
+		}
+		copy(changed[begin:], "http")
+	}
+	if changed == nil {
+		return text
+	}
+	return string(changed)
 }

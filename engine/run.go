@@ -11,30 +11,28 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const (
-	// maxSeen is how many values of an alert are kept by their path.
-	maxSeen = 64
-	// exprMemory bounds what one evaluation of an expression may hold, in values.
-	exprMemory = 100_000
-)
-
 // A run is the working memory of one Pick; a pool keeps them.
 type run struct {
-	engine     *Engine
-	alert      string // a view of the caller's bytes, only valid during pick
-	doc        document
-	places     []place // of plain paths in doc, by their id
-	generation uint32  // number of the alert; places with another one are stale
-	seen       []seenValue
-	groups     []string
-	candidates []int32
-	names      map[string]any // what expressions see
-	provided   uses           // which of the costly names hold values of this alert
-	vm         vm.VM
-	ran        bool   // vm has run on this alert
-	current    string // the value that keep judges
-	found      []Observable
-	errs       []error
+	engine      *Engine
+	alert       string // a view of the caller's bytes, only valid during pick
+	doc         document
+	places      []place // of plain paths in doc, by their id
+	generation  uint32  // number of the alert; places with another one are stale
+	seen        []seenValue
+	groups      []string
+	candidates  []int32
+	names       map[string]any // what expressions see
+	provided    uses           // which of the costly names hold values of this alert
+	vm          vm.VM
+	ran         bool   // vm has run on this alert
+	patternWork int    // that is left for the regular expressions of expressions on this alert
+	failed      error  // of a condition that decide could not decide
+	rounds      int    // of loops of the expression that runs, times bytes of the alert
+	current     string // the value that keep judges
+	found       []Observable
+	placed      map[foundKey]int // of found behind the first few
+	cuts        []Cut
+	errs        []error
 }
 
 // A place is the member of the document that a path leads to; -1 for none.
@@ -71,6 +69,7 @@ func newRun(e *Engine) *run {
 		v := r.get(path)
 		return v.Exists() && v.Type != gjson.Null
 	}
+	r.names[countRound], r.names[countResult], r.names[runPattern] = r.countRound, r.countResult, r.runPattern
 	r.vm.MemoryBudget = exprMemory
 	return r
 }
@@ -83,7 +82,7 @@ func (r *run) release() {
 	r.seen = r.seen[:0]
 	clear(r.groups)
 	r.groups = r.groups[:0]
-	r.found, r.errs, r.current = nil, nil, ""
+	r.found, r.placed, r.cuts, r.errs, r.current = nil, nil, nil, nil, ""
 	if r.ran {
 		r.ran, r.provided = false, 0
 		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
@@ -97,6 +96,7 @@ func (r *run) release() {
 func (r *run) read(alert string) {
 	r.alert = alert
 	r.doc.read(alert)
+	r.patternWork = maxPatternWork
 	if r.generation++; r.generation == 0 { // the counter wrapped: old places would look fresh
 		clear(r.places)
 		r.generation = 1
@@ -203,28 +203,37 @@ func (r *run) readGroups() {
 	v := r.value(r.engine.groups)
 	if v.Type == gjson.String {
 		for g := range strings.SplitSeq(v.Str, ",") {
-			r.addGroup(g)
+			if !r.addGroup(g) {
+				return
+			}
 		}
 		return
 	}
-	v.ForEach(func(_, g gjson.Result) bool {
-		if g.Type == gjson.String {
-			r.addGroup(g.Str)
-		}
-		return len(r.groups) < maxCandidates
-	})
+	v.ForEach(func(_, g gjson.Result) bool { return g.Type != gjson.String || r.addGroup(g.Str) })
 }
 
-func (r *run) addGroup(g string) {
-	if g = strings.TrimSpace(g); g != "" {
-		r.groups = append(r.groups, g)
+// addGroup adds a group; false if there are too many.
+func (r *run) addGroup(g string) bool {
+	if g = strings.TrimSpace(g); g == "" {
+		return true
 	}
+	if len(r.groups) == maxCandidates {
+		r.cut("", "", CutGroups, 1)
+		return false
+	}
+	r.groups = append(r.groups, g)
+	return true
 }
 
 // eval runs a boolean expression over the alert.
 func (r *run) eval(p *program) (bool, error) {
 	if p.direct != nil {
-		return r.decide(p.direct), nil
+		ok := r.decide(p.direct)
+		if err := r.failed; err != nil {
+			r.failed = nil
+			return false, err
+		}
+		return ok, nil
 	}
 	if !r.ran {
 		r.ran = true
@@ -237,6 +246,7 @@ func (r *run) eval(p *program) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	r.rounds = 0
 	out, err := r.vm.Run(code, r.names)
 	if err != nil {
 		r.vm = vm.VM{MemoryBudget: exprMemory}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +23,7 @@ func BenchmarkScan(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(bb.text)))
 			for b.Loop() {
-				scan(bb.text, func(string, Type, string, error) bool { return true })
+				scan(bb.text, func(string, Type, string, error) verdict { return kept })
 			}
 		})
 	}
@@ -45,6 +47,19 @@ func BenchmarkNormal(b *testing.B) {
 				if _, _, err := bb.t.Resolve(bb.raw); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkScanWorst scans the texts that once took, or that might take, the longest.
+func BenchmarkScanWorst(b *testing.B) {
+	texts := worstTexts()
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			b.SetBytes(int64(len(texts[name])))
+			for b.Loop() {
+				scan(texts[name], byDefault)
 			}
 		})
 	}

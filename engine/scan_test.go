@@ -10,9 +10,9 @@ import (
 
 func scanned(text string) []string {
 	got := []string{}
-	scan(text, func(_ string, t Type, value string, _ error) bool {
+	scan(text, func(_ string, t Type, value string, _ error) verdict {
 		got = append(got, string(t)+" "+value)
-		return true
+		return kept
 	})
 	return got
 }
@@ -297,8 +297,29 @@ func TestScanIsBounded(t *testing.T) {
 	if got := scanned(b.String()); len(got) != maxFound {
 		t.Errorf("%d values", len(got))
 	}
-	if got := scanned(strings.Repeat(" ", maxScan) + "http://bad.example/"); len(got) != 0 {
-		t.Errorf("found %q beyond the bound", got)
+	const bad = " http://bad.example/ "
+	for name, tt := range map[string]struct {
+		text   string
+		found  bool
+		unread int
+	}{
+		"just within":         {strings.Repeat(" ", maxScan-len(bad)) + bad, true, 0},
+		"in the middle":       {strings.Repeat(" ", maxScan) + bad + strings.Repeat(" ", maxScan), false, maxScan + len(bad) + 1},
+		"at the beginning":    {bad + strings.Repeat(" ", 2*maxScan), true, maxScan + len(bad) + 1},
+		"at the end":          {strings.Repeat(" ", 2*maxScan) + bad, true, maxScan + len(bad) + 1},
+		"across the cut":      {strings.Repeat("-", maxScan/2-10) + bad + strings.Repeat("-", maxScan), false, maxScan/2 + 21},
+		"across the 2nd cut":  {strings.Repeat("-", maxScan) + bad + strings.Repeat("-", maxScan/2-10), false, maxScan/2 + 20},
+		"no blanks, the end":  {strings.Repeat("-", 2*maxScan) + "=http://bad.example/", true, maxScan + len(bad) - 1},
+		"no blanks, the head": {"http://bad.example/=" + strings.Repeat("<", 2*maxScan), true, maxScan + len(bad) - 1},
+	} {
+		found := false
+		s := scan(tt.text, func(_ string, _ Type, value string, _ error) verdict {
+			found = found || value == "http://bad.example" || value == "http://bad.example/="
+			return kept
+		})
+		if found != tt.found || s.unread != tt.unread {
+			t.Errorf("%s: found %t, %d bytes unread; want %t, %d", name, found, s.unread, tt.found, tt.unread)
+		}
 	}
 	for _, text := range []string{strings.Repeat("[", maxScan), strings.Repeat("a.", maxScan), strings.Repeat("http://", 9000), strings.Repeat("a@", 30000), strings.Repeat(":", maxScan)} {
 		scanned(text)
@@ -313,12 +334,12 @@ func FuzzScan(f *testing.F) {
 	f.Add(`hxxp://bad[.]example/in.php \\192.31.196.66\c$ [2620:4f:8000::bad]:443`)
 	f.Fuzz(func(t *testing.T, text string) {
 		n := 0
-		scan(text, func(candidate string, typ Type, value string, err error) bool {
+		scan(text, func(candidate string, typ Type, value string, err error) verdict {
 			n++
 			if normal, nerr := typ.Normal(value); err != nil || nerr != nil || normal != value {
 				t.Errorf("%q: %s %q is not in normal form: %q, %v", text, typ, value, normal, nerr)
 			}
-			return true
+			return kept
 		})
 		if n > maxFound {
 			t.Errorf("%d values", n)

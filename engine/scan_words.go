@@ -3,19 +3,24 @@ package engine
 import (
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // A word is a part of a text that may be an indicator, with the text around it.
-type word struct{ before, text, after string }
+type word struct {
+	before string // the text before it, without the prefix
+	prefix string // what withoutPort took off before it
+	text   string
+	after  string // the text behind it
+}
 
 // wordAt returns the word text[start:end], without the punctuation at its ends.
 func wordAt(text string, start, end int) word {
 	core := strings.TrimRight(text[start:end], ".:-+_")
 	after := text[start+len(core):]
-	return word{text[:start], strings.TrimLeft(core, ".-:+"), after}
+	return word{before: text[:start], text: strings.TrimLeft(core, ".-:+"), after: after}
 }
 
 // indicator returns what the word is: an address, an e-mail address, a hash, a CVE id or a name; false if it is none.
@@ -23,101 +28,258 @@ func (w word) indicator() (Type, string, bool) {
 	if len(w.text) < 4 || len(w.text) > 253 || w.text[0] == '@' {
 		return "", "", false
 	}
-	if a, err := parseIP(w.text); err == nil {
-		return "ip-dst", a.String(), w.isAddress(a)
+	f := formOf(w.text)
+	if a, ok := f.address(w.text); ok {
+		if !w.isAddress(a) {
+			return "", "", false
+		}
+		return "ip-dst", a.String(), true
 	}
-	if strings.Contains(w.text, "@") {
+	if f.ats > 0 {
 		return w.email()
 	}
-	w = w.withoutPort()
-	if t, h, ok := w.hash(); ok {
-		return t, h, true
+	if f.colons > 0 {
+		w = w.withoutPort()
+		f = formOf(w.text)
+	}
+	if f.seen&^(isDigit|isHex|inWord) == 0 && f.seen&isDigit != 0 && f.seen&isHex != 0 {
+		if t, h, ok := w.hash(); ok {
+			return t, h, true
+		}
 	}
 	if c, err := normalCVE(w.text); err == nil {
 		return "vulnerability", c, true
 	}
-	if strings.IndexByte(w.text, '.') < 0 && isASCII(w.text) {
+	if f.seen&isAnchor == 0 || f.seen&noName != 0 {
 		return "", "", false // most words
 	}
-	host, err := normalHost(w.text)
-	if err != nil || !w.isName(host) {
-		return "", "", false
+	return w.name()
+}
+
+// A form is what the bytes of a word say about it.
+type form struct {
+	seen              class
+	dots, colons, ats int
+}
+
+func formOf(text string) (f form) {
+	for i := range len(text) {
+		c := text[i]
+		f.seen |= classes[c]
+		switch c {
+		case '.':
+			f.dots++
+		case ':':
+			f.colons++
+		case '@':
+			f.ats++
+		}
 	}
-	return typeOfHost(host), host, true
+	return f
+}
+
+// address returns the address that a word of this form is, without a port; false if it is none. It is parseIP, which
+// takes much longer to say no.
+func (f form) address(text string) (netip.Addr, bool) {
+	digits := f.seen&(isOther|isHex) == 0
+	switch {
+	case f.ats > 0 || f.seen&isOther != 0:
+		return netip.Addr{}, false
+	case f.dots == 3 && f.colons <= 1 && digits:
+	case f.colons == 7, f.colons == 6 && f.dots == 3, f.colons >= 2 && f.colons < 7 && strings.Contains(text, "::"):
+	default:
+		return netip.Addr{}, false
+	}
+	a, err := parseIP(text)
+	return a, err == nil
 }
 
 // isAddress reports whether a word with the form of an address is a public one, and not a version or a name of code.
 func (w word) isAddress(a netip.Addr) bool {
-	if !isPublic(a) {
-		return false
-	}
 	if a.Is4() {
-		return !w.looksLikeVersion(a)
+		return isPublic(a) && !w.looksLikeVersion(a)
 	}
-	return strings.ContainsAny(w.text, "0123456789") // Face::Add is no address
+	return isPublic(a) && strings.ContainsAny(w.text, "0123456789") // Face::Add is no address
 }
 
 // email returns the e-mail address that the word is, without what follows a colon.
 func (w word) email() (Type, string, bool) {
 	local, domain, _ := strings.Cut(w.text, "@")
 	domain, _, _ = strings.Cut(domain, ":")
+	if local == "" || strings.IndexByte(domain, '.') < 0 && isASCII(domain) {
+		return "", "", false
+	}
 	e, err := normalEmail(local + "@" + domain)
 	if err != nil {
 		return "", "", false
 	}
 	_, host, _ := strings.Cut(e, "@")
-	return "email", e, underPublicSuffix(host) && !fileTLDs()[host[strings.LastIndexByte(host, '.')+1:]]
+	return "email", e, endings()[host[strings.LastIndexByte(host, '.')+1:]] != fileEnding && underPublicSuffix(host)
 }
 
-// withoutPort takes off a port behind the last colon, or what is before that: sha256:ba6c…, host:evil.example. It copies
-// only as much of the text around the word as the decisions look at.
+// withoutPort takes off a port behind the last colon, or what is before that: sha256:ba6c…, host:evil.example.
 func (w word) withoutPort() word {
 	colon := strings.LastIndexByte(w.text, ':')
-	if colon < 0 {
-		return w
-	}
 	head, tail := w.text[:colon], w.text[colon+1:]
 	if len(tail) <= len("65535") && isDigits(tail) {
-		return word{w.before, head, ":" + tail}
+		return word{before: w.before, text: head, after: w.text[colon:]}
 	}
-	return word{lastOf(w.before) + head + ":", tail, w.after}
+	return word{before: w.before, prefix: w.text[:colon+1], text: tail, after: w.after}
 }
 
 // hash accepts hex of the length of MD5, SHA-1, SHA-256 or SHA-512 that is neither a number nor a word, and not the id
 // of a commit.
 func (w word) hash() (Type, string, bool) {
-	t, ok := autoHashes[len(w.text)]
-	if !ok || !slices.Contains([]int{32, 40, 64, 128}, len(w.text)) {
+	switch len(w.text) {
+	case 32, 40, 64, 128:
+	default:
 		return "", "", false
 	}
 	h, err := normalHash(w.text, len(w.text))
-	if err != nil || !strings.ContainsAny(h, "0123456789") || !strings.ContainsAny(h, "abcdef") {
+	if err != nil || isCommit(w.near()) {
 		return "", "", false
 	}
-	return t, h, !commitBefore().MatchString(lastOf(w.before))
+	return autoHashes[len(h)], h, true
 }
 
-var (
-	commitBefore  = lazily(`(?i)(?:commit|revision|tree|parent|object|guid|uuid|session|nonce|token)\W{0,3}(?:id\W{0,3})?$`)
-	versionBefore = lazily(`(?i)(?:\b(?:version|versions|vers|ver|v|build|release|revision|rev|update|upgrade|firmware|from|to)\b["']?\s*[:=]?\s*["'(]*|\bv|[a-z0-9_)]/|version["']?\s*[:=]\s*["']?)$`)
-	fromBefore    = lazily(`(?i)\b(?:from|to)\b["']?\s*[:=]?\s*["'(]*$`)
-)
+// nearby is how many bytes before a word decide whether it is a version or the id of a commit.
+const nearby = 24
 
-// lastOf returns the end of a text: as much as the expressions above look at.
-func lastOf(s string) string { return s[max(0, len(s)-24):] }
+// near returns the last bytes before the word.
+func (w word) near() string {
+	if len(w.prefix) >= nearby || w.prefix == "" {
+		before := w.before
+		if w.prefix != "" {
+			before = w.prefix
+		}
+		return before[max(0, len(before)-nearby):]
+	}
+	rest := nearby - len(w.prefix)
+	return w.before[max(0, len(w.before)-rest):] + w.prefix
+}
+
+// isCommit reports whether the text before a hash calls it the id of a commit, of a session or the like: a word for it, up
+// to three characters, perhaps id and up to three more.
+func isCommit(near string) bool {
+	for range 4 {
+		if endsInID(near) {
+			return true
+		}
+		if head, ok := cutSuffixFold(near, "id"); ok {
+			for range 4 {
+				if endsInID(head) {
+					return true
+				}
+				if head, ok = cutNonWord(head); !ok {
+					break
+				}
+			}
+		}
+		var ok bool
+		if near, ok = cutNonWord(near); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+func endsInID(s string) bool {
+	for _, id := range []string{"commit", "revision", "tree", "parent", "object", "guid", "uuid", "session", "nonce", "token"} {
+		if _, ok := cutSuffixFold(s, id); ok {
+			return true
+		}
+	}
+	return false
+}
 
 // looksLikeVersion reports whether four numbers between dots are those of a version or an object identifier.
 func (w word) looksLikeVersion(a netip.Addr) bool {
 	b := a.As4()
-	oid := b[0] == 1 && b[1] == 3 && b[2] == 6 && b[3] == 1 || b[0] == 2 && b[1] == 5 && (b[2] == 4 || b[2] == 29)
-	near := lastOf(w.before)
-	if oid || fromBefore().MatchString(near) { // "from 1.2.3.4" is an address far more often
-		return oid
+	if b[0] == 1 && b[1] == 3 && b[2] == 6 && b[3] == 1 || b[0] == 2 && b[1] == 5 && (b[2] == 4 || b[2] == 29) {
+		return true // an object identifier
 	}
-	return versionBefore().MatchString(near) || strings.HasPrefix(w.after, "-") || strings.HasPrefix(w.after, "+")
+	near := w.near()
+	switch lastWord(near) {
+	case "from", "to": // "from 1.2.3.4" is an address far more often
+		return false
+	case "version", "versions", "vers", "ver", "v", "build", "release", "revision", "rev", "update", "upgrade", "firmware":
+		return true
+	}
+	if strings.HasPrefix(w.after, "-") || strings.HasPrefix(w.after, "+") {
+		return true
+	}
+	if program, ok := strings.CutSuffix(near, "/"); ok && program != "" {
+		c := program[len(program)-1]
+		return isWordChar(c) || c == ')'
+	}
+	return isVersionValue(near)
 }
 
-// lazily compiles a regular expression when it is first needed: most calls by integratord end without a scan.
+// lastWord returns the last word of a text in lower case, which quotes, blanks, one colon or = and brackets may follow, as
+// in version="(
+func lastWord(s string) string {
+	s = strings.TrimRight(s, `"'(`)
+	s = strings.TrimRight(s, blanks)
+	if n := len(s); n > 0 && (s[n-1] == ':' || s[n-1] == '=') {
+		s = strings.TrimRight(s[:n-1], blanks)
+	}
+	s = cutQuote(s)
+	begin := len(s)
+	for begin > 0 && isWordChar(s[begin-1]) {
+		begin--
+	}
+	if len(s)-begin > len("versions") {
+		return ""
+	}
+	return strings.ToLower(s[begin:])
+}
+
+// isVersionValue reports whether a text ends like appVersion: or app_version="
+func isVersionValue(s string) bool {
+	s = strings.TrimRight(cutQuote(s), blanks)
+	n := len(s)
+	if n == 0 || s[n-1] != ':' && s[n-1] != '=' {
+		return false
+	}
+	_, ok := cutSuffixFold(cutQuote(strings.TrimRight(s[:n-1], blanks)), "version")
+	return ok
+}
+
+// blanks are what is between words.
+const blanks = "\t\n\f\r "
+
+// cutQuote takes off a quote at the end.
+func cutQuote(s string) string {
+	if n := len(s); n > 0 && (s[n-1] == '"' || s[n-1] == '\'') {
+		return s[:n-1]
+	}
+	return s
+}
+
+// cutSuffixFold is strings.CutSuffix without regard to case.
+func cutSuffixFold(s, suffix string) (string, bool) {
+	n := len(s) - len(suffix)
+	if n < 0 || !strings.EqualFold(s[n:], suffix) {
+		return s, false
+	}
+	return s[:n], true
+}
+
+// cutNonWord takes off the last character if it is no letter, digit or _.
+func cutNonWord(s string) (string, bool) {
+	if s == "" || isWordChar(s[len(s)-1]) {
+		return s, false
+	}
+	_, size := utf8.DecodeLastRuneInString(s)
+	return s[:len(s)-size], true
+}
+
+// isWordChar reports whether a byte is a letter, a digit or _.
+func isWordChar(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' && c < 0x80
+}
+
+// lazily compiles a regular expression when it is first needed: most calls by integratord need none.
 func lazily(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
