@@ -72,7 +72,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	}
 	dir := filepath.Join(y.Dir, o.Name())
 	have := y.take(dir)
-	w, err := openWriter(dir, y.now, have)
+	w, err := openWriter(ctx, dir, y.now, have)
 	if err != nil {
 		y.put(dir, have)
 		return State{}, fmt.Errorf("mirror of %s: %w", o.Name(), err)
