@@ -25,81 +25,79 @@ type (
 	}
 )
 
-func (w *wireAttribute) member(key []byte) *[]byte {
+// set notes a member.
+func (w *wireAttribute) set(key, value []byte) {
 	switch string(key) {
 	case "id":
-		return &w.id
+		w.id = value
 	case "event_id":
-		return &w.eventID
+		w.eventID = value
 	case "uuid":
-		return &w.uuid
+		w.uuid = value
 	case "type":
-		return &w.typ
+		w.typ = value
 	case "category":
-		return &w.category
+		w.category = value
 	case "value":
-		return &w.value
+		w.value = value
 	case "comment":
-		return &w.comment
+		w.comment = value
 	case "to_ids":
-		return &w.toIDs
+		w.toIDs = value
 	case "deleted":
-		return &w.deleted
+		w.deleted = value
 	case "timestamp":
-		return &w.timestamp
+		w.timestamp = value
 	case "first_seen":
-		return &w.firstSeen
+		w.firstSeen = value
 	case "last_seen":
-		return &w.lastSeen
+		w.lastSeen = value
 	case "Event":
-		return &w.event
+		w.event = value
 	case "Tag":
-		return &w.tags
+		w.tags = value
 	case "warnings":
-		return &w.warnings
+		w.warnings = value
 	case "decay_score":
-		return &w.scores
+		w.scores = value
 	}
-	return nil
 }
 
-func (w *wireEvent) member(key []byte) *[]byte {
+// set notes a member.
+func (w *wireEvent) set(key, value []byte) {
 	switch string(key) {
 	case "id":
-		return &w.id
+		w.id = value
 	case "uuid":
-		return &w.uuid
+		w.uuid = value
 	case "info":
-		return &w.info
+		w.info = value
 	case "date":
-		return &w.date
+		w.date = value
 	case "threat_level_id":
-		return &w.threatLevel
+		w.threatLevel = value
 	case "analysis":
-		return &w.analysis
+		w.analysis = value
 	case "published":
-		return &w.published
+		w.published = value
 	case "Orgc":
-		return &w.creator
+		w.creator = value
 	case "Tag":
-		return &w.tags
+		w.tags = value
 	case "Attribute":
-		return &w.attributes
+		w.attributes = value
 	case "Object":
-		return &w.objects
+		w.objects = value
 	}
-	return nil
 }
 
-// read notes the members of an object that something has a place for.
-func read(ctx context.Context, object []byte, place func(key []byte) *[]byte) error {
+// read calls set with each member of an object.
+func read(ctx context.Context, object []byte, set func(key, value []byte)) error {
 	for key, value := range jsonscan.Members(object) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if to := place(key); to != nil {
-			*to = value
-		}
+		set(key, value)
 	}
 	return nil
 }
@@ -125,7 +123,7 @@ func decodeAnswer(ctx context.Context, data []byte, do func(a misp.Attribute, li
 	var d decoder
 	for element := range jsonscan.Elements(list) {
 		var w wireAttribute
-		if err := read(ctx, element, w.member); err != nil {
+		if err := read(ctx, element, w.set); err != nil {
 			return 0, err
 		}
 		if text(w.typ) == "" {
@@ -157,7 +155,7 @@ type decoder struct {
 func (d *decoder) eventOf(ctx context.Context, w wireAttribute) (misp.Event, error) {
 	if d.json == nil || string(d.json) != string(w.event) {
 		var in wireEvent
-		if err := read(ctx, w.event, in.member); err != nil {
+		if err := read(ctx, w.event, in.set); err != nil {
 			return misp.Event{}, err
 		}
 		e, err := in.decode(ctx)

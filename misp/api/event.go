@@ -45,7 +45,7 @@ func DecodeEvent(ctx context.Context, data []byte) (misp.Event, iter.Seq[misp.At
 func eachLive(ctx context.Context, list []byte, in misp.Event, yield func(misp.Attribute) bool) bool {
 	for element := range jsonscan.Elements(list) {
 		var w wireAttribute
-		if read(ctx, element, w.member) != nil {
+		if read(ctx, element, w.set) != nil {
 			return false
 		}
 		if flag(w.deleted) {
@@ -66,18 +66,18 @@ type object struct {
 }
 
 func readObject(ctx context.Context, data []byte) (o object, err error) {
-	var deleted []byte
-	err = read(ctx, data, func(key []byte) *[]byte {
-		switch string(key) {
-		case "deleted":
-			return &deleted
-		case "Attribute":
-			return &o.attributes
-		}
-		return nil
-	})
-	o.deleted = flag(deleted)
+	err = read(ctx, data, o.set)
 	return o, err
+}
+
+// set notes a member.
+func (o *object) set(key, value []byte) {
+	switch string(key) {
+	case "deleted":
+		o.deleted = flag(value)
+	case "Attribute":
+		o.attributes = value
+	}
 }
 
 var errNoEvent = errors.New("no object Event in it")
@@ -94,7 +94,7 @@ func readEvent(ctx context.Context, data []byte) (w wireEvent, err error) {
 	if err := wants("Event", event, '{'); err != nil {
 		return w, err
 	}
-	if err := read(ctx, event, w.member); err != nil {
+	if err := read(ctx, event, w.set); err != nil {
 		return w, err
 	}
 	left := maxEventAttributes

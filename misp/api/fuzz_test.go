@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -66,7 +67,11 @@ func FuzzAnswer(f *testing.F) {
 		if check.check("application/json", data) != nil {
 			return
 		}
+		before := allocated()
 		attributes, _, err := decoded(data)
+		if used, most := allocated()-before, workFor(len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
+		}
 		if len(attributes) > pageSize || err != nil && !errors.Is(err, errNoResult) && !errors.Is(err, errNoAttribute) && !errors.Is(err, errOverLimit) {
 			t.Fatalf("%d attributes, %v", len(attributes), err)
 		}
@@ -83,6 +88,21 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// allocated returns how much memory was ever allocated, in bytes.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// workFor returns how much memory may be allocated to read attributes from n bytes of JSON: {"type":"x"}, becomes an
+// attribute of 400 bytes, in a list that is made anew as it grows, and each may have the tags of its event too, of which
+// there are at most MaxTags.
+func workFor(n int) uint64 {
+	attributes, tags := n/len(`{},`), min(n/len(`{"name":"x"},`), 2*misp.MaxTags)
+	return uint64(1<<18 + 3000*attributes + 200*n + 200*attributes*tags) //nolint:gosec // not negative
 }
 
 // related judges a match again, in another way than the code that found it: one half of the attribute, brought into
@@ -121,14 +141,22 @@ func FuzzDecodeEvent(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		before := allocated()
 		event, sequence, err := DecodeEvent(context.Background(), data)
+		if used, most := allocated()-before, uint64(1<<16+32*len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
+		}
 		if err != nil {
 			if sequence != nil || strings.TrimSpace(err.Error()) == "" || len(err.Error()) > 200 {
 				t.Fatalf("attributes: %t, with %v", sequence != nil, err)
 			}
 			return
 		}
+		before = allocated()
 		attributes := slices.Collect(sequence)
+		if used, most := allocated()-before, workFor(len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
+		}
 		if !json.Valid(data) {
 			t.Fatal("took what is no JSON")
 		}

@@ -264,6 +264,9 @@ func (c *Client) searchTrouble(err error) error {
 		return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d attributes that were asked for at most", pageSize),
 			remedyDropped, err)
 	}
+	if errors.Is(err, errSamePage) {
+		return c.trouble(enrich.CodeBadAnswer, "answered with the same page twice", remedyDropped, err)
+	}
 	return c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
 		"is misp.url the address of MISP itself?", err)
 }

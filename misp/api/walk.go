@@ -56,9 +56,16 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, 
 	q := w.question()
 	var began time.Time
 	first := true
+	at, before := "", "" // the first id of a page, and of the one before
 	for ; q.Page*q.Limit <= maxWalk; q.Page++ {
 		var failed error // of do
+		before, at = at, ""
 		n, date, err := c.page(ctx, q, func(a misp.Attribute, live bool) error {
+			if at == "" {
+				if at = a.ID; at != "" && at == before {
+					return errSamePage
+				}
+			}
 			failed = do(a, live)
 			return failed
 		})
@@ -82,6 +89,9 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, 
 	}
 	return began, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes", maxWalk), remedyDropped, nil)
 }
+
+// errSamePage is an answer with the page before the one that was asked for.
+var errSamePage = errors.New("the same page twice")
 
 // question returns the search for the first page of a walk.
 func (w Walk) question() walkQuestion {
@@ -159,7 +169,7 @@ func decodeIndex(ctx context.Context, data []byte) (list []IndexedEvent, err err
 	}
 	for element := range jsonscan.Elements(data) {
 		var w wireEvent
-		if err := read(ctx, element, w.member); err != nil {
+		if err := read(ctx, element, w.set); err != nil {
 			return nil, err
 		}
 		e := IndexedEvent{text(w.id), text(w.uuid), flag(w.published)}
