@@ -22,16 +22,19 @@ import (
 
 // list returns a JSON list of n elements; form gets the number of each.
 func list(n int, form string) string {
-	var b strings.Builder
-	b.WriteByte('[')
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strings.ReplaceAll(form, "#", strconv.Itoa(i)))
+	before, after, numbered := strings.Cut(form, "#")
+	if !numbered {
+		return "[" + strings.Repeat(form+",", n-1) + form + "]"
 	}
-	b.WriteByte(']')
-	return b.String()
+	b := []byte("[")
+	for i := range n {
+		b = append(b, before...)
+		b = strconv.AppendInt(b, int64(i), 10)
+		b = append(b, after...)
+		b = append(b, ',')
+	}
+	b[len(b)-1] = ']'
+	return string(b)
 }
 
 // one is an answer with one attribute that was asked for, and more members of it.
@@ -42,7 +45,10 @@ func one(more string) string {
 func zipped(t testing.TB, answer string) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := z.Write([]byte(answer)); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +131,7 @@ func TestHostileAnswers(t *testing.T) {
 		"a million levels":        {answer: sends(zipped(t, strings.Repeat(`[`, mega)+strings.Repeat(`]`, mega))), fails: "broken"},
 		"45,010 matches":          {answer: paged(45_010)},
 		"95,010 matches":          {answer: paged(95_010)},
-		"endless pages":           {answer: paged(1 << 40), fails: "has more than 100000 attributes for 1 values"},
+		"endless pages":           {answer: paged(1 << 40), fails: "has more than 100000 attributes for"},
 		"slow body": {answer: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			for tick := time.NewTicker(50 * time.Millisecond); ; {
