@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -21,12 +22,13 @@ type changeSet struct {
 	events     map[uuid.UUID]event
 	in         map[uuid.UUID]map[uuid.UUID]bool // event → attributes that are, or were, among the changes in it
 	dirty      bool
+	most       int // changes that there may be
 }
 
 // changesOf begins with what is there.
 func changesOf(s *snapshot) *changeSet {
 	c := &changeSet{
-		set: s, known: s.events(),
+		set: s, known: s.events(), most: maxChanges,
 		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID]map[uuid.UUID]bool{},
 	}
 	if s.changes == nil {
@@ -62,12 +64,12 @@ func (c *changeSet) hold(id uuid.UUID, a stored) {
 func (c *changeSet) size() int { return len(c.attributes) + len(c.events) }
 
 // errManyChanges is a set of changes that would take too much memory.
-var errManyChanges = fmt.Errorf("more than %d changes", maxChanges)
+var errManyChanges = errors.New("too many changes")
 
 // room returns errManyChanges if there is no room for another change.
 func (c *changeSet) room() error {
-	if c.size() > maxChanges {
-		return errManyChanges
+	if c.size() > c.most {
+		return fmt.Errorf("%w: more than %d", errManyChanges, c.most)
 	}
 	return nil
 }

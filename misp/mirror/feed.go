@@ -65,6 +65,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	})
 	if !full && len(changed) <= len(manifest)/2 {
 		c := changesOf(w.set)
+		c.most = w.mostChanges
 		for id := range known {
 			c.RemoveEvent(id)
 		}

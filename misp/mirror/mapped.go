@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -28,6 +29,9 @@ var opened = struct {
 // damaged.
 func openSegment(ctx context.Context, name string, most int64, check bool) (*segment, error) {
 	f, st, err := openRegular(name, os.O_RDONLY, 0)
+	if errors.Is(err, errNotRegular) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}

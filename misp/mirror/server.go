@@ -124,6 +124,7 @@ func watermark(clock, ours time.Time) time.Time {
 // poll applies what is new.
 func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time) error {
 	c := changesOf(w.set)
+	c.most = w.mostChanges
 	clock, err := s.collect(ctx, c, w.state.Watermark.Add(-y.overlap()))
 	if err != nil {
 		return err

@@ -184,6 +184,11 @@ func (s State) open(ctx context.Context, dir string, have *snapshot, check bool)
 		}
 		snap.insert(snap.changes.networks)
 	}
+	if s.Bytes > 0 && snap.bytes() != s.Bytes {
+		err := fmt.Errorf("%w: the files in %s have %d bytes, not %d", errDamaged, dir, snap.bytes(), s.Bytes)
+		snap.release()
+		return nil, err
+	}
 	snap.insert(snap.base.networks)
 	return snap, nil
 }

@@ -30,7 +30,8 @@ type writer struct {
 	now    func() time.Time
 	damage error // why the set that was there cannot be used
 
-	leastBase int
+	leastBase   int
+	mostChanges int
 }
 
 // errBusy is another process at work on a set.
@@ -53,7 +54,7 @@ func openWriter(ctx context.Context, dir string, now func() time.Time, have *sna
 		}
 		return nil, err
 	}
-	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase}
+	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase, mostChanges: maxChanges}
 	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -149,7 +150,7 @@ func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) e
 	if err := w.swap(ctx, state); err != nil {
 		return err
 	}
-	if c.size() <= max(w.leastBase, min(w.set.base.trailer.Attributes/10, maxChanges/2)) {
+	if c.size() <= max(w.leastBase, min(w.set.base.trailer.Attributes/10, w.mostChanges/2)) {
 		return nil
 	}
 	return w.merge(ctx)
