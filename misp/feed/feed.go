@@ -8,7 +8,7 @@
 //   - A file has at most 256 MiB, and must be a regular one.
 //   - manifest.json names at most 500,000 events, each by at most 100 bytes.
 //   - An event has at most 500,000 attributes, and as many objects.
-//   - A feed has at most 1,000,000 attributes that can be looked up: they are kept in memory. A mirror takes more.
+//   - A feed has at most 500,000 attributes that can be looked up: they are kept in memory. A mirror takes more.
 //   - Of one value that is looked up, the 5,000 strongest matches are returned ([api.MaxMatches]).
 //
 // A feed with more is not opened.
@@ -41,7 +41,7 @@ const (
 	maxEvents     = 500_000   // in a manifest
 	maxID         = 100       // bytes of the name of an event
 	maxVersion    = 100       // bytes of the time of an event; a longer one counts as absent
-	maxAttributes = 1_000_000 // that can be looked up, of all events
+	maxAttributes = 500_000   // that can be looked up, of all events
 )
 
 // Feed holds the indicators of a directory in memory. It is immutable, implements [enrich.Lookup] and is safe
@@ -54,7 +54,10 @@ type Feed struct {
 
 // Open reads a whole feed. filter is what matches are filtered by where a mapping says nothing else. Errors are
 // [enrich.Trouble] and name the file.
-func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
+func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) { return open(fsys, filter, maxAttributes) }
+
+// open reads a feed of at most a number of attributes.
+func open(fsys fs.FS, filter engine.Filter, most int) (*Feed, error) {
 	f := &Feed{byIndicator: map[engine.Indicator][]misp.Attribute{}, filter: filter}
 	data, err := read(fsys, "manifest.json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,9 +81,8 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 			return nil, trouble(name, err, remedyAgain)
 		}
 		for a := range attributes {
-			f.add(a)
-			if f.attributes > maxAttributes {
-				return nil, trouble(name, fmt.Errorf("the feed has more than %d attributes up to here", maxAttributes), "mirror it: set mirror.feeds")
+			if f.add(a); f.attributes > most {
+				return nil, trouble(name, fmt.Errorf("the feed has more than %d attributes that can be looked up", most), "mirror it: name it in mirror.feeds")
 			}
 		}
 	}
@@ -99,12 +101,12 @@ func ParseManifest(data []byte) (map[string]string, error) {
 	}
 	manifest := map[string]string{}
 	for key, entry := range jsonscan.Members(data) {
-		uuid := string(key)
+		uuid := string(key[:min(len(key), maxID)])
 		switch {
 		case len(manifest) >= maxEvents:
-			return nil, trouble("manifest.json", fmt.Errorf("more than %d events", maxEvents), "split the feed")
-		case len(uuid) > maxID:
-			return nil, trouble("manifest.json", fmt.Errorf("%q… is not the UUID of an event", uuid[:maxID]), remedyAgain)
+			return nil, trouble("manifest.json", fmt.Errorf("more than %d events", maxEvents), "split the feed, or have its owner split it")
+		case len(uuid) < len(key):
+			return nil, trouble("manifest.json", fmt.Errorf("%q… is not the UUID of an event", uuid), remedyAgain)
 		case strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json"):
 			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), remedyAgain)
 		}
@@ -189,7 +191,9 @@ func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]e
 		for _, r := range o.Related() {
 			for _, a := range f.byIndicator[r.Indicator] {
 				if err := ctx.Err(); err != nil {
-					return nil, err
+					t := &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("the feed has more of a value than could be read in time: %w", err)}
+					t.Remedy, t.Answered = "timeout sets how long is looked", true
+					return nil, t
 				}
 				a.Tags = misp.JoinTags(a.Tags, a.Event.Tags)
 				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, now) {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -245,18 +246,24 @@ func (c *changeSet) write(ctx context.Context, name string, now time.Time) error
 			return err
 		}
 	}
-	for id, in := range c.attributes {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if in == nil {
-			err = b.remove(id)
-		} else {
+	for of, ids := range c.in { // event by event: whoever reads them all reads each event once
+		for id := range ids {
+			in := c.attributes[id]
+			if in == nil || in.event.uuid != of {
+				continue
+			}
 			e := in.event
 			e.change = eventAsIs
-			err = b.add(id, in.attribute, e)
+			if err := cmp.Or(ctx.Err(), b.add(id, in.attribute, e)); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+	}
+	for id, in := range c.attributes {
+		if in != nil {
+			continue
+		}
+		if err := cmp.Or(ctx.Err(), b.remove(id)); err != nil {
 			return err
 		}
 	}

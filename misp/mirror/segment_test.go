@@ -276,6 +276,20 @@ func (s *segment) read() {
 	}
 }
 
+// decode reads each record once.
+func (s *segment) decode() {
+	for kind, c := range s.records() {
+		switch kind {
+		case recordAttribute:
+			_, _, _ = c.attribute(s.trailer.Words)
+		case recordEvent:
+			c.event()
+		case recordRemoved:
+			c.id()
+		}
+	}
+}
+
 // FuzzSegment opens anything as a segment, with checksums that are right: whatever it contains, reading ends, and does
 // not go outside of it.
 func FuzzSegment(f *testing.F) {
@@ -300,7 +314,15 @@ func FuzzSegment(f *testing.F) {
 				continue // not mapped at all
 			}
 			s := &segment{data: slices.Clip(data)}
-			if err := s.parse(); err == nil {
+			before := allocated()
+			err := s.parse()
+			if err == nil {
+				s.decode()
+			}
+			if used, most := allocated()-before, uint64(1<<18+100*len(data)); used > most { //nolint:gosec // a length
+				t.Fatalf("%d bytes of memory for a segment of %d", used, len(data))
+			}
+			if err == nil {
 				s.read()
 			} else if !errors.Is(err, errDamaged) {
 				t.Errorf("error %v", err)
