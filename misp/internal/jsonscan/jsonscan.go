@@ -121,20 +121,22 @@ func length(data []byte) int {
 
 // stringLength returns the length of a string with its quotes; that of data if the string does not end.
 func stringLength(data []byte) int {
-	for i := 1; ; {
-		n := bytes.IndexByte(data[i:], '"')
-		if n < 0 {
-			return len(data)
-		}
-		i += n + 1
-		escapes := 0
-		for j := i - 2; j > 0 && data[j] == '\\'; j-- {
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return i
+	n := 1 + bytes.IndexByte(data[1:], '"')
+	switch {
+	case n == 0:
+		return len(data)
+	case data[n-1] != '\\': // in most strings the first quote is the end
+		return n + 1
+	}
+	for i := 1; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
 		}
 	}
+	return len(data)
 }
 
 // nestLength returns the length of a list or an object; 0 if it does not end.
