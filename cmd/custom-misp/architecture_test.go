@@ -39,10 +39,11 @@ var mayImport = map[string][]string{
 	"engine/wazuh":          {"engine/enrich"},
 	"engine/wazuh/alertlog": {"engine/enrich"},
 
-	"misp/api":      {"engine", "engine/enrich", "misp"},
-	"misp/feed":     {"engine", "engine/enrich", "misp", "misp/api"},
-	"misp/mirror":   {"engine", "engine/enrich", "misp", "misp/api", "misp/feed"},
-	"misp/misptest": {"engine", "engine/enrich", "misp"},
+	"misp/internal/jsonscan": {},
+	"misp/api":               {"engine", "engine/enrich", "misp", "misp/internal/jsonscan"},
+	"misp/feed":              {"engine", "engine/enrich", "misp", "misp/api", "misp/internal/jsonscan"},
+	"misp/mirror":            {"engine", "engine/enrich", "misp", "misp/api", "misp/feed", "misp/internal/jsonscan"},
+	"misp/misptest":          {"engine", "engine/enrich", "misp"},
 
 	internal + "cli":     {"engine/yamlfile"},
 	internal + "config":  {libraries, internal + "cli"},

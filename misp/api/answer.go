@@ -1,147 +1,105 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"custom-misp/misp"
+	"custom-misp/misp/internal/jsonscan"
 )
 
-// The shapes of an answer, as far as they are needed. MISP writes ids and numbers as texts, but not everywhere
-// and not in every version.
+// The members of an attribute and of an event, as far as they are needed, as they stand in the document. Of two members
+// with one name the last one counts.
 type (
-	wireAnswer struct {
-		Response *struct {
-			Attribute wirePage `json:"Attribute"` // nil if there is no such list
-		} `json:"response"`
-	}
-	wirePage      []wireAttribute
 	wireAttribute struct {
-		ID        loose         `json:"id"`
-		EventID   loose         `json:"event_id"`
-		UUID      loose         `json:"uuid"`
-		Type      loose         `json:"type"`
-		Category  loose         `json:"category"`
-		Value     loose         `json:"value"`
-		Comment   loose         `json:"comment"`
-		ToIDs     looseFlag     `json:"to_ids"`
-		Deleted   looseFlag     `json:"deleted"`
-		Timestamp loose         `json:"timestamp"`
-		FirstSeen loose         `json:"first_seen"`
-		LastSeen  loose         `json:"last_seen"`
-		Event     wireEvent     `json:"Event"`
-		Tag       []wireTag     `json:"Tag"`
-		Warnings  []wireWarning `json:"warnings"`
-		Decay     []wireDecay   `json:"decay_score"`
+		id, eventID, uuid, typ, category, value, comment, toIDs, deleted, timestamp, firstSeen, lastSeen []byte
+
+		event, tags, warnings, scores []byte
 	}
 	wireEvent struct {
-		ID            loose     `json:"id"`
-		UUID          loose     `json:"uuid"`
-		Info          loose     `json:"info"`
-		Date          loose     `json:"date"`
-		ThreatLevelID loose     `json:"threat_level_id"`
-		Analysis      loose     `json:"analysis"`
-		Published     looseFlag `json:"published"`
-		Orgc          struct {
-			Name loose `json:"name"`
-			UUID loose `json:"uuid"`
-		} `json:"Orgc"`
-		Tag []wireTag `json:"Tag"`
-	}
-	wireTag struct {
-		Name      loose     `json:"name"`
-		Inherited looseFlag `json:"inherited"` // from the event
-	}
-	wireWarning struct {
-		Name loose `json:"warninglist_name"`
-	}
-	wireDecay struct {
-		Score loose `json:"score"`
+		id, uuid, info, date, threatLevel, analysis, published, creator, tags []byte
+
+		attributes, objects []byte // of one in a file
 	}
 )
 
-// loose is a text that may be written as a number or be null. A list or an object counts as an empty text:
-// PHP writes an empty list for many kinds of nothing, and one odd field must not cost a whole answer.
-type loose string
+// set notes a member.
+func (w *wireAttribute) set(key, value []byte) {
+	switch string(key) {
+	case "id":
+		w.id = value
+	case "event_id":
+		w.eventID = value
+	case "uuid":
+		w.uuid = value
+	case "type":
+		w.typ = value
+	case "category":
+		w.category = value
+	case "value":
+		w.value = value
+	case "comment":
+		w.comment = value
+	case "to_ids":
+		w.toIDs = value
+	case "deleted":
+		w.deleted = value
+	case "timestamp":
+		w.timestamp = value
+	case "first_seen":
+		w.firstSeen = value
+	case "last_seen":
+		w.lastSeen = value
+	case "Event":
+		w.event = value
+	case "Tag":
+		w.tags = value
+	case "warnings":
+		w.warnings = value
+	case "decay_score":
+		w.scores = value
+	}
+}
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *loose) UnmarshalJSON(data []byte) error {
-	switch {
-	case len(data) > 0 && data[0] == '"':
-		var s string
-		if err := json.Unmarshal(data, &s); err != nil {
+// set notes a member.
+func (w *wireEvent) set(key, value []byte) {
+	switch string(key) {
+	case "id":
+		w.id = value
+	case "uuid":
+		w.uuid = value
+	case "info":
+		w.info = value
+	case "date":
+		w.date = value
+	case "threat_level_id":
+		w.threatLevel = value
+	case "analysis":
+		w.analysis = value
+	case "published":
+		w.published = value
+	case "Orgc":
+		w.creator = value
+	case "Tag":
+		w.tags = value
+	case "Attribute":
+		w.attributes = value
+	case "Object":
+		w.objects = value
+	}
+}
+
+// read calls set with each member of an object.
+func read(ctx context.Context, object []byte, set func(key, value []byte)) error {
+	for key, value := range jsonscan.Members(object) {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		*l = loose(s)
-	case bytes.Equal(data, []byte("null")), len(data) > 0 && (data[0] == '{' || data[0] == '['):
-		*l = ""
-	default:
-		*l = loose(data)
+		set(key, value)
 	}
 	return nil
-}
-
-// looseFlag is a boolean that may be written as 1, "1" or "true", or be null.
-type looseFlag bool
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (f *looseFlag) UnmarshalJSON(data []byte) error {
-	var l loose
-	if err := l.UnmarshalJSON(data); err != nil {
-		return err
-	}
-	*f = looseFlag(l == "1" || strings.EqualFold(string(l), "true"))
-	return nil
-}
-
-// decodeAnswer returns the attributes of an answer, at most a page of them. A miss is an empty list. An answer
-// without that list, with something else in it than attributes, or with more than a page of them, is not an answer to
-// our search, and an error. A field of an unexpected kind within an attribute counts as absent.
-func decodeAnswer(data []byte) ([]wireAttribute, error) {
-	var a wireAnswer
-	if err := unmarshal(data, &a); err != nil {
-		return nil, err
-	}
-	if a.Response == nil || a.Response.Attribute == nil {
-		return nil, errNoResult
-	}
-	for _, w := range a.Response.Attribute {
-		if w.Type == "" {
-			return nil, errNoAttribute
-		}
-	}
-	return a.Response.Attribute, nil
-}
-
-// UnmarshalJSON implements json.Unmarshaler. It refuses more than a page before it makes attributes of it: they
-// take much more memory than the answer itself.
-func (p *wirePage) UnmarshalJSON(data []byte) error {
-	n := 0
-	gjson.ParseBytes(data).ForEach(func(_, _ gjson.Result) bool {
-		n++
-		return n <= pageSize
-	})
-	if n > pageSize {
-		return errOverLimit
-	}
-	return unmarshal(data, (*[]wireAttribute)(p))
-}
-
-// unmarshal reads JSON leniently: it continues after a value of the wrong kind, and leaves that out.
-func unmarshal(data []byte, to any) error {
-	err := json.Unmarshal(data, to)
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return nil
-	}
-	return err
 }
 
 var (
@@ -150,55 +108,175 @@ var (
 	errOverLimit   = errors.New("more attributes than were asked for at most")
 )
 
-// attribute brings what came over the wire into the form that the pipeline works on.
-func (w wireAttribute) attribute() misp.Attribute {
+// decodeAnswer calls do with each attribute of an answer, which is valid JSON; live says whether it is not deleted. It
+// returns how many there are, at most a page of them. A miss is an empty list. An answer without that list, with
+// something else in it than attributes, or with more than a page of them, is not an answer to our search, and an error.
+// A field of an unexpected kind within an attribute counts as absent. Errors are those too of the context and of do.
+func decodeAnswer(ctx context.Context, data []byte, do func(a misp.Attribute, live bool) error) (n int, err error) {
+	list := data
+	for _, key := range []string{"response", "Attribute"} { // each takes a tenth of a second for the longest answers
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		list = jsonscan.Member(list, key)
+	}
+	if len(list) == 0 || list[0] != '[' {
+		return 0, errNoResult
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if jsonscan.Longer(list, pageSize) {
+		return 0, errOverLimit
+	}
+	var d decoder
+	for element := range jsonscan.Elements(list) {
+		var w wireAttribute
+		if err := read(ctx, element, w.set); err != nil {
+			return 0, err
+		}
+		if text(w.typ) == "" {
+			return 0, errNoAttribute
+		}
+		e, err := d.eventOf(ctx, w)
+		if err != nil {
+			return 0, err
+		}
+		a, err := w.attribute(ctx, e)
+		if err != nil {
+			return 0, err
+		}
+		if err := do(a, !flag(w.deleted)); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// A decoder remembers the last event: many attributes of a page are in the same.
+type decoder struct {
+	json  []byte
+	event misp.Event
+}
+
+// eventOf returns the event that an attribute of an answer is in.
+func (d *decoder) eventOf(ctx context.Context, w wireAttribute) (misp.Event, error) {
+	if d.json == nil || string(d.json) != string(w.event) {
+		var in wireEvent
+		if err := read(ctx, w.event, in.set); err != nil {
+			return misp.Event{}, err
+		}
+		e, err := in.decode(ctx)
+		if err != nil {
+			return misp.Event{}, err
+		}
+		d.json, d.event = w.event, e
+	}
+	e := d.event
+	if e.ID == "" {
+		e.ID = text(w.eventID)
+	}
+	return e, nil
+}
+
+// decode returns the event.
+func (w wireEvent) decode(ctx context.Context) (misp.Event, error) {
+	e := misp.Event{
+		ID: text(w.id), UUID: text(w.uuid), Info: text(w.info), Date: text(w.date),
+		Org: text(jsonscan.Member(w.creator, "name")), OrgUUID: text(jsonscan.Member(w.creator, "uuid")),
+		ThreatLevel: misp.ThreatLevel(number(text(w.threatLevel))), Published: flag(w.published),
+	}
+	if analysis := text(w.analysis); analysis != "" {
+		e.Analysis = misp.Analysis(number(analysis) + 1)
+	}
+	var err error
+	e.Tags, _, err = tags(ctx, w.tags)
+	return e, err
+}
+
+// attribute brings an attribute of an event into the form that the pipeline works on.
+func (w wireAttribute) attribute(ctx context.Context, e misp.Event) (misp.Attribute, error) {
 	a := misp.Attribute{
-		ID: string(w.ID), UUID: string(w.UUID), Type: string(w.Type), Category: string(w.Category),
-		Value: string(w.Value), Comment: string(w.Comment), ToIDs: bool(w.ToIDs),
-		Timestamp: epoch(w.Timestamp), FirstSeen: string(w.FirstSeen), LastSeen: string(w.LastSeen),
-		Event: misp.Event{
-			ID: string(w.Event.ID), UUID: string(w.Event.UUID), Info: string(w.Event.Info), Org: string(w.Event.Orgc.Name),
-			OrgUUID:     string(w.Event.Orgc.UUID),
-			ThreatLevel: misp.ThreatLevel(number(w.Event.ThreatLevelID)),
-			Date:        string(w.Event.Date), Published: bool(w.Event.Published),
-		},
+		ID: text(w.id), UUID: text(w.uuid), Type: text(w.typ), Category: text(w.category),
+		Value: text(w.value), Comment: text(w.comment), ToIDs: flag(w.toIDs),
+		Timestamp: epoch(text(w.timestamp)), FirstSeen: text(w.firstSeen), LastSeen: text(w.lastSeen), Event: e,
 	}
-	if w.Event.Analysis != "" {
-		a.Event.Analysis = misp.Analysis(number(w.Event.Analysis) + 1)
+	own, inherited, err := tags(ctx, w.tags)
+	if err != nil {
+		return a, err
 	}
-	if a.Event.ID == "" {
-		a.Event.ID = string(w.EventID)
+	a.Event.Tags = misp.JoinTags(inherited, e.Tags)
+	a.Tags = misp.JoinTags(own, a.Event.Tags)
+	if a.DecayScore, err = bestScore(ctx, w.scores); err != nil {
+		return a, err
 	}
-	for _, t := range w.Tag {
-		a.Tags = appendNew(a.Tags, string(t.Name))
-		if t.Inherited {
-			a.Event.Tags = appendNew(a.Event.Tags, string(t.Name))
-		}
-	}
-	for _, t := range w.Event.Tag {
-		a.Tags = appendNew(a.Tags, string(t.Name))
-		a.Event.Tags = appendNew(a.Event.Tags, string(t.Name))
-	}
-	for _, d := range w.Decay {
-		if score, err := strconv.ParseFloat(string(d.Score), 64); err == nil && (a.DecayScore == nil || score > *a.DecayScore) {
-			a.DecayScore = &score
-		}
-	}
-	for _, l := range w.Warnings {
-		a.Warninglists = appendNew(a.Warninglists, string(l.Name))
-	}
-	return a
+	a.Warninglists, err = warninglists(ctx, w.warnings)
+	return a, err
 }
 
-func appendNew(names []string, name string) []string {
-	if name == "" || slices.Contains(names, name) {
-		return names
+// tags returns the names in a list of tags, and those of them that are from the event.
+func tags(ctx context.Context, list []byte) (all, inherited []string, err error) {
+	var of, fromEvent misp.TagList
+	for tag := range jsonscan.Elements(list) {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		var name string
+		from := false
+		for key, value := range jsonscan.Members(tag) {
+			switch string(key) {
+			case "name":
+				name = text(value)
+			case "inherited":
+				from = flag(value)
+			}
+		}
+		of.Add(name)
+		if from {
+			fromEvent.Add(name)
+		}
 	}
-	return append(names, name)
+	return of.Tags(), fromEvent.Tags(), nil
 }
 
-func number(l loose) int {
-	n, err := strconv.Atoi(string(l))
+// bestScore returns the highest score of a list; nil if there is none.
+func bestScore(ctx context.Context, list []byte) (best *float64, err error) {
+	for model := range jsonscan.Elements(list) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if score, err := strconv.ParseFloat(text(jsonscan.Member(model, "score")), 64); err == nil && (best == nil || score > *best) {
+			best = &score
+		}
+	}
+	return best, nil
+}
+
+// warninglists returns the names of warninglists, each once.
+func warninglists(ctx context.Context, list []byte) (names []string, err error) {
+	var seen map[string]bool
+	for hit := range jsonscan.Elements(list) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		name := text(jsonscan.Member(hit, "warninglist_name"))
+		if name == "" || seen[name] {
+			continue
+		}
+		if seen == nil {
+			seen = map[string]bool{}
+		}
+		seen[name] = true
+		if names = append(names, name); len(names) == maxWarninglists {
+			break
+		}
+	}
+	return names, nil
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > 1000 {
 		return 0
 	}
@@ -206,56 +284,10 @@ func number(l loose) int {
 }
 
 // epoch reads a time in seconds since 1970; zero if it is not one.
-func epoch(l loose) time.Time {
-	seconds, err := strconv.ParseInt(string(l), 10, 64)
+func epoch(s string) time.Time {
+	seconds, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || seconds <= 0 || seconds > 1<<40 {
 		return time.Time{}
 	}
 	return time.Unix(seconds, 0).UTC()
-}
-
-// DecodeEvent reads an event as MISP exports it and as feeds hold it, {"Event": {…}}, and returns its live
-// attributes, those of its objects among them. Each carries what it needs of the event, the event's tags too. An
-// event without an id is known by its UUID, and one that does not say otherwise counts as published.
-func DecodeEvent(data []byte) ([]misp.Attribute, error) {
-	var file struct {
-		Event *struct {
-			wireEvent
-			Published *looseFlag      `json:"published"`
-			Attribute []wireAttribute `json:"Attribute"`
-			Object    []struct {
-				Deleted   looseFlag       `json:"deleted"`
-				Attribute []wireAttribute `json:"Attribute"`
-			} `json:"Object"`
-		} `json:"Event"`
-	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("%s must not be of the kind %s", strings.TrimPrefix(wrong.Field, "."), wrong.Value)
-		}
-		return nil, err
-	}
-	if file.Event == nil {
-		return nil, errors.New("no object Event in it")
-	}
-	event := file.Event.wireEvent
-	event.Published = file.Event.Published == nil || *file.Event.Published
-	if event.ID == "" {
-		event.ID = event.UUID
-	}
-	wire := file.Event.Attribute
-	for _, o := range file.Event.Object {
-		if !o.Deleted {
-			wire = append(wire, o.Attribute...)
-		}
-	}
-	attributes := make([]misp.Attribute, 0, len(wire))
-	for _, w := range wire {
-		if w.Deleted {
-			continue
-		}
-		w.Event = event
-		attributes = append(attributes, w.attribute())
-	}
-	return attributes, nil
 }

@@ -258,13 +258,17 @@ func TestPaging(t *testing.T) {
 		}
 		list := make([]string, n)
 		for i := range list {
-			list[i] = fmt.Sprintf(`{"id":"%d-%d","type":"ip-dst","value":"192.31.196.1","uuid":"%d-%d"}`, q.Page, i, q.Page, i)
+			list[i] = fmt.Sprintf(`{"id":"%d-%d","type":"ip-dst","value":"192.31.196.%d","uuid":"%d-%d"}`, q.Page, i, i%4, q.Page, i)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"response":{"Attribute":[%s]}}`, strings.Join(list, ","))
 	}))
 	defer server.Close()
-	got, err := client(t, nil, server.URL).Lookup(context.Background(), []engine.Observable{observable("ip-dst", "192.31.196.1")})
+	var asked []engine.Observable // each with fewer matches than are returned of one at most
+	for i := range 4 {
+		asked = append(asked, observable("ip-dst", fmt.Sprintf("192.31.196.%d", i)))
+	}
+	got, err := client(t, nil, server.URL).Lookup(context.Background(), asked)
 	if err != nil || len(got) != 10_007 || pages != 3 {
 		t.Errorf("%d matches in %d pages, %v", len(got), pages, err)
 	}

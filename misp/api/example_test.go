@@ -100,15 +100,19 @@ func ExampleClient_WalkAll() {
 
 // An event as MISP exports it.
 func ExampleDecodeEvent() {
-	attributes, err := api.DecodeEvent(campaign["1.json"].Data)
-	for _, a := range attributes {
+	event, attributes, err := api.DecodeEvent(context.Background(), campaign["1.json"].Data)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(event.Info)
+	for a := range attributes {
 		fmt.Println(a.Type, a.Value, a.Tags)
 	}
-	fmt.Println(err)
 	// Output:
+	// Phishing campaign
 	// domain login.example.net [tlp:green]
 	// ip-dst|port 192.31.196.24|8443 [tlp:green]
-	// <nil>
 }
 
 // What MISP says of itself, and of what the key may do.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // FuzzAnswer reads any bytes as the answer to a question for some values, as a look-up does. It must not panic, and
@@ -20,13 +23,13 @@ import (
 func FuzzAnswer(f *testing.F) {
 	const (
 		hash    = "0f0e0d0c0b0a09080706050403020100aabbccddeeff00112233445566778899"
-		context = `"Event":{"id":"7","orgc_id":"2","info":"Loader","published":true,"uuid":"e","date":"2026-10-01","threat_level_id":"1","analysis":"2","Tag":[{"local":false,"id":"3","name":"tlp:amber","colour":"#ffaa00","numerical_value":null}],"Orgc":{"id":"2","name":"EXAMPLE-CERT","uuid":"o","local":false}}`
+		inEvent = `"Event":{"id":"7","orgc_id":"2","info":"Loader","published":true,"uuid":"e","date":"2026-10-01","threat_level_id":"1","analysis":"2","Tag":[{"local":false,"id":"3","name":"tlp:amber","colour":"#ffaa00","numerical_value":null}],"Orgc":{"id":"2","name":"EXAMPLE-CERT","uuid":"o","local":false}}`
 		rest    = `"id":"1","event_id":"7","object_id":"0","object_relation":null,"category":"Other","to_ids":true,"uuid":"u","timestamp":"1790000000","comment":"","deleted":false,"first_seen":null,"last_seen":"2026-10-02T00:00:00.000000+00:00"`
 	)
 	for _, attributes := range []string{
 		``,
-		`{"type":"sha256","value":"` + hash + `",` + rest + `,` + context + `,"Tag":[{"id":"3","name":"own","is_galaxy":false,"local":false},{"id":"4","name":"tlp:amber","inherited":1}]}`,
-		`{"type":"filename|sha256","value":"a.doc|` + strings.ToUpper(hash) + `",` + rest + `,` + context + `,"decay_score":[{"score":61.25,"base_score":80,"decayed":false,"DecayingModel":{"id":"2","name":"m"}}]}`,
+		`{"type":"sha256","value":"` + hash + `",` + rest + `,` + inEvent + `,"Tag":[{"id":"3","name":"own","is_galaxy":false,"local":false},{"id":"4","name":"tlp:amber","inherited":1}]}`,
+		`{"type":"filename|sha256","value":"a.doc|` + strings.ToUpper(hash) + `",` + rest + `,` + inEvent + `,"decay_score":[{"score":61.25,"base_score":80,"decayed":false,"DecayingModel":{"id":"2","name":"m"}}]}`,
 		`{"type":"ip-dst|port","value":"192.31.196.24|8443",` + rest + `},{"type":"ip-src","value":"2620:4F:8000:0::bad",` + rest + `},{"type":"ip-src","value":"192.31.196.0/24",` + rest + `}`,
 		`{"type":"domain|ip","value":"bad.example|192.31.196.24",` + rest + `,"warnings":[{"match":"a","value":"b","warninglist_id":"1","warninglist_name":"w","warninglist_category":"false_positive"}]}`,
 		`{"type":"domain","value":"bad.example",` + rest + `},{"type":"hostname","value":"c2.bad.example.",` + rest + `},{"type":"url","value":"hxxp://c2.bad[.]example/a",` + rest + `}`,
@@ -64,13 +67,17 @@ func FuzzAnswer(f *testing.F) {
 		if check.check("application/json", data) != nil {
 			return
 		}
-		attributes, err := decodeAnswer(data)
-		if len(attributes) > pageSize || err != nil && attributes != nil {
+		before := allocated()
+		attributes, _, err := decoded(data)
+		if used, most := allocated()-before, workFor(len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
+		}
+		if len(attributes) > pageSize || err != nil && !errors.Is(err, errNoResult) && !errors.Is(err, errNoAttribute) && !errors.Is(err, errOverLimit) {
 			t.Fatalf("%d attributes, %v", len(attributes), err)
 		}
-		for _, w := range attributes {
-			a := w.attribute()
-			matches := inquiries[0].matches(a, now)
+		for _, a := range attributes {
+			var matches []enrich.Match
+			inquiries[0].match(a, now, func(_ int, m enrich.Match) { matches = append(matches, m) })
 			if len(matches) > 2*len(asked) {
 				t.Fatalf("%d matches of one attribute", len(matches))
 			}
@@ -81,6 +88,21 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// allocated returns how much memory was ever allocated, in bytes.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// workFor returns how much memory may be allocated to read attributes from n bytes of JSON: {"type":"x"}, becomes an
+// attribute of 400 bytes, in a list that is made anew as it grows, and each may have the tags of its event too, of which
+// there are at most MaxTags.
+func workFor(n int) uint64 {
+	attributes, tags := n/len(`{},`), min(n/len(`{"name":"x"},`), 2*misp.MaxTags)
+	return uint64(1<<18 + 3000*attributes + 200*n + 200*attributes*tags) //nolint:gosec // not negative
 }
 
 // related judges a match again, in another way than the code that found it: one half of the attribute, brought into
@@ -119,12 +141,21 @@ func FuzzDecodeEvent(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		attributes, err := DecodeEvent(data)
+		before := allocated()
+		event, sequence, err := DecodeEvent(context.Background(), data)
+		if used, most := allocated()-before, uint64(1<<16+32*len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
+		}
 		if err != nil {
-			if attributes != nil || strings.TrimSpace(err.Error()) == "" {
-				t.Fatalf("%d attributes with %v", len(attributes), err)
+			if sequence != nil || strings.TrimSpace(err.Error()) == "" || len(err.Error()) > 200 {
+				t.Fatalf("attributes: %t, with %v", sequence != nil, err)
 			}
 			return
+		}
+		before = allocated()
+		attributes := slices.Collect(sequence)
+		if used, most := allocated()-before, workFor(len(data)); used > most {
+			t.Fatalf("%d bytes of memory for %d of JSON", used, len(data))
 		}
 		if !json.Valid(data) {
 			t.Fatal("took what is no JSON")
@@ -133,7 +164,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			t.Fatalf("%d attributes in %d bytes", len(attributes), len(data))
 		}
 		for _, a := range attributes {
-			if !cmp.Equal(a.Event, attributes[0].Event) || a.Event.ID == "" && a.Event.UUID != "" {
+			if !sameEvent(a.Event, event) || a.Event.ID == "" && a.Event.UUID != "" {
 				t.Fatalf("of another event: %+v", a.Event)
 			}
 			if n := len(engine.Indicators(engine.Type(a.Type), a.Value)); n > 2 {
@@ -143,16 +174,22 @@ func FuzzDecodeEvent(f *testing.F) {
 	})
 }
 
+// sameEvent compares events without the tags: those that an attribute has from its event count too.
+func sameEvent(a, b misp.Event) bool {
+	a.Tags, b.Tags = nil, nil
+	return cmp.Equal(a, b)
+}
+
 // TestAnswerOverLimit refuses a page that is longer than asked for, without making attributes of it.
 func TestAnswerOverLimit(t *testing.T) {
 	t.Parallel()
 	one := `{"type":"x"}`
 	page := `{"response":{"Attribute":[` + strings.Repeat(one+",", pageSize-1) + one + `]}}`
-	if attributes, err := decodeAnswer([]byte(page)); err != nil || len(attributes) != pageSize {
+	if attributes, _, err := decoded([]byte(page)); err != nil || len(attributes) != pageSize {
 		t.Errorf("%d attributes, %v", len(attributes), err)
 	}
 	over := []byte(strings.Replace(page, one, one+","+one, 1))
-	if _, err := decodeAnswer(over); !errors.Is(err, errOverLimit) {
-		t.Errorf("over the limit: %v", err)
+	if attributes, _, err := decoded(over); !errors.Is(err, errOverLimit) || len(attributes) > 0 {
+		t.Errorf("over the limit: %d attributes, %v", len(attributes), err)
 	}
 }

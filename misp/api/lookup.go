@@ -17,12 +17,6 @@ import (
 	"custom-misp/misp"
 )
 
-const (
-	maxValues = 1000 // in one question: the cost of a value has long stopped falling
-	pageSize  = 5000 // attributes in one answer; a question without a limit may be answered with duplicates
-	maxPages  = 20   // of one question
-)
-
 const remedyDropped = "does something between here and MISP drop the question or its Content-Type?"
 
 // question is the body of a search. The form of value matters: in a list of its own under OR, MISP takes "!",
@@ -52,6 +46,7 @@ type inquiry struct {
 
 // An asking is one reason why an indicator is asked for.
 type asking struct {
+	number     int // of the observable, among all that are looked up
 	observable engine.Observable
 	filter     engine.Filter
 	relation   engine.Relation
@@ -62,7 +57,7 @@ type asking struct {
 func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 	var inquiries []inquiry
 	place := map[string]int{} // of a value: its question
-	for _, o := range observables {
+	for number, o := range observables {
 		f := o.Filter.Over(base)
 		for _, r := range o.Related() {
 			if !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o) {
@@ -78,7 +73,7 @@ func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 					inquiries[n].question.Value.OR = append(inquiries[n].question.Value.OR, v)
 				}
 				if n != last { // two spellings are one reason to ask
-					inquiries[n].add(asking{o, f, r})
+					inquiries[n].add(asking{number, o, f, r})
 				}
 				last = n
 			}
@@ -160,88 +155,117 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 	return bodies, nil
 }
 
-// Lookup asks MISP for all observables in one question, or in one for each thousand values. Errors are
-// [enrich.Trouble].
+// Lookup asks MISP for all observables in one question, or in one for each thousand values. Of each observable it
+// returns at most [MaxMatches] matches. Errors are [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	var matches []enrich.Match
+	found := make([]Strongest, len(observables))
 	for _, i := range inquire(observables, c.filter) {
-		found, err := c.lookup(ctx, i)
-		if err != nil {
+		if err := c.lookup(ctx, i, found); err != nil {
 			return nil, err
 		}
-		matches = append(matches, found...)
+	}
+	var matches []enrich.Match
+	for i := range found {
+		matches = found[i].AppendTo(matches)
 	}
 	return matches, nil
 }
 
-func (c *Client) lookup(ctx context.Context, i inquiry) ([]enrich.Match, error) {
-	var matches []enrich.Match
+// lookup adds what is found to the matches of each observable.
+func (c *Client) lookup(ctx context.Context, i inquiry, found []Strongest) error {
+	asked := i.question.askedFor()
 	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
-		attributes, err := c.ask(ctx, i.question)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range attributes {
-			if !a.Deleted {
-				matches = append(matches, i.matches(a.attribute(), c.now())...)
+		answered := false
+		n, err := c.ask(ctx, i.question, func(a misp.Attribute, live bool) error {
+			answered = answered || asked.answer(a.Value)
+			if live {
+				i.match(a, c.now(), func(number int, m enrich.Match) { found[number].Add(m) })
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		if len(attributes) < pageSize { // the count that MISP gives in a header is wrong
-			return matches, nil
+		if n < pageSize { // the count that MISP gives in a header is wrong
+			return nil
 		}
-		if !slices.ContainsFunc(attributes, i.question.answers) {
-			return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %d attributes, none of which was asked for", pageSize),
+		if !answered {
+			return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %d attributes, none of which was asked for", pageSize),
 				remedyDropped, nil)
 		}
 	}
-	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes for %d values", maxPages*pageSize, len(i.question.Value.OR)),
+	return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes for %d values", maxPages*pageSize, len(i.question.Value.OR)),
 		"no value has so many; see what MISP answers", nil)
 }
 
-// answers reports whether an attribute is an answer to the question as MISP may understand it: its value, or a
-// half of it, was asked for.
-func (q *question) answers(w wireAttribute) bool {
-	return slices.ContainsFunc(strings.Split(string(w.Value), "|"), func(half string) bool {
-		return slices.ContainsFunc(q.Value.OR, func(asked string) bool { return strings.EqualFold(asked, half) })
-	})
+// askedFor holds the values of a question.
+type askedFor map[string]bool
+
+func (q *question) askedFor() askedFor {
+	asked := make(askedFor, len(q.Value.OR))
+	for _, v := range q.Value.OR {
+		asked[fold(v)] = true
+	}
+	return asked
 }
 
-// matches pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP
-// takes é for e and a full-width letter for a plain one.
-func (i inquiry) matches(a misp.Attribute, now time.Time) []enrich.Match {
-	var matches []enrich.Match
+// answer reports whether the value of an attribute is an answer to the question as MISP may understand it: it, or a
+// part of it, was asked for.
+func (a askedFor) answer(value string) bool {
+	if a[fold(value)] {
+		return true
+	}
+	for part := range strings.SplitSeq(value, "|") {
+		if a[fold(part)] {
+			return true
+		}
+	}
+	return false
+}
+
+// fold returns a form that is the same for texts that differ in case alone.
+func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
+// match pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP takes é for e
+// and a full-width letter for a plain one.
+func (i inquiry) match(a misp.Attribute, now time.Time, add func(number int, m enrich.Match)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
 		for _, why := range i.asked[indicator] {
 			if why.relation.Fits(engine.Type(a.Type)) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
-				matches = append(matches, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
+				add(why.number, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
 			}
 		}
 	}
-	return matches
 }
 
-// ask sends one question and returns the attributes of the answer.
-func (c *Client) ask(ctx context.Context, q question) ([]wireAttribute, error) {
+// ask sends one question, calls do with each attribute of the answer, and returns how many these are.
+func (c *Client) ask(ctx context.Context, q question, do func(a misp.Attribute, live bool) error) (int, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
-		return nil, fmt.Errorf("ask MISP: %w", err)
+		return 0, fmt.Errorf("ask MISP: %w", err)
 	}
 	data, err := c.post(ctx, "attributes/restSearch", body)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	attributes, err := decodeAnswer(data)
+	n, err := decodeAnswer(ctx, data, do)
 	if err != nil {
-		return nil, c.searchTrouble(err)
+		return 0, c.searchTrouble(err)
 	}
-	return attributes, nil
+	return n, nil
 }
 
 // searchTrouble says why an answer is not that of a search.
 func (c *Client) searchTrouble(err error) error {
+	if t := c.readingTrouble(err); t != nil {
+		return t
+	}
 	if errors.Is(err, errOverLimit) {
 		return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d attributes that were asked for at most", pageSize),
 			remedyDropped, err)
+	}
+	if errors.Is(err, errSamePage) {
+		return c.trouble(enrich.CodeBadAnswer, "answered with the same page twice", remedyDropped, err)
 	}
 	return c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a search result: "+shorten(err.Error()),
 		"is misp.url the address of MISP itself?", err)

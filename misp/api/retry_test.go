@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -204,18 +205,33 @@ func TestDecodeLeniently(t *testing.T) {
 			"comment":[],"first_seen":null,"last_seen":{},"Object":[],"Tag":[{"name":"own"},{"name":"tlp:amber","inherited":"1"}],"warnings":[{"warninglist_name":"Resolvers"}],
 			"Event":{"id":"3","threat_level_id":"1","analysis":"2","published":true,"Orgc":{"name":"EXAMPLE-CERT","id":[]},"Tag":{}}}`,
 	} {
-		got, err := decodeAnswer([]byte(`{"response":{"Attribute":[` + body + `]}}`))
-		if err != nil || len(got) != 1 || got[0].Deleted {
+		got, live, err := decoded([]byte(`{"response":{"Attribute":[` + body + `]}}`))
+		if err != nil || len(got) != 1 || live != 1 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 			continue
 		}
-		if diff := cmp.Diff(want, got[0].attribute()); diff != "" {
+		if diff := cmp.Diff(want, got[0]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 	odd := `{"response":{"Attribute":[{"type":"ip-dst","value":"192.31.196.7","Event":{"Orgc":[]},"Tag":"x"},{"type":"ip-src","value":[]}]}}`
-	got, err := decodeAnswer([]byte(odd))
-	if err != nil || len(got) != 2 || got[1].Type != "ip-src" || len(engine.Indicators("ip-src", string(got[1].Value))) != 0 {
+	got, _, err := decoded([]byte(odd))
+	if err != nil || len(got) != 2 || got[1].Type != "ip-src" || len(engine.Indicators("ip-src", got[1].Value)) != 0 {
 		t.Errorf("odd fields: %+v, %v", got, err)
 	}
+}
+
+// decoded returns the attributes of an answer, and how many of them are live.
+func decoded(answer []byte) (all []misp.Attribute, live int, err error) {
+	n, err := decodeAnswer(context.Background(), answer, func(a misp.Attribute, isLive bool) error {
+		all = append(all, a)
+		if isLive {
+			live++
+		}
+		return nil
+	})
+	if err == nil && n != len(all) {
+		err = fmt.Errorf("counted %d", n)
+	}
+	return all, live, err
 }

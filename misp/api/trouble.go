@@ -79,6 +79,8 @@ func waiting(t *enrich.Trouble, resp *http.Response) error {
 // shorten brings a text from outside into one line of reasonable length, without control characters: it ends up
 // in terminals and logs.
 func shorten(s string) string {
+	const longest = 200
+	s = s[:min(len(s), 100*longest)] // what a server says may have any length
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -87,10 +89,27 @@ func shorten(s string) string {
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
 	s = strings.TrimRight(s, ".")
-	if r := []rune(s); len(r) > 200 {
-		s = string(r[:200]) + "…"
+	if r := []rune(s); len(r) > longest {
+		s = string(r[:longest]) + "…"
 	}
 	return s
+}
+
+// readingTrouble says that time ran out while an answer was read; nil for any other error. It counts as an answer: the
+// same question is likely to get the same one.
+func (c *Client) readingTrouble(err error) *enrich.Trouble {
+	what := ""
+	switch {
+	case errors.Is(err, context.Canceled):
+		what = "answered, but the look-up was cancelled meanwhile"
+	case errors.Is(err, context.DeadlineExceeded):
+		what = "answered with more than could be read in time"
+	default:
+		return nil
+	}
+	t := c.trouble(enrich.CodeUnavailable, what, "see what MISP answers; timeout sets how long we read", err)
+	t.Answered = true
+	return t
 }
 
 // connectionTrouble says why there is no answer at all.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/internal/jsonscan"
 )
 
 // A Clock is one of the two times by which MISP can be asked for what is new. Neither finds all: an attribute's own
@@ -47,12 +49,6 @@ type walkQuestion struct {
 	IncludeWarninglistHits bool   `json:"includeWarninglistHits,omitempty"`
 }
 
-// maxWalk bounds a walk: no MISP has so many attributes, so something else answers.
-const maxWalk = 100_000_000
-
-// leastPage is the shortest page that is asked for, after pageSize was divided by 5 as often as need be.
-const leastPage = 40
-
 // WalkAll calls do with each attribute of MISP, in the order of their ids, deleted ones too: live says whether it is
 // not. It does not filter by to_ids or published: MISP would then not report what loses either. It returns MISP's
 // clock at the begin of the walk, zero if MISP does not say what time it is. Errors are [enrich.Trouble], or those of do.
@@ -60,8 +56,22 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, 
 	q := w.question()
 	var began time.Time
 	first := true
+	at, before := "", "" // the first id of a page, and of the one before
 	for ; q.Page*q.Limit <= maxWalk; q.Page++ {
-		wire, date, err := c.page(ctx, q)
+		var failed error // of do
+		before, at = at, ""
+		n, date, err := c.page(ctx, q, func(a misp.Attribute, live bool) error {
+			if at == "" {
+				if at = a.ID; at != "" && at == before {
+					return errSamePage
+				}
+			}
+			failed = do(a, live)
+			return failed
+		})
+		if failed != nil {
+			return began, failed
+		}
 		if bad, ok := errors.AsType[badAnswer](err); ok && bad.permanent && q.Limit > leastPage {
 			// Long texts, like rules and scripts: continue here in pages of a fifth of the size.
 			q.Limit, q.Page = q.Limit/5, (q.Page-1)*5
@@ -73,17 +83,15 @@ func (c *Client) WalkAll(ctx context.Context, w Walk, do func(a misp.Attribute, 
 		if first {
 			began, first = date, false
 		}
-		for _, a := range wire {
-			if err := do(a.attribute(), !bool(a.Deleted)); err != nil {
-				return began, err
-			}
-		}
-		if len(wire) < q.Limit { // the count that MISP gives in a header is wrong
+		if n < q.Limit { // the count that MISP gives in a header is wrong
 			return began, nil
 		}
 	}
 	return began, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes", maxWalk), remedyDropped, nil)
 }
+
+// errSamePage is an answer with the page before the one that was asked for.
+var errSamePage = errors.New("the same page twice")
 
 // question returns the search for the first page of a walk.
 func (w Walk) question() walkQuestion {
@@ -103,24 +111,24 @@ func (w Walk) question() walkQuestion {
 	return q
 }
 
-func (c *Client) page(ctx context.Context, q walkQuestion) ([]wireAttribute, time.Time, error) {
+func (c *Client) page(ctx context.Context, q walkQuestion, do func(a misp.Attribute, live bool) error) (int, time.Time, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("ask MISP: %w", err)
+		return 0, time.Time{}, fmt.Errorf("ask MISP: %w", err)
 	}
 	data, header, err := c.do(ctx, http.MethodPost, "attributes/restSearch", body)
 	if err != nil {
-		return nil, time.Time{}, err
-	}
-	attributes, err := decodeAnswer(data)
-	if err != nil {
-		return nil, time.Time{}, c.searchTrouble(err)
+		return 0, time.Time{}, err
 	}
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		date = time.Time{}
 	}
-	return attributes, date, nil
+	n, err := decodeAnswer(ctx, data, do)
+	if err != nil {
+		return 0, date, c.searchTrouble(err)
+	}
+	return n, date, nil
 }
 
 // An IndexedEvent is an event in MISP's list of all that the user of the key may see.
@@ -132,32 +140,64 @@ type IndexedEvent struct {
 // Events returns the list of all events. Only this list shows that an event was deleted or unpublished, or is no longer
 // visible to the user of the key. Errors are [enrich.Trouble].
 func (c *Client) Events(ctx context.Context) ([]IndexedEvent, error) {
-	const perPage = 10_000
 	var all []IndexedEvent
-	for page := 1; page*perPage <= maxWalk; page++ {
-		data, err := c.post(ctx, "events/index", []byte(`{"minimal":1,"limit":`+strconv.Itoa(perPage)+`,"page":`+strconv.Itoa(page)+`}`))
+	for page := 1; len(all) <= maxEvents; page++ {
+		data, err := c.post(ctx, "events/index", []byte(`{"minimal":1,"limit":`+strconv.Itoa(indexPage)+`,"page":`+strconv.Itoa(page)+`}`))
 		if err != nil {
 			return nil, err
 		}
-		var list []struct {
-			ID        loose     `json:"id"`
-			UUID      loose     `json:"uuid"`
-			Published looseFlag `json:"published"`
+		list, err := decodeIndex(ctx, data)
+		if err != nil {
+			return nil, c.indexTrouble(err)
 		}
-		if err := json.Unmarshal(data, &list); err != nil || list == nil { // null would be taken for no events at all
-			return nil, c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a list of events", "is misp.url the address of MISP itself?", err)
-		}
-		for _, e := range list {
-			if e.UUID == "" {
-				return nil, c.trouble(enrich.CodeBadAnswer, "answered with a list of events without UUIDs", "is misp.url the address of MISP itself?", errNoEvent)
-			}
-			all = append(all, IndexedEvent{string(e.ID), string(e.UUID), bool(e.Published)})
-		}
-		if len(list) < perPage {
+		all = append(all, list...)
+		if len(list) < indexPage {
 			return all, nil
 		}
 	}
-	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d events", maxWalk), remedyDropped, nil)
+	return nil, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d events", maxEvents), remedyDropped, nil)
 }
 
-var errNoEvent = errors.New("something without a UUID among its events")
+// decodeIndex reads a page of the list of events, which is valid JSON.
+func decodeIndex(ctx context.Context, data []byte) (list []IndexedEvent, err error) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || data[0] != '[' { // null would be taken for no events at all
+		return nil, errNoIndex
+	}
+	if jsonscan.Longer(data, indexPage) {
+		return nil, errLongIndex
+	}
+	for element := range jsonscan.Elements(data) {
+		var w wireEvent
+		if err := read(ctx, element, w.set); err != nil {
+			return nil, err
+		}
+		e := IndexedEvent{text(w.id), text(w.uuid), flag(w.published)}
+		if e.UUID == "" || len(e.UUID) > maxName || len(e.ID) > maxName {
+			return nil, errNoUUID
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+var (
+	errNoIndex   = errors.New("not a list of events")
+	errLongIndex = errors.New("more events than were asked for at most")
+	errNoUUID    = errors.New("something without a UUID among its events")
+)
+
+// indexTrouble says why an answer is not a list of events.
+func (c *Client) indexTrouble(err error) error {
+	const itself = "is misp.url the address of MISP itself?"
+	if t := c.readingTrouble(err); t != nil {
+		return t
+	}
+	switch {
+	case errors.Is(err, errLongIndex):
+		return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with more than the %d events that were asked for at most", indexPage), remedyDropped, err)
+	case errors.Is(err, errNoUUID):
+		return c.trouble(enrich.CodeBadAnswer, "answered with a list of events without UUIDs", itself, err)
+	}
+	return c.trouble(enrich.CodeBadAnswer, "answered with JSON that is not a list of events", itself, err)
+}

@@ -2,9 +2,20 @@
 // many providers publish. It serves sites without a MISP server, tests, and a first look at the program.
 //
 // manifest.json names the events by UUID; UUID.json holds each with its attributes, those of its objects too.
+//
+// # Limits
+//
+//   - A file has at most 256 MiB, and must be a regular one.
+//   - manifest.json names at most 500,000 events, each by at most 100 bytes.
+//   - An event has at most 500,000 attributes, and as many objects.
+//   - A feed has at most 500,000 attributes that can be looked up: they are kept in memory. A mirror takes more.
+//   - Of one value that is looked up, the 5,000 strongest matches are returned ([api.MaxMatches]).
+//
+// A feed with more is not opened.
 package feed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,21 +33,31 @@ import (
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
 	"custom-misp/misp/api"
+	"custom-misp/misp/internal/jsonscan"
 )
 
-// maxFile is the longest file that is read, in bytes.
-const maxFile = 256 << 20
+const (
+	maxFile       = 256 << 20 // bytes of one file
+	maxEvents     = 500_000   // in a manifest
+	maxID         = 100       // bytes of the name of an event
+	maxVersion    = 100       // bytes of the time of an event; a longer one counts as absent
+	maxAttributes = 500_000   // that can be looked up, of all events
+)
 
 // Feed holds the indicators of a directory in memory. It is immutable, implements [enrich.Lookup] and is safe
 // for concurrent use.
 type Feed struct {
-	byIndicator map[engine.Indicator][]misp.Attribute
+	byIndicator map[engine.Indicator][]misp.Attribute // without the tags of their events
+	attributes  int
 	filter      engine.Filter
 }
 
 // Open reads a whole feed. filter is what matches are filtered by where a mapping says nothing else. Errors are
 // [enrich.Trouble] and name the file.
-func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
+func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) { return open(fsys, filter, maxAttributes) }
+
+// open reads a feed of at most a number of attributes.
+func open(fsys fs.FS, filter engine.Filter, most int) (*Feed, error) {
 	f := &Feed{byIndicator: map[engine.Indicator][]misp.Attribute{}, filter: filter}
 	data, err := read(fsys, "manifest.json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,11 +76,15 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 		if err != nil {
 			return nil, trouble(name, fmt.Errorf("named in manifest.json: %w", err), remedyFor(err))
 		}
-		attributes, err := api.DecodeEvent(data)
+		_, attributes, err := api.DecodeEvent(context.Background(), data)
 		if err != nil {
 			return nil, trouble(name, err, remedyAgain)
 		}
-		f.add(attributes)
+		for a := range attributes {
+			if f.add(a); f.attributes > most {
+				return nil, trouble(name, fmt.Errorf("the feed has more than %d attributes that can be looked up", most), "mirror it: name it in mirror.feeds")
+			}
+		}
 	}
 	return f, nil
 }
@@ -67,34 +92,50 @@ func Open(fsys fs.FS, filter engine.Filter) (*Feed, error) {
 // ParseManifest reads manifest.json: the UUIDs of the feed's events, and what each was last changed at, in seconds
 // since 1970; empty if the manifest does not say. Errors are [enrich.Trouble].
 func ParseManifest(data []byte) (map[string]string, error) {
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(data, &entries); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
-			return nil, trouble("manifest.json", err, remedyAgain)
-		}
+	if !json.Valid(data) {
+		var nothing struct{}
+		return nil, trouble("manifest.json", json.Unmarshal(data, &nothing), remedyAgain)
 	}
-	if entries == nil { // a list, a text, null
+	if data = bytes.TrimSpace(data); data[0] != '{' { // a list, a text, null
 		return nil, trouble("manifest.json", errors.New("not an object with an entry for each event"), "is this a directory in MISP feed format?")
 	}
-	manifest := make(map[string]string, len(entries))
-	for uuid, entry := range entries {
-		if strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json") {
+	manifest := map[string]string{}
+	for key, entry := range jsonscan.Members(data) {
+		uuid := string(key[:min(len(key), maxID)])
+		switch {
+		case len(manifest) >= maxEvents:
+			return nil, trouble("manifest.json", fmt.Errorf("more than %d events", maxEvents), "split the feed, or have its owner split it")
+		case len(uuid) < len(key):
+			return nil, trouble("manifest.json", fmt.Errorf("%q… is not the UUID of an event", uuid), remedyAgain)
+		case strings.ContainsAny(uuid, `/\`) || !fs.ValidPath(uuid+".json"):
 			return nil, trouble("manifest.json", fmt.Errorf("%q is not the UUID of an event", uuid), remedyAgain)
 		}
-		manifest[uuid] = gjson.GetBytes(entry, "timestamp").String()
+		version := jsonscan.Member(entry, "timestamp")
+		if len(version) > maxVersion {
+			version = nil
+		}
+		manifest[uuid] = gjson.ParseBytes(version).String()
 	}
 	return manifest, nil
 }
 
-func (f *Feed) add(attributes []misp.Attribute) {
-	for _, a := range attributes {
-		for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
-			f.byIndicator[i] = append(f.byIndicator[i], a)
-		}
+func (f *Feed) add(a misp.Attribute) {
+	all := engine.Indicators(engine.Type(a.Type), a.Value)
+	if len(all) == 0 {
+		return
+	}
+	a.Tags = a.OwnTags()
+	f.attributes++
+	for _, i := range all {
+		f.byIndicator[i] = append(f.byIndicator[i], a)
 	}
 }
 
 func read(fsys fs.FS, name string) ([]byte, error) {
+	// It is looked at before it is opened: to open a pipe would wait for someone to write to it.
+	if st, err := fs.Stat(fsys, name); err == nil && !st.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
 	file, err := fsys.Open(name)
 	if err != nil {
 		if p, ok := errors.AsType[*fs.PathError](err); ok {
@@ -114,6 +155,8 @@ func read(fsys fs.FS, name string) ([]byte, error) {
 	return data, err
 }
 
+var errNotRegular = errors.New("not a regular file")
+
 var errTooLong = fmt.Errorf("longer than %d bytes", maxFile)
 
 const remedyAgain = "download the feed again"
@@ -123,6 +166,8 @@ func remedyFor(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user that this program runs as read the feed"
+	case errors.Is(err, errNotRegular):
+		return "is this a directory in MISP feed format?"
 	case errors.Is(err, errTooLong):
 		return "no event is that large; remove it from the feed"
 	}
@@ -136,19 +181,27 @@ func trouble(name string, err error, remedy string) error {
 // Len returns how many different indicators the feed holds.
 func (f *Feed) Len() int { return len(f.byIndicator) }
 
-// Lookup implements [enrich.Lookup]. It never fails.
-func (f *Feed) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+// Lookup implements [enrich.Lookup]. It fails only when the context is done.
+func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	var matches []enrich.Match
 	now := time.Now()
 	for _, o := range observables {
+		var found api.Strongest
 		filter := o.Filter.Over(f.filter)
 		for _, r := range o.Related() {
 			for _, a := range f.byIndicator[r.Indicator] {
+				if err := ctx.Err(); err != nil {
+					t := &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("the feed has more of a value than could be read in time: %w", err)}
+					t.Remedy, t.Answered = "timeout sets how long is looked", true
+					return nil, t
+				}
+				a.Tags = misp.JoinTags(a.Tags, a.Event.Tags)
 				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, now) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
 				}
 			}
 		}
+		matches = found.AppendTo(matches)
 	}
 	return matches, nil
 }

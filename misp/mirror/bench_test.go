@@ -71,12 +71,12 @@ func benchMirror(b *testing.B, n int) *Mirror {
 		if err != nil {
 			b.Fatal(err)
 		}
-		w, err := openWriter(dir+"/misp", time.Now, nil)
+		w, err := openWriter(context.Background(), dir+"/misp", time.Now, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		if err := w.replace(func(to *builder) error {
+		if err := w.replace(context.Background(), func(to *builder) error {
 			for i := range n {
 				if err := to.Add(generated(i), ""); err != nil {
 					return err

@@ -3,12 +3,14 @@ package mirror
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,12 +55,17 @@ func newBuilder(name string) (*builder, error) {
 
 func (b *builder) write(data []byte) error {
 	b.sum = crc32.Update(b.sum, crcTable(), data)
-	b.at += int64(len(data))
+	if b.at += int64(len(data)); b.at > maxSegment {
+		return fmt.Errorf("more than %d bytes in one segment; mirror less of this source", int64(maxSegment))
+	}
 	_, err := b.out.Write(data)
 	return err
 }
 
 func (b *builder) put(kind recordKind, payload []byte) (at uint64, err error) {
+	if len(payload) > maxRecord {
+		return 0, fmt.Errorf("an attribute or event of %d bytes, more than %d", len(payload), maxRecord)
+	}
 	b.record = frame(b.record[:0], kind, payload)
 	at = uint64(b.at) //nolint:gosec // not negative
 	return at, b.write(b.record)
@@ -90,19 +97,20 @@ func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
 	for _, i := range all {
 		b.byIndicator = append(b.byIndicator, entry{hashIndicator(i), at})
 		if p, ok := i.Network(); ok {
-			b.networks[p.String()] = true
+			if b.networks[p.String()] = true; len(b.networks) > maxNetworks {
+				return fmt.Errorf("more than %d different networks; mirror less of this source", maxNetworks)
+			}
 		}
 	}
 	return nil
 }
 
-// maxWords bounds what is kept in memory for each segment: a list may have a category of its own for each value.
-const maxWords = 4096
-
-// word returns the number of a text that many attributes share, from 1 on; 0 if there are too many of them.
+// word returns the number of a text that many attributes share, from 1 on; 0 if there are too many of them, or it is too
+// long: a list may have a category of its own for each value.
 func (b *builder) word(text string) uint64 {
 	n, ok := b.words[text]
-	if !ok && len(b.words) < maxWords {
+	if !ok && len(b.words) < maxWords && len(text) <= maxWord {
+		text = strings.Clone(text) // may be a part of a row
 		b.trailer.Words = append(b.trailer.Words, text)
 		n = uint64(len(b.trailer.Words))
 		b.words[text] = n
@@ -137,7 +145,7 @@ func (b *builder) remove(id uuid.UUID) error {
 }
 
 // finish completes the segment. It is whole or absent, also after a power cut.
-func (b *builder) finish(now time.Time) error {
+func (b *builder) finish(ctx context.Context, now time.Time) error {
 	defer b.abort()
 	b.trailer.Records = b.at
 	b.trailer.Created = now.UTC()
@@ -147,10 +155,10 @@ func (b *builder) finish(now time.Time) error {
 	}
 	slices.Sort(b.trailer.Networks)
 	var err error
-	if b.trailer.ByIndicator, err = b.table(b.byIndicator); err != nil {
+	if b.trailer.ByIndicator, err = b.table(ctx, b.byIndicator); err != nil {
 		return err
 	}
-	if b.trailer.ByUUID, err = b.table(b.byUUID); err != nil {
+	if b.trailer.ByUUID, err = b.table(ctx, b.byUUID); err != nil {
 		return err
 	}
 	b.trailer.EventsAt = b.at
@@ -186,9 +194,9 @@ func (b *builder) pair(first, second uint64) error {
 }
 
 // table sorts entries and writes them with their directory.
-func (b *builder) table(entries []entry) (tablePart, error) {
+func (b *builder) table(ctx context.Context, entries []entry) (tablePart, error) {
 	if len(entries) == 0 {
-		return tablePart{}, nil
+		return tablePart{}, ctx.Err()
 	}
 	if uint64(len(entries)) > 1<<31 {
 		return tablePart{}, fmt.Errorf("%d entries, more than a segment can hold", len(entries))
@@ -196,7 +204,7 @@ func (b *builder) table(entries []entry) (tablePart, error) {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at)) })
 	part := tablePart{Entries: len(entries), Index: b.at, Bits: uint8(max(1, bits.Len(uint(len(entries)/4))))} //nolint:gosec // 31 at most
 	for _, e := range entries {
-		if err := b.pair(e.hash, e.at); err != nil {
+		if err := cmp.Or(ctx.Err(), b.pair(e.hash, e.at)); err != nil {
 			return part, err
 		}
 	}
@@ -207,7 +215,7 @@ func (b *builder) table(entries []entry) (tablePart, error) {
 			next++
 		}
 		b.payload = binary.LittleEndian.AppendUint32(b.payload[:0], uint32(next)) //nolint:gosec // 2^31 at most
-		if err := b.write(b.payload); err != nil {
+		if err := cmp.Or(ctx.Err(), b.write(b.payload)); err != nil {
 			return part, err
 		}
 	}

@@ -1,6 +1,11 @@
 package mirror
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
 	"reflect"
 	"time"
 
@@ -16,15 +21,16 @@ type changeSet struct {
 	known      map[uuid.UUID]event   // events of the set as it was
 	attributes map[uuid.UUID]*stored // nil for one that was removed
 	events     map[uuid.UUID]event
-	in         map[uuid.UUID][]uuid.UUID // event → attributes that are, or were, among the changes in it
+	in         map[uuid.UUID]map[uuid.UUID]bool // event → attributes that are, or were, among the changes in it
 	dirty      bool
+	most       int // changes that there may be
 }
 
 // changesOf begins with what is there.
 func changesOf(s *snapshot) *changeSet {
 	c := &changeSet{
-		set: s, known: s.events(),
-		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID][]uuid.UUID{},
+		set: s, known: s.events(), most: maxChanges,
+		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID]map[uuid.UUID]bool{},
 	}
 	if s.changes == nil {
 		return c
@@ -45,9 +51,28 @@ func changesOf(s *snapshot) *changeSet {
 	return c
 }
 
+// hold keeps an attribute. What it has from its event is kept there.
 func (c *changeSet) hold(id uuid.UUID, a stored) {
+	a.attribute.Tags, a.attribute.Event = a.attribute.OwnTags(), misp.Event{}
 	c.attributes[id] = &a
-	c.in[a.event.uuid] = append(c.in[a.event.uuid], id)
+	if c.in[a.event.uuid] == nil {
+		c.in[a.event.uuid] = map[uuid.UUID]bool{}
+	}
+	c.in[a.event.uuid][id] = true
+}
+
+// size returns how many changes there are.
+func (c *changeSet) size() int { return len(c.attributes) + len(c.events) }
+
+// errManyChanges is a set of changes that would take too much memory.
+var errManyChanges = errors.New("too many changes")
+
+// room returns errManyChanges if there is no room for another change.
+func (c *changeSet) room() error {
+	if c.size() > c.most {
+		return fmt.Errorf("%w: more than %d", errManyChanges, c.most)
+	}
+	return nil
 }
 
 // current returns an attribute as the set and the changes have it now; nil if there is none.
@@ -89,7 +114,7 @@ func (c *changeSet) Put(a misp.Attribute) {
 // sameAttribute compares attributes without what they have from their events.
 func sameAttribute(a, b misp.Attribute) bool {
 	own := func(x misp.Attribute) misp.Attribute {
-		x.Tags, x.Event, x.Origin, x.DecayScore = ownTags(x), misp.Event{}, "", nil
+		x.Tags, x.Event, x.Origin, x.DecayScore = x.OwnTags(), misp.Event{}, "", nil
 		if len(x.Warninglists) == 0 {
 			x.Warninglists = nil
 		}
@@ -143,21 +168,25 @@ func (c *changeSet) RemoveEvent(uuid uuid.UUID) {
 	c.dropEvent(uuid, event{uuid: uuid, change: eventRemoved})
 }
 
-// ReplaceEvent notes that an event has exactly these attributes.
-func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes []misp.Attribute) {
+// ReplaceEvent notes that an event has exactly these attributes. It fails if they are too many.
+func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
 	id := identify(e.UUID)
 	now := event{Event: e, uuid: id, change: eventReplaced, version: version}
 	c.dropEvent(id, now)
-	for _, a := range attributes {
+	for a := range attributes {
 		if len(indicators(a)) == 0 {
 			continue
 		}
 		c.hold(identify(a.UUID), stored{a, now})
+		if err := c.room(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (c *changeSet) dropEvent(id uuid.UUID, now event) {
-	for _, attribute := range c.in[id] {
+	for attribute := range c.in[id] {
 		if in := c.attributes[attribute]; in == nil || in.event.uuid != id {
 			continue
 		}
@@ -206,7 +235,7 @@ func (c *changeSet) drops(event uuid.UUID) bool {
 }
 
 // write makes a segment of the changes.
-func (c *changeSet) write(name string, now time.Time) error {
+func (c *changeSet) write(ctx context.Context, name string, now time.Time) error {
 	b, err := newBuilder(name)
 	if err != nil {
 		return err
@@ -217,17 +246,26 @@ func (c *changeSet) write(name string, now time.Time) error {
 			return err
 		}
 	}
-	for id, in := range c.attributes {
-		if in == nil {
-			err = b.remove(id)
-		} else {
+	for of, ids := range c.in { // event by event: whoever reads them all reads each event once
+		for id := range ids {
+			in := c.attributes[id]
+			if in == nil || in.event.uuid != of {
+				continue
+			}
 			e := in.event
 			e.change = eventAsIs
-			err = b.add(id, in.attribute, e)
+			if err := cmp.Or(ctx.Err(), b.add(id, in.attribute, e)); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+	}
+	for id, in := range c.attributes {
+		if in != nil {
+			continue
+		}
+		if err := cmp.Or(ctx.Err(), b.remove(id)); err != nil {
 			return err
 		}
 	}
-	return b.finish(now)
+	return b.finish(ctx, now)
 }

@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,14 +16,14 @@ import (
 func TestMovedAttribute(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w, err := openWriter(dir+"/x", time.Now, nil)
+	w, err := openWriter(context.Background(), dir+"/x", time.Now, nil)
 	must(t, err)
 	defer w.close() //nolint:errcheck // the lock ends with the file
 	in := func(event, value string) misp.Attribute {
 		return misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: value, Event: misp.Event{UUID: uuidOf(event)}}
 	}
 	other := misp.Attribute{UUID: uuidOf("02"), Type: "domain", Value: "b.example", Event: misp.Event{UUID: uuidOf("e1")}}
-	must(t, w.replace(func(b *builder) error {
+	must(t, w.replace(context.Background(), func(b *builder) error {
 		add(t, b, in("e1", "a.example"), other)
 		return nil
 	}, func(*State) {}))
@@ -30,7 +32,7 @@ func TestMovedAttribute(t *testing.T) {
 		t.Helper()
 		c := changesOf(w.set)
 		change(c)
-		must(t, w.apply(c, func(*State) {}))
+		must(t, w.apply(context.Background(), c, func(*State) {}))
 		m.Refresh()
 		var got []string
 		for _, value := range []string{"a.example", "b.example", "c.example"} {
@@ -44,6 +46,6 @@ func TestMovedAttribute(t *testing.T) {
 	step("moved", func(c *changeSet) { c.Put(in("e2", "c.example")) }, 2, 2, "exact domain b.example", "exact domain c.example")
 	step("other event removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e2"))) }, 1, 1, "exact domain b.example")
 	step("back", func(c *changeSet) { c.Put(in("e1", "c.example")) }, 2, 1, "exact domain b.example", "exact domain c.example")
-	step("replaced", func(c *changeSet) { c.ReplaceEvent(other.Event, "2", []misp.Attribute{other}) }, 1, 1, "exact domain b.example")
+	step("replaced", func(c *changeSet) { must(t, c.ReplaceEvent(other.Event, "2", slices.Values([]misp.Attribute{other}))) }, 1, 1, "exact domain b.example")
 	step("removed", func(c *changeSet) { c.RemoveEvent(identify(uuidOf("e1"))) }, 0, 0)
 }

@@ -1,9 +1,11 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -61,22 +63,30 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d of %d events not read, the first: %v", r.broken, len(manifest), r.first)
 		}
 	})
-	if full || len(changed) > len(manifest)/2 {
-		full = true
-		return w.replace(func(b *builder) error { return r.all(ctx, b) }, done)
+	if !full && len(changed) <= len(manifest)/2 {
+		c := changesOf(w.set)
+		c.most = w.mostChanges
+		for id := range known {
+			c.RemoveEvent(id)
+		}
+		if err = r.each(ctx, changed, c.ReplaceEvent); err == nil {
+			if n, _ := c.total(); n > f.from.max.attributes {
+				return f.tooMany()
+			}
+			return w.apply(ctx, c, done)
+		}
+		if !errors.Is(err, errManyChanges) {
+			return err
+		}
+		y.log().Info("feed is read as a whole", "origin", f.name, "because", err.Error())
+		r = feedReader{feed: f, y: y, manifest: manifest}
 	}
-	c := changesOf(w.set)
-	for id := range known {
-		c.RemoveEvent(id)
-	}
-	err = r.each(ctx, changed, func(e misp.Event, version string, attributes []misp.Attribute) error {
-		c.ReplaceEvent(e, version, attributes)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return w.apply(c, done)
+	full = true
+	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
+}
+
+func (f *Feed) tooMany() error {
+	return f.from.trouble("", fmt.Errorf("more than %d attributes", f.from.max.attributes), "mirror a smaller feed, or have its owner split it")
 }
 
 // feedReader reads events. One that is absent or broken is left out, and reported in the state: a feed that lacks a
@@ -85,17 +95,21 @@ type feedReader struct {
 	feed     *Feed
 	y        *Syncer
 	manifest map[string]string
+	read     int64 // bytes of events
 	broken   int
 	first    error
 }
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
-	return r.each(ctx, ids, func(e misp.Event, version string, attributes []misp.Attribute) error {
+	return r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
 			return err
 		}
-		for _, a := range attributes {
+		for a := range attributes {
+			if b.trailer.Attributes >= r.feed.from.max.attributes {
+				return r.feed.tooMany()
+			}
 			if err := b.Add(a, version); err != nil {
 				return err
 			}
@@ -104,12 +118,12 @@ func (r *feedReader) all(ctx context.Context, b *builder) error {
 	})
 }
 
-func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes []misp.Attribute) error) error {
+func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error) error {
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		attributes, err := r.event(ctx, id)
+		e, attributes, err := r.event(ctx, id)
 		if err != nil {
 			if _, passes := errors.AsType[errBroken](err); !passes {
 				return err
@@ -119,11 +133,8 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Even
 			}
 			continue
 		}
-		e := misp.Event{UUID: id}
-		if len(attributes) > 0 {
-			e = attributes[0].Event
-		}
-		if err := do(e, r.manifest[id], attributes); err != nil {
+		// Without an error, attributes may be less than all of them if the context is done.
+		if err := cmp.Or(do(e, r.manifest[id], attributes), ctx.Err()); err != nil {
 			return err
 		}
 	}
@@ -136,29 +147,39 @@ type errBroken struct{ error }
 // Unwrap returns what is wrong with it.
 func (e errBroken) Unwrap() error { return e.error }
 
-func (r *feedReader) event(ctx context.Context, id string) ([]misp.Attribute, error) {
-	name := id + ".json"
-	data, _, err := r.feed.from.read(ctx, name, "", r.feed.from.max.event)
+func (r *feedReader) event(ctx context.Context, id string) (misp.Event, iter.Seq[misp.Attribute], error) {
+	name, from := id+".json", r.feed.from
+	data, _, err := from.read(ctx, name, "", from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
 	switch {
 	case absent || errors.Is(err, errLong):
-		return nil, errBroken{err}
+		return misp.Event{}, nil, errBroken{err}
 	case err != nil:
-		return nil, err
+		return misp.Event{}, nil, err
 	}
-	attributes, err := api.DecodeEvent(data)
+	if r.read += int64(len(data)); r.read > from.max.feed {
+		return misp.Event{}, nil, from.trouble("", fmt.Errorf("%w: its events have more than %d bytes", errLong, from.max.feed), "mirror a smaller feed, or have its owner split it")
+	}
+	e, attributes, err := api.DecodeEvent(ctx, data)
+	if ctx.Err() != nil {
+		return misp.Event{}, nil, ctx.Err()
+	}
 	if err != nil {
-		return nil, errBroken{r.feed.from.trouble(name, err, "report it to the owner of the feed")}
+		return misp.Event{}, nil, errBroken{from.trouble(name, err, "report it to the owner of the feed")}
 	}
-	for i := range attributes {
-		a := &attributes[i]
-		if a.UUID == "" {
-			a.UUID = identify(strings.Join([]string{id, a.Type, a.Value}, "\x00")).String()
-		}
-		a.Event.UUID = id // as the manifest has it
-		if a.Event.ID == "" || strings.EqualFold(a.Event.ID, id) {
-			a.Event.ID = id
-		}
+	e.UUID = id // as the manifest has it
+	if e.ID == "" || strings.EqualFold(e.ID, id) {
+		e.ID = id
 	}
-	return attributes, nil
+	return e, func(yield func(misp.Attribute) bool) {
+		for a := range attributes {
+			if a.UUID == "" {
+				a.UUID = identify(strings.Join([]string{id, a.Type, a.Value}, "\x00")).String()
+			}
+			a.Event.ID, a.Event.UUID = e.ID, e.UUID
+			if !yield(a) {
+				return
+			}
+		}
+	}, nil
 }

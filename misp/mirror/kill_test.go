@@ -44,7 +44,7 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 	done := y.done(y.now(), func(s *State) { s.Tag = strconv.Itoa(n) })
 	if w.set == nil || n%5 == 0 {
 		g.last = n
-		return w.replace(func(b *builder) error {
+		return w.replace(context.Background(), func(b *builder) error {
 			for _, a := range g.attributes(n) {
 				if err := b.Add(a, ""); err != nil {
 					return err
@@ -61,7 +61,7 @@ func (g *generations) sync(_ context.Context, w *writer, y *Syncer, _ bool) erro
 		c.Put(a)
 	}
 	g.last = n
-	return w.apply(c, done)
+	return w.apply(context.Background(), c, done)
 }
 
 // TestKill kills a process again and again while it syncs and merges. Each time the set opens as one of the complete
@@ -109,7 +109,7 @@ func TestKill(t *testing.T) {
 		if len(files(t, dir+"/gen")) > 4 {
 			leftovers++
 		}
-		w, err := openWriter(dir+"/gen", time.Now, nil)
+		w, err := openWriter(context.Background(), dir+"/gen", time.Now, nil)
 		must(t, err)
 		must(t, w.close())
 		if w.damage != nil {

@@ -36,7 +36,7 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	if !full && w.set != nil {
 		tag = w.state.Tag
 	}
-	r, tag, err := l.from.open(ctx, "", tag)
+	r, tag, err := l.from.open(ctx, "", tag, l.from.max.list)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(s *State) {
 			if before := w.state; before.FailedAt.Equal(before.FullAt) {
@@ -52,13 +52,9 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		UUID: identify("list " + l.name).String(), Info: "list " + l.name, Published: true,
 	}}
 	p.event.ID = p.event.UUID
-	return w.replace(func(b *builder) error {
-		bounded := &io.LimitedReader{R: r, N: l.from.max.list + 1}
-		if err := p.read(ctx, bounded, func(a misp.Attribute) error { return b.Add(a, "") }); err != nil {
-			return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
-		}
-		if bounded.N <= 0 {
-			return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, l.from.max.list), "split it")
+	return w.replace(ctx, func(b *builder) error {
+		if err := l.fill(ctx, b, r, &p); err != nil {
+			return err
 		}
 		if b.trailer.Attributes == 0 && p.useless > 0 {
 			return l.from.trouble("", fmt.Errorf("no indicator in %d lines, the first is line %d", p.useless, p.firstUseless),
@@ -73,6 +69,29 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}))
 }
 
+// fill adds the values of a list, unless they are too many.
+func (l *List) fill(ctx context.Context, b *builder, r io.Reader, p *listReader) error {
+	bounded := &io.LimitedReader{R: r, N: l.from.max.list + 1}
+	var failed error
+	err := p.read(ctx, bounded, func(a misp.Attribute) error {
+		if b.trailer.Attributes >= l.from.max.values {
+			failed = l.from.trouble("", fmt.Errorf("%w: more than %d values", errLong, l.from.max.values), "split it, or leave old values out")
+		} else {
+			failed = b.Add(a, "")
+		}
+		return failed
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case err != nil:
+		return l.from.trouble("", err, "is it a list of values, one a line or in columns?")
+	case bounded.N <= 0:
+		return l.from.trouble("", fmt.Errorf("%w: more than %d bytes", errLong, l.from.max.list), "split it, or leave old values out")
+	}
+	return nil
+}
+
 // listReader reads the lines of a list.
 type listReader struct {
 	event        misp.Event
@@ -85,9 +104,6 @@ type listReader struct {
 var listColumns = []string{
 	"value", "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags", "attribute_tag", "timestamp", "date",
 }
-
-// maxRow bounds a row of a list, in bytes: a quote that is not closed would make one of all that follows.
-const maxRow = 1 << 20
 
 func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribute) error) error {
 	row := &io.LimitedReader{R: r, N: maxRow}
@@ -117,6 +133,9 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribu
 			return err
 		}
 		line, _ = c.FieldPos(0)
+		if len(fields) > maxColumns {
+			return fmt.Errorf("line %d has more than %d columns", line, maxColumns)
+		}
 		if p.columns == nil && p.header(fields) {
 			continue
 		}
@@ -171,6 +190,18 @@ func (p *listReader) header(row []string) bool {
 	return true
 }
 
+// listTags returns tags with blanks between, and others with commas between.
+func listTags(words, texts string) []string {
+	var tags misp.TagList
+	for tag := range strings.FieldsSeq(words) {
+		tags.Add(strings.Clone(tag))
+	}
+	for tag := range strings.SplitSeq(texts, ",") {
+		tags.Add(strings.Clone(strings.TrimSpace(tag)))
+	}
+	return tags.Tags()
+}
+
 func (p *listReader) attribute(row []string) (misp.Attribute, bool) {
 	at := func(name string) string {
 		if i, ok := p.columns[name]; ok && i < len(row) {
@@ -181,12 +212,7 @@ func (p *listReader) attribute(row []string) (misp.Attribute, bool) {
 	a := misp.Attribute{
 		Type: at("type"), Category: at("category"), Value: strings.Clone(at("value")), Comment: strings.Clone(at("comment")),
 		ToIDs: true, UUID: strings.Clone(at("uuid")), FirstSeen: strings.Clone(at("first_seen")), LastSeen: strings.Clone(at("last_seen")),
-		Tags: strings.Fields(at("tags")), Event: p.event,
-	}
-	if t := at("attribute_tag"); t != "" {
-		for tag := range strings.SplitSeq(t, ",") {
-			a.Tags = append(a.Tags, strings.TrimSpace(tag))
-		}
+		Tags: listTags(at("tags"), at("attribute_tag")), Event: p.event,
 	}
 	if flag := strings.ToLower(at("to_ids")); flag == "0" || flag == "false" || flag == "no" {
 		a.ToIDs = false

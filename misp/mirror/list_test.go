@@ -207,6 +207,13 @@ func FuzzList(f *testing.F) {
 	f.Add([]byte("# c\n\"a\"\"b\"\tc\n\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := listReader{}
+		before := allocated()
+		defer func() {
+			lines := uint64(1 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r"))
+			if used := allocated() - before; used > 1<<19+8000*lines+400*uint64(len(data)) && !t.Failed() {
+				t.Errorf("%d bytes of memory for a list of %d bytes", used, len(data))
+			}
+		}()
 		err := p.read(context.Background(), strings.NewReader(string(data)), func(a misp.Attribute) error {
 			if a.UUID == "" || len(indicators(a)) == 0 {
 				t.Errorf("%+v has no indicator", a)

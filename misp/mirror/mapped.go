@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -22,21 +24,27 @@ var opened = struct {
 	segments map[fileID]*segment
 }{segments: map[fileID]*segment{}}
 
-// openSegment maps a file, for the caller to release. With check, the file is read once as a whole and compared with
+// openSegment maps a file of at most a number of bytes, for the caller to release. With check, the file is read once as a whole and compared with
 // its checksum: a writer does that, because it can write the file again. A reader finds nothing where a record is
 // damaged.
-func openSegment(name string, check bool) (*segment, error) {
-	f, err := os.Open(name)
+func openSegment(ctx context.Context, name string, most int64, check bool) (*segment, error) {
+	f, st, err := openRegular(name, os.O_RDONLY, 0)
+	if errors.Is(err, errNotRegular) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read; the mapping stays
+	if st.Size() > min(most, maxSegment) {
+		return nil, fmt.Errorf("%s: %w: %d bytes", name, errDamaged, st.Size())
+	}
 	s, err := openShared(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if check && !s.checked.Load() {
-		if err := s.compareSum(f); err != nil {
+		if err := s.compareSum(ctx, f); err != nil {
 			s.release()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -21,13 +21,13 @@ func TestOpenedOnce(t *testing.T) {
 		add(t, b, misp.Attribute{UUID: uuidOf("01"), Type: "domain", Value: "evil.example"})
 	})
 	s.checked.Store(false)
-	unchecked, err := openSegment(name, false)
+	unchecked, err := openSegment(context.Background(), name, maxSegment, false)
 	must(t, err)
 	defer unchecked.release()
 	if unchecked != s || s.checked.Load() {
 		t.Errorf("another segment: %t, compared: %t", unchecked != s, s.checked.Load())
 	}
-	checked, err := openSegment(name, true)
+	checked, err := openSegment(context.Background(), name, maxSegment, true)
 	must(t, err)
 	defer checked.release()
 	if checked != s || !s.checked.Load() {
@@ -123,7 +123,7 @@ func TestFailedOpen(t *testing.T) {
 	s.mirror.Close()
 	dir := filepath.Join(s.syncer.Dir, ServerName)
 	must(t, os.WriteFile(filepath.Join(dir, state.Changes), []byte("cut off"), 0o600))
-	base, err := openSegment(filepath.Join(dir, state.Base), false)
+	base, err := openSegment(context.Background(), filepath.Join(dir, state.Base), maxSegment, false)
 	must(t, err)
 	if _, err := openSnapshot(dir, nil); err == nil {
 		t.Error("opened")

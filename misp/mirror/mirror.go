@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
+	"custom-misp/misp/api"
 )
 
 // A Mirror looks values up in the sets of several sources. It implements [enrich.Lookup] and is safe for concurrent
@@ -130,8 +132,9 @@ func (m *Mirror) openSet(name string, old *set) *set {
 }
 
 // Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look
-// up in; see [Mirror.Usable].
-func (m *Mirror) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+// up in, see [Mirror.Usable], and when the context is done. Of each observable it returns at most [api.MaxMatches]
+// matches. Errors are [enrich.Trouble].
+func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
 	defer v.release()
 	if err := m.usable(v); err != nil {
@@ -139,34 +142,50 @@ func (m *Mirror) Lookup(_ context.Context, observables []engine.Observable) ([]e
 	}
 	var matches []enrich.Match
 	for _, o := range observables {
-		matches = m.appendMatches(matches, v, o)
+		matches = m.appendMatches(ctx, matches, v, o)
+		if err := ctx.Err(); err != nil {
+			return nil, &enrich.Trouble{
+				Code: enrich.CodeMirror, Err: fmt.Errorf("the mirror has more of %s %q than could be read in time: %w", o.Type, shown(o.Value), err),
+				Remedy: "timeout sets how long is looked", Answered: true,
+			}
+		}
 	}
 	return matches, nil
 }
 
-// AppendMatches appends the matches of one observable.
+// shown is the beginning of a value, for messages.
+func shown(value string) string {
+	const longest = 100
+	if len(value) <= longest {
+		return value
+	}
+	return strings.ToValidUTF8(value[:longest], "") + "…"
+}
+
+// AppendMatches appends the matches of one observable, at most [api.MaxMatches] of them.
 func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.Match {
 	v := m.use()
 	defer v.release()
-	return m.appendMatches(to, v, o)
+	return m.appendMatches(context.Background(), to, v, o)
 }
 
-func (m *Mirror) appendMatches(to []enrich.Match, v *view, o engine.Observable) []enrich.Match {
+func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable) []enrich.Match {
+	var found api.Strongest
 	filter := o.Filter.Over(m.filter)
 	for _, s := range v.sets {
 		if s.snapshot == nil {
 			continue
 		}
 		for _, r := range o.RelatedIn(s.snapshot.around) {
-			for a := range s.snapshot.find(r.Indicator) {
+			for a := range s.snapshot.find(ctx, r.Indicator) {
 				a.Origin = s.name
 				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, m.clock()) {
-					to = append(to, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
 				}
 			}
 		}
 	}
-	return to
+	return found.AppendTo(to)
 }
 
 func (m *Mirror) clock() time.Time {

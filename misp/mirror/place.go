@@ -19,12 +19,6 @@ import (
 	"custom-misp/misp/api"
 )
 
-// limits bounds the files that are read, in bytes.
-type limits struct{ manifest, event, list int64 }
-
-// usualLimits are those of every place outside of tests.
-var usualLimits = limits{manifest: 64 << 20, event: 256 << 20, list: 1 << 30}
-
 const (
 	feedTimeout = 5 * time.Minute // for one file
 	patience    = time.Minute     // with a server that asks for a wait before another try
@@ -133,10 +127,15 @@ type errAbsent struct{ error }
 // Unwrap returns what happened.
 func (e errAbsent) Unwrap() error { return e.error }
 
-// open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that.
-func (p place) open(ctx context.Context, file, tag string) (content io.ReadCloser, newTag string, err error) {
+// open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that. A file that
+// says that it is longer than a number of bytes is refused at once; the caller bounds what it reads.
+func (p place) open(ctx context.Context, file, tag string, most int64) (content io.ReadCloser, newTag string, err error) {
 	if p.http == nil {
-		return openFile(p.name(file), tag)
+		content, newTag, size, err := openFile(p.name(file), tag)
+		if err == nil && size > most {
+			return nil, "", errors.Join(p.tooLong(file, most), content.Close())
+		}
+		return content, newTag, err
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
 	if err != nil {
@@ -154,46 +153,56 @@ func (p place) open(ctx context.Context, file, tag string) (content io.ReadClose
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return resp.Body, resp.Header.Get("ETag"), nil
+		if resp.ContentLength > most {
+			return nil, "", errors.Join(p.tooLong(file, most), resp.Body.Close())
+		}
+		if newTag = resp.Header.Get("ETag"); len(newTag) > maxTag {
+			newTag = ""
+		}
+		return resp.Body, newTag, nil
 	case http.StatusNotModified:
 		return nil, tag, errors.Join(errSame, resp.Body.Close())
-	case http.StatusNotFound, http.StatusGone:
-		return nil, "", errAbsent{errors.Join(p.trouble(file, errors.New("answered "+resp.Status), "is the address right?"), resp.Body.Close())}
 	}
-	return nil, "", errors.Join(p.trouble(file, errors.New("answered "+resp.Status), "see what it says in a browser"), resp.Body.Close())
+	answered := fmt.Errorf("answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)) // its own text may be anything
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusGone:
+		return nil, "", errAbsent{errors.Join(p.trouble(file, answered, "is the address right?"), resp.Body.Close())}
+	}
+	return nil, "", errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())
 }
 
-func openFile(name, tag string) (io.ReadCloser, string, error) {
-	f, err := os.Open(name)
+// openFile opens a file, unless it is still what it was, and returns its tag and its size.
+func openFile(name, tag string) (content io.ReadCloser, newTag string, size int64, err error) {
+	f, st, err := openRegular(name, os.O_RDONLY, 0)
 	if err != nil {
 		t := &enrich.Trouble{Code: enrich.CodeFeed, Err: err, Remedy: "let the user that this program runs as read it"}
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNotRegular) {
 			t.Remedy = "is the path right?"
-			return nil, "", errAbsent{t}
+			return nil, "", 0, errAbsent{t}
 		}
-		return nil, "", t
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, "", errors.Join(err, f.Close())
+		return nil, "", 0, t
 	}
 	now := fmt.Sprintf("%d-%d", st.Size(), st.ModTime().UnixNano())
 	if now == tag {
-		return nil, tag, errors.Join(errSame, f.Close())
+		return nil, tag, 0, errors.Join(errSame, f.Close())
 	}
-	return f, now, nil
+	return f, now, st.Size(), nil
+}
+
+func (p place) tooLong(file string, most int64) error {
+	return p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is this the right file? If so, split it")
 }
 
 // read reads a file of at most a number of bytes.
 func (p place) read(ctx context.Context, file, tag string, most int64) (data []byte, newTag string, err error) {
-	r, newTag, err := p.open(ctx, file, tag)
+	r, newTag, err := p.open(ctx, file, tag, most)
 	if err != nil {
 		return nil, newTag, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	data, err = io.ReadAll(io.LimitReader(r, most+1))
+	data, err = io.ReadAll(io.LimitReader(reading(ctx, r), most+1))
 	if err == nil && int64(len(data)) > most {
-		return nil, "", p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is this the right file?")
+		return nil, "", p.tooLong(file, most)
 	}
 	if err != nil {
 		return nil, "", p.trouble(file, err, "download it again")

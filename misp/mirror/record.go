@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -117,19 +116,8 @@ func appendAttribute(to []byte, id uuid.UUID, at uint64, a misp.Attribute, word 
 		text = ""
 	}
 	to = appendText(to, a.ID, text, a.Value, a.Comment, a.FirstSeen, a.LastSeen)
-	to = appendTexts(to, ownTags(a))
+	to = appendTexts(to, a.OwnTags())
 	return appendTexts(to, a.Warninglists)
-}
-
-// ownTags returns the tags that an attribute does not have from its event.
-func ownTags(a misp.Attribute) []string {
-	var own []string
-	for _, t := range a.Tags {
-		if !slices.Contains(a.Event.Tags, t) {
-			own = append(own, t)
-		}
-	}
-	return own
 }
 
 // A cursor reads a record, whose texts all share its memory. After anything that does not fit it is broken, and reads
@@ -188,9 +176,11 @@ func (c *cursor) texts() []string {
 		c.broken = c.broken || n > 0
 		return nil
 	}
-	list := make([]string, 0, n)
-	for range n {
-		list = append(list, c.text())
+	list := make([]string, 0, min(n, maxTexts))
+	for i := range n {
+		if t := c.text(); i < maxTexts {
+			list = append(list, t)
+		}
 	}
 	return list
 }
@@ -237,10 +227,6 @@ func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a misp.Attr
 // of puts an attribute into its event.
 func of(a misp.Attribute, e misp.Event) misp.Attribute {
 	a.Event = e
-	for _, t := range e.Tags {
-		if !slices.Contains(a.Tags, t) {
-			a.Tags = append(a.Tags, t)
-		}
-	}
+	a.Tags = misp.JoinTags(a.Tags, e.Tags)
 	return a
 }

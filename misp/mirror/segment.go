@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/misp"
+	"custom-misp/misp/internal/jsonscan"
 )
 
 // A segment is an immutable file of attributes, sorted for looking up: any number of processes read it at the same
@@ -123,11 +125,11 @@ var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32
 var errDamaged = errors.New("damaged")
 
 // compareSum reads the whole file, past the mapping: pages of that would stay with the process.
-func (s *segment) compareSum(f io.ReaderAt) error {
+func (s *segment) compareSum(ctx context.Context, f io.ReaderAt) error {
 	sum := crc32.New(crcTable())
 	end := len(s.data) - tailSize
 	end -= int(binary.LittleEndian.Uint32(s.data[end:]))
-	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, int64(end))); err != nil {
+	if _, err := io.Copy(sum, reading(ctx, io.NewSectionReader(f, 0, int64(end)))); err != nil {
 		return err
 	}
 	if sum.Sum32() != s.trailer.Sum {
@@ -143,12 +145,17 @@ func (s *segment) parse() error {
 	}
 	end := n - tailSize
 	length := int(binary.LittleEndian.Uint32(s.data[end:]))
-	if length > end-len(magic) {
+	if length > min(end-len(magic), maxTrailer) {
 		return fmt.Errorf("%w: the trailer is too long", errDamaged)
 	}
 	start := end - length
 	if crc32.Checksum(s.data[start:end], crcTable()) != binary.LittleEndian.Uint32(s.data[end+4:]) {
 		return fmt.Errorf("%w: wrong checksum of the trailer", errDamaged)
+	}
+	for _, member := range jsonscan.Members(s.data[start:end]) {
+		if jsonscan.Longer(member, maxNetworks) {
+			return fmt.Errorf("%w: the trailer has a list of more than %d", errDamaged, maxNetworks)
+		}
 	}
 	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
 		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
@@ -194,7 +201,7 @@ func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
 	}
 	rest := s.data[at:s.trailer.Records]
 	length, size := binary.Uvarint(rest[1:])
-	if size <= 0 || length > uint64(len(rest)-1-size) { //nolint:gosec // no more than there was to read
+	if size <= 0 || length > maxRecord || length > uint64(len(rest)-1-size) { //nolint:gosec // no more than there was to read
 		return 0, c, 0
 	}
 	start := 1 + uint64(size)
@@ -212,9 +219,6 @@ func (s *segment) records() iter.Seq2[recordKind, cursor] {
 	}
 }
 
-// recentEvents is how many events are remembered: hits tend to be of few.
-const recentEvents = 4096
-
 // event reads the event at a place.
 func (s *segment) event(at uint64) (event, bool) {
 	if e, ok := s.recent.Load(at); ok {
@@ -224,8 +228,9 @@ func (s *segment) event(at uint64) (event, bool) {
 	if kind != recordEvent {
 		return event{}, false
 	}
+	size := len(c.data)
 	e := c.event()
-	if !c.broken && s.recents.Load() < recentEvents {
+	if !c.broken && size <= maxRecent && s.recents.Load() < recentEvents {
 		s.recents.Add(1)
 		s.recent.Store(at, e)
 	}

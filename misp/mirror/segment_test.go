@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -30,8 +31,8 @@ func build(t testing.TB, fill func(*builder)) (*segment, string) {
 	b, err := newBuilder(name)
 	must(t, err)
 	fill(b)
-	must(t, b.finish(begin))
-	s, err := openSegment(name, true)
+	must(t, b.finish(context.Background(), begin))
+	s, err := openSegment(context.Background(), name, maxSegment, true)
 	must(t, err)
 	t.Cleanup(s.release)
 	if d := cmp.Diff([]string{"base-1.segment"}, files(t, dir)); d != "" {
@@ -73,7 +74,7 @@ func attributes() *rapid.Generator[misp.Attribute] {
 
 // asStored returns an attribute as it has to come out of a segment: the same, with the tags of the event last.
 func asStored(a misp.Attribute) misp.Attribute {
-	a.Tags = ownTags(a)
+	a.Tags = a.OwnTags()
 	return of(a, a.Event)
 }
 
@@ -85,7 +86,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		name := filepath.Join(dir, "x.segment")
 		want, events := writeAny(t, r, name)
-		s, err := openSegment(name, true)
+		s, err := openSegment(context.Background(), name, maxSegment, true)
 		must(t, err)
 		defer s.release()
 		got := map[uuid.UUID]misp.Attribute{}
@@ -136,7 +137,7 @@ func writeAny(t *testing.T, r *rapid.T, name string) (want map[uuid.UUID]misp.At
 		}
 		want[id] = asStored(a)
 	}
-	must(t, b.finish(begin))
+	must(t, b.finish(context.Background(), begin))
 	return want, len(events)
 }
 
@@ -148,7 +149,7 @@ func finds(r *rapid.T, s *segment, id uuid.UUID, a misp.Attribute) {
 	}
 	for _, i := range indicators(a) {
 		there := false
-		for f := range (&snapshot{base: s}).find(i) {
+		for f := range (&snapshot{base: s}).find(context.Background(), i) {
 			there = there || cmp.Equal(a, f, sameAs)
 		}
 		if !there {
@@ -190,7 +191,7 @@ func TestCollision(t *testing.T) {
 		}
 	})
 	snap := snapshot{base: s}
-	for a := range snap.find(one) {
+	for a := range snap.find(context.Background(), one) {
 		if a.Value != "one.example" {
 			t.Errorf("found %s", a.Value)
 		}
@@ -227,7 +228,7 @@ func TestFlippedBits(t *testing.T) {
 		broken := append([]byte{}, data...)
 		broken[at] ^= bit
 		must(t, os.WriteFile(name, broken, 0o600))
-		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(context.Background(), name, maxSegment, true); !errors.Is(err, errDamaged) {
 			t.Fatalf("bit %08b of byte %d of %d: %v", bit, at, len(data), err)
 		}
 	}
@@ -239,11 +240,11 @@ func TestFlippedBits(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, len(magic), 27, len(data) / 2, len(data) - 1} {
 		must(t, os.WriteFile(name, data[:size], 0o600))
-		if _, err := openSegment(name, true); !errors.Is(err, errDamaged) {
+		if _, err := openSegment(context.Background(), name, maxSegment, true); !errors.Is(err, errDamaged) {
 			t.Errorf("cut off at %d: %v", size, err)
 		}
 	}
-	if _, err := openSegment(t.TempDir(), true); err == nil {
+	if _, err := openSegment(context.Background(), t.TempDir(), maxSegment, true); err == nil {
 		t.Error("a directory was opened")
 	}
 }
@@ -253,7 +254,7 @@ func (s *segment) read() {
 	for id, in := range s.each() {
 		_, _ = s.find(id)
 		for _, i := range engine.Indicators(engine.Type(in.attribute.Type), in.attribute.Value) {
-			for range (&snapshot{base: s}).find(i) {
+			for range (&snapshot{base: s}).find(context.Background(), i) {
 				continue
 			}
 		}
@@ -271,6 +272,20 @@ func (s *segment) read() {
 			for at := range t.all(binary.LittleEndian.Uint64(t.index[i:])) {
 				_, _, _ = s.attribute(at, engine.Indicator{Family: "host", Key: "x"})
 			}
+		}
+	}
+}
+
+// decode reads each record once.
+func (s *segment) decode() {
+	for kind, c := range s.records() {
+		switch kind {
+		case recordAttribute:
+			_, _, _ = c.attribute(s.trailer.Words)
+		case recordEvent:
+			c.event()
+		case recordRemoved:
+			c.id()
 		}
 	}
 }
@@ -299,7 +314,15 @@ func FuzzSegment(f *testing.F) {
 				continue // not mapped at all
 			}
 			s := &segment{data: slices.Clip(data)}
-			if err := s.parse(); err == nil {
+			before := allocated()
+			err := s.parse()
+			if err == nil {
+				s.decode()
+			}
+			if used, most := allocated()-before, uint64(1<<18+100*len(data)); used > most { //nolint:gosec // a length
+				t.Fatalf("%d bytes of memory for a segment of %d", used, len(data))
+			}
+			if err == nil {
 				s.read()
 			} else if !errors.Is(err, errDamaged) {
 				t.Errorf("error %v", err)

@@ -91,7 +91,7 @@ func (s *Server) walkOnce(ctx context.Context, w *writer, y *Syncer, began time.
 		}
 		return err
 	}
-	return w.replace(fill, y.done(began, func(st *State) {
+	return w.replace(ctx, fill, y.done(began, func(st *State) {
 		st.FullAt, st.Reconciled = began.UTC(), began.UTC()
 		st.Watermark = watermark(clock, began)
 	}))
@@ -124,6 +124,7 @@ func watermark(clock, ours time.Time) time.Time {
 // poll applies what is new.
 func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time) error {
 	c := changesOf(w.set)
+	c.most = w.mostChanges
 	clock, err := s.collect(ctx, c, w.state.Watermark.Add(-y.overlap()))
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time
 		}
 		reconciled = began.UTC()
 	}
-	return w.apply(c, y.done(began, func(st *State) {
+	return w.apply(ctx, c, y.done(began, func(st *State) {
 		st.Watermark, st.Reconciled = watermark(clock, began), reconciled
 	}))
 }
@@ -149,6 +150,9 @@ func (s *Server) collect(ctx context.Context, c *changeSet, since time.Time) (be
 			} else {
 				c.Remove(a.UUID)
 				c.UpdateEvent(a.Event)
+			}
+			if err := c.room(); err != nil {
+				return fmt.Errorf("%w: %w", errBlind, err)
 			}
 			return nil
 		})

@@ -1,13 +1,13 @@
 package mirror
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,7 +73,7 @@ var ErrNever = errors.New("not synced yet")
 // loadState reads the state of a set; ErrNever if there is none.
 func loadState(dir string) (State, error) {
 	var s State
-	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	data, err := atomicfile.ReadFile(filepath.Join(dir, stateFile), maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, ErrNever
 	}
@@ -87,6 +87,9 @@ func loadState(dir string) (State, error) {
 }
 
 func (s State) save(dir string) error {
+	if len(s.Failure) > maxFailure {
+		s.Failure = strings.ToValidUTF8(s.Failure[:maxFailure], "") + "…"
+	}
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
@@ -137,7 +140,7 @@ func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := state.open(dir, have, false)
+		s, err := state.open(context.Background(), dir, have, false)
 		if err == nil || try >= 10 || !errors.Is(err, fs.ErrNotExist) {
 			return s, err
 		}
@@ -147,7 +150,7 @@ func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 // open opens the files of a set, for the caller to release; with check it compares them with their checksums. Files
 // never change, so it shares those that the earlier snapshot have has open: a base of many megabytes is read once
 // when it is new, and not at each sync. have stays the caller's, and may be nil.
-func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
+func (s State) open(ctx context.Context, dir string, have *snapshot, check bool) (*snapshot, error) {
 	if s.Base == "" {
 		return nil, ErrNever
 	}
@@ -159,15 +162,19 @@ func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 		return &same, nil
 	}
 	snap := &snapshot{state: s, networks: &bart.Lite{}}
+	most := s.Bytes
+	if most <= 0 { // not known yet
+		most = 2 * maxSegment
+	}
 	var err error
 	if shared {
 		snap.base = have.base
 		snap.base.retain()
-	} else if snap.base, err = openSegment(filepath.Join(dir, s.Base), check); err != nil {
+	} else if snap.base, err = openSegment(ctx, filepath.Join(dir, s.Base), most, check); err != nil {
 		return nil, err
 	}
 	if s.Changes != "" {
-		if snap.changes, err = openSegment(filepath.Join(dir, s.Changes), check); err != nil {
+		if snap.changes, err = openSegment(ctx, filepath.Join(dir, s.Changes), most, check); err != nil {
 			snap.release()
 			return nil, err
 		}
@@ -176,6 +183,11 @@ func (s State) open(dir string, have *snapshot, check bool) (*snapshot, error) {
 			snap.becomes[e.uuid] = e
 		}
 		snap.insert(snap.changes.networks)
+	}
+	if s.Bytes > 0 && snap.bytes() != s.Bytes {
+		err := fmt.Errorf("%w: the files in %s have %d bytes, not %d", errDamaged, dir, snap.bytes(), s.Bytes)
+		snap.release()
+		return nil, err
 	}
 	snap.insert(snap.base.networks)
 	return snap, nil
@@ -200,18 +212,30 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 	return s.networks.Supernets(netip.PrefixFrom(a, a.BitLen()))
 }
 
-// find yields the attributes that have an indicator.
-func (s *snapshot) find(i engine.Indicator) iter.Seq[misp.Attribute] {
+// find yields the attributes that have an indicator, the first [maxRead] of them. It ends early when the context is
+// done.
+func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq[misp.Attribute] {
 	return func(yield func(misp.Attribute) bool) {
 		hash := hashIndicator(i)
+		left := maxRead
+		more := func() bool {
+			left--
+			return left >= 0 && ctx.Err() == nil
+		}
 		if s.changes != nil {
 			for at := range s.changes.byIndicator.all(hash) {
+				if !more() {
+					return
+				}
 				if _, in, ok := s.changes.attribute(at, i); ok && !yield(in.whole()) {
 					return
 				}
 			}
 		}
 		for at := range s.base.byIndicator.all(hash) {
+			if !more() {
+				return
+			}
 			id, in, ok := s.base.attribute(at, i)
 			if !ok {
 				continue

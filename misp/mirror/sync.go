@@ -41,7 +41,8 @@ type Syncer struct {
 	mu   sync.Mutex
 	sets map[string]*snapshot // directory → the set as the last sync left it, which need not be read again
 
-	testOnlyLeastBase int // instead of leastBase; 0 for that
+	testOnlyLeastBase   int // instead of leastBase; 0 for that
+	testOnlyMostChanges int // instead of maxChanges; 0 for that
 }
 
 // Times that a Syncer is usually given.
@@ -72,13 +73,14 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	}
 	dir := filepath.Join(y.Dir, o.Name())
 	have := y.take(dir)
-	w, err := openWriter(dir, y.now, have)
+	w, err := openWriter(ctx, dir, y.now, have)
 	if err != nil {
 		y.put(dir, have)
 		return State{}, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
 	have.release()
 	w.leastBase = cmp.Or(y.testOnlyLeastBase, leastBase)
+	w.mostChanges = cmp.Or(y.testOnlyMostChanges, maxChanges)
 	defer w.close() //nolint:errcheck // the lock ends with the file
 	if w.damage != nil {
 		y.log().Warn("mirror is damaged; rebuilding it", "origin", o.Name(), "error", w.damage.Error())

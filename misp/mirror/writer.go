@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +30,8 @@ type writer struct {
 	now    func() time.Time
 	damage error // why the set that was there cannot be used
 
-	leastBase int
+	leastBase   int
+	mostChanges int
 }
 
 // errBusy is another process at work on a set.
@@ -36,11 +39,11 @@ var errBusy = errors.New("another process is syncing it")
 
 // openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind.
 // have is what this process had open of the set, and may be nil; it stays the caller's.
-func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, error) {
+func openWriter(ctx context.Context, dir string, now func() time.Time, have *snapshot) (*writer, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, fileMode)
+	lock, _, err := openRegular(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +54,12 @@ func openWriter(dir string, now func() time.Time, have *snapshot) (*writer, erro
 		}
 		return nil, err
 	}
-	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase}
+	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase, mostChanges: maxChanges}
 	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	w.clear()
-	w.set, err = w.state.open(dir, have, true)
+	w.set, err = w.state.open(ctx, dir, have, true)
 	switch {
 	case err == nil || errors.Is(err, ErrNever):
 	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
@@ -104,7 +107,7 @@ func (w *writer) next(what string) (name string, serial uint64) {
 
 // replace makes a new base of what fill adds. Until it is complete, the set is what it was; an error of fill leaves it
 // so. The rest of the state is changed by change.
-func (w *writer) replace(fill func(*builder) error, change func(*State)) error {
+func (w *writer) replace(ctx context.Context, fill func(*builder) error, change func(*State)) error {
 	name, serial := w.next("base")
 	b, err := newBuilder(filepath.Join(w.dir, name))
 	if err != nil {
@@ -114,14 +117,14 @@ func (w *writer) replace(fill func(*builder) error, change func(*State)) error {
 	if err := fill(b); err != nil {
 		return err
 	}
-	if err := b.finish(w.now()); err != nil {
+	if err := b.finish(ctx, w.now()); err != nil {
 		return err
 	}
 	state := w.state
 	state.Base, state.Changes, state.Serial = name, "", serial
 	state.Attributes, state.Events = b.trailer.Attributes, b.trailer.Events
 	change(&state)
-	return w.swap(state)
+	return w.swap(ctx, state)
 }
 
 // keep leaves the set as it is, and changes its state.
@@ -132,30 +135,30 @@ func (w *writer) keep(change func(*State)) error {
 }
 
 // apply writes changes, or only the state if there are no changes.
-func (w *writer) apply(c *changeSet, change func(*State)) error {
+func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) error {
 	if !c.dirty {
 		return w.keep(change)
 	}
 	name, serial := w.next("changes")
-	if err := c.write(filepath.Join(w.dir, name), w.now()); err != nil {
+	if err := c.write(ctx, filepath.Join(w.dir, name), w.now()); err != nil {
 		return err
 	}
 	state := w.state
 	state.Changes, state.Serial = name, serial
 	state.Attributes, state.Events = c.total()
 	change(&state)
-	if err := w.swap(state); err != nil {
+	if err := w.swap(ctx, state); err != nil {
 		return err
 	}
-	if len(c.attributes)+len(c.events) <= max(w.leastBase, w.set.base.trailer.Attributes/10) {
+	if c.size() <= max(w.leastBase, min(w.set.base.trailer.Attributes/10, w.mostChanges/2)) {
 		return nil
 	}
-	return w.merge()
+	return w.merge(ctx)
 }
 
 // merge makes a new base of base and changes.
-func (w *writer) merge() error {
-	return w.replace(func(b *builder) error {
+func (w *writer) merge(ctx context.Context) error {
+	return w.replace(ctx, func(b *builder) error {
 		for _, e := range w.set.events() {
 			if e.version == "" {
 				continue
@@ -169,7 +172,7 @@ func (w *writer) merge() error {
 		for id, in := range w.set.each() {
 			e := in.event
 			e.change = eventAsIs
-			if err := b.add(id, in.attribute, e); err != nil {
+			if err := cmp.Or(ctx.Err(), b.add(id, in.attribute, e)); err != nil {
 				return err
 			}
 		}
@@ -178,8 +181,9 @@ func (w *writer) merge() error {
 }
 
 // swap makes other files the set, unless they cannot be opened, and removes those that were.
-func (w *writer) swap(state State) error {
-	set, err := state.open(w.dir, w.set, true)
+func (w *writer) swap(ctx context.Context, state State) error {
+	state.Bytes = 0 // of the files that were
+	set, err := state.open(ctx, w.dir, w.set, true)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,34 @@
+package api
+
+// The bounds on what is made of answers and events, which doc.go lists. A document is gone over in proportion to its
+// length; what it has more of than this takes no memory.
+const (
+	// maxValues is in one question: the cost of a value has long stopped falling. More become several questions.
+	maxValues = 1000
+	// pageSize is how many attributes are asked for at once; a question without a limit may be answered with
+	// duplicates. A longer answer is refused.
+	pageSize = 5000
+	// maxPages is of one question. One with more matches fails.
+	maxPages = 20
+	// leastPage is the shortest page of a walk, after pageSize was divided by 5 as often as need be.
+	leastPage = 40
+	// maxWalk bounds a walk, in attributes: no MISP has so many, so something else answers. The walk fails.
+	maxWalk = 100_000_000
+	// indexPage is how many events are asked for at once. A longer answer is refused.
+	indexPage = 10_000
+	// maxEvents bounds the list of all events, which is kept in memory. A longer one is refused.
+	maxEvents = 2_000_000
+	// maxEventAttributes bounds one event of a feed, attributes and objects each. A larger one is refused.
+	maxEventAttributes = 500_000
+	// maxWarninglists is how many names of warninglists an attribute keeps, the first ones; MISP comes with about 100.
+	maxWarninglists = 200
+	// maxText is the longest text, in bytes as JSON has it: MISP stores 65,535, each of which is at most 6 in JSON. A
+	// longer one counts as absent.
+	maxText = 6 * 65_535
+	// maxName is the longest id or UUID in the list of events, in bytes. A longer one is refused.
+	maxName = 64
+)
+
+// MaxMatches is how many matches of one observable a look-up returns, the strongest. Whoever gets so many has to expect
+// that there are more.
+const MaxMatches = 5000

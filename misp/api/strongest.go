@@ -1,0 +1,55 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
+)
+
+// Strongest collects the matches of one observable: all of them, or the [MaxMatches] strongest if there are more. It
+// keeps at most twice as many in memory. The zero value is empty.
+type Strongest struct{ matches []enrich.Match }
+
+// Add adds a match.
+func (s *Strongest) Add(m enrich.Match) {
+	s.matches = append(s.matches, m)
+	if len(s.matches) >= 2*MaxMatches {
+		s.cut()
+	}
+}
+
+// AppendTo appends the matches to a list: in the order in which they were added, or the strongest first if they are not
+// all.
+func (s *Strongest) AppendTo(to []enrich.Match) []enrich.Match {
+	if len(s.matches) > MaxMatches {
+		s.cut()
+	}
+	return append(to, s.matches...)
+}
+
+func (s *Strongest) cut() {
+	slices.SortStableFunc(s.matches, compareStrength)
+	clear(s.matches[MaxMatches:]) // their memory is not needed any more
+	s.matches = s.matches[:MaxMatches]
+}
+
+var kinds = engine.MatchKinds() // the closest first
+
+// compareStrength orders matches as package enrich does, which makes the event of the first: flagged for detection,
+// then the closest kind, then by threat level, then the newest, then by UUID.
+func compareStrength(a, b enrich.Match) int {
+	if a.Attribute.ToIDs != b.Attribute.ToIDs {
+		if a.Attribute.ToIDs {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+		cmp.Compare(a.Attribute.Event.ThreatLevel.Rank(), b.Attribute.Event.ThreatLevel.Rank()),
+		b.Attribute.Timestamp.Compare(a.Attribute.Timestamp),
+		cmp.Compare(a.Attribute.UUID, b.Attribute.UUID),
+	)
+}
