@@ -85,6 +85,31 @@ func paged(n int) http.HandlerFunc {
 	}
 }
 
+// slowBody sends a blank now and then.
+func slowBody(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		_, _ = w.Write([]byte(" "))
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			tick.Stop()
+			return
+		}
+	}
+}
+
+// endlessBody sends blanks as long as anyone reads them.
+func endlessBody(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	for chunk := bytes.Repeat([]byte(" "), 1<<16); ; {
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
 // TestHostileAnswers has a MISP, or something in its place, answer with as much work as fits into an answer. The look-up
 // ends in time, whatever comes.
 func TestHostileAnswers(t *testing.T) {
@@ -132,27 +157,8 @@ func TestHostileAnswers(t *testing.T) {
 		"45,010 matches":          {answer: paged(45_010)},
 		"95,010 matches":          {answer: paged(95_010)},
 		"endless pages":           {answer: paged(1 << 40), fails: "has more than 100000 attributes for"},
-		"slow body": {answer: func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			for tick := time.NewTicker(50 * time.Millisecond); ; {
-				_, _ = w.Write([]byte(" "))
-				_ = http.NewResponseController(w).Flush()
-				select {
-				case <-tick.C:
-				case <-r.Context().Done():
-					tick.Stop()
-					return
-				}
-			}
-		}, fails: "in time"},
-		"endless body": {answer: func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			for chunk := bytes.Repeat([]byte(" "), 1<<16); ; {
-				if _, err := w.Write(chunk); err != nil {
-					return
-				}
-			}
-		}, fails: "more than 33554432 bytes"},
+		"slow body":               {answer: slowBody, fails: "in time"},
+		"endless body":            {answer: endlessBody, fails: "more than 33554432 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

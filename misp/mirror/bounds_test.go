@@ -41,10 +41,7 @@ func (s *steps) Err() error {
 }
 
 // blockers put something in the place of a file that no one should wait for, or read.
-var blockers = map[string]struct {
-	put  func(t *testing.T, name string)
-	says string // of a file of any kind
-}{
+var blockers = map[string]blocker{
 	"pipe":      {func(t *testing.T, name string) { must(t, syscall.Mkfifo(name, 0o600)) }, "not a regular file"},
 	"directory": {func(t *testing.T, name string) { must(t, os.Mkdir(name, 0o700)) }, ""},
 	"device":    {func(t *testing.T, name string) { must(t, os.Symlink("/dev/zero", name)) }, "not a regular file"},
@@ -77,10 +74,7 @@ func allocated() uint64 {
 // waits for it, or reads it in.
 func TestFilesThatBlock(t *testing.T) { // not parallel: it measures memory
 	for kind, blocker := range blockers {
-		for file, syncs := range map[string]struct {
-			fails string // empty if the next sync mends it
-			reads bool   // a look-up finds what was there
-		}{
+		for file, syncs := range map[string]blockedFile{
 			"state.json": {fails: "state.json"},
 			"lock":       {fails: "lock", reads: true},
 			"base":       {},
@@ -89,46 +83,62 @@ func TestFilesThatBlock(t *testing.T) { // not parallel: it measures memory
 			if file == "lock" && kind == "sparse file of 12 GB" {
 				continue // as good as any other: it is not read
 			}
-			what := kind + " for " + file
-			p := newProvider(t)
-			c := newCopy(t, NewFeed("circl", p.URL+"/feed/", ""))
-			p.put(t, 1, map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {}, "a4": {}, "a5": {}})
-			c.want(t, what, "one.example", "two.example")
-			p.put(t, 2, map[string][]string{"a1": {"uno.example"}, "a2": {"two.example"}, "a3": {}, "a4": {}, "a5": {}})
-			state := c.want(t, what, "two.example", "uno.example")
-			dir := filepath.Join(c.syncer.Dir, "circl")
-			name := map[string]string{"base": state.Base, "changes": state.Changes}[file]
-			if name == "" {
-				name = file
-			}
-			must(t, os.Remove(filepath.Join(dir, name)))
-			blocker.put(t, filepath.Join(dir, name))
-
-			inTime(t, what+", reader", func() {
-				m := openMirror(t, c.syncer.Dir, "circl")
-				matches, err := m.Lookup(t.Context(), []engine.Observable{{Type: "domain", Value: "two.example"}})
-				if found := err == nil && len(matches) == 1; found != syncs.reads {
-					t.Errorf("%s: %d matches, %v", what, len(matches), err)
-				}
-				if err == nil != syncs.reads || err != nil && blocker.says != "" && !strings.Contains(err.Error(), blocker.says) {
-					t.Errorf("%s: %v", what, err)
-				}
-				m.States()
-			})
-			inTime(t, what+", sync", func() {
-				syncer := newSyncer(t, c.syncer.Dir, func() time.Time { return c.now })
-				_, err := syncer.Sync(t.Context(), c.origin, false)
-				switch {
-				case syncs.fails == "" && err != nil:
-					t.Errorf("%s: %v", what, err)
-				case syncs.fails != "" && (err == nil || !strings.Contains(err.Error(), syncs.fails)):
-					t.Errorf("%s: %v", what, err)
-				case syncs.fails != "" && blocker.says != "" && !strings.Contains(err.Error(), blocker.says):
-					t.Errorf("%s: %v", what, err)
-				}
-			})
+			syncs.test(t, kind+" for "+file, file, blocker)
 		}
 	}
+}
+
+// blocker is something that stands where a file should be.
+type blocker struct {
+	put  func(t *testing.T, name string)
+	says string // of a file of any kind
+}
+
+// blockedFile says what comes of a file of a mirror that is blocked.
+type blockedFile struct {
+	fails string // what the next sync says; empty if it mends the mirror
+	reads bool   // a look-up finds what was there
+}
+
+func (b blockedFile) test(t *testing.T, what, file string, blocker blocker) {
+	t.Helper()
+	p := newProvider(t)
+	c := newCopy(t, NewFeed("circl", p.URL+"/feed/", ""))
+	p.put(t, 1, map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {}, "a4": {}, "a5": {}})
+	c.want(t, what, "one.example", "two.example")
+	p.put(t, 2, map[string][]string{"a1": {"uno.example"}, "a2": {"two.example"}, "a3": {}, "a4": {}, "a5": {}})
+	state := c.want(t, what, "two.example", "uno.example")
+	dir := filepath.Join(c.syncer.Dir, "circl")
+	name := map[string]string{"base": state.Base, "changes": state.Changes}[file]
+	if name == "" {
+		name = file
+	}
+	must(t, os.Remove(filepath.Join(dir, name)))
+	blocker.put(t, filepath.Join(dir, name))
+
+	inTime(t, what+", reader", func() {
+		m := openMirror(t, c.syncer.Dir, "circl")
+		matches, err := m.Lookup(t.Context(), []engine.Observable{{Type: "domain", Value: "two.example"}})
+		if found := err == nil && len(matches) == 1; found != b.reads {
+			t.Errorf("%s: %d matches, %v", what, len(matches), err)
+		}
+		if err == nil != b.reads || err != nil && blocker.says != "" && !strings.Contains(err.Error(), blocker.says) {
+			t.Errorf("%s: %v", what, err)
+		}
+		m.States()
+	})
+	inTime(t, what+", sync", func() {
+		syncer := newSyncer(t, c.syncer.Dir, func() time.Time { return c.now })
+		_, err := syncer.Sync(t.Context(), c.origin, false)
+		switch {
+		case b.fails == "" && err != nil:
+			t.Errorf("%s: %v", what, err)
+		case b.fails != "" && (err == nil || !strings.Contains(err.Error(), b.fails)):
+			t.Errorf("%s: %v", what, err)
+		case b.fails != "" && blocker.says != "" && !strings.Contains(err.Error(), blocker.says):
+			t.Errorf("%s: %v", what, err)
+		}
+	})
 }
 
 // TestSourcesThatBlock has the same in the place of a list, and of the files of a feed.

@@ -218,31 +218,25 @@ func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq[misp.A
 	return func(yield func(misp.Attribute) bool) {
 		hash := hashIndicator(i)
 		left := maxRead
-		more := func() bool {
-			left--
-			return left >= 0 && ctx.Err() == nil
-		}
-		if s.changes != nil {
-			for at := range s.changes.byIndicator.all(hash) {
-				if !more() {
-					return
+		// each passes on what a segment has; false if no more is wanted.
+		each := func(g *segment, pass func(uuid.UUID, stored) (stored, bool)) bool {
+			for at := range g.byIndicator.all(hash) {
+				if left--; left < 0 || ctx.Err() != nil {
+					return false
 				}
-				if _, in, ok := s.changes.attribute(at, i); ok && !yield(in.whole()) {
-					return
+				id, in, ok := g.attribute(at, i)
+				if ok {
+					in, ok = pass(id, in)
+				}
+				if ok && !yield(in.whole()) {
+					return false
 				}
 			}
+			return true
 		}
-		for at := range s.base.byIndicator.all(hash) {
-			if !more() {
-				return
-			}
-			id, in, ok := s.base.attribute(at, i)
-			if !ok {
-				continue
-			}
-			if in, ok = s.changed(id, in); ok && !yield(in.whole()) {
-				return
-			}
+		asItIs := func(_ uuid.UUID, in stored) (stored, bool) { return in, true }
+		if s.changes == nil || each(s.changes, asItIs) {
+			each(s.base, s.changed)
 		}
 	}
 }
