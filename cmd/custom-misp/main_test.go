@@ -35,7 +35,7 @@ func (c cleaning) Run() int {
 }
 
 // long reports whether the long runs of tests are wanted.
-func long() bool { return os.Getenv("CUSTOM_MISP_LONG_TESTS") != "" }
+func long() bool { return os.Getenv("LONG_TESTS") != "" }
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 

@@ -11,4 +11,4 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // long reports whether tests that gain by it are to run for long.
-func long() bool { return os.Getenv("CUSTOM_MISP_LONG_TESTS") != "" }
+func long() bool { return os.Getenv("LONG_TESTS") != "" }

@@ -12,7 +12,7 @@ import (
 
 // longTests is the environment variable that makes the tests of kills and of random changes run as long as they can
 // (value 1). Without it they try the same, less often.
-const longTests = "CUSTOM_MISP_LONG_TESTS"
+const longTests = "LONG_TESTS"
 
 // times returns how often a test tries.
 func times(usual, long int) int {

@@ -149,12 +149,12 @@ func (c *randomSite) restart() {
 }
 
 // TestFollowRandom writes to a site, and rotates, compresses and restarts it at random. Every line has to be seen once, in
-// order. A failure prints how to repeat it. CUSTOM_MISP_LONG_TESTS=1 and -rapid.checks make it run longer.
+// order. A failure prints how to repeat it. LONG_TESTS=1 and -rapid.checks make it run longer.
 func TestFollowRandom(t *testing.T) {
 	t.Parallel()
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		n := "10" // each is many writes to a disk
-		if os.Getenv("CUSTOM_MISP_LONG_TESTS") == "1" {
+		if os.Getenv("LONG_TESTS") == "1" {
 			n = "40"
 		}
 		_ = checks.Value.Set(n)
