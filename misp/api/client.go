@@ -179,10 +179,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	req.Header.Set("Authorization", c.key)
 	req.Header.Set("User-Agent", c.userAgent)
 	resp, err := c.http.Do(req)
+	if resp != nil { // also with an error, if the time ended behind the answer
+		defer resp.Body.Close() //nolint:errcheck // only read
+	}
 	if err != nil {
 		return nil, nil, c.connectionTrouble(err)
 	}
-	defer resp.Body.Close()            //nolint:errcheck // only read
 	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
 	if err != nil {
 		return nil, nil, c.connectionTrouble(err)

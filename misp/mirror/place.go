@@ -146,6 +146,9 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	}
 	resp, err := p.http.Do(req)
 	if err != nil {
+		if resp != nil { // the time ended behind the answer
+			_ = resp.Body.Close()
+		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // the address may hold a key
 		}
