@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"custom-misp/misp"
 )
@@ -81,6 +84,31 @@ func TestEachLoopEnds(t *testing.T) {
 		if err := read(t.Context()); err != nil {
 			t.Errorf("%s, with time: %v", name, err)
 		}
+	}
+}
+
+// TestEndWhileAnswerIsJudged has the time run out after an answer was read, when it is decided whether to ask again.
+// TestMain would find the timer of the request if the answer were not closed.
+func TestEndWhileAnswerIsJudged(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"response":{"Attribute":[]}}`))
+	}))
+	defer server.Close()
+	c, err := New(Config{URL: server.URL, Key: "key", Timeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	failed := 0
+	for left := range 20 {
+		if _, err := c.post(&steps{t.Context(), left}, "x", nil); err != nil {
+			failed++
+		}
+	}
+	if failed == 0 || failed == 20 {
+		t.Errorf("%d of 20 failed", failed)
 	}
 }
 

@@ -21,10 +21,13 @@ func (s *Strongest) Add(m enrich.Match) {
 }
 
 // AppendTo appends the matches to a list: in the order in which they were added, or the strongest first if they are not
-// all.
+// all. Nothing may be added after that.
 func (s *Strongest) AppendTo(to []enrich.Match) []enrich.Match {
 	if len(s.matches) > MaxMatches {
 		s.cut()
+	}
+	if to == nil {
+		return s.matches
 	}
 	return append(to, s.matches...)
 }

@@ -183,8 +183,8 @@ func TestListBounds(t *testing.T) {
 	c.want(t, "as many as there may be", "a.example", "b.example", "c.example")
 	for name, tt := range map[string]struct{ content, says string }{
 		"values":     {"a.example\nb.example\nc.example\nd.example\n", "too long: more than 3 values; split it, or leave old values out"},
-		"columns":    {"a.example" + strings.Repeat(",", maxColumns) + "\n", "line 1 has more than 1000 columns; is it a list"},
-		"only ends":  {strings.Repeat(";", maxRow/2) + "x\n", "line 1 has more than 1000 columns"},
+		"columns":    {"a.example" + strings.Repeat(",", maxColumns) + "\n", "line 1 has too many columns: more than 1000; is it a list"},
+		"only ends":  {strings.Repeat(";", maxRow/2) + "x\n", "line 1 has too many columns: more than 1000"},
 		"only lines": {strings.Repeat("\n", 3*maxRow), "does not end within"},
 	} {
 		p.change(func(files map[string]string) { files["list"] = tt.content })

@@ -8,16 +8,30 @@
 //
 // # Limits
 //
+// What is more than a source may have is refused: the sync fails, its error names the bound, and the set stays as it was.
+// Nothing else is left out, but for what says so here.
+//
 //   - Each table of a segment has at most 2^31 entries: one for each indicator of an attribute (a composite type has
 //     two), and one for each attribute. Files are mapped into memory as a whole and need address space of that size,
 //     not memory. 32-bit systems can map files up to 2 GiB.
 //   - During a walk or a merge, the old files and the new ones are on the disk together.
 //   - Writing a base takes 16 bytes of memory for each entry of a table. Changes since the base are collected in memory
 //     as a whole.
-//   - Changes become part of a new base when there are more than 20,000 of them, and more than a tenth of the base.
+//   - Changes become part of a new base when there are more than 20,000 of them, and more than a tenth of the base or
+//     250,000. When there are more than 500,000, attributes and events together, the source is read as a whole instead.
+//   - A segment has at most 16 GiB (ten million attributes take about 3 GB), 1,000,000 different networks, a trailer of
+//     128 MiB, and records of 8 MiB. Longer lists of tags and warninglists are read up to 1,000 texts.
+//   - Of one observable the 5,000 strongest matches are returned ([api.MaxMatches]). Of one value, at most 100,000
+//     attributes are read of each set; more are passed over.
 //   - Networks wider than /8 (IPv4) or /16 (IPv6) are not matched with the addresses in them.
-//   - A feed's manifest has at most 64 MiB, each of its events 256 MiB; a list has 1 GiB, and each of its rows 1 MiB.
-//     A larger file fails the sync; a larger event is left out.
+//   - A feed's manifest has at most 64 MiB and 500,000 events; the events that one sync reads have 8 GiB, and a feed has
+//     5,000,000 attributes. An event of more than 256 MiB, or with more than 500,000 attributes or objects, is left
+//     out, and reported in the state. Limits of what is decoded are those of package api.
+//   - A list has at most 1 GiB, decompressed, and 2,000,000 values; each of its rows has 1 MiB and 1,000 columns.
+//   - Files of a mirror, and those that are read from a directory, have to be regular: a pipe, a directory or a device
+//     is an error at once. state.json has at most 1 MiB.
+//   - A sync ends when its context does, but for the time that it takes to sort the tables of a segment, about a second
+//     for ten million attributes; a look-up within a tenth of a second.
 //   - One file is fetched in at most 5 minutes, with up to 3 further tries, and at most 10 redirects, none of them from
 //     https to http. A server that asks for a wait of more than a minute is not tried again by the same sync.
 //   - One process at a time syncs a set; another gets [ErrBusy] at once.

@@ -105,6 +105,9 @@ var listColumns = []string{
 	"value", "type", "category", "comment", "to_ids", "uuid", "first_seen", "last_seen", "tags", "attribute_tag", "timestamp", "date",
 }
 
+// errManyColumns is a row that is no row of a list.
+var errManyColumns = errors.New("has too many columns")
+
 func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribute) error) error {
 	row := &io.LimitedReader{R: r, N: maxRow}
 	in := bufio.NewReaderSize(row, 64<<10)
@@ -134,7 +137,7 @@ func (p *listReader) read(ctx context.Context, r io.Reader, do func(misp.Attribu
 		}
 		line, _ = c.FieldPos(0)
 		if len(fields) > maxColumns {
-			return fmt.Errorf("line %d has more than %d columns", line, maxColumns)
+			return fmt.Errorf("line %d %w: more than %d", line, errManyColumns, maxColumns)
 		}
 		if p.columns == nil && p.header(fields) {
 			continue
