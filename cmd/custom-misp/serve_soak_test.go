@@ -25,7 +25,10 @@ const (
 // descriptors and memory than early.
 func TestServeSoak(t *testing.T) {
 	t.Parallel()
-	const duration = 5 * time.Second
+	duration := 5 * time.Second
+	if long() {
+		duration = time.Minute
+	}
 	r := prepare(t, newManager(t), "lookup: {policy: mirror-then-live}\nmirror: {misp: false, lists: [local=etc/list.txt], feed_interval: 500ms}\n")
 	r.start(t)
 	r.until(t, "the mirror is there", func() bool { return r.status().Ready })

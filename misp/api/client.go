@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -66,6 +67,7 @@ type Client struct {
 	filter    engine.Filter
 	now       func() time.Time
 	http      *retryablehttp.Client
+	closed    atomic.Bool
 }
 
 // New checks the configuration. It does not talk to MISP. Errors never contain the key.
@@ -121,8 +123,10 @@ func New(c Config) (*Client, error) {
 	}, nil
 }
 
-// Close closes connections that are kept for the next question. The client may still be used.
+// Close closes connections that are kept for the next question. The client may still be used: questions end that were
+// begun, and each later one closes its connection behind it.
 func (c *Client) Close() {
+	c.closed.Store(true)
 	if c.http != nil {
 		c.http.HTTPClient.CloseIdleConnections()
 	}
@@ -178,6 +182,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", c.key)
 	req.Header.Set("User-Agent", c.userAgent)
+	defer func() {
+		if c.closed.Load() {
+			c.http.HTTPClient.CloseIdleConnections()
+		}
+	}()
 	resp, err := c.http.Do(req)
 	if resp != nil { // also with an error, if the time ended behind the answer
 		defer resp.Body.Close() //nolint:errcheck // only read

@@ -24,7 +24,7 @@
 //     page twice. The list of events has at most 2 million.
 //   - An event of a feed has at most 500,000 attributes, those of its objects included, and as many objects. It is
 //     decoded one attribute at a time.
-//   - Reading an answer takes time and memory in proportion to its length, and ends when the context does: within 0.2
+//   - Reading an answer takes time and memory in proportion to its length, and ends when the context does: within 0.5
 //     seconds, also for the longest answer.
 //   - One try takes at most 5 seconds (Config.Timeout). Up to Config.Retries further tries follow a lost connection, a
 //     rate limit (429) and a failing server (500, 502, 503, 504), but not bad certificates or keys. The waits between

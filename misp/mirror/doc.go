@@ -31,7 +31,7 @@
 //   - Files of a mirror, and those that are read from a directory, have to be regular: a pipe, a directory or a device
 //     is an error at once. state.json has at most 1 MiB.
 //   - A sync ends when its context does, but for the time that it takes to sort the tables of a segment, about a second
-//     for ten million attributes; a look-up within a tenth of a second.
+//     for ten million attributes; a look-up within half a second.
 //   - One file is fetched in at most 5 minutes, with up to 3 further tries, and at most 10 redirects, none of them from
 //     https to http. A server that asks for a wait of more than a minute is not tried again by the same sync.
 //   - One process at a time syncs a set; another gets [ErrBusy] at once.
