@@ -160,7 +160,7 @@ func (f *flapping) pass(d time.Duration) {
 	}
 }
 
-// end has everything work again, until nothing waits.
+// end makes everything work again, until nothing waits.
 func (f *flapping) end() {
 	f.home.misp.Fault(nil)
 	f.queue.full = false

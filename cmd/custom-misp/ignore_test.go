@@ -58,7 +58,7 @@ func TestIgnoreFaults(t *testing.T) {
 	}
 }
 
-// expectRefusal has every verb that could ask MISP refuse, and MISP hear of nothing.
+// expectRefusal checks that every verb that could ask MISP refuses, and that MISP hears of nothing.
 func (s *verdictSite) expectRefusal(t *testing.T, fault string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), verdictTime)

@@ -67,7 +67,14 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no program", spoil: func(t *testing.T, w *ward) { w.remove(t, "integrations/custom-misp") },
-			check: "program", status: StatusProblem, found: "HOME/integrations/custom-misp is not there", remedy: "install -o root -g wazuh -m 0750",
+			change: func(i *examination) { i.Self = "/tmp/built" },
+			check:  "program", status: StatusProblem, found: "HOME/integrations/custom-misp is not there",
+			remedy: "install -o root -g wazuh -m 0750 /tmp/built HOME/integrations/custom-misp && systemctl",
+		},
+		{
+			name: "no program, own name not known", spoil: func(t *testing.T, w *ward) { w.remove(t, "integrations/custom-misp") },
+			change: func(i *examination) { i.Self = "" },
+			check:  "program", status: StatusProblem, remedy: "-m 0750 custom-misp HOME/integrations/custom-misp && systemctl",
 		},
 		{
 			name: "integratord may write", spoil: func(t *testing.T, w *ward) { w.chmod(t, "integrations/custom-misp", 0o770) },
