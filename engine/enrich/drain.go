@@ -231,6 +231,7 @@ func (d *drainer) read(ctx context.Context, entries []spool.Entry) []queuedAlert
 		}
 		j, _ := d.pick(a) // the warning was logged when the alert came in
 		if len(j.observables) == 0 {
+			d.noteCuts(j)
 			d.note(e.Done())
 			d.MISP.processed(1)
 			continue
@@ -268,8 +269,8 @@ func (d *drainer) lookUp(alerts []queuedAlert) error {
 // finish sends what was found for alerts, and is done with them.
 func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 	for i, a := range alerts {
-		d.logUnasked(a.job)
 		events := d.events(a.job)
+		d.noteCuts(a.job)
 		if _, err := d.send(ctx, events); err != nil {
 			d.note(err)
 			d.putBack(alerts[i:], spool.Entry.Defer)

@@ -13,8 +13,8 @@ type job struct {
 	alert       Alert
 	bare        bool // of the alert, only JSON is set
 	observables []engine.Observable
-	unasked     int     // values, see [Outcome]
-	matches     []Match // once it is looked up
+	cuts        []engine.Cut // see [Outcome]
+	matches     []Match      // once it is looked up
 }
 
 // described returns the alert with all that an event says of it. Most alerts of a stream are never asked for it.
@@ -31,9 +31,12 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	if p.Engine == nil {
 		return j, nil
 	}
-	j.observables, warning = p.Engine.Pick(a.JSON)
-	if !p.Unlimited {
-		j.unasked = engine.Limit(j.observables, p.Filter, engine.MaxValues)
+	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	if p.Unlimited {
+		return j, warning
+	}
+	if left := engine.Limit(j.observables, p.Filter, engine.MaxValues); left > 0 {
+		j.cuts = append(j.cuts, engine.Cut{What: engine.CutValues, Number: left})
 	}
 	return j, warning
 }

@@ -132,11 +132,11 @@ func (r *streamRun) lookUp(b *batch) *batch {
 	}
 	for _, j := range jobs {
 		r.Meter.Picked(j.observables, j.matches)
-		b.pipeline.logUnasked(j)
 		if len(j.matches) > 0 {
 			b.events = append(b.events, b.pipeline.events(j)...)
 			b.found = append(b.found, j)
 		}
+		b.pipeline.noteCuts(j)
 	}
 	return b
 }
@@ -203,6 +203,8 @@ func (r *streamRun) pick(b *batch) []*job {
 		}
 		if len(j.observables) > 0 {
 			jobs = append(jobs, j)
+		} else {
+			b.pipeline.noteCuts(j)
 		}
 	}
 	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
@@ -242,7 +244,7 @@ func isolate(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
 		if !q.atFault(ctx, err) || q.queue(ctx, j.described(), err) != nil {
 			return false
 		}
-		j.observables, j.unasked, j.matches = nil, 0, nil
+		j.observables, j.cuts, j.matches = nil, nil, nil
 	}
 	return true
 }

@@ -27,6 +27,7 @@ func TestMetrics(t *testing.T) {
 	}
 	m.Remembered(true)
 	m.Remembered(false)
+	m.Cut(engine.Cut{Mapping: "m", Path: "p", What: engine.CutText, Number: 1})
 	m.syncFailed("osint")
 	var out bytes.Buffer
 	m.write(&out, Status{
