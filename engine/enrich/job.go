@@ -72,6 +72,20 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	return nil
 }
 
+// countValues counts the different values that observables are looked up by. base is the configured filter.
+func countValues(observables []engine.Observable, base engine.Filter) int {
+	asked := map[string]bool{}
+	for _, o := range observables {
+		filter := o.Filter.Over(base)
+		for _, r := range o.Related() {
+			if filter.Wants(r.Kind) {
+				asked[r.Indicator.Key] = true
+			}
+		}
+	}
+	return len(asked)
+}
+
 // answersOthers reports whether there is an answer for a hash that no one can know. If there is none, the failure of
 // another question says nothing about its alert.
 func answersOthers(ctx context.Context, l Lookup) bool {

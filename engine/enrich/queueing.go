@@ -34,6 +34,9 @@ type QueueingPipeline struct {
 	Meanwhile string
 	// Faults takes the error events that belong to no outage; nil for Sink.
 	Faults *Throttle
+	// Alone reports whether a [Stream] is to look up an alert with so many values alone, later, so that other alerts need
+	// not wait for it; nil for never.
+	Alone func(values int) bool
 	// Cut is called for everything that a bound left out of an alert, once it is looked up; nil for no call. The log names
 	// only the first of each mapping and kind: whoever writes a log can cause a cut in every alert.
 	Cut func(engine.Cut)

@@ -253,6 +253,9 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	if h.Daemon != nil {
 		q.Cut = h.Daemon.Meter.Cut
 	}
+	if a.Batch != nil {
+		q.Alone = func(values int) bool { return values > liveValues || a.Batch.Expect(values) > c.Timeout/4 }
+	}
 	switch {
 	case h.Daemon == nil:
 		q.Circuit = &enrich.Circuit{Asked: lookup, Outage: q.MISP}
