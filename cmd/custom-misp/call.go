@@ -52,6 +52,7 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	if configErr != nil {
 		return queueUnbuilt(ctx, c, alert, configErr, log)
 	}
+	app.MoveState(c, log)
 	if app.ServeRuns(app.StateOf(c)) {
 		return queueForServe(c, alert, log)
 	}

@@ -160,7 +160,7 @@ func (r *resident) until(t testing.TB, what string, came func() bool) {
 
 // get asks at the socket; 0 if nobody answers.
 func (r *resident) get(path string) (code int, body string) {
-	return getFrom("unix", app.State(filepath.Join(r.home, "var/run/custom-misp")).Socket(), path)
+	return getFrom("unix", app.State(filepath.Join(r.home, "logs/custom-misp")).Socket(), path)
 }
 
 func getFrom(network, address, path string) (code int, body string) {

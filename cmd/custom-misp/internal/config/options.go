@@ -69,7 +69,7 @@ var options = []option{
 	{key: "wazuh.queue", def: "queue/sockets/queue", form: path, restart: true, help: "socket of wazuh-analysisd"},
 	{key: "wazuh.plain_header", def: false, form: flag, restart: true, help: "do not escape colons in the event header, for managers before 4.4"},
 	{key: "wazuh.send_timeout", def: 2 * time.Second, form: duration, help: "wait for a place in a full queue"},
-	{key: "state_dir", def: "var/run/custom-misp", form: path, restart: true, help: "what has to be remembered: queued alerts and events, outages, sightings; the user wazuh must be able to write it"},
+	{key: "state_dir", def: "logs/custom-misp", form: path, restart: true, help: "what has to be remembered: queued alerts and events, outages, sightings; the user wazuh must be able to write it"},
 	{key: "spool.max_entries", def: 20_000, form: countTo(10_000_000), help: "queued alerts and events, together; more than these, and the oldest is dropped"},
 	{key: "spool.max_mib", def: 256, form: countTo(1_000_000), help: "the same, in MiB"},
 	{key: "spool.drain_time", def: 2 * time.Second, form: duration, help: "how much of a call is spent on what earlier ones queued"},

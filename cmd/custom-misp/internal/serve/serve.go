@@ -75,6 +75,7 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 }
 
 func (v *server) run(ctx context.Context, c *config.Config) (err error) {
+	app.MoveState(c, v.log)
 	unlock, err := app.LockServe(c)
 	if err != nil {
 		return err
