@@ -369,47 +369,48 @@ func TestStreamLargeAlerts(t *testing.T) {
 // TestStreamLooksUpAlone has a good alert behind twenty large ones and in front of twenty more, at MISPs of several speeds.
 // The stream need not wait for the large ones: they are in the spool, and in the end each is looked up.
 func TestStreamLooksUpAlone(t *testing.T) {
-	const large = 40
 	for _, slower := range []time.Duration{1, 10} {
 		t.Run(fmt.Sprint(slower, " times as slow"), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, m := newSlow(t)
-				m.slower = slower
-				var batch [][]byte
-				for i := range large {
-					a, _ := largeAlert(t, strings.Repeat("x", i+1)) // the addresses differ
-					batch = append(batch, a.JSON)
-				}
-				source := &batches{journal: &journal{}, texts: [][][]byte{batch[:20], {small(t, 1).JSON}, batch[20:]}}
-				source.err = errors.New("end")
-				limits := usual
-				limits.Values = 1000
-				b := enrich.NewBatch(t.Context(), m, limits)
-				defer b.Close()
-				s.Lookup, s.Circuit = &enrich.Circuit{Asked: b, Outage: s.MISP}, nil
-				s.Alone = func(values int) bool { return values > limits.Values }
-				r := enrich.Stream{Source: source, Pipeline: func() *enrich.QueueingPipeline { return s.QueueingPipeline }, Window: 8, Grace: time.Second}
-				began := time.Now()
-				if err := r.Run(t.Context()); !errors.Is(err, source.err) {
-					t.Error(err)
-				}
-				expect(t, "what happened", []string{"done 0", "done 1", "done 2"}, source.journal.read())
-				if took := time.Since(began); took > time.Second {
-					t.Errorf("the stream took %s", took)
-				}
-				if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != large {
-					t.Errorf("queued: %+v, %v", depth, err)
-				}
-				s.DrainTime = time.Minute
-				done := 0
-				for range large {
-					done += s.Drain(t.Context()).Alerts
-				}
-				if depth, err := s.Spool.Depth(); err != nil || depth.Alerts+depth.DeadLetters > 0 || done != large {
-					t.Errorf("%d are done; queued: %+v, %v", done, depth, err)
-				}
-			})
+			synctest.Test(t, func(t *testing.T) { streamLooksUpAlone(t, slower) })
 		})
+	}
+}
+
+func streamLooksUpAlone(t *testing.T, slower time.Duration) {
+	const large = 40
+	s, m := newSlow(t)
+	m.slower = slower
+	var batch [][]byte
+	for i := range large {
+		a, _ := largeAlert(t, strings.Repeat("x", i+1)) // the addresses differ
+		batch = append(batch, a.JSON)
+	}
+	source := &batches{journal: &journal{}, texts: [][][]byte{batch[:20], {small(t, 1).JSON}, batch[20:]}, err: errors.New("end")}
+	limits := usual
+	limits.Values = 1000
+	b := enrich.NewBatch(t.Context(), m, limits)
+	defer b.Close()
+	s.Lookup, s.Circuit = &enrich.Circuit{Asked: b, Outage: s.MISP}, nil
+	s.Alone = func(values int) bool { return values > limits.Values }
+	r := enrich.Stream{Source: source, Pipeline: func() *enrich.QueueingPipeline { return s.QueueingPipeline }, Window: 8, Grace: time.Second}
+	began := time.Now()
+	if err := r.Run(t.Context()); !errors.Is(err, source.err) {
+		t.Error(err)
+	}
+	expect(t, "what happened", []string{"done 0", "done 1", "done 2"}, source.journal.read())
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the stream took %s", took)
+	}
+	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != large {
+		t.Errorf("queued: %+v, %v", depth, err)
+	}
+	s.DrainTime = time.Minute
+	done := 0
+	for range large {
+		done += s.Drain(t.Context()).Alerts
+	}
+	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts+depth.DeadLetters > 0 || done != large {
+		t.Errorf("%d are done; queued: %+v, %v", done, depth, err)
 	}
 }
 

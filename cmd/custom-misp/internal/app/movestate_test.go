@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -91,7 +90,7 @@ func TestMoveState(t *testing.T) {
 				}
 				return os.Rename(from, to)
 			}
-			log := slog.New(slog.NewTextHandler(io.Discard, nil))
+			log := slog.New(slog.DiscardHandler)
 			MoveState(c, log)
 			if stop > 0 && stop <= len(movedFiles()) && OldState(c) == "" {
 				t.Errorf("stopped at %d: the old directory is gone", stop)
