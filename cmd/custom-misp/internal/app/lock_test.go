@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"custom-misp/cmd/custom-misp/internal/config"
@@ -33,46 +34,111 @@ func TestLockServe(t *testing.T) {
 	t.Parallel()
 	c := load(t, "spool: {max_entries: 7, max_mib: 3}\n")
 	state := StateOf(c)
-	if ServeRuns(state) || ServeRanHere(state) || RunningSpool(c.StateDir) != nil {
+	if ServeRuns(state) || ServeRanHere(state) || Running(c.StateDir) != nil {
 		t.Error("serve runs before it was started")
 	}
-	unlock, err := LockServe(c)
+	lock, err := LockServe(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spool := RunningSpool(c.StateDir + "/")
-	if !ServeRuns(state) || !ServeRanHere(state) || spool == nil || spool.Path != state.Spool() || spool.MaxEntries != 7 || spool.MaxBytes != 3<<20 {
+	running := Running(c.StateDir + "/")
+	if !ServeRuns(state) || !ServeRanHere(state) || running == nil {
+		t.Fatal("serve does not run")
+	}
+	if spool := running.Spool(); spool.Path != state.Spool() || spool.MaxEntries != 7 || spool.MaxBytes != 3<<20 {
 		t.Errorf("the spool of the one that runs: %+v", spool)
 	}
 	if _, err := LockServe(c); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) || !strings.Contains(err.Error(), state.Lock()) {
 		t.Errorf("a second one: %v", err)
 	}
-	unlock()
-	if ServeRuns(state) || !ServeRanHere(state) || RunningSpool(c.StateDir) != nil {
+	lock.Unlock()
+	if ServeRuns(state) || !ServeRanHere(state) || Running(c.StateDir) != nil {
 		t.Error("serve still runs after its end")
 	}
 	again, err := LockServe(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again()
+	again.Unlock()
 }
 
-// TestRunningSpoolWithoutNote trusts no note that does not say how large the spool may be.
-func TestRunningSpoolWithoutNote(t *testing.T) {
+// TestRunningWithoutNote trusts no note that is not whole, or does not say how large the spool may be.
+func TestRunningWithoutNote(t *testing.T) {
 	t.Parallel()
 	c := load(t, "{}")
-	unlock, err := LockServe(c)
+	lock, err := LockServe(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
-	for _, note := range []string{"", "{", `{"pid":1}`, `{"max_entries":0,"max_mib":1}`, `{"max_entries":5,"max_mib":-1}`, strings.Repeat("x", 2*maxNote)} {
-		if err := os.WriteFile(StateOf(c).Lock(), []byte(note), 0o600); err != nil { // keeps the file, and so the lock
+	defer lock.Unlock()
+	write := func(text string) {
+		if err := os.WriteFile(StateOf(c).Lock(), []byte(text), 0o600); err != nil { // keeps the file, and so the lock
 			t.Fatal(err)
 		}
-		if spool := RunningSpool(c.StateDir); spool != nil {
-			t.Errorf("note %.20q: %+v", note, spool)
+	}
+	whole := string(note{PID: 1, MaxEntries: 5, MaxMiB: 5, Reads: &Reads{Inode: 123, Since: 456, After: 789}}.text())
+	write(whole + "the rest of a longer one")
+	if Running(c.StateDir) == nil {
+		t.Errorf("note %q is not read", whole)
+	}
+	bad := []string{"", "{", `{"pid":1}`, `{"max_entries":5,"max_mib":5}` + "\n", strings.Repeat("x", 2*maxNote)}
+	for _, n := range []note{{MaxMiB: 1}, {MaxEntries: 5, MaxMiB: -1}} {
+		bad = append(bad, string(n.text()))
+	}
+	for i := range whole {
+		bad = append(bad, whole[:i])
+		bad = append(bad, whole[:i]+string(whole[i]^1)+whole[i+1:])
+	}
+	for _, text := range bad {
+		write(text)
+		if r := Running(c.StateDir); r != nil {
+			t.Errorf("note %q: %+v", text, r)
+		}
+	}
+}
+
+// TestWillRead asks which alerts a serve reads itself. What cannot be told is not.
+func TestWillRead(t *testing.T) {
+	t.Parallel()
+	c := load(t, "{}")
+	lock, err := LockServe(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	file := c.FromHome("etc/custom-misp.yaml")
+	st, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode := st.Sys().(*syscall.Stat_t).Ino
+	reads := &Reads{Inode: inode, Since: 1000, After: 500}
+	for _, tt := range []struct {
+		name, file, id string
+		reads          *Reads
+		want           bool
+	}{
+		{"later", file, "1001.501", reads, true},
+		{"nothing is said", file, "1001.501", nil, false},
+		{"the second in which it began", file, "1000.501", reads, false},
+		{"earlier", file, "999.501", reads, false},
+		{"the last one before", file, "1001.500", reads, false},
+		{"one before, after the clock was set back", file, "1001.7", reads, false},
+		{"first of a new file, or no alerts.log", file, "1001.0", &Reads{Inode: inode, Since: 1000}, false},
+		{"in a new file", file, "1001.1", &Reads{Inode: inode, Since: 1000}, true},
+		{"another file", file, "1001.501", &Reads{Inode: inode + 1, Since: 1000, After: 500}, false},
+		{"no file", file + "x", "1001.501", reads, false},
+		{"no offset", file, "1001", reads, false},
+		{"no id", file, "", reads, false},
+		{"an id that is no number", file, "1001.5o1", reads, false},
+		{"a negative one", file, "1001.-501", reads, false},
+		{"a large one", file, "1001.99999999999999999999", reads, false},
+	} {
+		if err := lock.Note(tt.reads); err != nil {
+			t.Fatal(err)
+		}
+		if got := Running(c.StateDir).WillRead(tt.file, tt.id); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
 		}
 	}
 }

@@ -49,8 +49,11 @@ type server struct {
 	current    atomic.Pointer[generation]
 	dedup      *enrich.Dedup
 	metrics    *metricSet
+	lock       *app.ServeLock
 	follower   *alertlog.Follower // nil if only the spool is looked at
+	alertsPath string
 	checkpoint *checkpointFile
+	reads      *app.Reads   // as the lock says it; nil for nothing
 	alive      atomic.Int64 // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
@@ -76,11 +79,10 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 
 func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	app.MoveState(c, v.log)
-	unlock, err := app.LockServe(c)
-	if err != nil {
+	if v.lock, err = app.LockServe(c); err != nil {
 		return err
 	}
-	defer unlock()
+	defer v.lock.Unlock()
 	if v.dedup, err = app.Dedup(c); err != nil {
 		return err
 	}
@@ -157,7 +159,7 @@ func (v *server) alerts(ctx context.Context) error {
 
 // follow opens the alerts where the last run stopped.
 func (v *server) follow(c *config.Config) error {
-	if c.Serve.Alerts == "" {
+	if v.alertsPath = c.Serve.Alerts; v.alertsPath == "" {
 		return nil
 	}
 	v.checkpoint = &checkpointFile{name: app.StateOf(c).Checkpoint(), log: v.log}
@@ -176,10 +178,12 @@ func (v *server) follow(c *config.Config) error {
 	if v.follower, err = alertlog.Follow(c.Serve.Alerts, at, options...); err != nil {
 		return err
 	}
-	v.checkpoint.put(v.follower.At(), nil)
-	err = v.checkpoint.flush()
+	begin := v.follower.At()
+	v.checkpoint.put(begin, nil)
+	v.checkpoint.save()                // on a full disk, later: until then the file stays open
 	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
-	return err
+	v.noteReads(begin.Inode)
+	return nil
 }
 
 // followed is the follower as a source of alerts.
@@ -192,6 +196,7 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 	for {
 		lines, err := f.follower.Next(ctx)
 		if err == nil {
+			f.noteReads(lines.End.Inode)
 			return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { f.checkpoint.put(lines.End, lines.Text) }}, nil
 		}
 		if ctx.Err() != nil {
