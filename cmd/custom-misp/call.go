@@ -11,6 +11,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
@@ -118,18 +119,19 @@ func queueAtOnce(home string, g globals, from wazuh.Call) (bool, error) {
 	if g.file != "" || from.Debug || config.StateDirFromEnvironment() {
 		return false, nil
 	}
-	running := app.Running(config.DefaultStateDir(home))
-	if running == nil {
+	stateDir := config.DefaultStateDir(home)
+	running, ok := app.Running(stateDir)
+	if !ok {
 		return false, nil
 	}
 	alert, err := readAlert(from)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later
 	}
-	if wazuh.IsEnrichment(alert.JSON) || running.WillRead(filepath.Join(home, wazuh.AlertsPath), alert.Source.AlertID) {
+	if wazuh.IsEnrichment(alert.JSON) || running.WillRead(filepath.Join(home, handover.AlertsFile), alert.Source.AlertID) {
 		return true, nil
 	}
-	dropped, err := queueAlert(running.Spool(), alert)
+	dropped, err := queueAlert(app.SpoolOf(stateDir, running), alert)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later, if it fails again
 	}
@@ -142,7 +144,7 @@ func leaveToServe(c *config.Config, alert enrich.Alert, log *slog.Logger) (done 
 	if !app.ServeRuns(app.StateOf(c)) {
 		return false, nil
 	}
-	if running := app.Running(c.StateDir); running != nil && running.WillRead(c.FromHome(wazuh.AlertsPath), alert.Source.AlertID) {
+	if n, ok := app.Running(c.StateDir); ok && n.WillRead(c.FromHome(handover.AlertsFile), alert.Source.AlertID) {
 		log.Debug("alert is read by serve", "alert_id", alert.Source.AlertID)
 		return true, nil
 	}

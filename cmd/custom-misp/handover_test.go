@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -11,16 +12,19 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 )
 
-// A handover is a serve that begins at the end of the file, beside calls by integratord.
-type handover struct {
+// A beside is a serve that begins at the end of the file, beside calls by integratord.
+type beside struct {
 	*resident
 	spooled int // alerts that serve took from the spool
 }
 
-// call calls with an alert, and checks that it is queued, or left to serve without touching the spool.
-func (h *handover) call(t *testing.T, id string, queued bool) {
+// call calls with an alert, and checks that it is queued, or left to serve: without touching the spool, and before most
+// packages of the program are initialized.
+func (h *beside) call(t *testing.T, id string, queued bool) {
 	t.Helper()
-	h.handOver(t, id, liveHit)
+	if initialized := h.leave(t, id); initialized != queued {
+		t.Errorf("alert %s: net/http was initialized: %t", id, initialized)
+	}
 	if queued {
 		h.spooled++
 	}
@@ -31,11 +35,26 @@ func (h *handover) call(t *testing.T, id string, queued bool) {
 	})
 }
 
+// leave calls with an alert as integratord does, and reports whether the call initialized net/http.
+func (h *beside) leave(t *testing.T, id string) (initialized bool) {
+	t.Helper()
+	name := filepath.Join(h.home, "tmp", id+".alert")
+	if err := os.WriteFile(name, []byte(hostAlert(id, liveHit)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := h.command(name, "", "", "", "", "10", "0", "> /dev/null 2>&1")
+	cmd.Env = append(cmd.Env, "GODEBUG=inittrace=1")
+	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "init encoding/json ") {
+		t.Fatalf("call for %s: %v, %q", id, err, out)
+	}
+	return strings.Contains(out.String(), "init net/http ")
+}
+
 // TestHandover calls with alerts of which serve reads some itself: those that were written to the file that it follows
 // after it began.
 func TestHandover(t *testing.T) {
 	t.Parallel()
-	h := &handover{resident: prepare(t, newManager(t), "")}
+	h := &beside{resident: prepare(t, newManager(t), "")}
 	h.env = []string{"CUSTOM_MISP_SERVE_START=end"}
 	now := time.Now().Unix()
 	id := func(seconds, offset int64) string { return fmt.Sprintf("%d.%d", now+seconds, offset) }
@@ -68,7 +87,7 @@ func TestHandover(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := add(+100, 90)
-	h.handOver(t, left, liveHit)
+	h.leave(t, left)
 	entries, err := filepath.Glob(filepath.Join(h.home, "logs/custom-misp/spool/alerts/*"))
 	if err != nil || len(entries) > 0 {
 		t.Errorf("queued: %v, %v", entries, err)
@@ -83,7 +102,7 @@ func TestHandover(t *testing.T) {
 // TestHandoverFullSpool has a spool that takes nothing while serve runs: a call looks its alert up itself.
 func TestHandoverFullSpool(t *testing.T) {
 	t.Parallel()
-	h := &handover{resident: prepare(t, newManager(t), "")}
+	h := &beside{resident: prepare(t, newManager(t), "")}
 	h.start(t)
 	alerts := filepath.Join(string(app.State(filepath.Join(h.home, "logs/custom-misp")).Spool()), "alerts")
 	if err := os.RemoveAll(alerts); err != nil {

@@ -5,8 +5,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"custom-misp/cmd/custom-misp/internal/app"
-	"custom-misp/engine/wazuh"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -19,15 +18,15 @@ func (v *server) noteReads(inode uint64) {
 		return // compressed, or known, or not safe
 	case v.reads != nil:
 		// The file that follows one which was read to its end is read from its start.
-		v.reads = &app.Reads{Inode: inode, Since: v.reads.Since}
+		v.reads = &handover.Reads{Inode: inode, Since: v.reads.Since}
 	default:
 		line, live, err := alertlog.Last(v.alertsPath)
 		if err != nil || live != inode {
 			return // behind: once it reads the live file
 		}
-		reads := &app.Reads{Inode: inode, Since: time.Now().Unix()}
+		reads := &handover.Reads{Inode: inode, Since: time.Now().Unix()}
 		if len(line) > 0 {
-			id, ok := wazuh.ParseAlertID(gjson.GetBytes(line, "id").String())
+			id, ok := handover.ParseAlertID(gjson.GetBytes(line, "id").String())
 			if !ok {
 				return // what was written before cannot be told from the rest
 			}

@@ -45,7 +45,10 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	must(t, v.follow(c))
 	defer v.follower.Close() //nolint:errcheck // only read
 	live := filepath.Join(home, wazuhtest.Alerts)
-	claims := func(offset int) bool { return app.Running(c.StateDir).WillRead(live, id(offset)) }
+	claims := func(offset int) bool {
+		n, ok := app.Running(c.StateDir)
+		return ok && n.WillRead(live, id(offset))
+	}
 	next := func(want ...int) {
 		t.Helper()
 		for _, offset := range want {

@@ -21,6 +21,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
 	"custom-misp/engine/wazuh/alertlog"
@@ -53,8 +54,8 @@ type server struct {
 	follower   *alertlog.Follower // nil if only the spool is looked at
 	alertsPath string
 	checkpoint *checkpointFile
-	reads      *app.Reads   // as the lock says it; nil for nothing
-	alive      atomic.Int64 // unix nanoseconds of the last sign of life
+	reads      *handover.Reads // as the lock says it; nil for nothing
+	alive      atomic.Int64    // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
 }

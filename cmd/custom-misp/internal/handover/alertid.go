@@ -1,12 +1,9 @@
-package wazuh
+package handover
 
 import (
 	"strconv"
 	"strings"
 )
-
-// AlertsPath is the file that a manager writes its alerts to, below its home directory.
-const AlertsPath = "logs/alerts/alerts.json"
 
 // An AlertID is the id of an alert: 1791187819.65907.
 type AlertID struct {
