@@ -104,7 +104,7 @@ func TestHandoverFullSpool(t *testing.T) {
 	t.Parallel()
 	h := &beside{resident: prepare(t, newManager(t), "")}
 	h.start(t)
-	alerts := filepath.Join(string(app.State(filepath.Join(h.home, "logs/custom-misp")).Spool()), "alerts")
+	alerts := filepath.Join(app.State(filepath.Join(h.home, "logs/custom-misp")).Spool(), "alerts")
 	if err := os.RemoveAll(alerts); err != nil {
 		t.Fatal(err)
 	}

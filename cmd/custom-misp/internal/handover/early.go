@@ -55,7 +55,7 @@ func leftToServe(args []string, executable func() (string, error), environ []str
 
 // idOf returns the id of the alert in a file.
 func idOf(file string) (id string, ok bool) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the file that integratord names
 	if err != nil {
 		return "", false
 	}
