@@ -84,3 +84,16 @@ func ReadFile(name string, most int64) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// KeepDamaged gives a file that cannot be used a second name, which ends in .broken, and returns it. There is one of that name:
+// it takes the place of an earlier one. The file itself stays until it is replaced, so that a process that ends in between
+// finds it again; only a directory, which cannot be replaced, is moved. If none of this can be done, the name is that of the
+// file itself.
+func KeepDamaged(name string) (aside string) {
+	aside = name + ".broken"
+	_ = os.RemoveAll(aside)
+	if os.Link(name, aside) == nil || os.Rename(name, aside) == nil {
+		return aside
+	}
+	return name
+}

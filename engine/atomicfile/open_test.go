@@ -102,3 +102,35 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepDamaged keeps what stood in the place of a file, whatever it was: one of it, and in its place until it is replaced.
+func TestKeepDamaged(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a")
+	for what, make := range map[string]func() error{
+		"file":      func() error { return os.WriteFile(name, []byte("x"), 0o600) },
+		"pipe":      func() error { return syscall.Mkfifo(name, 0o600) },
+		"link":      func() error { return os.Symlink("/dev/null", name) },
+		"directory": func() error { return os.MkdirAll(filepath.Join(name, "b"), 0o700) },
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		aside := atomicfile.KeepDamaged(name)
+		st, err := os.Lstat(aside)
+		if err != nil || aside != name+".broken" {
+			t.Fatalf("%s: %s, %v", what, aside, err)
+		}
+		if there, err := os.Lstat(name); what != "directory" && (err != nil || !os.SameFile(st, there)) {
+			t.Errorf("%s: not in its place: %v", what, err)
+		}
+		if err := atomicfile.WriteFile(name, nil, atomicfile.Durable); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if aside := atomicfile.KeepDamaged(name); aside != name {
+		t.Errorf("of nothing: %s", aside)
+	}
+}

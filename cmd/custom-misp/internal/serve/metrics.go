@@ -53,6 +53,9 @@ func newMetrics() *metricSet {
 	for _, source := range []string{"alerts.json", "spool"} {
 		m.read(source)
 	}
+	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
+		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
+	}
 	return m
 }
 
@@ -142,6 +145,10 @@ var lookupBounds = []float64{
 func (m *metricSet) Remembered(hit bool) {
 	result := map[bool]string{true: "hit", false: "miss"}[hit]
 	m.set.GetOrCreateCounter(named("lookup_values_total", "by", "cache", "result", result)).Inc()
+}
+
+func (m *metricSet) damaged(file string) {
+	m.set.GetOrCreateCounter(named("state_damaged_total", "file", file)).Inc()
 }
 
 func (m *metricSet) syncFailed(origin string) {
