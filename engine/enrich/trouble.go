@@ -41,6 +41,7 @@ const (
 	CodeSpool        Code = "spool_fault"         // an alert or event cannot be queued, and is lost
 	CodeSpoolFull    Code = "spool_full"          // the oldest queued alerts or events were dropped
 	CodeDeadLetter   Code = "alert_set_aside"     // an alert failed too often and is not tried any more
+	CodeState        Code = "state_damaged"       // a state file was damaged; what it said is found out again
 )
 
 // Error returns what happened and what to do.
