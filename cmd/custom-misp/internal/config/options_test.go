@@ -182,6 +182,7 @@ func TestValues(t *testing.T) {
 		t.Errorf("the key is %q, %v", key, err)
 	}
 }
+
 // TestHandoverPlaces compares the places that a call knows without the configuration with the defaults.
 func TestHandoverPlaces(t *testing.T) {
 	t.Parallel()
