@@ -181,15 +181,16 @@ func queueAlert(queue *spool.Dir, alert enrich.Alert) (dropped, err error) {
 	return dropped, nil
 }
 
-// dedupSink returns a sink that remembers what it sends where serve does, if serve runs at times: it reads the same
-// alerts in Wazuh's file when it is back. The sink is nil where the usual one will do.
+// dedupSink returns a sink that remembers what it sends where serve does, if alerts may be looked up twice: by a serve that
+// runs at times and reads the same alerts in Wazuh's file when it is back, or since MISP is asked later for what the mirror
+// does not know. The sink is nil where the usual one will do.
 func dedupSink(c *config.Config, log *slog.Logger) (enrich.Sink, func()) {
-	if !app.ServeRanHere(app.StateOf(c)) {
+	if !app.ServeRanHere(app.StateOf(c)) && c.Lookup.Policy != config.PolicyMirrorThenLive {
 		return nil, func() {}
 	}
 	dedup, err := app.Dedup(c)
 	if err != nil {
-		log.Warn("events may be sent again by serve", "error", err.Error())
+		log.Warn("events may be sent again", "error", err.Error())
 		return nil, func() {}
 	}
 	return dedup, func() { _ = dedup.Close() } // what was written is written

@@ -85,7 +85,9 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 		cli.PrintFaults(st.Err, a.Faults)
 		return cli.ErrReported
 	}
-	failed, err := enrichEach(ctx, &a.Chain.Pipeline, c.Timeout, st, files)
+	pipeline := a.Chain.Pipeline
+	pipeline.Lookup = a.Lookup
+	failed, err := enrichEach(ctx, &pipeline, c.Timeout, st, files)
 	if err := cmp.Or(err, sink.finish()); err != nil {
 		return err
 	}

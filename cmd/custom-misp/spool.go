@@ -107,7 +107,10 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.Build(c, app.Hooks{Log: cli.NewLog(st.Err, slog.LevelWarn, false), DrainTime: drainTime})
+	log := cli.NewLog(st.Err, slog.LevelWarn, false)
+	sink, closeSink := dedupSink(c, log)
+	defer closeSink()
+	a, err := app.Build(c, app.Hooks{Log: log, Sink: sink, DrainTime: drainTime})
 	if a != nil {
 		defer a.Close()
 	}

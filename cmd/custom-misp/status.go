@@ -78,6 +78,9 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
+	if s.Alerts.DelayedBytes > 0 || s.Spool.Delayed > 0 {
+		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", s.Alerts.DelayedBytes, s.Spool.Delayed)
+	}
 	for _, m := range s.Mirror {
 		if m.SyncedAt.IsZero() {
 			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))

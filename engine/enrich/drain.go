@@ -32,15 +32,15 @@ const (
 // queued alert that it then does not answer may itself be the reason.
 func (q *QueueingPipeline) Drain(ctx context.Context) Drained {
 	o, err := q.MISP.Load()
-	done, found := q.drain(ctx, err == nil && !o.Answered.IsZero())
+	done, found := q.drain(ctx, err == nil && !o.Answered.IsZero(), true)
 	q.reportSightings(ctx, found)
 	return done
 }
 
 // drain works on what is queued, oldest first: events, for they are finished, then alerts. It stops when its time is
 // over, when MISP or the queue is unreachable, and at once if another process drains. answered says that MISP answered an
-// alert just now. found are the alerts that were looked up.
-func (q *QueueingPipeline) drain(ctx context.Context, answered bool) (done Drained, found []*job) {
+// alert just now, and probe that no alert waits for the end of the round. found are the alerts that were looked up.
+func (q *QueueingPipeline) drain(ctx context.Context, answered, probe bool) (done Drained, found []*job) {
 	left := min(q.DrainTime, timeBut(ctx, q.Reserve))
 	if left < leastForDrain || q.Spool == nil {
 		return done, nil
@@ -55,8 +55,8 @@ func (q *QueueingPipeline) drain(ctx context.Context, answered bool) (done Drain
 	defer consumer.Close() //nolint:errcheck // the lock ends with the process at the latest
 	round, cancel := context.WithTimeout(withSpareTime(ctx), left)
 	defer cancel()
-	d := drainer{QueueingPipeline: q, spool: consumer, round: round, answered: answered}
-	if d.sendEvents(ctx) && d.lookUpAlerts(ctx) {
+	d := drainer{QueueingPipeline: q, kind: spool.Alerts, spool: consumer, round: round, answered: answered, probe: probe}
+	if d.sendEvents(ctx) && d.lookUpAlerts(ctx) && d.lookUpDelayed(ctx) {
 		d.recovered(ctx)
 	}
 	if err := consumer.Newer(); err != nil {
@@ -72,12 +72,14 @@ func (q *QueueingPipeline) drain(ctx context.Context, answered bool) (done Drain
 // A drainer is one round of work on the spool.
 type drainer struct {
 	*QueueingPipeline
+	kind  spool.Kind // of the alerts that are looked up
 	spool *spool.Consumer
 	round context.Context // ends with the time for the round; what was found is sent with that of the call
 	done  Drained
 	found []*job
 	// answered is set if MISP answered an alert since one was last at fault.
 	answered bool
+	probe    bool
 	together int           // alerts in a question, at most
 	next     int           // in the next one
 	large    []spool.Entry // alerts that are looked up alone, in turn with others
@@ -179,6 +181,22 @@ func (d *drainer) lookUpAlerts(ctx context.Context) bool {
 	}
 }
 
+// lookUpDelayed looks alerts up for which the mirror answered alone. While MISP is unreachable this is left to a round that
+// no alert waits for.
+func (d *drainer) lookUpDelayed(ctx context.Context) bool {
+	later := d.Later()
+	if later == nil {
+		return true
+	}
+	if o, err := d.MISP.Load(); err == nil && o.Unreachable() && !d.probe {
+		return false
+	}
+	l := drainer{QueueingPipeline: later, kind: spool.Delayed, spool: d.spool, round: d.round, done: d.done, found: d.found}
+	all := l.lookUpAlerts(ctx)
+	d.done, d.found = l.done, l.found
+	return all
+}
+
 // tryAlerts looks claimed alerts up. It returns false if there is no point in going on.
 func (d *drainer) tryAlerts(ctx context.Context, alerts []queuedAlert) bool {
 	began := time.Now()
@@ -205,11 +223,11 @@ func (d *drainer) tryAlerts(ctx context.Context, alerts []queuedAlert) bool {
 // claim takes alerts that were never tried, and one that was when there are no others: what fails again and again must
 // not be in front of them.
 func (d *drainer) claim() ([]spool.Entry, error) {
-	entries, err := d.spool.ClaimUntried(spool.Alerts, d.next)
+	entries, err := d.spool.ClaimUntried(d.kind, d.next)
 	if err != nil || len(entries) > 0 {
 		return entries, err
 	}
-	return d.spool.Claim(spool.Alerts, d.next)
+	return d.spool.Claim(d.kind, d.next)
 }
 
 func (d *drainer) putBack(alerts []queuedAlert, how func(spool.Entry) error) {
@@ -322,6 +340,7 @@ func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 			d.putBack(alerts[i:], spool.Entry.Defer)
 			return
 		}
+		d.delay(ctx, a.job)
 		d.note(a.entry.Done())
 		d.done.Alerts++
 		d.done.Sent += len(events)

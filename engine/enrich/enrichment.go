@@ -55,6 +55,8 @@ type Body struct {
 
 	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
+	// "delayed" if the value was looked up late, since MISP was unreachable.
+	MatchMode string `json:"match_mode,omitempty"`
 	// How many attributes matched; of more than [MaxMatches], only so many are counted.
 	MatchCount string   `json:"match_count,omitempty"`
 	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
@@ -305,6 +307,9 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
 		},
 		Source: new(a.Source),
+	}
+	if p.delayed {
+		b.MatchMode = "delayed"
 	}
 	if !lead.Timestamp.IsZero() {
 		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)

@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"custom-misp/engine"
@@ -15,6 +16,7 @@ type job struct {
 	observables []engine.Observable
 	cuts        []engine.Cut // see [Outcome]
 	matches     []Match      // once it is looked up
+	skipped     error        // why MISP was not asked for some of the values; nil if it was
 }
 
 // described returns the alert with all that an event says of it. Most alerts of a stream are never asked for it.
@@ -58,15 +60,28 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 		return nil
 	}
 	matches, err := ask(ctx, l, all)
-	if err != nil {
+	skipped, partial := errors.AsType[*SkippedError](err)
+	if err != nil && !partial {
 		return err
 	}
 	for _, j := range jobs {
-		j.matches = nil // of an earlier try
+		j.matches, j.skipped = nil, nil // of an earlier try
 	}
+	known := map[answerKey]bool{}
 	for _, m := range matches {
-		for _, j := range users[keyOf(m.Observable)] {
+		k := keyOf(m.Observable)
+		known[k] = true
+		for _, j := range users[k] {
 			j.matches = append(j.matches, m)
+		}
+	}
+	if partial {
+		for k, js := range users {
+			for _, j := range js {
+				if !known[k] {
+					j.skipped = skipped
+				}
+			}
 		}
 	}
 	return nil

@@ -10,14 +10,26 @@ import (
 )
 
 // MirrorFirst is a [Lookup] that asks a mirror, and for what the mirror does not know MISP: it may be so new that no sync
-// has brought it yet. While MISP is unreachable, the mirror answers alone. While there is no mirror of MISP yet, or it is
-// damaged, MISP does, for all that is MISP's.
+// has brought it yet. While MISP is unreachable, the mirror answers alone, with a [SkippedError]. While there is no mirror of
+// MISP yet, or it is damaged, MISP does, for all that is MISP's.
 type MirrorFirst struct {
 	Mirror Lookup // nil for none yet
 	Live   Lookup // records its own outages, see [Circuit]
-	// Missed is called with the reason why MISP did not answer; nil for no call.
-	Missed func(error)
+	// Whole says that the mirror is not to answer alone: then the answer is not known.
+	Whole bool
 }
+
+// A SkippedError says that MISP was not asked for what the mirror does not know. The matches beside it are those of the
+// mirror.
+type SkippedError struct{ Err error }
+
+// Error implements error.
+func (e *SkippedError) Error() string {
+	return "MISP was not asked for what the mirror does not know: " + e.Err.Error()
+}
+
+// Unwrap returns why MISP did not answer.
+func (e *SkippedError) Unwrap() error { return e.Err }
 
 // Lookup implements Lookup.
 func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
@@ -39,16 +51,13 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 		return matches, nil
 	}
 	live, err := ask(ctx, p.Live, unknown)
-	if err != nil && ctx.Err() != nil {
-		return nil, err // the program is being ended, which says nothing about MISP
+	switch {
+	case err == nil:
+		return append(matches, live...), nil
+	case p.Whole, context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
+		return nil, err // if the program is being ended, that says nothing about MISP
 	}
-	if err != nil {
-		if p.Missed != nil {
-			p.Missed(err)
-		}
-		return matches, nil
-	}
-	return append(matches, live...), nil
+	return matches, &SkippedError{err}
 }
 
 // instead asks MISP for everything, since the mirror of it is not there, or is damaged. What other sources of the mirror

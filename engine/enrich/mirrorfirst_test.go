@@ -40,7 +40,6 @@ func TestMirrorFirst(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			misp := &oracle{err: tt.liveErr}
-			missed := false
 			p := &enrich.MirrorFirst{
 				Mirror: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
 					if tt.mirrorErr != nil {
@@ -54,19 +53,27 @@ func TestMirrorFirst(t *testing.T) {
 					}
 					return knowing("new-1")(context.WithoutCancel(ctx), o)
 				}),
-				Missed: func(error) { missed = true },
 			}
 			ctx := t.Context()
 			if tt.ctx != nil {
 				ctx = tt.ctx
 			}
-			expect(t, "answer", []string{tt.answer}, []string{matched(p.Lookup(ctx, values(tt.ask)))})
-			expect(t, "questions to MISP", tt.live, misp.asked())
-			if missed != tt.missed {
-				t.Errorf("missed: %t", missed)
+			matches, err := p.Lookup(ctx, values(tt.ask))
+			skipped, missed := errors.AsType[*enrich.SkippedError](err)
+			if missed {
+				err = nil
 			}
-			p.Missed = nil
-			_, _ = p.Lookup(ctx, values(tt.ask)) // Missed may be nil
+			expect(t, "answer", []string{tt.answer}, []string{matched(matches, err)})
+			expect(t, "questions to MISP", tt.live, misp.asked())
+			if missed != tt.missed || missed && !errors.Is(skipped, tt.liveErr) {
+				t.Errorf("missed: %v", skipped)
+			}
+			p.Whole = true
+			if matches, err = p.Lookup(ctx, values(tt.ask)); missed {
+				expect(t, "answer as a whole", []string{"error misp_unavailable"}, []string{matched(matches, err)})
+			} else {
+				expect(t, "answer as a whole", []string{tt.answer}, []string{matched(matches, err)})
+			}
 		})
 	}
 }

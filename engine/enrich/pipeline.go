@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"custom-misp/engine"
@@ -25,6 +26,8 @@ type Pipeline struct {
 	Filter engine.Filter
 	// Unlimited says that the look-up asks no server, so that all values of an alert are looked up.
 	Unlimited bool
+
+	delayed bool // see [QueueingPipeline.Later]
 }
 
 // An Outcome says what became of an alert.
@@ -32,7 +35,7 @@ type Outcome struct {
 	Observables []engine.Observable // that were picked
 	Cuts        []engine.Cut        // what bounds left out of the alert
 	Sent        int                 // enrichments that the sink took
-	// Warning reports mappings that failed on this alert; the others did their work.
+	// Warning reports mappings that failed on this alert, and values that MISP was not asked for; the rest was done.
 	Warning error
 }
 
@@ -43,6 +46,7 @@ func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	if err := lookUp(ctx, p.Lookup, j); err != nil {
 		return out, fmt.Errorf("look up %d values: %w", len(j.observables), err)
 	}
+	out.Warning = errors.Join(warning, j.skipped)
 	events := p.events(j)
 	out.Cuts = j.cuts
 	var err error

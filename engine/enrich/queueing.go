@@ -19,7 +19,9 @@ import (
 type QueueingPipeline struct {
 	Pipeline
 	// Circuit asks instead of Lookup; nil if Lookup has no outages to record, or records them itself.
-	Circuit   *Circuit
+	Circuit *Circuit
+	// Whole asks for alerts that Lookup answered with a [SkippedError], later, and answers with none; nil if Lookup never does.
+	Whole     Lookup
 	Spool     *spool.Dir   // nil if nothing can be queued: then it is lost
 	MISP      OutageFile   // of the look-up
 	Queue     OutageFile   // of the sink
@@ -80,8 +82,9 @@ func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error)
 	if r.Sent, err = q.send(ctx, events); err != nil {
 		return r, err
 	}
+	q.delay(ctx, j)
 	var drained []*job
-	r.Drained, drained = q.drain(ctx, len(j.observables) > 0)
+	r.Drained, drained = q.drain(ctx, len(j.observables) > 0 && j.skipped == nil, false)
 	q.reportSightings(ctx, append([]*job{j}, drained...))
 	return r, nil
 }
@@ -147,6 +150,39 @@ func (q *QueueingPipeline) queue(ctx context.Context, a Alert, why error) error 
 		q.reportOutage(ctx, a, why)
 	}
 	return nil
+}
+
+// delay queues an alert for which MISP was not asked about all that the mirror does not know.
+func (q *QueueingPipeline) delay(ctx context.Context, j *job) {
+	if j.skipped == nil || q.Whole == nil {
+		return
+	}
+	a := j.described()
+	dropped, err := q.put(spool.Delayed, a.JSON)
+	if err != nil {
+		q.log().Error("MISP is not asked later for what the mirror does not know", "alert_id", a.Source.AlertID, "error", err.Error(), "reason", j.skipped.Error())
+		return
+	}
+	o := q.MISP.queued(1, dropped)
+	q.log().Warn("alert queued until MISP answers for what the mirror does not know", "alert_id", a.Source.AlertID, "reason", j.skipped.Error(), "queued", o.Queued)
+	q.reportDropped(ctx, a, dropped)
+	if q.MISP.wantsReport(o) {
+		q.reportOutage(ctx, a, j.skipped)
+	}
+}
+
+// Later returns a pipeline for alerts that were processed without asking MISP for all of their values: it fails while MISP
+// is unreachable, and its events say that they are late. It is nil if there can be no such alerts.
+func (q *QueueingPipeline) Later() *QueueingPipeline {
+	if q.Whole == nil {
+		return nil
+	}
+	later := &QueueingPipeline{
+		Pipeline: q.Pipeline, Spool: q.Spool, MISP: q.MISP, Queue: q.Queue, Sightings: q.Sightings, Log: q.Log,
+		Reserve: q.Reserve, DrainTime: q.DrainTime, Meanwhile: q.Meanwhile, Faults: q.Faults,
+	}
+	later.Lookup, later.delayed = q.Whole, true
+	return later
 }
 
 // queueEvents puts events into the spool that the sink does not take.

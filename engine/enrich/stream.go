@@ -23,6 +23,9 @@ type Alerts struct {
 	Text [][]byte
 	// Skipped is how many more were too long to be alerts.
 	Skipped int
+	// Later is called, before Done, if MISP was not asked for values of the batch, see [SkippedError]: it has to be done again,
+	// by [QueueingPipeline.Later]. nil for no call.
+	Later func()
 	// Done is called when all of the batch is done, and all that came before: they need not be handed out again. nil for
 	// no call.
 	Done func()
@@ -69,6 +72,7 @@ type batch struct {
 	pipeline *QueueingPipeline
 	events   []Enrichment
 	found    []*job // with matches
+	skipped  bool   // MISP was not asked for some of the values
 	err      error
 }
 
@@ -133,6 +137,7 @@ func (r *streamRun) lookUp(b *batch) *batch {
 		return b
 	}
 	for _, j := range jobs {
+		b.skipped = b.skipped || j.skipped != nil
 		r.Meter.Picked(j.observables, j.matches)
 		if len(j.matches) > 0 {
 			b.events = append(b.events, b.pipeline.events(j)...)
@@ -155,6 +160,9 @@ func (r *streamRun) finish(b *batch) error {
 	}
 	if err != nil {
 		return err
+	}
+	if b.skipped && b.alerts.Later != nil {
+		b.alerts.Later()
 	}
 	if b.alerts.Done != nil {
 		b.alerts.Done()

@@ -4,9 +4,12 @@
 //	DIR/lock             locked by the one process that takes entries out
 //	DIR/alerts/          alerts that are not yet looked up, as Wazuh wrote them
 //	DIR/alerts.claimed/  those that a process is working on
+//	DIR/delayed/         alerts that the mirror answered alone, and MISP is to be asked about
+//	DIR/delayed.claimed/
 //	DIR/events/          events that are not yet sent
 //	DIR/events.claimed/
 //	DIR/aside/alerts/    dead letters: entries that failed too often and are not tried any more,
+//	DIR/aside/delayed/
 //	DIR/aside/events/    each with its reason in a second file, whose name ends in .reason
 //
 // An entry is a file of its own. Its name holds the time since which it is queued in nanoseconds since 1970, a random

@@ -31,12 +31,13 @@ type Kind string
 
 // The kinds of entries; also the names of their directories.
 const (
-	Alerts Kind = "alerts"
-	Events Kind = "events"
+	Alerts  Kind = "alerts"
+	Events  Kind = "events"
+	Delayed Kind = "delayed" // alerts for which the mirror answered alone, while MISP was unreachable
 )
 
 // kinds are in the order in which they are processed: events are finished.
-var kinds = []Kind{Events, Alerts}
+var kinds = []Kind{Events, Alerts, Delayed}
 
 // MaxTries is how often an entry is tried before it becomes a dead letter.
 const MaxTries = 5
@@ -186,9 +187,10 @@ func (d *Dir) makeRoom(size int64) (dropped int, err error) {
 
 // Depth is how much a spool holds.
 type Depth struct {
-	Alerts      int `json:"alerts"` // not yet looked up
-	Events      int `json:"events"` // not yet sent
-	DeadLetters int `json:"aside"`  // not tried any more
+	Alerts      int `json:"alerts"`            // not yet looked up
+	Delayed     int `json:"delayed,omitempty"` // alerts for which MISP is to be asked late
+	Events      int `json:"events"`            // not yet sent
+	DeadLetters int `json:"aside"`             // not tried any more
 	// Newer is how many a later version of this program has put in, which this one leaves untouched; not in the others.
 	Newer  int       `json:"newer,omitempty"`
 	Bytes  int64     `json:"bytes"` // of alerts and events
@@ -198,7 +200,7 @@ type Depth struct {
 // Depth counts the entries, also those that are claimed.
 func (d *Dir) Depth() (Depth, error) {
 	var depth Depth
-	for kind, count := range map[Kind]*int{Alerts: &depth.Alerts, Events: &depth.Events} {
+	for kind, count := range map[Kind]*int{Alerts: &depth.Alerts, Delayed: &depth.Delayed, Events: &depth.Events} {
 		for _, dir := range []string{kind.waiting(), kind.claimed()} {
 			names, newer, err := d.read(dir)
 			if err != nil {

@@ -58,6 +58,8 @@ type App struct {
 	Batch *enrich.Batch
 	// Chain takes an alert all the way.
 	Chain *enrich.QueueingPipeline
+	// Lookup is that of the chain without a record of outages, for verbs that only look.
+	Lookup enrich.Lookup
 
 	sighter enrich.Sighter // nil if no sightings are wanted
 	closers []func()
@@ -92,13 +94,14 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	var faults distinctErrors
 	a.openLookup(h, &faults)
 	forLookup := len(faults)
-	var lookup enrich.Lookup
+	var lookup, whole enrich.Lookup
 	if forLookup > 0 {
 		err := &LookupError{errors.Join(faults...)}
 		errs = append(errs, err)
 		lookup = failing{asTrouble(err)}
+		a.Lookup = lookup
 	} else {
-		lookup = a.lookup(h)
+		lookup, whole = a.lookup(h)
 	}
 	a.openServe(h, &faults)
 	err := errors.Join(append(errs, faults[forLookup:]...)...)
@@ -107,6 +110,7 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 		return nil, err
 	}
 	a.Chain = a.chain(h, lookup)
+	a.Chain.Whole = whole
 	return a, err
 }
 
@@ -187,25 +191,33 @@ func (d *distinctErrors) add(err error) {
 	*d = append(*d, err)
 }
 
-// lookup puts together what the policy asks for, and Batch on the way.
-func (a *App) lookup(h Hooks) enrich.Lookup {
+// lookup puts together what the policy asks for, and Batch and Lookup on the way. whole is what is asked again where the
+// mirror answered alone; nil if it never does.
+func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	live, mirrored := a.Live, enrich.Lookup(a.Mirror)
-	if h.Daemon != nil {
+	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
+	if a.Lookup = live; inside {
+		a.Lookup = &enrich.MirrorFirst{Mirror: mirrored, Live: live}
+	}
+	switch {
+	case h.Daemon != nil:
 		live, mirrored = a.joined(live, h), timed{a.Mirror, h.Daemon.Meter, "mirror"}
+	case inside:
+		live = a.circuit(h, live)
 	}
-	switch a.Config.Lookup.Policy {
-	case config.PolicyMirror:
-		return mirrored
-	case config.PolicyMirrorThenLive:
-		first := &enrich.MirrorFirst{Mirror: mirrored, Live: live}
-		if h.Daemon == nil {
-			first.Missed = func(err error) {
-				h.Log.Warn("MISP was not asked for what the mirror does not know", "error", err.Error())
-			}
-		}
-		return first
+	if inside {
+		return &enrich.MirrorFirst{Mirror: mirrored, Live: live}, &enrich.MirrorFirst{Mirror: mirrored, Live: live, Whole: true}
 	}
-	return live
+	if a.Config.Lookup.Policy == config.PolicyMirror {
+		a.Lookup = a.Mirror
+		return mirrored, nil
+	}
+	return live, nil
+}
+
+// circuit asks briefly while MISP is unreachable, and records its outages.
+func (a *App) circuit(h Hooks, asked enrich.Lookup) enrich.Lookup {
+	return &enrich.Circuit{Asked: asked, Outage: a.recorded(h, State.MISPOutage)}
 }
 
 // joined joins the questions to MISP, and records its outages; nil for nil.
@@ -213,13 +225,10 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 	if live == nil {
 		return nil
 	}
-	circuit := func(asked enrich.Lookup) enrich.Lookup {
-		return &enrich.Circuit{Asked: asked, Outage: a.recorded(h, State.MISPOutage)}
-	}
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
 	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
 	if inside {
-		asked = circuit(asked)
+		asked = a.circuit(h, asked)
 	}
 	a.Batch = enrich.NewBatch(h.Daemon.Context, asked, enrich.BatchLimits{
 		Values: liveValues, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
@@ -229,7 +238,7 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 		return remembered{a.Batch, a.Batch, h.Daemon.Meter}
 	}
 	// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
-	return remembered{circuit(a.Batch), a.Batch, h.Daemon.Meter}
+	return remembered{a.circuit(h, a.Batch), a.Batch, h.Daemon.Meter}
 }
 
 // chain puts mappings, look-up and sink together with all that keeps an alert from being lost.
@@ -257,10 +266,10 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 		q.Alone = func(values int) bool { return values > liveValues || a.Batch.Expect(values) > c.Timeout/4 }
 	}
 	switch {
+	case c.Lookup.Policy == config.PolicyMirrorThenLive:
+		q.Meanwhile = "the mirror answers meanwhile, and MISP is asked later for what the mirror does not know"
 	case h.Daemon == nil:
 		q.Circuit = &enrich.Circuit{Asked: lookup, Outage: q.MISP}
-	case c.Lookup.Policy == config.PolicyMirrorThenLive:
-		q.Meanwhile = "the mirror answers meanwhile"
 	default:
 		q.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
 	}

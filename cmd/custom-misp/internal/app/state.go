@@ -45,6 +45,9 @@ func (s State) Checkpoint() string { return s.path("checkpoint.json") }
 // CheckpointCopy is an older copy of it, for when it is damaged.
 func (s State) CheckpointCopy() string { return s.path("checkpoint.previous.json") }
 
+// Later is the file that says where the alerts begin that MISP has to be asked about after an outage.
+func (s State) Later() string { return s.path("delayed.json") }
+
 // Socket is where serve answers.
 func (s State) Socket() string { return s.path("serve.sock") }
 

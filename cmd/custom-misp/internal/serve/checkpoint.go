@@ -188,8 +188,12 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 	}
 	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
 	v.noteReads(begin.Inode)
+	v.begin = begin
 	if damage != nil {
 		v.damaged(ctx, "checkpoint", damage)
+	}
+	if v.later, damage = loadLater(state.Later(), v.log); damage != nil {
+		v.damaged(ctx, "delayed", damage)
 	}
 	return nil
 }

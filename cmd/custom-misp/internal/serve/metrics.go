@@ -169,9 +169,10 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
 	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("delayed_bytes"), float64(s.Alerts.DelayedBytes))
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
-	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "events": s.Spool.Events, "aside": s.Spool.DeadLetters} {
+	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "delayed": s.Spool.Delayed, "events": s.Spool.Events, "aside": s.Spool.DeadLetters} {
 		gauge(named("spool_entries", "kind", kind), float64(n))
 	}
 	gauge(named("spool_bytes"), float64(s.Spool.Bytes))

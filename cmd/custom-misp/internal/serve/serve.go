@@ -53,8 +53,10 @@ type server struct {
 	follower   *alertlog.Follower // nil if only the spool is looked at
 	alertsPath string
 	checkpoint *checkpointFile
-	reads      *handover.Reads // as the lock says it; nil for nothing
-	alive      atomic.Int64    // unix nanoseconds of the last sign of life
+	later      *laterFile
+	begin      alertlog.Checkpoint // of the next batch
+	reads      *handover.Reads     // as the lock says it; nil for nothing
+	alive      atomic.Int64        // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
 }
@@ -126,7 +128,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.spool, watch, v.housekeeping} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -168,7 +170,12 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 		lines, err := f.follower.Next(ctx)
 		if err == nil {
 			f.noteReads(lines.End.Inode)
-			return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { f.checkpoint.put(lines.End, lines.Text) }}, nil
+			begin := f.begin
+			f.begin = lines.End
+			return enrich.Alerts{
+				Text: lines.Text, Skipped: lines.Skipped, Later: func() { f.later.add(begin) },
+				Done: func() { f.checkpoint.put(lines.End, lines.Text) },
+			}, nil
 		}
 		if ctx.Err() != nil {
 			return enrich.Alerts{}, ctx.Err()

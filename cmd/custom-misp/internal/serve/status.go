@@ -47,6 +47,8 @@ type AlertsStatus struct {
 	SavedAt       time.Time `json:"saved_at,omitzero"`
 	BehindBytes   int64     `json:"behind_bytes"`
 	BehindSeconds float64   `json:"behind_seconds"` // age of the last alert that is done, while there are others
+	// DelayedBytes is how much is done that MISP still has to be asked about, after an outage.
+	DelayedBytes int64 `json:"delayed_bytes,omitempty"`
 }
 
 // A MISPStatus says what is known of MISP.
@@ -109,6 +111,9 @@ func (v *server) status() Status {
 		s.Alerts.BehindBytes, s.Alerts.BehindSeconds = v.follower.Behind(at), 0
 		if s.Alerts.BehindBytes > 0 {
 			s.Alerts.BehindSeconds = v.checkpoint.age(time.Now())
+		}
+		if from := v.later.at(); from != nil {
+			s.Alerts.DelayedBytes = max(0, v.follower.Behind(*from)-s.Alerts.BehindBytes)
 		}
 	}
 	v.reloads.mu.Lock()
