@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/engine/wazuh/alertlog"
 )
 
 const laterConfig = "lookup: {policy: mirror-then-live}\nmirror: {misp: false, lists: [local=etc/list.txt]}\n"
@@ -58,6 +59,11 @@ func TestServeAsksLater(t *testing.T) {
 	r.alerts.add("miss", "host.example.org")
 	r.expectHits(t, "live", "list-1")
 	r.until(t, "the checkpoint goes on", func() bool { s := r.status().Alerts; return s.BehindBytes == 0 && s.DelayedBytes > 0 })
+	saved := func() bool {
+		at, _, err := alertlog.LoadCheckpoint(app.State(filepath.Join(r.home, "logs/custom-misp")).Checkpoint())
+		return err == nil && at.Offset == r.status().Alerts.Offset
+	}
+	r.until(t, "the checkpoint is saved", saved)
 	_ = r.cmd.Process.Kill()
 	<-r.ended
 	r.alerts.turn()

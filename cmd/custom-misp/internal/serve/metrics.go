@@ -50,7 +50,7 @@ func newMetrics() *metricSet {
 		suppressed: counter("events_suppressed_total"), picks: map[pickName]pickCounters{},
 	}
 	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
-	for _, source := range []string{"alerts.json", "spool"} {
+	for _, source := range []string{"alerts.json", "spool", "delayed"} {
 		m.read(source)
 	}
 	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
