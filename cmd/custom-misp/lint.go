@@ -73,7 +73,7 @@ func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfi
 	for _, src := range sources {
 		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
 		files := []engine.Source{src}
-		if data, err := os.ReadFile(stem + "_test" + filepath.Ext(src.Name)); err == nil {
+		if data, err := cli.ReadYAML(stem + "_test" + filepath.Ext(src.Name)); err == nil {
 			files = append(files, engine.Source{Name: stem + "_test" + filepath.Ext(src.Name), Data: data})
 		}
 		for _, f := range files {

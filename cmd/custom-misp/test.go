@@ -123,7 +123,7 @@ func exists(name string) bool {
 
 // holdsTests reports whether a mapping file has the key tests; whether its value is good is found out later.
 func holdsTests(name string) bool {
-	data, err := os.ReadFile(name)
+	data, err := cli.ReadYAML(name)
 	return err == nil && regexp.MustCompile(`(?m)^["']?tests["']?\s*:`).Match(data)
 }
 
@@ -181,7 +181,7 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 	var results []mappingtest.Result
 	broken := 0
 	for _, name := range tests {
-		data, err := os.ReadFile(name)
+		data, err := cli.ReadYAML(name)
 		if err != nil {
 			return cli.WrongUse{Err: err}
 		}
