@@ -81,6 +81,7 @@ func TestLoadFaults(t *testing.T) {
 		{"field of the decoder", head + "decoder.nam == \"json\"" + rest, `m.yaml:4:20: match: decoder has no field nam; did you mean "name"?`},
 		{"path with blanks", head + "'true'\n    pick:\n      - {path: ' data.x', type: md5}\n", `m.yaml:6:16: path " data.x" can never lead to a value; remove the blanks around it`},
 		{"path with two dots", head + "'true'\n    pick:\n      - {path: data..x, type: md5}\n", `m.yaml:6:16: path "data..x" can never lead to a value; remove one of the two dots`},
+		{"path with an escaped dot before a dot", head + "'true'\n    pick:\n      - {path: 'data.a\\..', type: md5}\n", `m.yaml:6:16: path "data.a\\.." can never lead to a value; remove the dot at its end`},
 		{"empty path", head + "'true'\n    pick:\n      - {path: '', type: md5}\n", `m.yaml:6:16: path "" can never lead to a value; name a field of the alert, like data.srcip`},
 		{"field of the rule", head + "rule.lvl > 3" + rest, `m.yaml:4:17: match: rule has no field lvl; use one of: id, level, description, groups`},
 		{"regex, repetition too large", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: 'a{2000}'}\n", "m.yaml:6:37: regex: invalid repeat count: `{2000}`; repeat at most 1,000 times; counts of repeats in repeats multiply"},

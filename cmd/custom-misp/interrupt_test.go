@@ -69,8 +69,16 @@ func TestInterruptPipe(t *testing.T) {
 	m.configure(t, "misp: {url: \""+m.misp.URL+"\", key: fake-key-for-tests-only}\n")
 	const pipe = "PIPE"
 	rows := [][]string{
-		{"enrich", pipe}, {"enrich", "--dry-run", pipe}, {"explain", pipe}, {"coverage", pipe}, {"suggest", pipe}, {"lint", pipe},
-		{"test", pipe}, {"mappings", "-m", pipe}, {"explain", "-m", pipe, "-"}, {"enrich", "--key-file", pipe, "-"},
+		{"enrich", pipe},
+		{"enrich", "--dry-run", pipe},
+		{"explain", pipe},
+		{"coverage", pipe},
+		{"suggest", pipe},
+		{"lint", pipe},
+		{"test", pipe},
+		{"mappings", "-m", pipe},
+		{"explain", "-m", pipe, "-"},
+		{"enrich", "--key-file", pipe, "-"},
 	}
 	arguments := map[string][]string{
 		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "suggest": {"-"}, "export": {"csv"},
@@ -95,8 +103,8 @@ func TestInterruptPipe(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
+			ended := make(chan struct{})
+			go func() { defer close(ended); _ = cmd.Wait() }()
 			opened := make(chan *os.File, 1)
 			go func() {
 				f, _ := os.OpenFile(name, os.O_WRONLY, 0) // returns when the verb opens it
@@ -105,8 +113,8 @@ func TestInterruptPipe(t *testing.T) {
 			select {
 			case f := <-opened:
 				defer f.Close() //nolint:errcheck // nothing was written
-			case err := <-ended:
-				t.Fatalf("it ended by itself: %v", err)
+			case <-ended:
+				t.Fatalf("it ended by itself: %v", cmd.ProcessState)
 			}
 			end(t, cmd, []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2], ended)
 		})
@@ -130,8 +138,8 @@ func TestInterruptTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	began := time.Now()
 	for again := time.NewTicker(20 * time.Millisecond); ; {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -194,10 +202,11 @@ func verb(t *testing.T, m *testManager, args []string) *exec.Cmd {
 }
 
 // end sends a signal to a verb, and checks that it ends at once with the right code.
-func end(t *testing.T, cmd *exec.Cmd, signal syscall.Signal, ended <-chan error) {
+func end(t *testing.T, cmd *exec.Cmd, signal syscall.Signal, ended <-chan struct{}) {
 	t.Helper()
 	if err := cmd.Process.Signal(signal); err != nil {
-		t.Fatalf("it ended by itself: %v", <-ended)
+		<-ended
+		t.Fatalf("it ended by itself: %v", cmd.ProcessState)
 	}
 	sent := time.Now()
 	<-ended
@@ -224,8 +233,8 @@ func interrupt(t *testing.T, m *testManager, args []string, signal syscall.Signa
 	_, _ = w.WriteString("# no value yet\n") // and no end
 	_ = w.Flush()
 	time.Sleep(400 * time.Millisecond) // into its work; a verb that has ended by then fails below
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	end(t, cmd, signal, ended)
 	_ = stdin.Close()
 }

@@ -98,7 +98,7 @@ func writeFaults(s cli.Streams, output string, faults yamlfile.Faults, files, ma
 		return writeSARIF(s.Out, faults)
 	case "github":
 		for _, f := range faults {
-			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(f.File), f.Line, f.Column, escapeData(f.Sentence()))
+			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(cli.Clean(f.File)), f.Line, f.Column, escapeData(cli.Clean(f.Sentence())))
 		}
 		return nil
 	}
