@@ -1,10 +1,12 @@
 package engine
 
-// A Cut is what a bound left out of the picks of one alert. Whoever writes a log can make it long enough to reach a bound,
+import "fmt"
+
+// A Cut is what a bound left out of one alert. Whoever writes a log can make it long enough to reach a bound,
 // so a cut is worth a line in the program's log and a count.
 type Cut struct {
-	Mapping string // its id; empty for groups
-	Path    string // of the pick; empty for groups
+	Mapping string // its id; empty where What is of the whole alert
+	Path    string // of the pick; empty likewise
 	What    CutKind
 	Number  int // at least so many were left out, in the unit of What
 }
@@ -21,7 +23,31 @@ const (
 	CutLevels      CutKind = "levels"      // arrays that are nested too deeply
 	CutObservables CutKind = "observables" // values of an alert beyond [MaxObservables]
 	CutGroups      CutKind = "groups"      // groups of an alert
+	CutValues      CutKind = "values"      // values beyond [MaxValues] that MISP is not asked for, see [Limit]
+	CutMatches     CutKind = "matches"     // weaker matches of one value, of which there may be more than are taken
 )
+
+// cutTexts say what was left out.
+var cutTexts = map[CutKind]string{
+	CutText:        "bytes in the middle of long texts were not read",
+	CutFound:       "further values of texts were left out",
+	CutLong:        "values are longer than a value can be",
+	CutCandidates:  "further values at the path were left out",
+	CutLevels:      "arrays are nested too deeply",
+	CutObservables: "further values of the alert were left out",
+	CutGroups:      "further groups of the alert were left out",
+	CutValues:      "further values are not asked for: the farthest networks and domains",
+	CutMatches:     "weaker matches of a value were left out",
+}
+
+// String says what was left out, for people.
+func (c Cut) String() string {
+	what := fmt.Sprintf("%s (at least %d)", cutTexts[c.What], c.Number)
+	if c.Mapping == "" {
+		return what
+	}
+	return fmt.Sprintf("mapping %q, pick %q: %s", c.Mapping, c.Path, what)
+}
 
 // cut notes that a bound left something out. Cuts of the same kind in one pick are added up.
 func (r *run) cut(mapping, path string, what CutKind, number int) {

@@ -391,6 +391,8 @@ func TestUnit(t *testing.T) {
 		}
 		want = append(want, option.prefix+home+m[1])
 	}
+	old := regexp.MustCompile(`const oldStateDir = "([^"]+)"`).FindStringSubmatch(string(read(t, "../cmd/custom-misp/internal/app/movestate.go")))
+	want = slices.Insert(want, 1, "-"+home+old[1])
 	if got := settings["Service.ReadWritePaths"]; !slices.Equal(got, want) {
 		t.Errorf("ReadWritePaths %q, but the program writes by default to %q", got, want)
 	}

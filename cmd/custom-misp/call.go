@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
@@ -52,8 +54,9 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	if configErr != nil {
 		return queueUnbuilt(ctx, c, alert, configErr, log)
 	}
-	if app.ServeRuns(app.StateOf(c)) {
-		return queueForServe(c, alert, log)
+	app.MoveState(c, log)
+	if done, err := leaveToServe(c, alert, log); done {
+		return err
 	}
 	if c.MISP.InsecureSkipVerify {
 		log.Warn("MISP's certificate is not checked: whoever is in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
@@ -103,38 +106,49 @@ func readAlert(from wazuh.Call) (enrich.Alert, error) {
 	return alert, nil
 }
 
-// queueAtOnce queues an alert for a running serve in the usual place, before any configuration is read. It reports
-// whether that is done; if not, for whatever reason, the call goes on, which also says what is wrong.
+// queueAtOnce leaves an alert to a running serve in the usual place, before any configuration is read: serve reads it in
+// Wazuh's file, or it is queued. It reports whether that is done; if not, for whatever reason, the call goes on, which also
+// says what is wrong.
 func queueAtOnce(home string, g globals, from wazuh.Call) (bool, error) {
 	if g.file != "" || from.Debug || config.StateDirFromEnvironment() {
 		return false, nil
 	}
-	queue := app.RunningSpool(config.DefaultStateDir(home))
-	if queue == nil {
+	stateDir := config.DefaultStateDir(home)
+	running, ok := app.Running(stateDir)
+	if !ok {
 		return false, nil
 	}
 	alert, err := readAlert(from)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later
 	}
-	if wazuh.IsEnrichment(alert.JSON) {
+	if wazuh.IsEnrichment(alert.JSON) || running.WillRead(filepath.Join(home, handover.AlertsFile), alert.Source.AlertID) {
 		return true, nil
 	}
-	dropped, err := queueAlert(queue, alert)
+	dropped, err := queueAlert(app.SpoolOf(stateDir, running), alert)
 	if err != nil {
 		return false, nil //nolint:nilerr // said later, if it fails again
 	}
 	return true, dropped
 }
 
-// queueForServe queues an alert for a running serve.
-func queueForServe(c *config.Config, alert enrich.Alert, log *slog.Logger) error {
+// leaveToServe leaves an alert to a running serve. It reports whether that is done: where the spool cannot take the alert,
+// and it is not certain that serve reads it, the call does the work itself.
+func leaveToServe(c *config.Config, alert enrich.Alert, log *slog.Logger) (done bool, err error) {
+	if !app.ServeRuns(app.StateOf(c)) {
+		return false, nil
+	}
+	if n, ok := app.Running(c.StateDir); ok && n.WillRead(c.FromHome(handover.AlertsFile), alert.Source.AlertID) {
+		log.Debug("alert is read by serve", "alert_id", alert.Source.AlertID)
+		return true, nil
+	}
 	dropped, err := queueAlert(app.NewSpool(c), alert)
 	if err != nil {
-		return err
+		log.Error("alert cannot be left to serve and is looked up at once", "alert_id", alert.Source.AlertID, "error", err.Error())
+		return false, nil
 	}
 	log.Debug("alert queued for serve", "alert_id", alert.Source.AlertID)
-	return dropped
+	return true, dropped
 }
 
 // queueUnbuilt queues an alert that nothing can be done with since the configuration does not let a chain be built. It
@@ -142,7 +156,7 @@ func queueForServe(c *config.Config, alert enrich.Alert, log *slog.Logger) error
 func queueUnbuilt(ctx context.Context, c *config.Config, alert enrich.Alert, why error, log *slog.Logger) error {
 	dropped, err := queueAlert(app.NewSpool(c), alert)
 	if err != nil {
-		return errors.Join(why, err)
+		return errors.Join(why, fmt.Errorf("alert is lost: %w", err))
 	}
 	log.Warn("alert queued until the configuration can be used", "alert_id", alert.Source.AlertID)
 	app.ReportFault(ctx, c, log, alert, why)
@@ -153,7 +167,7 @@ func queueUnbuilt(ctx context.Context, c *config.Config, alert enrich.Alert, why
 func queueAlert(queue *spool.Dir, alert enrich.Alert) (dropped, err error) {
 	n, err := queue.Put(spool.Alerts, alert.JSON)
 	if err != nil {
-		return nil, fmt.Errorf("alert %s is lost: %w", alert.Source.AlertID, err)
+		return nil, fmt.Errorf("alert %s is not queued: %w", alert.Source.AlertID, err)
 	}
 	if n > 0 {
 		dropped = fmt.Errorf("the spool is full, %d of the oldest entries were dropped; see custom-misp status", n)

@@ -53,11 +53,11 @@ func expectDropped(t *testing.T, tt droppedCase) {
 		t.Fatal(err)
 	}
 	if tt.serve {
-		unlock, err := app.LockServe(c)
+		lock, err := app.LockServe(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer unlock()
+		defer lock.Unlock()
 	}
 	s.misp.Fault(tt.misp)
 	for i := range 3 {

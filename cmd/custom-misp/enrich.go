@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"time"
@@ -108,8 +107,8 @@ func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, 
 		if out.Warning != nil {
 			cli.PrintError(st.Err, "alert "+a.Source.AlertID, out.Warning)
 		}
-		if out.Unasked > 0 {
-			fmt.Fprintf(st.Err, "alert %s has more values than MISP is asked for: %d are left out\n", cli.Clean(a.Source.AlertID), out.Unasked)
+		for _, c := range out.Cuts {
+			cli.PrintError(st.Err, "alert "+a.Source.AlertID, errors.New(c.String()))
 		}
 		return err
 	}

@@ -96,7 +96,7 @@ func (s *site) enrich(t *testing.T, alert string) {
 // queued returns how many alerts and events are in the spool.
 func (s *site) queued(t *testing.T) (alerts, events int) {
 	t.Helper()
-	queue := spool.Dir{Path: filepath.Join(s.home, "var/run/custom-misp/spool")}
+	queue := spool.Dir{Path: filepath.Join(s.home, "logs/custom-misp/spool")}
 	depth, err := queue.Depth()
 	if err != nil || depth.DeadLetters > 0 {
 		t.Fatalf("%d dead letters, %v", depth.DeadLetters, err)
@@ -326,7 +326,7 @@ func (s *site) untilDone(t *testing.T) {
 // forgetWait takes out of the state that the server asked to be left alone, so that no test has to wait so long.
 func (s *site) forgetWait(t *testing.T) {
 	t.Helper()
-	name := filepath.Join(s.home, "var/run/custom-misp/misp.json")
+	name := filepath.Join(s.home, "logs/custom-misp/misp.json")
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return

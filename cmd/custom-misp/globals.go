@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
@@ -30,6 +33,18 @@ func (g globals) configured(f config.Flags) (*config.Config, error) {
 
 // becomeWazuh makes root the user of Wazuh, if there is one.
 func (g globals) becomeWazuh() error { return manager.Become(manager.FindHome(g.home)) }
+
+// working is installed for verbs that change the state directory: as Wazuh's user, and with what an earlier release left.
+func (g globals) working(stderr io.Writer) (*config.Config, error) {
+	if err := g.becomeWazuh(); err != nil {
+		return nil, err
+	}
+	c, err := g.installed()
+	if err == nil {
+		app.MoveState(c, cli.NewLog(stderr, slog.LevelWarn, false))
+	}
+	return c, err
+}
 
 // splitGlobal takes the global flags out of args.
 func splitGlobal(args []string) (globals, []string) {

@@ -124,7 +124,7 @@ func serveSecond(t *testing.T, built *testManager) {
 	second, out := r.command("serve", "--home", r.home)
 	second.Args[0] = "custom-misp"
 	err := second.Run()
-	want := fmt.Sprintf("serve runs already (pid %d), with the lock %s", r.cmd.Process.Pid, app.State(filepath.Join(r.home, "var/run/custom-misp")).Lock())
+	want := fmt.Sprintf("serve runs already (pid %d), with the lock %s", r.cmd.Process.Pid, app.State(filepath.Join(r.home, "logs/custom-misp")).Lock())
 	if err == nil || second.ProcessState.ExitCode() != cli.ExitFailure || !strings.Contains(out.String(), want) {
 		t.Errorf("the second ended with %v and %q", err, out)
 	}
@@ -133,7 +133,7 @@ func serveSecond(t *testing.T, built *testManager) {
 	r.stop(t)
 
 	// A call looks at the lock for a moment, which is no other instance.
-	lock, err := os.Open(app.State(filepath.Join(r.home, "var/run/custom-misp")).Lock())
+	lock, err := os.Open(app.State(filepath.Join(r.home, "logs/custom-misp")).Lock())
 	if err != nil {
 		t.Fatal(err)
 	}

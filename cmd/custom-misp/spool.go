@@ -52,7 +52,7 @@ once, if no alerts come in.`,
 		&cobra.Command{
 			Use: "retry", Short: "Put dead letters back into the queue", Args: noArguments,
 			Example: "  sudo custom-misp spool retry",
-			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.Out) },
+			RunE:    func(*cobra.Command, []string) error { return retrySpool(*g, s.Out, s.Err) },
 		},
 	)
 	return cmd
@@ -100,10 +100,7 @@ const drainTime = 30 * time.Second
 
 // drainSpool processes queued entries until none is left or none can be done.
 func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
-	if err := g.becomeWazuh(); err != nil {
-		return err
-	}
-	c, err := g.installed()
+	c, err := g.working(st.Err)
 	if err != nil {
 		return err
 	}
@@ -139,11 +136,8 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 	return nil
 }
 
-func retrySpool(g globals, w io.Writer) error {
-	if err := g.becomeWazuh(); err != nil {
-		return err
-	}
-	c, err := g.installed()
+func retrySpool(g globals, w, stderr io.Writer) error {
+	c, err := g.working(stderr)
 	if err != nil {
 		return err
 	}

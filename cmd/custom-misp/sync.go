@@ -33,10 +33,7 @@ serve uses what sync writes. Started as root, it becomes Wazuh's user.`,
 }
 
 func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, full bool) error {
-	if err := g.becomeWazuh(); err != nil {
-		return err
-	}
-	c, err := g.installed()
+	c, err := g.working(st.Err)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (s *verdictSite) events(t *testing.T) []string {
 // queued returns the files of queued alerts.
 func (s *verdictSite) queued(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.home, "var/run/custom-misp/spool/alerts/*"))
+	files, err := filepath.Glob(filepath.Join(s.home, "logs/custom-misp/spool/alerts/*"))
 	if err != nil {
 		t.Fatal(err)
 	}

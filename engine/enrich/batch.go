@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jellydator/ttlcache/v3"
@@ -24,6 +25,7 @@ type Batch struct {
 	deadline *time.Timer     // when it is asked
 	pending  map[answerKey]*pending
 	asks     sync.WaitGroup
+	pace     atomic.Int64 // nanoseconds that large questions took for each value; 0 if that is not known yet
 }
 
 // BatchLimits says how questions are joined, and how long answers are remembered.
@@ -68,6 +70,25 @@ func (b *Batch) Close() {
 	b.flush()
 	b.mu.Unlock()
 	b.asks.Wait()
+}
+
+// Expect returns how long a question for so many values is likely to take, by what the last large ones took; 0 if that is
+// not known yet.
+func (b *Batch) Expect(values int) time.Duration { return time.Duration(b.pace.Load() * int64(values)) }
+
+// leastForPace is how many values a question must have for its time to say what each of them costs.
+const leastForPace = 100
+
+// measure notes how long a question took.
+func (b *Batch) measure(values int, took time.Duration) {
+	if values < leastForPace {
+		return
+	}
+	pace := took.Nanoseconds() / int64(values)
+	if before := b.pace.Load(); before > 0 {
+		pace = (3*before + pace) / 4
+	}
+	b.pace.Store(pace)
 }
 
 // Waiting returns how many observables are waited for.
@@ -242,8 +263,10 @@ func (b *Batch) askPart(part []*pending) error {
 	if !patient {
 		ctx = WithOneTry(ctx)
 	}
+	began := time.Now()
 	matches, err := b.asked.Lookup(ctx, observables)
 	if err == nil {
+		b.measure(countValues(observables, engine.Filter{}), time.Since(began))
 		b.answer(part, matches, nil)
 	}
 	return err

@@ -138,6 +138,29 @@ func inBubble(t *testing.T, change func(*enrich.BatchLimits), test func(t *testi
 	})
 }
 
+// TestBatchExpect asks a small question, which says nothing about the time that each value takes, and large ones.
+func TestBatchExpect(t *testing.T) {
+	inBubble(t, func(l *enrich.BatchLimits) { l.Values = 1000 }, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		ask := func(values int, takes, want time.Duration) {
+			t.Helper()
+			o.takes = takes
+			var observables []engine.Observable
+			for i := range values {
+				observables = append(observables, engine.Observable{Type: "md5", Value: fmt.Sprint(takes, i)})
+			}
+			_, err := b.Lookup(t.Context(), observables)
+			must(t, err)
+			if got := b.Expect(2000); got != want {
+				t.Errorf("after %d values in %s: %s for 2,000, want %s", values, takes, got, want)
+			}
+		}
+		ask(99, time.Second, 0)
+		ask(500, 100*time.Millisecond, 400*time.Millisecond)
+		ask(99, 2*time.Second, 400*time.Millisecond)
+		ask(1000, 500*time.Millisecond, 550*time.Millisecond) // it counts for a quarter
+	})
+}
+
 func TestBatchPutsTogether(t *testing.T) {
 	tests := []struct {
 		name      string

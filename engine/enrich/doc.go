@@ -20,7 +20,8 @@
 //     values ([engine.MaxValues]).
 //   - An event has at most 60,000 bytes ([MaxEvent]); longer fields are shortened.
 //   - A round of work on the spool puts at most 100 alerts or 1,000 values into one question, and ends after DrainTime.
-//     An alert becomes a dead letter after 5 tries.
+//     An alert becomes a dead letter after 5 tries. One that fills a question by itself is looked up alone, in turn with
+//     others.
 //   - While MISP is unreachable, a question may take 300 ms, and one every 30 s as long as usual. Retry-After is honoured
 //     for at most 60 s.
 //   - The same kind of outage is reported again after 5 minutes at the earliest.

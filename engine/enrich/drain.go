@@ -75,6 +75,9 @@ type drainer struct {
 	found []*job
 	// answered is set if MISP answered an alert since one was last at fault.
 	answered bool
+	together int           // alerts in a question, at most
+	next     int           // in the next one
+	large    []spool.Entry // alerts that are looked up alone, in turn with others
 }
 
 // over reports whether the time for the round is.
@@ -147,49 +150,63 @@ type queuedAlert struct {
 }
 
 // lookUpAlerts looks queued alerts up, many with one question, until none is left: then it returns true. If the question
-// for many fails and one alert may be the reason, they are looked up one at a time.
+// for many fails and one alert may be the reason, they are looked up one at a time. An alert that fills a question by
+// itself is looked up alone, in turn with what came behind it.
 func (d *drainer) lookUpAlerts(ctx context.Context) bool {
-	together, next := drainBatch, drainBatch // alerts in a question
-	for !d.over() {
-		entries, err := d.claim(next)
-		if err != nil || len(entries) == 0 {
-			d.note(err)
-			return err == nil
-		}
-		alerts := d.read(ctx, entries)
-		if len(alerts) == 0 {
-			continue
-		}
-		began := time.Now()
-		err = d.lookUp(alerts)
-		switch {
-		case err == nil:
-			d.answered, next = true, together
-			d.finish(ctx, alerts)
-		case len(alerts) > 1 && mayBeAtFault(err) && !d.over():
-			d.putBack(alerts, spool.Entry.Release)
-			next = 1
-			if timedOut(err) { // there is no time to try this again
-				together = 1
+	d.together, d.next = drainBatch, drainBatch
+	for {
+		claimed := 0
+		for _, claim := range []func() ([]spool.Entry, error){d.claim, d.claimLarge} {
+			if d.over() {
+				return false
 			}
-		case len(alerts) == 1 && d.blames(err, time.Since(began)):
-			d.fail(ctx, alerts[0].entry, alerts[0].alert, err)
-		default:
-			d.putBack(alerts, spool.Entry.Defer)
-			return false
+			entries, err := claim()
+			if err != nil {
+				d.note(err)
+				return false
+			}
+			claimed += len(entries)
+			if alerts := d.read(ctx, entries); len(alerts) > 0 && !d.tryAlerts(ctx, alerts) {
+				return false
+			}
+		}
+		if claimed == 0 {
+			return true
 		}
 	}
-	return false
+}
+
+// tryAlerts looks claimed alerts up. It returns false if there is no point in going on.
+func (d *drainer) tryAlerts(ctx context.Context, alerts []queuedAlert) bool {
+	began := time.Now()
+	err := d.lookUp(alerts)
+	switch {
+	case err == nil:
+		d.answered, d.next = true, d.together
+		d.finish(ctx, alerts)
+	case len(alerts) > 1 && mayBeAtFault(err) && !d.over():
+		d.putBack(alerts, spool.Entry.Release)
+		d.next = 1
+		if timedOut(err) { // there is no time to try this again
+			d.together = 1
+		}
+	case len(alerts) == 1 && d.blames(err, time.Since(began)):
+		d.fail(ctx, alerts[0].entry, alerts[0].alert, err)
+	default:
+		d.putBack(alerts, spool.Entry.Defer)
+		return false
+	}
+	return true
 }
 
 // claim takes alerts that were never tried, and one that was when there are no others: what fails again and again must
 // not be in front of them.
-func (d *drainer) claim(n int) ([]spool.Entry, error) {
-	entries, err := d.spool.ClaimUntried(spool.Alerts, n)
+func (d *drainer) claim() ([]spool.Entry, error) {
+	entries, err := d.spool.ClaimUntried(spool.Alerts, d.next)
 	if err != nil || len(entries) > 0 {
 		return entries, err
 	}
-	return d.spool.Claim(spool.Alerts, n)
+	return d.spool.Claim(spool.Alerts, d.next)
 }
 
 func (d *drainer) putBack(alerts []queuedAlert, how func(spool.Entry) error) {
@@ -210,41 +227,68 @@ func (d *drainer) blames(err error, took time.Duration) bool {
 	return true
 }
 
-// read reads claimed alerts and picks. What is not an alert becomes a dead letter, and what has no observables any more,
-// since the mappings have changed, is done. Alerts beyond one question are put back.
+// read reads claimed alerts and picks. Alerts beyond one question are put back; one that fills a question by itself and
+// did not come alone waits in large.
 func (d *drainer) read(ctx context.Context, entries []spool.Entry) []queuedAlert {
 	var alerts []queuedAlert
-	values := 0
+	left := drainValues
 	for _, e := range entries {
-		if values >= drainValues {
+		if left <= 0 {
 			d.note(e.Release())
 			continue
 		}
-		data, err := e.Data()
-		var a Alert
-		if err == nil {
-			a, err = ParseAlert(data)
-		}
-		if err != nil {
-			d.reject(ctx, e, a, err)
+		j := d.readOne(ctx, e)
+		if j == nil {
 			continue
 		}
-		j, _ := d.pick(a) // the warning was logged when the alert came in
-		if len(j.observables) == 0 {
-			d.note(e.Done())
-			d.MISP.processed(1)
-			continue
-		}
-		for _, o := range j.observables {
-			values += len(o.Related())
-		}
-		if len(alerts) > 0 && values > drainValues {
+		values := countValues(j.observables, d.Filter)
+		switch {
+		case values > drainValues && len(entries) > 1:
+			d.note(e.Defer())
+			d.large = append(d.large, e)
+		case values > left && len(alerts) > 0:
 			d.note(e.Release())
-			continue
+			left = 0
+		default:
+			alerts = append(alerts, queuedAlert{e, j})
+			left -= values
 		}
-		alerts = append(alerts, queuedAlert{e, j})
 	}
 	return alerts
+}
+
+// readOne reads a claimed alert and picks; nil if that is all. What is not an alert becomes a dead letter, and what has no
+// observables any more, since the mappings have changed, is done.
+func (d *drainer) readOne(ctx context.Context, e spool.Entry) *job {
+	data, err := e.Data()
+	var a Alert
+	if err == nil {
+		a, err = ParseAlert(data)
+	}
+	if err != nil {
+		d.reject(ctx, e, a, err)
+		return nil
+	}
+	j, _ := d.pick(a) // the warning was logged when the alert came in
+	if len(j.observables) == 0 {
+		d.noteCuts(j)
+		d.note(e.Done())
+		d.MISP.processed(1)
+		return nil
+	}
+	return j
+}
+
+// claimLarge claims the first of the alerts that wait in large, if it is still there.
+func (d *drainer) claimLarge() ([]spool.Entry, error) {
+	for len(d.large) > 0 {
+		e := d.large[0]
+		d.large = d.large[1:]
+		if ok, err := e.Claim(); ok || err != nil {
+			return []spool.Entry{e}, err
+		}
+	}
+	return nil, nil
 }
 
 // lookUp looks alerts up. A question for many is given up at half time, so that the oldest can still be looked up alone:
@@ -268,8 +312,8 @@ func (d *drainer) lookUp(alerts []queuedAlert) error {
 // finish sends what was found for alerts, and is done with them.
 func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 	for i, a := range alerts {
-		d.logUnasked(a.job)
 		events := d.events(a.job)
+		d.noteCuts(a.job)
 		if _, err := d.send(ctx, events); err != nil {
 			d.note(err)
 			d.putBack(alerts[i:], spool.Entry.Defer)

@@ -55,13 +55,13 @@ type Body struct {
 
 	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
-	// How many attributes matched.
+	// How many attributes matched; of more than [MaxMatches], only so many are counted.
 	MatchCount string   `json:"match_count,omitempty"`
 	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
 
 	Observable *ObservableBody `json:"observable,omitempty"`
 	Source     *Source         `json:"source,omitempty"`
-	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened
+	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
 
 	// Instead of the above but the source: trouble.
 	Error       Code   `json:"error,omitempty"`
@@ -232,15 +232,12 @@ func (p *Pipeline) events(j *job) []Enrichment {
 	}
 	accepted := map[answerKey]bool{}
 	found := map[engine.Indicator][]Match{}
+	have := map[attributeKey]bool{}
 	for _, m := range j.matches {
 		i := m.Observable.Indicator()
 		accepted[keyOf(m.Observable)] = true
-		same := func(o Match) bool {
-			// A feed that MISP takes too has the same attributes, under the same UUIDs.
-			return o.Attribute.UUID == m.Attribute.UUID && o.Attribute.Value == m.Attribute.Value &&
-				(o.Attribute.ID == m.Attribute.ID || m.Attribute.UUID != "")
-		}
-		if !slices.ContainsFunc(found[i], same) {
+		if k := keyOfAttribute(m); !have[k] {
+			have[k] = true
 			found[i] = append(found[i], m)
 		}
 	}
@@ -258,11 +255,36 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		at[i] = len(merged)
 		merged = append(merged, o)
 	}
+	for _, o := range merged {
+		if len(found[o.Indicator()]) >= MaxMatches {
+			j.cuts = append(j.cuts, engine.Cut{What: engine.CutMatches, Number: 1})
+			break
+		}
+	}
 	var events []Enrichment
 	for _, o := range merged {
-		events = append(events, p.enrichment(j.described(), o, found[o.Indicator()]))
+		e := p.enrichment(j.described(), o, found[o.Indicator()])
+		if len(j.cuts) > 0 {
+			e.Body.Truncated = "true"
+		}
+		events = append(events, e)
 	}
 	return events
+}
+
+// An attributeKey is what makes an attribute one match of a value. A feed that MISP takes too has the same attributes,
+// under the same UUIDs.
+type attributeKey struct {
+	of              engine.Indicator
+	uuid, id, value string
+}
+
+func keyOfAttribute(m Match) attributeKey {
+	k := attributeKey{m.Observable.Indicator(), m.Attribute.UUID, m.Attribute.ID, m.Attribute.Value}
+	if k.uuid != "" {
+		k.id = ""
+	}
+	return k
 }
 
 func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enrichment {
@@ -293,8 +315,10 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	if lead.DecayScore != nil {
 		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)
 	}
+	listed := map[string]bool{}
 	for _, m := range matches {
-		if id := m.Attribute.Event.ID; !slices.Contains(b.EventIDs, id) {
+		if id := m.Attribute.Event.ID; !listed[id] {
+			listed[id] = true
 			b.EventIDs = append(b.EventIDs, id)
 		}
 	}

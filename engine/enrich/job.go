@@ -13,8 +13,8 @@ type job struct {
 	alert       Alert
 	bare        bool // of the alert, only JSON is set
 	observables []engine.Observable
-	unasked     int     // values, see [Outcome]
-	matches     []Match // once it is looked up
+	cuts        []engine.Cut // see [Outcome]
+	matches     []Match      // once it is looked up
 }
 
 // described returns the alert with all that an event says of it. Most alerts of a stream are never asked for it.
@@ -31,9 +31,12 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	if p.Engine == nil {
 		return j, nil
 	}
-	j.observables, warning = p.Engine.Pick(a.JSON)
-	if !p.Unlimited {
-		j.unasked = engine.Limit(j.observables, p.Filter, engine.MaxValues)
+	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	if p.Unlimited {
+		return j, warning
+	}
+	if left := engine.Limit(j.observables, p.Filter, engine.MaxValues); left > 0 {
+		j.cuts = append(j.cuts, engine.Cut{What: engine.CutValues, Number: left})
 	}
 	return j, warning
 }
@@ -67,6 +70,20 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 		}
 	}
 	return nil
+}
+
+// countValues counts the different values that observables are looked up by. base is the configured filter.
+func countValues(observables []engine.Observable, base engine.Filter) int {
+	asked := map[string]bool{}
+	for _, o := range observables {
+		filter := o.Filter.Over(base)
+		for _, r := range o.Related() {
+			if filter.Wants(r.Kind) {
+				asked[r.Indicator.Key] = true
+			}
+		}
+	}
+	return len(asked)
 }
 
 // answersOthers reports whether there is an answer for a hash that no one can know. If there is none, the failure of

@@ -173,8 +173,8 @@ func TestLargeAlert(t *testing.T) {
 				if done := s.Drain(t.Context()); done.Alerts != 1 {
 					t.Errorf("done: %+v", done)
 				}
-			} else if r := s.call(t, a); r.Queued || r.Unasked < 100_000 {
-				t.Errorf("queued %t, %d values are left out", r.Queued, r.Unasked)
+			} else if r := s.call(t, a); r.Queued || r.Cuts[len(r.Cuts)-1].Number < 100_000 {
+				t.Errorf("queued %t, left out: %v", r.Queued, r.Cuts)
 			}
 			questions := s.questions(0)
 			asked := slices.Concat(questions...)
@@ -186,7 +186,7 @@ func TestLargeAlert(t *testing.T) {
 					t.Errorf("%s was not asked for", v)
 				}
 			}
-			if n := strings.Count(s.log.String(), "more values than MISP is asked for"); n != 1 || !strings.Contains(s.log.String(), "alert_id=large") {
+			if n := strings.Count(s.log.String(), "further values are not asked for"); n != 1 || !strings.Contains(s.log.String(), "alert_id=large") {
 				t.Errorf("logged %d times: %s", n, s.log)
 			}
 		})
@@ -197,6 +197,9 @@ func TestLargeAlert(t *testing.T) {
 type slowMISP struct {
 	hangs func(o engine.Observable) bool // observables for which there is never an answer; nil for none
 
+	slower time.Duration // so many times; 0 for once
+
+	mu    sync.Mutex
 	asked []int         // values of each question
 	late  time.Duration // the most time that a question for several observables had
 }
@@ -206,11 +209,13 @@ func (m *slowMISP) Lookup(ctx context.Context, observables []engine.Observable) 
 	for _, o := range observables {
 		n += len(o.Related())
 	}
+	m.mu.Lock()
 	m.asked = append(m.asked, n)
 	if deadline, ok := ctx.Deadline(); ok && len(observables) > 1 {
 		m.late = max(m.late, time.Until(deadline))
 	}
-	takes := time.Duration(n) * 110 * time.Microsecond
+	m.mu.Unlock()
+	takes := max(1, m.slower) * time.Duration(n) * 110 * time.Microsecond
 	if m.hangs != nil && slices.ContainsFunc(observables, m.hangs) {
 		takes = time.Hour
 	}
@@ -359,6 +364,75 @@ func TestStreamLargeAlerts(t *testing.T) {
 	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != 0 {
 		t.Errorf("queued: %+v, %v", depth, err)
 	}
+}
+
+// TestStreamLooksUpAlone has a good alert behind twenty large ones and in front of twenty more, at MISPs of several speeds.
+// The stream need not wait for the large ones: they are in the spool, and in the end each is looked up.
+func TestStreamLooksUpAlone(t *testing.T) {
+	for _, slower := range []time.Duration{1, 10} {
+		t.Run(fmt.Sprint(slower, " times as slow"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { streamLooksUpAlone(t, slower) })
+		})
+	}
+}
+
+func streamLooksUpAlone(t *testing.T, slower time.Duration) {
+	const large = 40
+	s, m := newSlow(t)
+	m.slower = slower
+	var batch [][]byte
+	for i := range large {
+		a, _ := largeAlert(t, strings.Repeat("x", i+1)) // the addresses differ
+		batch = append(batch, a.JSON)
+	}
+	source := &batches{journal: &journal{}, texts: [][][]byte{batch[:20], {small(t, 1).JSON}, batch[20:]}, err: errors.New("end")}
+	limits := usual
+	limits.Values = 1000
+	b := enrich.NewBatch(t.Context(), m, limits)
+	defer b.Close()
+	s.Lookup, s.Circuit = &enrich.Circuit{Asked: b, Outage: s.MISP}, nil
+	s.Alone = func(values int) bool { return values > limits.Values }
+	r := enrich.Stream{Source: source, Pipeline: func() *enrich.QueueingPipeline { return s.QueueingPipeline }, Window: 8, Grace: time.Second}
+	began := time.Now()
+	if err := r.Run(t.Context()); !errors.Is(err, source.err) {
+		t.Error(err)
+	}
+	expect(t, "what happened", []string{"done 0", "done 1", "done 2"}, source.journal.read())
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the stream took %s", took)
+	}
+	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts != large {
+		t.Errorf("queued: %+v, %v", depth, err)
+	}
+	s.DrainTime = time.Minute
+	done := 0
+	for range large {
+		done += s.Drain(t.Context()).Alerts
+	}
+	if depth, err := s.Spool.Depth(); err != nil || depth.Alerts+depth.DeadLetters > 0 || done != large {
+		t.Errorf("%d are done; queued: %+v, %v", done, depth, err)
+	}
+}
+
+// TestDrainLooksUpAlone has five large alerts in the spool in front of small ones: those wait for one of them at most.
+func TestDrainLooksUpAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newSlow(t)
+		for i := range 5 {
+			a, _ := largeAlert(t, strings.Repeat("x", i+1))
+			put(t, s.Spool, spool.Alerts, string(a.JSON))
+		}
+		for i := range 10 {
+			put(t, s.Spool, spool.Alerts, string(small(t, i).JSON))
+		}
+		s.DrainTime = time.Minute
+		if done := s.Drain(t.Context()); done.Alerts != 15 {
+			t.Errorf("done: %+v", done)
+		}
+		if len(m.asked) != 6 || m.asked[0] > 100 {
+			t.Errorf("values of the questions: %v, want those of the small alerts first", m.asked)
+		}
+	})
 }
 
 // TestStreamQueuesSlow has an alert that MISP never answers in time, although it answers others: it is queued, and those

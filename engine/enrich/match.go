@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -13,8 +12,8 @@ import (
 // A Lookup knows indicators of compromise: a MISP server, a directory in MISP feed format, a mirror.
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
-	// accepts. The order does not matter, and no match is no error. An error means that the answer is not
-	// known for any of the observables; a [Trouble] says what kind it is.
+	// accepts, but of each observable only the [MaxMatches] strongest. The order does not matter, and no match is no
+	// error. An error means that the answer is not known for any of the observables; a [Trouble] says what kind it is.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
 }
 
@@ -47,21 +46,6 @@ func Accepts(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.
 }
 
 func set(flag *bool) bool { return flag != nil && *flag }
-
-// compareStrength orders matches with the strongest first: flagged for detection, then the closest kind, then by
-// threat level, then the newest. Equal ones are ordered by UUID, so that the same answer always gives the same
-// event.
-func compareStrength(a, b Match) int {
-	kind := func(m Match) int { return slices.Index(engine.MatchKinds(), m.Kind) }
-	flag := map[bool]int{true: 0, false: 1}
-	return cmp.Or(
-		cmp.Compare(flag[a.Attribute.ToIDs], flag[b.Attribute.ToIDs]),
-		cmp.Compare(kind(a), kind(b)),
-		cmp.Compare(a.Attribute.Event.ThreatLevel.Rank(), b.Attribute.Event.ThreatLevel.Rank()),
-		b.Attribute.Timestamp.Compare(a.Attribute.Timestamp),
-		cmp.Compare(a.Attribute.UUID, b.Attribute.UUID),
-	)
-}
 
 type oneTry struct{}
 

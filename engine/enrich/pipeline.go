@@ -30,7 +30,7 @@ type Pipeline struct {
 // An Outcome says what became of an alert.
 type Outcome struct {
 	Observables []engine.Observable // that were picked
-	Unasked     int                 // values that were left out of the look-up: more than [engine.MaxValues]
+	Cuts        []engine.Cut        // what bounds left out of the alert
 	Sent        int                 // enrichments that the sink took
 	// Warning reports mappings that failed on this alert; the others did their work.
 	Warning error
@@ -39,11 +39,12 @@ type Outcome struct {
 // Process takes one alert all the way. An error is a [Trouble] if the reason is known.
 func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	j, warning := p.pick(a)
-	out := Outcome{Observables: j.observables, Unasked: j.unasked, Warning: warning}
+	out := Outcome{Observables: j.observables, Cuts: j.cuts, Warning: warning}
 	if err := lookUp(ctx, p.Lookup, j); err != nil {
 		return out, fmt.Errorf("look up %d values: %w", len(j.observables), err)
 	}
 	events := p.events(j)
+	out.Cuts = j.cuts
 	var err error
 	if out.Sent, err = p.send(ctx, events); err != nil {
 		return out, fmt.Errorf("%d of %d enrichments not sent: %w", len(events)-out.Sent, len(events), err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"custom-misp/engine"
@@ -33,6 +34,15 @@ type QueueingPipeline struct {
 	Meanwhile string
 	// Faults takes the error events that belong to no outage; nil for Sink.
 	Faults *Throttle
+	// Alone reports whether a [Stream] is to look up an alert with so many values alone, later, so that other alerts need
+	// not wait for it; nil for never.
+	Alone func(values int) bool
+	// Cut is called for everything that a bound left out of an alert, once it is looked up; nil for no call. The log names
+	// only the first of each mapping and kind: whoever writes a log can cause a cut in every alert.
+	Cut func(engine.Cut)
+
+	mu        sync.Mutex
+	cutLogged map[engine.Cut]bool // without their numbers
 }
 
 // A Result says what a call did.
@@ -56,7 +66,7 @@ func (q *QueueingPipeline) log() *slog.Logger { return logTo(q.Log) }
 // something found for it, is lost.
 func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error) {
 	j, warning := q.pick(a)
-	r := Result{Outcome: Outcome{Observables: j.observables, Unasked: j.unasked, Warning: warning}}
+	r := Result{Outcome: Outcome{Observables: j.observables, Cuts: j.cuts, Warning: warning}}
 	asking, cancel := context.WithTimeout(ctx, timeBut(ctx, q.Reserve))
 	err := lookUp(asking, q.asked(), j)
 	cancel()
@@ -64,8 +74,10 @@ func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error)
 		r.Queued = true
 		return r, q.queue(ctx, a, err)
 	}
-	q.logUnasked(j)
-	if r.Sent, err = q.send(ctx, q.events(j)); err != nil {
+	events := q.events(j)
+	q.noteCuts(j)
+	r.Cuts = j.cuts
+	if r.Sent, err = q.send(ctx, events); err != nil {
 		return r, err
 	}
 	var drained []*job
@@ -74,12 +86,31 @@ func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error)
 	return r, nil
 }
 
-// logUnasked logs, when an alert is looked up, that this was not done by all of its values.
-func (q *QueueingPipeline) logUnasked(j *job) {
-	if j.unasked > 0 {
-		q.log().Warn("alert has more values than MISP is asked for; the farthest networks and domains are left out",
-			"alert_id", j.described().Source.AlertID, "asked_at_most", engine.MaxValues, "not_asked", j.unasked)
+// noteCuts reports what bounds left out of an alert that is looked up.
+func (q *QueueingPipeline) noteCuts(j *job) {
+	for _, c := range j.cuts {
+		if q.Cut != nil {
+			q.Cut(c)
+		}
+		if q.firstCut(c) {
+			q.log().Warn("part of an alert was left out; further such alerts are only counted", "alert_id", j.described().Source.AlertID, "reason", c.String())
+		}
 	}
+}
+
+// firstCut reports whether no cut of this mapping and kind was seen before.
+func (q *QueueingPipeline) firstCut(c engine.Cut) bool {
+	c.Number, c.Path = 0, ""
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.cutLogged[c] {
+		return false
+	}
+	if q.cutLogged == nil {
+		q.cutLogged = map[engine.Cut]bool{}
+	}
+	q.cutLogged[c] = true
+	return true
 }
 
 // atFault reports whether an alert that was looked up alone is itself the reason that this failed: MISP answers another

@@ -3,10 +3,12 @@ package enrich
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"custom-misp/engine"
+	"custom-misp/engine/enrich/spool"
 )
 
 // An AlertSource hands out alerts in the order in which they were written.
@@ -126,17 +128,17 @@ func (r *streamRun) read(yield func(*batch) error) error {
 
 // lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
 func (r *streamRun) lookUp(b *batch) *batch {
-	jobs := r.pick(b)
+	jobs := r.postpone(b.pipeline, r.pick(b))
 	if b.err = answer(r.hard, b.pipeline, jobs); b.err != nil {
 		return b
 	}
 	for _, j := range jobs {
 		r.Meter.Picked(j.observables, j.matches)
-		b.pipeline.logUnasked(j)
 		if len(j.matches) > 0 {
 			b.events = append(b.events, b.pipeline.events(j)...)
 			b.found = append(b.found, j)
 		}
+		b.pipeline.noteCuts(j)
 	}
 	return b
 }
@@ -203,10 +205,34 @@ func (r *streamRun) pick(b *batch) []*job {
 		}
 		if len(j.observables) > 0 {
 			jobs = append(jobs, j)
+		} else {
+			b.pipeline.noteCuts(j)
 		}
 	}
 	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
 	return jobs
+}
+
+// postpone puts alerts that are to be looked up alone into the spool, and returns the others. What the spool does not
+// take stays among them.
+func (r *streamRun) postpone(q *QueueingPipeline, jobs []*job) []*job {
+	if q.Alone == nil {
+		return jobs
+	}
+	return slices.DeleteFunc(jobs, func(j *job) bool {
+		values := countValues(j.observables, q.Filter)
+		if !q.Alone(values) {
+			return false
+		}
+		dropped, err := q.put(spool.Alerts, j.alert.JSON)
+		if err != nil {
+			q.log().Warn("an alert with many values delays others", "alert_id", j.described().Source.AlertID, "values", values, "reason", err.Error())
+			return false
+		}
+		q.reportDropped(r.hard, j.described(), dropped)
+		q.log().Debug("an alert with many values is looked up alone, later", "alert_id", j.described().Source.AlertID, "values", values)
+		return true
+	})
 }
 
 // answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers
@@ -242,7 +268,7 @@ func isolate(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
 		if !q.atFault(ctx, err) || q.queue(ctx, j.described(), err) != nil {
 			return false
 		}
-		j.observables, j.unasked, j.matches = nil, 0, nil
+		j.observables, j.cuts, j.matches = nil, nil, nil
 	}
 	return true
 }

@@ -100,6 +100,9 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 				fmt.Fprintf(w, "%s    %spicked%s  %s %s\n", indent, s.Good, s.End, c.Type, printable(c.Value))
 			}
 		}
+		for _, c := range p.Cuts {
+			fmt.Fprintf(w, "%s    %sbound%s   %s\n", indent, s.Bad, s.End, engine.Cut{What: c.What, Number: c.Number})
+		}
 	}
 }
 

@@ -4,7 +4,7 @@
 // A [Client] puts all values of an alert into one question to /attributes/restSearch, and compares what is answered
 // itself: MISP compares loosely, takes wildcards, and answers some malformed questions with its whole database.
 // [Client.WalkAll] and [Client.Events] go through all that MISP has; [Client.Sight] reports that a value was seen.
-// [DecodeEvent] reads an event from a file. [Strongest] keeps the strongest of many matches. Every error of a Client is an [enrich.Trouble] with a remedy, unless the
+// [DecodeEvent] reads an event from a file. Every error of a Client is an [enrich.Trouble] with a remedy, unless the
 // caller's own function returned it. None contains the key.
 //
 // # Limits
@@ -13,7 +13,7 @@
 //     and for 20 of them at most; a question with more matches fails.
 //   - An answer has at most 32 MiB (Config.MaxAnswer) and is nested at most 1,000 deep. A longer one fails; a walk
 //     then continues in shorter pages, down to 40 attributes.
-//   - Of one observable the 5,000 strongest matches ([MaxMatches]) are returned, in the order in which package enrich
+//   - Of one observable the 5,000 strongest matches ([enrich.MaxMatches]) are returned, in the order in which package enrich
 //     prefers them. Whoever gets 5,000 has to expect that there are more.
 //   - Of an attribute, and of an event, the first 500 tags are kept ([misp.MaxTags]), and later labels of TLP; tags of
 //     more than 1,024 bytes are left out. An attribute keeps the names of 200 warninglists.

@@ -175,7 +175,7 @@ func TestHostileAnswers(t *testing.T) { // not parallel to others: it needs the 
 			} else {
 				t.Logf("took %s: %d matches, %v", took, len(matches), err)
 			}
-			if len(matches) > api.MaxMatches {
+			if len(matches) > enrich.MaxMatches {
 				t.Errorf("%d matches", len(matches))
 			}
 			switch {
@@ -197,11 +197,11 @@ func TestHostileAnswers(t *testing.T) { // not parallel to others: it needs the 
 // TestStrongestMatches has more matches than a look-up returns; those that are flagged come last.
 func TestStrongestMatches(t *testing.T) {
 	t.Parallel()
-	const n = 3*api.MaxMatches + 7
+	const n = 3*enrich.MaxMatches + 7
 	server := httptest.NewServer(paged(n))
 	defer server.Close()
 	got, err := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL).Lookup(t.Context(), []engine.Observable{observable("ip-dst", "192.31.196.24")})
-	if err != nil || len(got) != api.MaxMatches {
+	if err != nil || len(got) != enrich.MaxMatches {
 		t.Fatalf("%d matches, %v", len(got), err)
 	}
 	for i, m := range got {

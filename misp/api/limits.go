@@ -28,7 +28,3 @@ const (
 	// maxName is the longest id or UUID in the list of events, in bytes. A longer one is refused.
 	maxName = 64
 )
-
-// MaxMatches is how many matches of one observable a look-up returns, the strongest. Whoever gets so many has to expect
-// that there are more.
-const MaxMatches = 5000

@@ -156,9 +156,9 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 }
 
 // Lookup asks MISP for all observables in one question, or in one for each thousand values. Of each observable it
-// returns at most [MaxMatches] matches. Errors are [enrich.Trouble].
+// returns at most [enrich.MaxMatches] matches. Errors are [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	found := make([]Strongest, len(observables))
+	found := make([]enrich.Strongest, len(observables))
 	for _, i := range inquire(observables, c.filter) {
 		if err := c.lookup(ctx, i, found); err != nil {
 			return nil, err
@@ -172,7 +172,7 @@ func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([
 }
 
 // lookup adds what is found to the matches of each observable.
-func (c *Client) lookup(ctx context.Context, i inquiry, found []Strongest) error {
+func (c *Client) lookup(ctx context.Context, i inquiry, found []enrich.Strongest) error {
 	asked := i.question.askedFor()
 	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
 		answered := false

@@ -16,7 +16,6 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
-	"custom-misp/misp/api"
 )
 
 func allocated() uint64 {
@@ -108,7 +107,7 @@ func TestFilesThatBlock(t *testing.T) {
 // TestManyMatches looks a value up that the feed has more often than matches are returned.
 func TestManyMatches(t *testing.T) {
 	t.Parallel()
-	const n = 3 * api.MaxMatches
+	const n = 3 * enrich.MaxMatches
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `{"type":"domain","value":"evil.example","uuid":"%05d","timestamp":"%d","to_ids":%t},`, i, 1+i, i%2 == 0)
@@ -124,7 +123,7 @@ func TestManyMatches(t *testing.T) {
 	}
 	asked := []engine.Observable{{Type: "domain", Value: "tagged.example"}, {Type: "domain", Value: "evil.example"}}
 	matches, err := f.Lookup(t.Context(), asked)
-	if err != nil || len(matches) != 1+api.MaxMatches {
+	if err != nil || len(matches) != 1+enrich.MaxMatches {
 		t.Fatalf("%d matches, %v", len(matches), err)
 	}
 	if got := fmt.Sprint(matches[0].Attribute.Tags); got != "[own tlp:amber tlp:red]" {

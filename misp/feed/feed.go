@@ -9,7 +9,7 @@
 //   - manifest.json names at most 500,000 events, each by at most 100 bytes.
 //   - An event has at most 500,000 attributes, and as many objects.
 //   - A feed has at most 500,000 attributes that can be looked up: they are kept in memory. A mirror takes more.
-//   - Of one value that is looked up, the 5,000 strongest matches are returned ([api.MaxMatches]).
+//   - Of one value that is looked up, the 5,000 strongest matches are returned ([enrich.MaxMatches]).
 //
 // A feed with more is not opened.
 package feed
@@ -186,7 +186,7 @@ func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]e
 	var matches []enrich.Match
 	now := time.Now()
 	for _, o := range observables {
-		var found api.Strongest
+		var found enrich.Strongest
 		filter := o.Filter.Over(f.filter)
 		for _, r := range o.Related() {
 			for _, a := range f.byIndicator[r.Indicator] {

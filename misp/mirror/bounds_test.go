@@ -22,7 +22,6 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
-	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
 
@@ -331,7 +330,7 @@ func TestManyMatches(t *testing.T) {
 	asked := []engine.Observable{{Type: "domain", Value: "evil.example"}}
 	start := time.Now()
 	matches, err := m.Lookup(t.Context(), asked)
-	if took := time.Since(start); err != nil || len(matches) != api.MaxMatches || took > 20*time.Second {
+	if took := time.Since(start); err != nil || len(matches) != enrich.MaxMatches || took > 20*time.Second {
 		t.Fatalf("%d matches in %s, %v", len(matches), took, err)
 	}
 	for i, m := range matches {

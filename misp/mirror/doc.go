@@ -21,7 +21,7 @@
 //     250,000. When there are more than 500,000, attributes and events together, the source is read as a whole instead.
 //   - A segment has at most 16 GiB (ten million attributes take about 3 GB), 1,000,000 different networks, a trailer of
 //     128 MiB, and records of 8 MiB. Longer lists of tags and warninglists are read up to 1,000 texts.
-//   - Of one observable the 5,000 strongest matches are returned ([api.MaxMatches]). Of one value, at most 100,000
+//   - Of one observable the 5,000 strongest matches are returned ([enrich.MaxMatches]). Of one value, at most 100,000
 //     attributes are read of each set; more are passed over.
 //   - Networks wider than /8 (IPv4) or /16 (IPv6) are not matched with the addresses in them.
 //   - A feed's manifest has at most 64 MiB and 500,000 events; the events that one sync reads have 8 GiB, and a feed has

@@ -31,7 +31,7 @@ const (
 	maxRecent    = 4 << 10 // bytes of the record of such an event
 
 	// maxRead is how many attributes with one value are read of a set by a look-up; more are passed over. Of those that
-	// match, the strongest are returned, see [api.MaxMatches].
+	// match, the strongest are returned, see [enrich.MaxMatches].
 	maxRead = 100_000
 )
 

@@ -16,7 +16,6 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
-	"custom-misp/misp/api"
 )
 
 // A Mirror looks values up in the sets of several sources. It implements [enrich.Lookup] and is safe for concurrent
@@ -132,7 +131,7 @@ func (m *Mirror) openSet(name string, old *set) *set {
 }
 
 // Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look
-// up in, see [Mirror.Usable], and when the context is done. Of each observable it returns at most [api.MaxMatches]
+// up in, see [Mirror.Usable], and when the context is done. Of each observable it returns at most [enrich.MaxMatches]
 // matches. Errors are [enrich.Trouble].
 func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
@@ -162,7 +161,7 @@ func shown(value string) string {
 	return strings.ToValidUTF8(value[:longest], "") + "…"
 }
 
-// AppendMatches appends the matches of one observable, at most [api.MaxMatches] of them.
+// AppendMatches appends the matches of one observable, at most [enrich.MaxMatches] of them.
 func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.Match {
 	v := m.use()
 	defer v.release()
@@ -170,7 +169,7 @@ func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.
 }
 
 func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable) []enrich.Match {
-	var found api.Strongest
+	var found enrich.Strongest
 	filter := o.Filter.Over(m.filter)
 	for _, s := range v.sets {
 		if s.snapshot == nil {

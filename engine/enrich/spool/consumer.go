@@ -98,12 +98,12 @@ func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
 			break
 		}
 		e := Entry{c, kind, name}
-		err := os.Rename(e.path(kind.waiting()), e.path(kind.claimed()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // dropped meanwhile, to make room
-		}
+		ok, err := e.Claim()
 		if err != nil {
-			return entries, c.dir.fault(err)
+			return entries, err
+		}
+		if !ok {
+			continue
 		}
 		entries = append(entries, e)
 		if name.tries > 0 {
@@ -154,6 +154,18 @@ func (e Entry) Release() error { return e.moveTo(e.kind.waiting(), e.name) }
 func (e Entry) Defer() error {
 	e.consumer.deferred[e.name.word] = true
 	return e.Release()
+}
+
+// Claim takes an entry again that was deferred. It returns false if the entry was dropped meanwhile, to make room.
+func (e Entry) Claim() (bool, error) {
+	err := os.Rename(e.path(e.kind.waiting()), e.path(e.kind.claimed()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, e.consumer.dir.fault(err)
+	}
+	return true, nil
 }
 
 // Fail puts the entry back as tried once more, for a later consumer. After the last try it becomes a dead letter.

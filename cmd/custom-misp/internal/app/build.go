@@ -250,6 +250,12 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
+	if h.Daemon != nil {
+		q.Cut = h.Daemon.Meter.Cut
+	}
+	if a.Batch != nil {
+		q.Alone = func(values int) bool { return values > liveValues || a.Batch.Expect(values) > c.Timeout/4 }
+	}
 	switch {
 	case h.Daemon == nil:
 		q.Circuit = &enrich.Circuit{Asked: lookup, Outage: q.MISP}

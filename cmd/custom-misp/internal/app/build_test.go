@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -146,3 +147,34 @@ func TestQueuePath(t *testing.T) {
 		t.Errorf("named: %s", got)
 	}
 }
+
+// TestAlone asks which alerts serve looks up alone: those that need more than one question to MISP.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	for policy, asks := range map[string]bool{"live": true, "mirror-then-live": true, "mirror": false} {
+		c := load(t, "log: {file: ''}\nmisp: {url: https://misp.example.org, key: fake-key-for-tests-only}\nlookup: {policy: "+policy+"}")
+		call, err := Build(c, Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer call.Close()
+		daemon, err := Build(c, Hooks{Daemon: &Daemon{Context: t.Context(), Meter: noMeter{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer daemon.Close()
+		if call.Chain.Alone != nil || (daemon.Chain.Alone != nil) != asks {
+			t.Errorf("policy %s: a call looks alerts up alone: %t; serve does: %t", policy, call.Chain.Alone != nil, daemon.Chain.Alone != nil)
+		}
+		if asks && (daemon.Chain.Alone(1000) || !daemon.Chain.Alone(1001)) {
+			t.Errorf("policy %s: 1,000 values alone: %t, 1,001: %t", policy, daemon.Chain.Alone(1000), daemon.Chain.Alone(1001))
+		}
+	}
+}
+
+// noMeter counts nothing.
+type noMeter struct{}
+
+func (noMeter) Asked(string, int, int, time.Duration) {}
+func (noMeter) Remembered(bool)                       {}
+func (noMeter) Cut(engine.Cut)                        {}

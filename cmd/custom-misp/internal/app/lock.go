@@ -1,23 +1,19 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich/spool"
 )
 
-// This file is how a call by integratord and serve know of each other: by a lock that serve holds, and a note in it,
-// which says how large the spool may be. A call that queues its alert for serve reads neither the configuration nor the
-// mappings, and ends before a process that does would have begun.
+// This file is the lock of serve, with the note that calls read; see package handover.
 
 const (
 	lockTries  = 20 // a call that looks at the lock has it itself for a moment
@@ -25,8 +21,14 @@ const (
 	staleWrite = time.Minute // files of calls that run now are younger
 )
 
-// LockServe takes the lock that one serve of an installation has. The error names the process that has it.
-func LockServe(c *config.Config) (unlock func(), err error) {
+// A ServeLock is the lock that one serve of an installation has.
+type ServeLock struct {
+	file *os.File
+	note handover.Note
+}
+
+// LockServe takes the lock of serve. The error names the process that has it.
+func LockServe(c *config.Config) (*ServeLock, error) {
 	state := StateOf(c)
 	if err := state.check(); err != nil {
 		return nil, err
@@ -34,7 +36,7 @@ func LockServe(c *config.Config) (unlock func(), err error) {
 	if err := os.MkdirAll(state.Spool(), 0o750); err != nil {
 		return nil, fmt.Errorf("state_dir: %w; make it for the user that Wazuh runs as", err)
 	}
-	f, err := os.OpenFile(state.Lock(), os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	f, err := os.OpenFile(state.Lock(), os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o640) //nolint:gosec // as Wazuh has it: for its group
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; give the directory to the user that Wazuh runs as", err)
 	}
@@ -44,21 +46,29 @@ func LockServe(c *config.Config) (unlock func(), err error) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
-		note, _ := atomicfile.ReadFile(state.Lock(), maxNote)
 		_ = f.Close()
-		return nil, fmt.Errorf("serve runs already (pid %s), with the lock %s; see custom-misp status", gjson.GetBytes(note, "pid").String(), state.Lock())
+		n, _, _ := handover.Read(state.Lock())
+		return nil, fmt.Errorf("serve runs already (pid %d), with the lock %s; see custom-misp status", n.PID, state.Lock())
 	}
+	l := &ServeLock{f, handover.Note{PID: os.Getpid(), MaxEntries: c.Spool.MaxEntries, MaxMiB: c.Spool.MaxBytes >> 20}}
+	_ = f.Truncate(0) // what the last serve wrote is no longer true
 	atomicfile.RemoveStale(string(state), time.Now().Add(-staleWrite))
-	_ = f.Truncate(0)
-	_, _ = f.WriteAt(fmt.Appendf(nil, `{"pid":%d,"max_entries":%d,"max_mib":%d}`+"\n", os.Getpid(), c.Spool.MaxEntries, c.Spool.MaxBytes>>20), 0)
-	return func() { _ = f.Close() }, nil
+	_ = l.Note(nil)
+	return l, nil
 }
 
-const maxNote = 512 // bytes
+// Unlock ends the lock.
+func (l *ServeLock) Unlock() { _ = l.file.Close() }
+
+// Note writes down which alerts this serve reads itself; nil if no call may rely on that.
+func (l *ServeLock) Note(reads *handover.Reads) error {
+	l.note.Reads = reads
+	return l.note.Write(l.file)
+}
 
 // ServeRuns reports whether serve holds its lock in a state directory.
 func ServeRuns(s State) bool {
-	_, yes := locked(s)
+	_, yes, _ := handover.Read(s.Lock())
 	return yes
 }
 
@@ -69,29 +79,14 @@ func ServeRanHere(s State) bool {
 	return err == nil
 }
 
-// locked reports whether serve holds its lock, and returns the note in it.
-func locked(s State) (note []byte, yes bool) {
-	f, err := os.OpenFile(s.Lock(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, false
-	}
-	defer f.Close() //nolint:errcheck // only read
-	if !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
-		return nil, false
-	}
-	note = make([]byte, maxNote)
-	n, _ := f.Read(note)
-	return note[:n], true
+// Running returns what a serve that runs with a state directory has written into its lock; false if none runs, or if that
+// cannot be read.
+func Running(stateDir string) (handover.Note, bool) {
+	n, _, whole := handover.Read(State(filepath.Clean(stateDir)).Lock())
+	return n, whole
 }
 
-// RunningSpool returns the spool that a running serve takes alerts from, as the note in its lock describes it; nil if
-// none runs, or if the note is not readable.
-func RunningSpool(stateDir string) *spool.Dir {
-	state := State(filepath.Clean(stateDir))
-	note, yes := locked(state)
-	entries, mib := gjson.GetBytes(note, "max_entries").Int(), gjson.GetBytes(note, "max_mib").Int()
-	if !yes || entries <= 0 || mib <= 0 {
-		return nil
-	}
-	return &spool.Dir{Path: state.Spool(), MaxEntries: int(entries), MaxBytes: mib << 20}
+// SpoolOf returns the spool that a running serve takes alerts from.
+func SpoolOf(stateDir string, n handover.Note) *spool.Dir {
+	return &spool.Dir{Path: State(filepath.Clean(stateDir)).Spool(), MaxEntries: n.MaxEntries, MaxBytes: n.MaxMiB << 20}
 }

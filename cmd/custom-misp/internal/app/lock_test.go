@@ -33,48 +33,32 @@ func TestLockServe(t *testing.T) {
 	t.Parallel()
 	c := load(t, "spool: {max_entries: 7, max_mib: 3}\n")
 	state := StateOf(c)
-	if ServeRuns(state) || ServeRanHere(state) || RunningSpool(c.StateDir) != nil {
+	if _, ok := Running(c.StateDir); ok || ServeRuns(state) || ServeRanHere(state) {
 		t.Error("serve runs before it was started")
 	}
-	unlock, err := LockServe(c)
+	lock, err := LockServe(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spool := RunningSpool(c.StateDir + "/")
-	if !ServeRuns(state) || !ServeRanHere(state) || spool == nil || spool.Path != state.Spool() || spool.MaxEntries != 7 || spool.MaxBytes != 3<<20 {
+	running, ok := Running(c.StateDir + "/")
+	if !ok || !ServeRuns(state) || !ServeRanHere(state) {
+		t.Fatal("serve does not run")
+	}
+	if spool := SpoolOf(c.StateDir, running); spool.Path != state.Spool() || spool.MaxEntries != 7 || spool.MaxBytes != 3<<20 {
 		t.Errorf("the spool of the one that runs: %+v", spool)
 	}
 	if _, err := LockServe(c); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) || !strings.Contains(err.Error(), state.Lock()) {
 		t.Errorf("a second one: %v", err)
 	}
-	unlock()
-	if ServeRuns(state) || !ServeRanHere(state) || RunningSpool(c.StateDir) != nil {
+	lock.Unlock()
+	if _, ok := Running(c.StateDir); ok || ServeRuns(state) || !ServeRanHere(state) {
 		t.Error("serve still runs after its end")
 	}
 	again, err := LockServe(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again()
-}
-
-// TestRunningSpoolWithoutNote trusts no note that does not say how large the spool may be.
-func TestRunningSpoolWithoutNote(t *testing.T) {
-	t.Parallel()
-	c := load(t, "{}")
-	unlock, err := LockServe(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	for _, note := range []string{"", "{", `{"pid":1}`, `{"max_entries":0,"max_mib":1}`, `{"max_entries":5,"max_mib":-1}`, strings.Repeat("x", 2*maxNote)} {
-		if err := os.WriteFile(StateOf(c).Lock(), []byte(note), 0o600); err != nil { // keeps the file, and so the lock
-			t.Fatal(err)
-		}
-		if spool := RunningSpool(c.StateDir); spool != nil {
-			t.Errorf("note %.20q: %+v", note, spool)
-		}
-	}
+	again.Unlock()
 }
 
 // TestLockServeNoDirectory names the key of a state directory that cannot be.

@@ -15,6 +15,8 @@ type Meter interface {
 	Asked(by string, values, known int, took time.Duration)
 	// Remembered is called for a value whose answer was remembered.
 	Remembered(known bool)
+	// Cut is called for everything that a bound left out of an alert.
+	Cut(engine.Cut)
 }
 
 // timed is a look-up whose time is measured.

@@ -6,6 +6,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 )
@@ -45,7 +46,7 @@ func (s State) Checkpoint() string { return s.path("checkpoint.json") }
 func (s State) Socket() string { return s.path("serve.sock") }
 
 // Lock is the file that serve has locked while it runs.
-func (s State) Lock() string { return s.path("serve.lock") }
+func (s State) Lock() string { return s.path(handover.LockFile) }
 
 // MISPOutage is the record of outages of MISP.
 func (s State) MISPOutage() enrich.OutageFile {

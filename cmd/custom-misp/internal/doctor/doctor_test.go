@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -301,8 +302,17 @@ func TestDoctor(t *testing.T) {
 			check: "log", status: StatusSkipped, found: "log.file is empty",
 		},
 		{
-			name: "state cannot be made", spoil: func(t *testing.T, w *ward) { w.chmod(t, "var/run", 0o750) },
-			check: "state", status: StatusProblem, found: "cannot be made: user wazuh must not write to HOME/var/run", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/var/run/custom-misp",
+			name: "state of an earlier release",
+			spoil: func(t *testing.T, w *ward) {
+				if err := os.MkdirAll(filepath.Join(w.home, "var/run/custom-misp"), 0o750); err != nil {
+					t.Fatal(err)
+				}
+			},
+			check: "state", status: StatusWarning, found: "var/run/custom-misp of an earlier release is not moved to HOME/logs/custom-misp yet", remedy: "spool drain --home HOME",
+		},
+		{
+			name: "state cannot be made", spoil: func(t *testing.T, w *ward) { w.chmod(t, "logs", 0o750) },
+			check: "state", status: StatusProblem, found: "cannot be made: user wazuh must not write to HOME/logs", remedy: "install -d -o wazuh -g wazuh -m 0770 HOME/logs/custom-misp",
 		},
 	}
 	for _, tt := range tests {

@@ -13,7 +13,13 @@ import (
 func (i *examination) checkState(context.Context) []Finding {
 	dir := i.writableDir(i.config.StateDir)
 	dir.Found = "state_dir: " + dir.Found
-	return []Finding{dir, i.spoolDepth(), i.outage()}
+	findings := []Finding{dir, i.spoolDepth(), i.outage()}
+	if old := app.OldState(i.config); old != "" {
+		left := warning("restart the daemon, or "+i.command("spool drain"), "%s of an earlier release is not moved to %s yet; what is queued there waits", old, i.config.StateDir)
+		left.Check = "state"
+		findings = append(findings, left)
+	}
+	return findings
 }
 
 func (i *examination) spoolDepth() Finding {

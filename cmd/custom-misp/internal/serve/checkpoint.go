@@ -19,6 +19,7 @@ type checkpointFile struct {
 	alert   []byte // the last one before it
 	dirty   bool   // last is not saved yet
 	savedAt time.Time
+	onDisk  bool // one was saved by this process
 }
 
 func (c *checkpointFile) put(p alertlog.Checkpoint, lines [][]byte) {
@@ -58,8 +59,15 @@ func (c *checkpointFile) flush() error {
 	if err := c.last.Save(c.name); err != nil {
 		return err
 	}
-	c.dirty = false
+	c.dirty, c.onDisk = false, true
 	return nil
+}
+
+// saved reports whether this process has saved one: whoever takes its place begins there or behind it.
+func (c *checkpointFile) saved() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.onDisk
 }
 
 // age returns how old the last alert that is done is, in seconds.

@@ -144,6 +144,11 @@ func (m *metricSet) Remembered(hit bool) {
 	m.set.GetOrCreateCounter(named("lookup_values_total", "by", "cache", "result", result)).Inc()
 }
 
+// Cut implements app.Meter.
+func (m *metricSet) Cut(c engine.Cut) {
+	m.set.GetOrCreateCounter(named("alerts_truncated_total", "mapping", c.Mapping, "what", string(c.What))).Inc()
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }

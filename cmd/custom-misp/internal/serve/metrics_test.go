@@ -27,6 +27,7 @@ func TestMetrics(t *testing.T) {
 	}
 	m.Remembered(true)
 	m.Remembered(false)
+	m.Cut(engine.Cut{Mapping: "m", Path: "p", What: engine.CutText, Number: 1})
 	m.syncFailed("osint")
 	m.listenerFull("socket")
 	var out bytes.Buffer

@@ -21,6 +21,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh"
 	"custom-misp/engine/wazuh/alertlog"
@@ -49,9 +50,12 @@ type server struct {
 	current    atomic.Pointer[generation]
 	dedup      *enrich.Dedup
 	metrics    *metricSet
+	lock       *app.ServeLock
 	follower   *alertlog.Follower // nil if only the spool is looked at
+	alertsPath string
 	checkpoint *checkpointFile
-	alive      atomic.Int64 // unix nanoseconds of the last sign of life
+	reads      *handover.Reads // as the lock says it; nil for nothing
+	alive      atomic.Int64    // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
 }
@@ -75,11 +79,11 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 }
 
 func (v *server) run(ctx context.Context, c *config.Config) (err error) {
-	unlock, err := app.LockServe(c)
-	if err != nil {
+	app.MoveState(c, v.log)
+	if v.lock, err = app.LockServe(c); err != nil {
 		return err
 	}
-	defer unlock()
+	defer v.lock.Unlock()
 	if v.dedup, err = app.Dedup(c); err != nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func (v *server) alerts(ctx context.Context) error {
 
 // follow opens the alerts where the last run stopped.
 func (v *server) follow(c *config.Config) error {
-	if c.Serve.Alerts == "" {
+	if v.alertsPath = c.Serve.Alerts; v.alertsPath == "" {
 		return nil
 	}
 	v.checkpoint = &checkpointFile{name: app.StateOf(c).Checkpoint(), log: v.log}
@@ -175,10 +179,12 @@ func (v *server) follow(c *config.Config) error {
 	if v.follower, err = alertlog.Follow(c.Serve.Alerts, at, options...); err != nil {
 		return err
 	}
-	v.checkpoint.put(v.follower.At(), nil)
-	err = v.checkpoint.flush()
+	begin := v.follower.At()
+	v.checkpoint.put(begin, nil)
+	v.checkpoint.save()                // on a full disk, later: until then the file stays open
 	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
-	return err
+	v.noteReads(begin.Inode)
+	return nil
 }
 
 // followed is the follower as a source of alerts.
@@ -191,6 +197,7 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 	for {
 		lines, err := f.follower.Next(ctx)
 		if err == nil {
+			f.noteReads(lines.End.Inode)
 			return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { f.checkpoint.put(lines.End, lines.Text) }}, nil
 		}
 		if ctx.Err() != nil {

@@ -1,19 +1,22 @@
-package api
+package enrich
 
 import (
 	"cmp"
 	"slices"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
 )
+
+// MaxMatches is how many matches of one observable a look-up returns, the strongest. Whoever gets so many has to expect
+// that there are more.
+const MaxMatches = 5000
 
 // Strongest collects the matches of one observable: all of them, or the [MaxMatches] strongest if there are more. It
 // keeps at most twice as many in memory. The zero value is empty.
-type Strongest struct{ matches []enrich.Match }
+type Strongest struct{ matches []Match }
 
 // Add adds a match.
-func (s *Strongest) Add(m enrich.Match) {
+func (s *Strongest) Add(m Match) {
 	s.matches = append(s.matches, m)
 	if len(s.matches) >= 2*MaxMatches {
 		s.cut()
@@ -22,7 +25,7 @@ func (s *Strongest) Add(m enrich.Match) {
 
 // AppendTo appends the matches to a list: in the order in which they were added, or the strongest first if they are not
 // all. Nothing may be added after that.
-func (s *Strongest) AppendTo(to []enrich.Match) []enrich.Match {
+func (s *Strongest) AppendTo(to []Match) []Match {
 	if len(s.matches) > MaxMatches {
 		s.cut()
 	}
@@ -40,9 +43,9 @@ func (s *Strongest) cut() {
 
 var kinds = engine.MatchKinds() // the closest first
 
-// compareStrength orders matches as package enrich does, which makes the event of the first: flagged for detection,
-// then the closest kind, then by threat level, then the newest, then by UUID.
-func compareStrength(a, b enrich.Match) int {
+// compareStrength orders matches with the strongest first: flagged for detection, then the closest kind, then by threat
+// level, then the newest. Equal ones are ordered by UUID, so that the same answer always gives the same event.
+func compareStrength(a, b Match) int {
 	if a.Attribute.ToIDs != b.Attribute.ToIDs {
 		if a.Attribute.ToIDs {
 			return -1
