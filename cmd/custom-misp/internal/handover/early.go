@@ -60,7 +60,8 @@ func idOf(file string) (id string, ok bool) {
 		return "", false
 	}
 	defer f.Close() //nolint:errcheck // only read
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() { // a pipe with a silent writer would be waited for
+	// A pipe with a silent writer would be waited for.
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return "", false
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxAlert+1))
