@@ -87,6 +87,9 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 		t.Row("oldest", depth.Oldest.UTC().Format(time.RFC3339))
 	}
 	t.Row("dead letters", depth.DeadLetters)
+	if depth.Newer > 0 {
+		t.Row("of a later version", fmt.Sprintf("%d, left untouched; run the custom-misp that wrote them", depth.Newer))
+	}
 	t.Row("MISP", serve.DescribeOutage(shown.MISP))
 	t.Row("queue", serve.DescribeOutage(shown.Queue))
 	for _, l := range letters {

@@ -4,18 +4,16 @@
 //
 // A file is written beside the one that it replaces, as .new-*. A process that is killed leaves such a file behind;
 // [RemoveStale] removes it. Files have mode 0640, like Wazuh's own: its group can read them. A symbolic link in the place of
-// the file is replaced, not followed.
+// the file is replaced, not followed, and not read either: [Open] and [ReadFile] take only what this program may have written.
+//
+// JSON files have a version and a checksum, see [WriteJSON]. A [Background] writes without anyone waiting for the disk.
 package atomicfile
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -156,29 +154,4 @@ func RemoveStale(dir string, before time.Time) {
 func IsPartial(name string) bool {
 	base := filepath.Base(name)
 	return len(base) > len(prefix) && strings.HasPrefix(base, prefix)
-}
-
-// ReadFile reads a state file: a regular file of at most most bytes. A user who can write to the directory could put a pipe
-// or an endless file there. Neither makes ReadFile block or run out of memory.
-func ReadFile(name string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > most {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("longer than such a file can be (%d bytes)", most)}
-	}
-	return data, nil
 }

@@ -203,24 +203,3 @@ func TestRemoveStale(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-
-// TestReadFile reads what is not a state file: a pipe would block the reader for ever.
-func TestReadFile(t *testing.T) {
-	dir := t.TempDir()
-	pipe, long := filepath.Join(dir, "pipe"), filepath.Join(dir, "long")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(long, []byte("12345"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := atomicfile.ReadFile(pipe, 10); err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Errorf("pipe: %v", err)
-	}
-	if _, err := atomicfile.ReadFile(long, 4); err == nil || !strings.Contains(err.Error(), "longer than") {
-		t.Errorf("long: %v", err)
-	}
-	if data, err := atomicfile.ReadFile(long, 5); err != nil || string(data) != "12345" {
-		t.Errorf("%q, %v", data, err)
-	}
-}

@@ -59,6 +59,9 @@ func (q *QueueingPipeline) drain(ctx context.Context, answered bool) (done Drain
 	if d.sendEvents(ctx) && d.lookUpAlerts(ctx) {
 		d.recovered(ctx)
 	}
+	if err := consumer.Newer(); err != nil {
+		q.log().Warn("queued entries of a later version are not processed", "error", err.Error())
+	}
 	if d.done != (Drained{}) {
 		q.log().Info("queued entries processed", "events_sent", d.done.Events, "alerts_done", d.done.Alerts, "enrichments", d.done.Sent,
 			"dead_letters", d.done.DeadLetters)

@@ -13,7 +13,8 @@ import (
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
 	// accepts, but of each observable only the [MaxMatches] strongest. The order does not matter, and no match is no
-	// error. An error means that the answer is not known for any of the observables; a [Trouble] says what kind it is.
+	// error. An error means that the answer is not known as a whole, and a [Trouble] says what kind it is; matches beside
+	// it are a part of the answer. With a [SkippedError] they are an answer that will do for now.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
 }
 

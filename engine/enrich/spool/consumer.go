@@ -16,7 +16,9 @@ import (
 type Consumer struct {
 	dir      *Dir
 	lock     *os.File
-	deferred map[string]bool // words of entries that are not claimed again
+	deferred map[string]bool      // words of entries that are not claimed again
+	waiting  map[Kind][]entryName // as the directories were when they were last read, less what is claimed since
+	newer    map[Kind][]string    // files of a later version beside them
 }
 
 // Open locks the spool and puts back what a process had claimed that was killed; such entries count as tried once more.
@@ -25,7 +27,7 @@ func (d *Dir) Open() (*Consumer, error) {
 	if _, err := os.Stat(d.Path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	lock, err := os.OpenFile(d.join(lockFile), os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	lock, err := atomicfile.Open(d.join(lockFile), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, d.fault(err)
 	}
@@ -36,7 +38,7 @@ func (d *Dir) Open() (*Consumer, error) {
 		}
 		return nil, d.fault(err)
 	}
-	c := &Consumer{d, lock, map[string]bool{}}
+	c := &Consumer{d, lock, map[string]bool{}, map[Kind][]entryName{}, map[Kind][]string{}}
 	if err := c.takeOver(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -77,24 +79,39 @@ func (c *Consumer) Claim(kind Kind, n int) ([]Entry, error) { return c.claim(kin
 // ClaimUntried is Claim for entries that were never tried.
 func (c *Consumer) ClaimUntried(kind Kind, n int) ([]Entry, error) { return c.claim(kind, n, 0) }
 
-// claim takes entries that were tried at most so many times.
+// claim takes entries that were tried at most so many times. What it knows of the directory counts until there is nothing in
+// it to claim: then it reads the directory again.
 func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
-	names, err := c.dir.list(kind.waiting())
-	if err != nil {
-		return nil, c.dir.fault(err)
+	for _, known := range []bool{true, false} {
+		if !known {
+			var err error
+			if c.waiting[kind], c.newer[kind], err = c.dir.read(kind.waiting()); err != nil {
+				return nil, c.dir.fault(err)
+			}
+		}
+		entries, err := c.claimKnown(kind, n, tries)
+		if len(entries) > 0 || err != nil {
+			return entries, err
+		}
 	}
-	if len(names) == 0 {
+	return nil, nil
+}
+
+func (c *Consumer) claimKnown(kind Kind, n, tries int) (entries []Entry, err error) {
+	if len(c.waiting[kind]) == 0 {
 		return nil, nil
 	}
-	if err := os.MkdirAll(c.dir.join(kind.claimed()), dirMode); err != nil {
+	if err := atomicfile.MkdirAll(c.dir.join(kind.claimed()), dirMode); err != nil {
 		return nil, c.dir.fault(err)
 	}
-	var entries []Entry
-	for _, name := range names {
+	var left []entryName
+	for i, name := range c.waiting[kind] {
 		if c.deferred[name.word] || name.tries > tries {
+			left = append(left, name)
 			continue
 		}
-		if len(entries) > 0 && (len(entries) >= n || name.tries > 0) {
+		if len(entries) > 0 && (len(entries) >= n || name.tries > 0 || entries[0].name.tries > 0) {
+			left = append(left, c.waiting[kind][i:]...)
 			break
 		}
 		e := Entry{c, kind, name}
@@ -106,11 +123,26 @@ func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
 			continue
 		}
 		entries = append(entries, e)
-		if name.tries > 0 {
-			break
+	}
+	c.waiting[kind] = left
+	return entries, nil
+}
+
+// Newer returns, once for each Dir and version, that there are entries of a later version, among those that Claim has met. It
+// leaves them in the spool. Its error is an [atomicfile.NewerError].
+func (c *Consumer) Newer() error {
+	var found *atomicfile.NewerError
+	for kind, files := range c.newer {
+		for _, file := range files {
+			if v := newerVersion(file); found == nil || v > found.Version {
+				found = &atomicfile.NewerError{File: filepath.Join(c.dir.join(kind.waiting()), file), Version: v, Known: version}
+			}
 		}
 	}
-	return entries, nil
+	if found == nil || c.dir.newer.Swap(int64(found.Version)) >= int64(found.Version) {
+		return nil
+	}
+	return found
 }
 
 // An Entry is one that this process has claimed. Exactly one of Done, Release, Defer, Fail and Reject ends the claim.
@@ -130,11 +162,11 @@ func (e Entry) Since() time.Time { return e.name.since }
 // Tries returns how often the entry was tried before.
 func (e Entry) Tries() int { return e.name.tries }
 
-// Data reads what was put in.
+// Data reads what was put in. An error says that it cannot be read, or is not what was put in.
 func (e Entry) Data() ([]byte, error) {
-	data, err := os.ReadFile(e.path(e.kind.claimed()))
-	if err == nil && int64(len(data)) != e.name.size {
-		err = fmt.Errorf("%d bytes where %d were put in", len(data), e.name.size)
+	data, err := atomicfile.ReadFile(e.path(e.kind.claimed()), e.name.size)
+	if err == nil {
+		err = e.name.verify(data)
 	}
 	return data, err
 }
@@ -148,12 +180,15 @@ func (e Entry) Done() error {
 }
 
 // Release puts the entry back as it was. It may be claimed again at once.
-func (e Entry) Release() error { return e.moveTo(e.kind.waiting(), e.name) }
+func (e Entry) Release() error {
+	e.consumer.waiting[e.kind] = nil // it is the oldest again
+	return e.moveTo(e.kind.waiting(), e.name)
+}
 
 // Defer is Release for a later consumer: this one does not claim the entry again.
 func (e Entry) Defer() error {
 	e.consumer.deferred[e.name.word] = true
-	return e.Release()
+	return e.moveTo(e.kind.waiting(), e.name)
 }
 
 // Claim takes an entry again that was deferred. It returns false if the entry was dropped meanwhile, to make room.
@@ -182,7 +217,7 @@ func (e Entry) Fail(reason string) (dead bool, err error) {
 // Reject makes the entry a dead letter, with a reason in one line.
 func (e Entry) Reject(reason string) error {
 	d, dir := e.consumer.dir, e.kind.dead()
-	if err := os.MkdirAll(d.join(dir), dirMode); err != nil {
+	if err := atomicfile.MkdirAll(d.join(dir), dirMode); err != nil {
 		return d.fault(err)
 	}
 	if names, err := d.list(dir); err == nil && len(names) >= maxDeadLetters {

@@ -6,7 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"custom-misp/engine/atomicfile"
 )
+
+const maxReason = 64 << 10 // bytes
 
 // A DeadLetter is an entry that failed too often and is not tried any more.
 type DeadLetter struct {
@@ -25,7 +29,7 @@ func (d *Dir) DeadLetters() ([]DeadLetter, error) {
 		}
 		for _, n := range names {
 			file := filepath.Join(d.join(kind.dead()), n.String())
-			reason, _ := os.ReadFile(file + reasonSuffix) //nolint:gosec // our own file; without it there is no reason
+			reason, _ := atomicfile.ReadFile(file+reasonSuffix, maxReason) // without it there is no reason
 			letters = append(letters, DeadLetter{file, n.since, strings.TrimSpace(string(reason))})
 		}
 	}

@@ -10,9 +10,14 @@
 //	DIR/aside/events/    each with its reason in a second file, whose name ends in .reason
 //
 // An entry is a file of its own. Its name holds the time since which it is queued in nanoseconds since 1970, a random
-// word, how often it was tried, and its size in bytes, so that a list of names says all that is needed to choose:
+// word, how often it was tried, its size in bytes, the version of this format, and the CRC-32C of the content in hex, so that
+// a list of names says all that is needed to choose, and the content is nothing but the alert or event:
 //
-//	01791187801120000000-JBSWY3DP.0.1834.json
+//	01791187801120000000-JBSWY3DP.0.1834.v1.1a2b3c4d.json
+//
+// Earlier programs wrote names without version and checksum; these entries are taken out too. They leave untouched what
+// has a version, as this program does with a later one: after a downgrade, entries wait for the next upgrade and do not block
+// those behind them. An entry that is not what was put in becomes a dead letter.
 //
 // A file is complete or absent, also after a power cut: it is written under another name (.new-*), synced, and renamed,
 // and then the directory is synced. Files with other names are left untouched.
@@ -22,6 +27,6 @@
 // consumer finds the entries of a process that was killed; these count as tried once more. An entry may therefore be
 // processed twice, and never not at all.
 //
-// Limits: a Dir drops its oldest entries beyond MaxEntries or MaxBytes, and Put says how many. An entry becomes a dead
+// Limits: a Dir drops its oldest entries beyond MaxEntries or MaxBytes, to within 2 % on average, and Put says how many. An entry becomes a dead
 // letter after [MaxTries] tries. 1,000 dead letters of each kind are kept; the oldest ones are removed.
 package spool

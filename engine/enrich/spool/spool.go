@@ -1,13 +1,16 @@
 package spool
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	random "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"custom-misp/engine/atomicfile"
@@ -16,9 +19,11 @@ import (
 // A Dir is the directory of a spool. It is made when the first entry is put in.
 type Dir struct {
 	Path       string
-	MaxEntries int              // beyond this many, the oldest are dropped; 0 for no bound
+	MaxEntries int              // beyond about this many, the oldest are dropped; 0 for no bound
 	MaxBytes   int64            // of all entries together, likewise
 	Now        func() time.Time // nil for the machine's clock
+
+	newer atomic.Int64 // the highest version of entries that was reported
 }
 
 // A Kind is what an entry holds.
@@ -55,13 +60,16 @@ func (d *Dir) Put(kind Kind, data []byte) (dropped int, err error) {
 	if d.Path == "" {
 		return 0, errors.New("spool: no directory is set")
 	}
-	if err := os.MkdirAll(d.join(kind.waiting()), dirMode); err != nil {
+	if err := atomicfile.MkdirAll(d.join(kind.waiting()), dirMode); err != nil {
 		return 0, d.fault(err)
 	}
-	if dropped, err = d.makeRoom(int64(len(data))); err != nil {
-		return dropped, d.fault(err)
+	size := int64(len(data))
+	if d.looks(size) {
+		if dropped, err = d.makeRoom(size); err != nil {
+			return dropped, d.fault(err)
+		}
 	}
-	n := entryName{d.now(), rand.Text()[:8], 0, int64(len(data))}
+	n := entryName{d.now(), rand.Text()[:8], 0, size, atomicfile.Sum(data)}
 	if err := atomicfile.WriteFile(filepath.Join(d.join(kind.waiting()), n.String()), data, atomicfile.Durable); err != nil {
 		return dropped, d.fault(err)
 	}
@@ -87,26 +95,49 @@ func (d *Dir) fault(err error) error {
 
 // list returns the entries of a directory, oldest first; none if it does not exist.
 func (d *Dir) list(dir string) ([]entryName, error) {
+	names, _, err := d.read(dir)
+	return names, err
+}
+
+// read returns the entries of a directory, oldest first, and the files of entries that later programs have put in.
+func (d *Dir) read(dir string) (names []entryName, newer []string, err error) {
 	f, err := os.Open(d.join(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	files, err := f.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices.Sort(files)
-	names := make([]entryName, 0, len(files))
+	names = make([]entryName, 0, len(files))
 	for _, file := range files {
 		if n, ok := parseEntryName(file); ok {
 			names = append(names, n)
+		} else if newerVersion(file) > 0 {
+			newer = append(newer, file)
 		}
 	}
-	return names, nil
+	return names, newer, nil
+}
+
+// looks reports whether Put looks at the limits this time. To read a directory of 20,000 entries takes as long as many calls,
+// and a count on disk could be lost, so Put looks by chance: on average once while a 64th of a limit is put in. By that much
+// a spool can be too full, and a small limit is exact.
+func (d *Dir) looks(size int64) bool {
+	const share = 64
+	chance := 0.0
+	if d.MaxEntries > 0 {
+		chance += share / float64(d.MaxEntries)
+	}
+	if d.MaxBytes > 0 {
+		chance += share * float64(size) / float64(d.MaxBytes)
+	}
+	return random.Float64() < chance //nolint:gosec // no one gains anything by guessing it
 }
 
 // makeRoom drops the oldest entries until one of a size fits in.
@@ -127,13 +158,16 @@ func (d *Dir) makeRoom(size int64) (dropped int, err error) {
 			all = append(all, waiting{kind, n})
 		}
 	}
+	gone := 0
 	fits := func() bool {
-		return (d.MaxEntries <= 0 || len(all)-dropped < d.MaxEntries) && (d.MaxBytes <= 0 || total <= d.MaxBytes)
+		return (d.MaxEntries <= 0 || len(all)-gone < d.MaxEntries) && (d.MaxBytes <= 0 || total <= d.MaxBytes)
 	}
 	if fits() {
 		return 0, nil
 	}
-	slices.SortFunc(all, func(a, b waiting) int { return a.name.since.Compare(b.name.since) })
+	slices.SortFunc(all, func(a, b waiting) int {
+		return cmp.Or(a.name.since.Compare(b.name.since), cmp.Compare(a.name.word, b.name.word))
+	})
 	for _, w := range all {
 		if fits() {
 			break
@@ -143,18 +177,22 @@ func (d *Dir) makeRoom(size int64) (dropped int, err error) {
 			return dropped, err
 		}
 		total -= w.name.size
-		dropped++
+		if gone++; err == nil { // else another process dropped it, or took it out
+			dropped++
+		}
 	}
 	return dropped, nil
 }
 
 // Depth is how much a spool holds.
 type Depth struct {
-	Alerts      int       `json:"alerts"` // not yet looked up
-	Events      int       `json:"events"` // not yet sent
-	DeadLetters int       `json:"aside"`  // not tried any more
-	Bytes       int64     `json:"bytes"`  // of alerts and events
-	Oldest      time.Time `json:"oldest,omitzero"`
+	Alerts      int `json:"alerts"` // not yet looked up
+	Events      int `json:"events"` // not yet sent
+	DeadLetters int `json:"aside"`  // not tried any more
+	// Newer is how many a later version of this program has put in, which this one leaves untouched; not in the others.
+	Newer  int       `json:"newer,omitempty"`
+	Bytes  int64     `json:"bytes"` // of alerts and events
+	Oldest time.Time `json:"oldest,omitzero"`
 }
 
 // Depth counts the entries, also those that are claimed.
@@ -162,11 +200,12 @@ func (d *Dir) Depth() (Depth, error) {
 	var depth Depth
 	for kind, count := range map[Kind]*int{Alerts: &depth.Alerts, Events: &depth.Events} {
 		for _, dir := range []string{kind.waiting(), kind.claimed()} {
-			names, err := d.list(dir)
+			names, newer, err := d.read(dir)
 			if err != nil {
 				return depth, d.fault(err)
 			}
 			*count += len(names)
+			depth.Newer += len(newer)
 			for _, n := range names {
 				depth.Bytes += n.size
 				if depth.Oldest.IsZero() || n.since.Before(depth.Oldest) {

@@ -253,11 +253,11 @@ func steps(t *testing.T, dir string, fail atomicfile.Step) *[]string {
 	word := regexp.MustCompile(`[0-9]{20}-[A-Z2-7]{8}`)
 	var done []string
 	t.Cleanup(atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
-		below, ok := strings.CutPrefix(name, dir+"/")
+		below, ok := strings.CutPrefix(name, dir)
 		if !ok {
 			return nil
 		}
-		done = append(done, string(s)+" "+word.ReplaceAllString(below, "NAME"))
+		done = append(done, string(s)+" "+word.ReplaceAllString(strings.TrimPrefix(below, "/"), "NAME"))
 		if s == fail {
 			return syscall.ENOSPC
 		}
@@ -266,21 +266,30 @@ func steps(t *testing.T, dir string, fail atomicfile.Step) *[]string {
 	return &done
 }
 
-// TestPutIsDurable records by which steps an entry is put in: nothing is renamed before it is synced.
+// TestPutIsDurable records by which steps an entry is put in: nothing is renamed before it is synced, and the parent of each
+// new directory is synced before anything is in it.
 func TestPutIsDurable(t *testing.T) {
 	s := newSpool(t)
-	done := steps(t, s.Path, "")
+	done := steps(t, filepath.Dir(s.Path), "")
 	put(t, s, spool.Alerts, "abc")
-	const name = "alerts/NAME.0.3.json"
-	expectTexts(t, []string{"create " + name, "write " + name, "sync " + name, "rename " + name, "sync directory alerts"}, *done)
+	const name = "spool/alerts/NAME.0.3.v1.364b3fb7.json"
+	write := []string{"create " + name, "write " + name, "sync " + name, "rename " + name, "sync directory spool/alerts"}
+	expectTexts(t, append([]string{"make directory spool", "sync directory ", "make directory spool/alerts", "sync directory spool"}, write...), *done)
+	*done = nil
+	put(t, s, spool.Alerts, "abc")
+	expectTexts(t, write, *done)
 
 	// The reason of a dead letter is there before the letter.
 	o := open(t, s)
-	entries, _ := claim(t, o, spool.Alerts, 1)
 	*done = nil
+	entries, _ := claim(t, o, spool.Alerts, 1)
 	must(t, entries[0].Reject("not an alert"))
-	const reason = "aside/alerts/NAME.0.3.json.reason"
-	expectTexts(t, []string{"create " + reason, "write " + reason, "sync " + reason, "rename " + reason, "sync directory aside/alerts"}, *done)
+	const reason = "spool/aside/alerts/NAME.0.3.v1.364b3fb7.json.reason"
+	expectTexts(t, []string{
+		"make directory spool/alerts.claimed", "sync directory spool", "make directory spool/aside", "sync directory spool",
+		"make directory spool/aside/alerts", "sync directory spool/aside",
+		"create " + reason, "write " + reason, "sync " + reason, "rename " + reason, "sync directory spool/aside/alerts",
+	}, *done)
 	must(t, o.Close())
 }
 
@@ -288,6 +297,7 @@ func TestPutIsDurable(t *testing.T) {
 func TestPutFails(t *testing.T) {
 	for _, step := range []atomicfile.Step{atomicfile.StepCreate, atomicfile.StepWrite, atomicfile.StepSync, atomicfile.StepRename, atomicfile.StepSyncDir} {
 		s := newSpool(t)
+		must(t, os.MkdirAll(filepath.Join(s.Path, "alerts"), 0o700))
 		steps(t, s.Path, step)
 		if _, err := s.Put(spool.Alerts, []byte("abc")); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%s: error %v, want %v", step, err, syscall.ENOSPC)

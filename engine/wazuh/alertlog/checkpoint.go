@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -34,29 +32,39 @@ type Checkpoint struct {
 	Offset int64 `json:"offset"`
 	// Opened is when the file was opened for reading.
 	Opened time.Time `json:"opened,omitzero"`
-	// SavedAt is when the checkpoint was taken. [Checkpoint.Save] sets it.
+	// SavedAt is when the checkpoint was taken: all that Wazuh wrote later is behind it. [Checkpoint.Save] sets it if it is
+	// zero.
 	SavedAt time.Time `json:"saved_at,omitzero"`
 }
 
-// LoadCheckpoint reads a checkpoint; false if there is none yet. An error says that the file cannot be read or is broken,
-// and what to do.
+const (
+	checkpointVersion = 1
+	maxCheckpoint     = 64 << 10 // bytes
+)
+
+// LoadCheckpoint reads a checkpoint; false if there is none yet. An error says that the file cannot be read, and what to do. It
+// wraps [atomicfile.ErrDamaged] or [atomicfile.ErrNotState] if what is there is no checkpoint; it is an
+// [atomicfile.NewerError] if a later program wrote it.
 func LoadCheckpoint(name string) (Checkpoint, bool, error) {
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Checkpoint{}, false, nil
-	}
-	if err != nil {
-		return Checkpoint{}, false, fmt.Errorf("checkpoint: %w; %s", err, "make it readable for the user that this program runs as")
-	}
 	var c Checkpoint
-	err = json.Unmarshal(data, &c)
+	err := atomicfile.ReadJSON(name, checkpointVersion, maxCheckpoint, &c)
 	if err == nil {
-		err = c.check()
+		if why := c.check(); why != nil {
+			err = fmt.Errorf("%s is %w: %w", name, atomicfile.ErrDamaged, why)
+		}
 	}
-	if err != nil {
-		return Checkpoint{}, false, fmt.Errorf("checkpoint %s is broken: %w; remove it to start at the end of alerts.json, or put a copy of it back", name, err)
+	switch {
+	case err == nil:
+		return c, true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return Checkpoint{}, false, nil
+	case errors.Is(err, atomicfile.ErrDamaged), errors.Is(err, atomicfile.ErrNotState):
+		return Checkpoint{}, false, fmt.Errorf("checkpoint: %w; serve moves it aside and reads again what may be new", err)
 	}
-	return c, true, nil
+	if _, ok := errors.AsType[*atomicfile.NewerError](err); ok {
+		return Checkpoint{}, false, fmt.Errorf("checkpoint: %w; without it, serve starts at the end of alerts.json", err)
+	}
+	return Checkpoint{}, false, fmt.Errorf("checkpoint: %w; %s", err, "make it readable for the user that this program runs as")
 }
 
 // check returns the first impossible value, as an error.
@@ -80,15 +88,30 @@ func (c Checkpoint) check() error {
 
 // Save writes the checkpoint. After a power cut the file is complete: the new one or the one before.
 func (c Checkpoint) Save(name string) error {
-	c.SavedAt = time.Now()
-	data, err := json.Marshal(c)
-	if err == nil {
-		err = atomicfile.WriteFile(name, append(data, '\n'), atomicfile.Durable)
+	if c.SavedAt.IsZero() {
+		c.SavedAt = time.Now().UTC()
 	}
-	if err != nil {
+	if err := atomicfile.WriteJSON(name, checkpointVersion, c, atomicfile.Durable); err != nil {
 		return fmt.Errorf("checkpoint: %w; make %s writable for the user that this program runs as, on a disk with space", err, filepath.Dir(name))
 	}
 	return nil
+}
+
+// Since returns the place before all alerts that Wazuh wrote after a time, for when the true checkpoint is lost: the start of
+// the oldest file that was changed since, so that many older alerts may come again. path is where alerts.json is.
+func Since(path string, t time.Time) (Checkpoint, error) {
+	c := Checkpoint{Opened: t.UTC(), SavedAt: t.UTC()}
+	all, err := listDated(filepath.Dir(path), time.Time{})
+	if err != nil {
+		return c, err
+	}
+	for _, g := range all {
+		if !g.empty() && (g.plain != nil && g.plain.ModTime().After(t) || g.compressed != nil && g.compressed.ModTime().After(t)) {
+			c.File = g.file
+			break
+		}
+	}
+	return c, nil
 }
 
 // untouched reports whether nothing of the file was read yet, so that all of it is still to be read.

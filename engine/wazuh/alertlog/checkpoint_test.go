@@ -1,6 +1,7 @@
 package alertlog_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -69,14 +71,84 @@ func TestCheckpointBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, ok, err := alertlog.LoadCheckpoint(name)
-		if ok || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "remove it") {
+		if ok || err == nil || !errors.Is(err, atomicfile.ErrDamaged) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %t, %v", text, ok, err)
 		}
 	}
-	if _, ok, err := alertlog.LoadCheckpoint(t.TempDir()); ok || err == nil {
+	if _, ok, err := alertlog.LoadCheckpoint(t.TempDir()); ok || !errors.Is(err, atomicfile.ErrNotState) {
 		t.Errorf("a directory: %t, %v", ok, err)
 	}
 	if f, err := alertlog.Follow("alerts.json", &alertlog.Checkpoint{Offset: -1}); err == nil || f != nil {
 		t.Errorf("followed: %v", err)
+	}
+}
+
+// TestCheckpointUnversioned goes on at a checkpoint of an earlier program, in the file that it belongs to.
+func TestCheckpointUnversioned(t *testing.T) {
+	const state = "../../../testdata/state-unversioned"
+	from, ok, err := alertlog.LoadCheckpoint(filepath.Join(state, "checkpoint.json"))
+	if err != nil || !ok || from.Offset != 774 || from.File != "2026/Jan/ossec-alerts-05.json" {
+		t.Fatalf("%+v, %t, %v", from, ok, err)
+	}
+	alerts, err := os.ReadFile(filepath.Join(state, "alerts", "ossec-alerts-05.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	s.write(string(alerts) + "new\n")
+	f, log := follow(t, s.path, &from)
+	expect(t, f, "new")
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log)
+	}
+}
+
+// TestCheckpointNewer has a checkpoint of a later program.
+func TestCheckpointNewer(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "checkpoint.json")
+	if err := atomicfile.WriteJSON(name, 2, alertlog.Checkpoint{}, atomicfile.Volatile); err != nil {
+		t.Fatal(err)
+	}
+	_, ok, err := alertlog.LoadCheckpoint(name)
+	if newer, is := errors.AsType[*atomicfile.NewerError](err); ok || !is || newer.Version != 2 {
+		t.Errorf("%t, %v", ok, err)
+	}
+}
+
+// TestSince reads what was written after a time, at whatever places it is now, and nothing of the files before.
+func TestSince(t *testing.T) {
+	tests := []struct {
+		name    string
+		happens func(s *site)
+		want    []string
+	}{
+		{"nothing since", func(*site) {}, []string{"b"}}, // all of the live file
+		{"more", func(s *site) { s.write("c\n") }, []string{"b", "c"}},
+		{"rotated", func(s *site) { s.write("c\n"); s.rotate(); s.write("d\n") }, []string{"b", "c", "d"}},
+		{"rotated and compressed", func(s *site) {
+			s.write("c\n")
+			s.rotate()
+			s.write("d\n")
+			s.pack(1)
+		}, []string{"b", "c", "d"}},
+		{"moved", func(s *site) { s.undated(); s.write("c\n"); s.move(); s.write("d\n") }, []string{"b", "c", "d"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			s.write("a\n")
+			s.rotate()
+			s.write("b\n")
+			now := time.Now()
+			for i, name := range s.files {
+				at := now.Add(time.Duration(i-len(s.files)) * time.Hour)
+				s.must(os.Chtimes(name, at, at))
+			}
+			tt.happens(s)
+			from, err := alertlog.Since(s.path, now.Add(-90*time.Minute))
+			s.must(err)
+			f, _ := follow(t, s.path, &from)
+			expect(t, f, tt.want...)
+		})
 	}
 }

@@ -42,6 +42,9 @@ func (s State) Mirror() string { return s.path("mirror") }
 // Checkpoint is the file that says up to where serve has read the alerts.
 func (s State) Checkpoint() string { return s.path("checkpoint.json") }
 
+// CheckpointCopy is an older copy of it, for when it is damaged.
+func (s State) CheckpointCopy() string { return s.path("checkpoint.previous.json") }
+
 // Socket is where serve answers.
 func (s State) Socket() string { return s.path("serve.sock") }
 

@@ -3,8 +3,6 @@ package config
 import (
 	"strings"
 	"time"
-
-	"custom-misp/cmd/custom-misp/internal/handover"
 )
 
 // An option is one key of the configuration.
@@ -55,7 +53,7 @@ var options = []option{
 	{key: "mirror.reconcile_interval", def: 10 * time.Minute, form: duration, help: "time between two comparisons with MISP's list of events, which find deleted and unpublished ones"},
 	{key: "mirror.full_interval", def: 24 * time.Hour, form: duration, help: "time between two walks over all of MISP, which find attributes that were deleted for good"},
 	{key: "mirror.timeout", def: time.Minute, form: duration, help: "for one page of a walk over MISP"},
-	{key: "serve.alerts", def: handover.AlertsFile, form: path, restart: true, help: "the alerts that serve follows; empty to take only what integratord passes on"},
+	{key: "serve.alerts", def: "logs/alerts/alerts.json", form: path, restart: true, help: "the alerts that serve follows; empty to take only what integratord passes on"},
 	{key: "serve.start", def: "end", form: oneOf("end", "beginning"), help: "where serve begins the first time: end or beginning of the file"},
 	{key: "serve.listen", def: "", form: listenAddress, restart: true, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
 	{key: "serve.listen_anywhere", def: false, form: flag, restart: true, help: "let serve.listen be an address that others can reach; nothing there is secret, and nothing is protected"},
@@ -71,7 +69,7 @@ var options = []option{
 	{key: "wazuh.queue", def: "queue/sockets/queue", form: path, restart: true, help: "socket of wazuh-analysisd"},
 	{key: "wazuh.plain_header", def: false, form: flag, restart: true, help: "do not escape colons in the event header, for managers before 4.4"},
 	{key: "wazuh.send_timeout", def: 2 * time.Second, form: duration, help: "wait for a place in a full queue"},
-	{key: "state_dir", def: handover.StateDir, form: path, restart: true, help: "what has to be remembered: queued alerts and events, outages, sightings; the user wazuh must be able to write it"},
+	{key: "state_dir", def: "logs/custom-misp", form: path, restart: true, help: "what has to be remembered: queued alerts and events, outages, sightings; the user wazuh must be able to write it"},
 	{key: "spool.max_entries", def: 20_000, form: countTo(10_000_000), help: "queued alerts and events, together; more than these, and the oldest is dropped"},
 	{key: "spool.max_mib", def: 256, form: countTo(1_000_000), help: "the same, in MiB"},
 	{key: "spool.drain_time", def: 2 * time.Second, form: duration, help: "how much of a call is spent on what earlier ones queued"},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"custom-misp/cmd/custom-misp/internal/handover"
 )
 
 // candidates are texts of which each form accepts one that is not the default of its key.
@@ -178,5 +180,15 @@ func TestValues(t *testing.T) {
 	}
 	if key, err := c.MISP.Key.Read(); key != secret || err != nil {
 		t.Errorf("the key is %q, %v", key, err)
+	}
+}
+
+// TestHandoverPlaces compares the places that a call knows without the configuration with the defaults.
+func TestHandoverPlaces(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{"state_dir": handover.StateDir, "serve.alerts": handover.AlertsFile} {
+		if o, ok := find(key); !ok || o.def != want {
+			t.Errorf("%s is %v, and calls look in %s", key, o.def, want)
+		}
 	}
 }

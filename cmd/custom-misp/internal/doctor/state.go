@@ -32,6 +32,8 @@ func (i *examination) spoolDepth() Finding {
 	case depth.Alerts+depth.Events > 0:
 		f = warning("when MISP and the queue are reachable, the next alert processes them too; at once: custom-misp spool drain",
 			"%s and %s are queued, the oldest for %s", cli.Plural(depth.Alerts, "alert"), cli.Plural(depth.Events, "event"), waiting)
+	case depth.Newer > 0:
+		f = warning("run the custom-misp that wrote them", "%s of a later version that this one leaves untouched", cli.Plural(depth.Newer, "queued entry"))
 	case depth.DeadLetters > 0:
 		f = warning("see custom-misp spool; custom-misp spool retry tries again", "%s of alerts or events that failed too often", cli.Plural(depth.DeadLetters, "dead letter"))
 	}

@@ -38,7 +38,7 @@ func (v *server) housekeeping(ctx context.Context) error {
 			v.outages.Add(1)
 		}
 		if v.checkpoint != nil {
-			v.checkpoint.save()
+			v.checkpoint.saveIfDue()
 		}
 		if watchdog > 0 && due(&watchdogAt, watchdog/3) {
 			notify(daemon.SdNotifyWatchdog)

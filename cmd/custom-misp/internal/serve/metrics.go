@@ -53,6 +53,9 @@ func newMetrics() *metricSet {
 	for _, source := range []string{"alerts.json", "spool"} {
 		m.read(source)
 	}
+	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
+		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
+	}
 	return m
 }
 
@@ -147,6 +150,10 @@ func (m *metricSet) Remembered(hit bool) {
 // Cut implements app.Meter.
 func (m *metricSet) Cut(c engine.Cut) {
 	m.set.GetOrCreateCounter(named("alerts_truncated_total", "mapping", c.Mapping, "what", string(c.What))).Inc()
+}
+
+func (m *metricSet) damaged(file string) {
+	m.set.GetOrCreateCounter(named("state_damaged_total", "file", file)).Inc()
 }
 
 func (m *metricSet) syncFailed(origin string) {

@@ -42,7 +42,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	v.lock, err = app.LockServe(c)
 	must(t, err)
 	defer v.lock.Unlock()
-	must(t, v.follow(c))
+	must(t, v.follow(t.Context(), c))
 	defer v.follower.Close() //nolint:errcheck // only read
 	live := filepath.Join(home, wazuhtest.Alerts)
 	claims := func(offset int) bool {
@@ -73,7 +73,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 		t.Error("no checkpoint is saved, and calls rely on one")
 	}
 	full()
-	v.checkpoint.save()
+	must(t, v.checkpoint.flush())
 	write(id(60))
 	next(60)
 	if claims(60) || !claims(70) {
@@ -103,7 +103,7 @@ func TestReadsNothing(t *testing.T) {
 	v.lock, err = app.LockServe(c)
 	must(t, err)
 	defer v.lock.Unlock()
-	must(t, errors.Join(v.follow(c), v.follower.Close()))
+	must(t, errors.Join(v.follow(t.Context(), c), v.follower.Close()))
 	if v.reads != nil {
 		t.Errorf("%+v", v.reads)
 	}

@@ -33,7 +33,6 @@ const (
 	spoolEvery    = 200 * time.Millisecond // look whether something new is in the spool
 	drainEvery    = 5 * time.Second        // look at the spool, if nothing new is in it
 	drainTime     = 30 * time.Second       // for a round of work on it
-	saveEvery     = time.Second            // the checkpoint
 	memoryLimit   = 160 << 20              // bytes from which garbage is collected harder, unless GOMEMLIMIT says otherwise
 	reportEvery   = 5 * time.Second        // look whether there is something to report to Wazuh
 	watchInterval = 2 * time.Second        // look at the configuration's files
@@ -97,7 +96,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	}
 	v.current.Store(first)
 	defer func() { v.current.Load().close() }()
-	if err := v.follow(c); err != nil {
+	if err := v.follow(hard, c); err != nil {
 		return err
 	}
 	v.reloads.note(nil)
@@ -156,35 +155,6 @@ func (v *server) alerts(ctx context.Context) error {
 		Meter: v.metrics, Window: window, Grace: grace,
 	}
 	return stream.Run(ctx)
-}
-
-// follow opens the alerts where the last run stopped.
-func (v *server) follow(c *config.Config) error {
-	if v.alertsPath = c.Serve.Alerts; v.alertsPath == "" {
-		return nil
-	}
-	v.checkpoint = &checkpointFile{name: app.StateOf(c).Checkpoint(), log: v.log}
-	from, found, err := alertlog.LoadCheckpoint(v.checkpoint.name)
-	if err != nil {
-		return err
-	}
-	options := []alertlog.Option{alertlog.LogTo(v.log)}
-	if c.Serve.FromBeginning {
-		options = append(options, alertlog.FromStart())
-	}
-	var at *alertlog.Checkpoint
-	if found {
-		at = &from
-	}
-	if v.follower, err = alertlog.Follow(c.Serve.Alerts, at, options...); err != nil {
-		return err
-	}
-	begin := v.follower.At()
-	v.checkpoint.put(begin, nil)
-	v.checkpoint.save()                // on a full disk, later: until then the file stays open
-	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
-	v.noteReads(begin.Inode)
-	return nil
 }
 
 // followed is the follower as a source of alerts.
