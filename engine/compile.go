@@ -189,8 +189,14 @@ func (r reader) checkPath(s yamlfile.Scalar, what string) {
 	}
 }
 
-// pathFault returns the remedy for a gjson path that can never lead to a value, or "".
+var escapedCharacter = regexp.MustCompile(`(?s)\\.`)
+
+// pathFault returns the remedy for a gjson path that can never lead to a value, or "". What a backslash stands before is part
+// of a name.
 func pathFault(path string) string {
+	if strings.Contains(path, `\`) {
+		path = escapedCharacter.ReplaceAllString(path, "x")
+	}
 	switch {
 	case strings.TrimSpace(path) == "":
 		return "name a field of the alert, like data.srcip"

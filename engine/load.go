@@ -143,7 +143,7 @@ func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 		if d.IsDir() || !IsMappingFile(name) {
 			return nil
 		}
-		data, err := fs.ReadFile(fsys, name)
+		data, err := readMappingFile(fsys, name)
 		if p, ok := errors.AsType[*fs.PathError](err); ok {
 			err = p.Err
 		}
@@ -154,6 +154,19 @@ func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 		return nil, fmt.Errorf("read mapping files: %w", err)
 	}
 	return sources, nil
+}
+
+// readMappingFile reads a regular file of a directory. Nothing waits for a pipe that lies there.
+func readMappingFile(fsys fs.FS, name string) ([]byte, error) {
+	if st, err := fs.Stat(fsys, name); err == nil && !st.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return yamlfile.ReadAll(f)
 }
 
 // IsMappingFile reports whether a file of this name holds mappings: *.yaml or *.yml, and not *_test.yaml.

@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -78,6 +81,7 @@ func TestLoadFaults(t *testing.T) {
 		{"field of the decoder", head + "decoder.nam == \"json\"" + rest, `m.yaml:4:20: match: decoder has no field nam; did you mean "name"?`},
 		{"path with blanks", head + "'true'\n    pick:\n      - {path: ' data.x', type: md5}\n", `m.yaml:6:16: path " data.x" can never lead to a value; remove the blanks around it`},
 		{"path with two dots", head + "'true'\n    pick:\n      - {path: data..x, type: md5}\n", `m.yaml:6:16: path "data..x" can never lead to a value; remove one of the two dots`},
+		{"path with an escaped dot before a dot", head + "'true'\n    pick:\n      - {path: 'data.a\\..', type: md5}\n", `m.yaml:6:16: path "data.a\\.." can never lead to a value; remove the dot at its end`},
 		{"empty path", head + "'true'\n    pick:\n      - {path: '', type: md5}\n", `m.yaml:6:16: path "" can never lead to a value; name a field of the alert, like data.srcip`},
 		{"field of the rule", head + "rule.lvl > 3" + rest, `m.yaml:4:17: match: rule has no field lvl; use one of: id, level, description, groups`},
 		{"regex, repetition too large", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: 'a{2000}'}\n", "m.yaml:6:37: regex: invalid repeat count: `{2000}`; repeat at most 1,000 times; counts of repeats in repeats multiply"},
@@ -176,5 +180,40 @@ func TestReadFS(t *testing.T) {
 	want := []engine.Source{{Name: "etc/a.yaml", Data: []byte("a")}, {Name: "etc/b.yml", Data: []byte("b")}, {Name: "etc/sub/d.yaml", Data: []byte("d")}}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(engine.Source{})); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+}
+
+// TestReadFSOdd has a pipe, which would be waited for, and a file that is far too long in a directory of mappings. Both are
+// faults, and the file beside them is loaded.
+func TestReadFSOdd(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"good.yaml": one("path: data.x, type: port"), "long.yaml": "a"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "long.yaml"), 1<<40); err != nil { // takes no place on the disk
+		t.Fatal(err)
+	}
+	if err := os.Symlink("good.yaml", filepath.Join(dir, "link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	sources, err := engine.ReadFS(os.DirFS(dir), "etc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Load(sources...)
+	if e.Len() != 1 {
+		t.Errorf("%d mappings", e.Len())
+	}
+	for _, want := range []string{
+		"etc/pipe.yaml: not a regular file; ", "etc/long.yaml:1:1: the file has more than 33554432 bytes; split it", `etc/link.yaml:3:9: id "one" is already taken in etc/good.yaml:3`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %s", err, want)
+		}
 	}
 }

@@ -40,7 +40,7 @@ type (
 		Description yamlfile.Scalar   `key:"description" doc:"what is picked, for people"`
 		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. If it requires a group or decoder, other alerts cost nothing"`
 		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
-		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst"`
+		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst: scalars and arrays of scalars; objects are left out"`
 		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
 	}
 	declaredPick struct {

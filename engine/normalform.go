@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -456,7 +457,7 @@ func normalEmail(s string) (string, error) {
 	}
 	local, domain, ok := strings.Cut(s, "@")
 	local = strings.ToLower(local)
-	if !ok || local == "" || len(local) > 64 || strings.ContainsAny(local, " \t\"<>()[],;:\\") {
+	if !ok || local == "" || len(local) > 64 || strings.ContainsAny(local, "\"<>()[],;:\\") || strings.ContainsFunc(local, unicode.IsSpace) {
 		return "", errNotEmail
 	}
 	host, err := normalHost(domain)

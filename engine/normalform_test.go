@@ -90,6 +90,8 @@ func TestNormal(t *testing.T) {
 		{"email-src", "some.one", ""},
 		{"email-src", "@bad.example", ""},
 		{"email-src", "a b@bad.example", ""},
+		{"email-src", "a\u2001b@bad.example", ""},
+		{"email-src", "Some One <\u2001@bad.example>", ""},
 
 		{"filename", `C:\\Windows\\Temp\\a &amp; b.exe`, `C:\Windows\Temp\a & b.exe`},
 		{"filename", `C:\Windows\Temp\a.exe`, `C:\Windows\Temp\a.exe`},

@@ -27,8 +27,10 @@ func (e *Engine) PickWithCuts(alert []byte) ([]Observable, []Cut, error) {
 	return r.pick(alert)
 }
 
-// Context returns the values that a mapping shows beside its matches, by short key. Values that the alert does not
-// have are left out. The result is nil for an unknown mapping, and if no value is left.
+// Context returns the values that a mapping shows beside its matches, by short key. A value is a scalar, or the scalars of an
+// array with commas between them. An object, also in an array, is left out: its text would be JSON, which some decoders of
+// Wazuh find anywhere in an event. Values that the alert does not have are left out. The result is nil for an unknown
+// mapping, and if no value is left.
 func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	m := e.byID[mapping]
 	if m == nil {
@@ -37,15 +39,7 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	m = m.whole()
 	var values map[string]string
 	for _, c := range m.context {
-		v := gjson.GetBytes(alert, c.path)
-		s := v.String()
-		if v.IsArray() {
-			items := []string{}
-			for _, item := range v.Array() {
-				items = append(items, item.String())
-			}
-			s = strings.Join(items, ", ")
-		}
+		s := strings.Join(scalars(nil, gjson.GetBytes(alert, c.path), 0), ", ")
 		if isPlaceholder(strings.TrimSpace(s)) {
 			continue
 		}
@@ -55,6 +49,20 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 		values[c.key] = unescapePath(s)
 	}
 	return values
+}
+
+// scalars appends the texts of a scalar, or of those in an array.
+func scalars(texts []string, v gjson.Result, level int) []string {
+	switch {
+	case v.IsArray() && level <= maxNesting:
+		v.ForEach(func(_, item gjson.Result) bool {
+			texts = scalars(texts, item, level+1)
+			return true
+		})
+	case v.Type != gjson.JSON && v.Type != gjson.Null:
+		texts = append(texts, v.String())
+	}
+	return texts
 }
 
 func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {

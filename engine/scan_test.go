@@ -330,7 +330,8 @@ func FuzzScan(f *testing.F) {
 	for _, text := range lookAlikes[:20] {
 		f.Add(text)
 	}
-	f.Add("hXXp.aZ") // a name, and not the scheme of a URL
+	f.Add("\u2001@0.BA") // a blank that is no letter of a name
+	f.Add("hXXp.aZ")     // a name, and not the scheme of a URL
 	f.Add(`hxxp://bad[.]example/in.php \\192.31.196.66\c$ [2620:4f:8000::bad]:443`)
 	f.Fuzz(func(t *testing.T, text string) {
 		n := 0

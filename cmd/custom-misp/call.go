@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/cmd/custom-misp/internal/manager"
@@ -86,19 +86,13 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
 }
 
-// readAlert reads the alert file. It reads no more of it than an alert can be long, and one byte to know that it is
-// longer.
+// readAlert reads the alert file, and no more of it than an alert can be long.
 func readAlert(from wazuh.Call) (enrich.Alert, error) {
 	name := from.AlertFile
 	if name == "" {
 		return enrich.Alert{}, errors.New("integratord named no alert file; is /tmp full or not writable for it?")
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return enrich.Alert{}, fmt.Errorf("alert file: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, enrich.MaxAlert+1))
+	data, err := cli.ReadFile(name, enrich.MaxAlert)
 	if err != nil {
 		return enrich.Alert{}, fmt.Errorf("alert file: %w", err)
 	}

@@ -81,7 +81,7 @@ func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert
 	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cli.Clean(a.Source.AlertID), cli.Clean(a.Source.RuleID), cli.Clean(a.Source.RuleDescription))
 	mappingtest.WriteExplanation(w, x.Explanation, style)
 	for _, q := range x.Questions {
-		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", q)
+		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", cli.EscapeJSON(q))
 	}
 	if unasked > 0 {
 		fmt.Fprintf(w, "\nThe alert has more values than MISP is asked for: %d are left out.\n", unasked)

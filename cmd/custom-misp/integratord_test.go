@@ -231,6 +231,10 @@ func TestIntegratordTrouble(t *testing.T) {
 		}
 		return path
 	}
+	pipe := filepath.Join(m.home, "tmp/pipe.alert")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	deep := bytes.Repeat([]byte(`{"rule":`), 400_000)
 	tests := []struct {
 		name, alert string
@@ -243,6 +247,7 @@ func TestIntegratordTrouble(t *testing.T) {
 		{"truncated", bad("cut.alert", bundled(t, "fim-added")[:200]), 1, "it ends after 200 bytes in the middle of something"},
 		{"not JSON", bad("text.alert", []byte("hello")), 1, "not valid JSON at byte 1"},
 		{"10 MB", bad("large.alert", bytes.Repeat([]byte("x"), 10<<20)), 1, "longer than an alert can be (1048576 bytes)"},
+		{"pipe", pipe, 1, "not a regular file"},
 		{"deeply nested", bad("deep.alert", deep[:1<<20]), 1, "nested more than 1000 deep"},
 	}
 	for _, tt := range tests {

@@ -73,7 +73,7 @@ func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfi
 	for _, src := range sources {
 		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
 		files := []engine.Source{src}
-		if data, err := os.ReadFile(stem + "_test" + filepath.Ext(src.Name)); err == nil {
+		if data, err := cli.ReadYAML(stem + "_test" + filepath.Ext(src.Name)); err == nil {
 			files = append(files, engine.Source{Name: stem + "_test" + filepath.Ext(src.Name), Data: data})
 		}
 		for _, f := range files {
@@ -98,7 +98,7 @@ func writeFaults(s cli.Streams, output string, faults yamlfile.Faults, files, ma
 		return writeSARIF(s.Out, faults)
 	case "github":
 		for _, f := range faults {
-			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(f.File), f.Line, f.Column, escapeData(f.Sentence()))
+			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(cli.Clean(f.File)), f.Line, f.Column, escapeData(cli.Clean(f.Sentence())))
 		}
 		return nil
 	}

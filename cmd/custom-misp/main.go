@@ -17,29 +17,39 @@ import (
 func main() {
 	log.SetOutput(io.Discard) // net/http writes to it about servers that break the protocol; our own errors say that
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr) }()
 	os.Exit(wait(ctx, ended, os.Args))
 }
 
-// interruptGrace is how long a verb may take to end after a signal. One that reads standard input cannot.
-const interruptGrace = 500 * time.Millisecond
+const (
+	// interruptGrace is how long a verb may take to end after a signal. One that reads standard input cannot.
+	interruptGrace = 500 * time.Millisecond
+	// finishGrace is the same for what finishes what it has begun. That takes five seconds, unless something hangs: a
+	// configuration file that is a pipe, a disk that does not answer.
+	finishGrace = 10 * time.Second
+)
 
 // wait returns the exit code of the program. After a signal a verb ends within one second, with [cli.ExitInterrupted];
-// but serve and a call by integratord finish what they have begun, in the times that they promise.
+// but serve and a call by integratord finish what they have begun, and have an exit code of their own.
 func wait(ctx context.Context, ended <-chan int, argv []string) int {
 	select {
 	case code := <-ended:
 		return code
 	case <-ctx.Done():
 	}
-	if finishes(argv) {
-		return <-ended
+	finish := finishes(argv)
+	grace := interruptGrace
+	if finish {
+		grace = finishGrace
 	}
 	select {
-	case <-ended:
-	case <-time.After(interruptGrace):
+	case code := <-ended:
+		if finish {
+			return code
+		}
+	case <-time.After(grace):
 	}
 	return cli.ExitInterrupted
 }

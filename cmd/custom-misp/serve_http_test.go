@@ -106,6 +106,13 @@ func serveHTTP(t *testing.T, built *testManager) {
 	for name, get := range both {
 		r.checkAnswers(t, name, get)
 	}
+	for range 100 { // more than are answered at the same time
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // a test
+	}
 	status, out := r.command("status", "--home", r.home)
 	status.Args[0] = "custom-misp"
 	if err := status.Run(); err != nil || !strings.Contains(out.String(), "\nread          2 alerts: 2 with values, 1 with hits, 0 unreadable") {

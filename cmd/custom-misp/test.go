@@ -123,7 +123,7 @@ func exists(name string) bool {
 
 // holdsTests reports whether a mapping file has the key tests; whether its value is good is found out later.
 func holdsTests(name string) bool {
-	data, err := os.ReadFile(name)
+	data, err := cli.ReadYAML(name)
 	return err == nil && regexp.MustCompile(`(?m)^["']?tests["']?\s*:`).Match(data)
 }
 
@@ -181,7 +181,7 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 	var results []mappingtest.Result
 	broken := 0
 	for _, name := range tests {
-		data, err := os.ReadFile(name)
+		data, err := cli.ReadYAML(name)
 		if err != nil {
 			return cli.WrongUse{Err: err}
 		}
@@ -308,11 +308,12 @@ func writeJUnit(w io.Writer, results []mappingtest.Result) error {
 	for _, r := range results {
 		s := byFile[r.Case.File]
 		if s == nil {
-			s = &suite{Name: r.Case.File}
+			s = &suite{Name: cli.Clean(r.Case.File)}
 			byFile[r.Case.File] = s
 			suites.Suites = append(suites.Suites, s)
 		}
-		c := testcase{Name: r.Case.Name, Class: r.Case.File, File: r.Case.File, Line: r.Case.Line}
+		file := cli.Clean(r.Case.File)
+		c := testcase{Name: cli.Clean(r.Case.Name), Class: file, File: file, Line: r.Case.Line}
 		if !r.OK() {
 			c.Failure = &failure{"picks differ", r.String()}
 			s.Failures++
@@ -361,7 +362,7 @@ func watchFiles(ctx context.Context, s cli.Streams, args []string, once func() e
 	}
 	for {
 		if err := once(); err != nil && !errors.Is(err, cli.ErrReported) {
-			fmt.Fprintln(s.Err, "custom-misp: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+			fmt.Fprintln(s.Err, "custom-misp: "+cli.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 		var due <-chan time.Time
 		for changed := false; !changed; {

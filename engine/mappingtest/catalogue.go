@@ -26,7 +26,8 @@ func Pack(mappings []engine.Mapping) string {
 	fmt.Fprintf(&b, `# Built-in mappings
 
 Written by "go test ./cmd/custom-misp -run Generated -update" from the files themselves: %d mappings for %d products. What a file does
-not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md).
+not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), what is read of an alert at most in
+[Limits](../cmd/custom-misp/README.md#limits).
 
 | product | mapping | picks | from |
 |---|---|---|---|

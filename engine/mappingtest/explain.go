@@ -3,6 +3,7 @@ package mappingtest
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"custom-misp/engine"
@@ -44,7 +45,7 @@ func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 	}
 	fmt.Fprintln(w, "\npicked:")
 	for _, o := range x.Observables {
-		fmt.Fprintf(w, "  %s%s %s%s  %s %s\n", style.Good, o.Type, printable(o.Value), style.End, o.Picks[0].Mapping, o.Picks[0].Path)
+		fmt.Fprintf(w, "  %s%s %s%s  %s %s\n", style.Good, o.Type, printable(o.Value), style.End, o.Picks[0].Mapping, printable(o.Picks[0].Path))
 	}
 }
 
@@ -56,13 +57,14 @@ func orNone(s string) string {
 }
 
 func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
+	m.File = printable(m.File)
 	switch {
 	case len(m.Missing) > 0:
 		fmt.Fprintf(w, "%s%s%s (%s:%d): not considered, the alert has no %s%s\n", indent, s.Dim, m.ID, m.File, m.Line,
-			strings.Join(m.Missing, ", "), s.End)
+			printable(strings.Join(m.Missing, ", ")), s.End)
 		return
 	case m.Error != "":
-		fmt.Fprintf(w, "%s%s (%s:%d): %sfailed: %s%s\n", indent, m.ID, m.File, m.Line, s.Bad, m.Error, s.End)
+		fmt.Fprintf(w, "%s%s (%s:%d): %sfailed: %s%s\n", indent, m.ID, m.File, m.Line, s.Bad, oneLine(m.Error), s.End)
 	case m.Matched:
 		fmt.Fprintf(w, "%s%s (%s:%d): %smatches%s\n", indent, m.ID, m.File, m.Line, s.Good, s.End)
 	default:
@@ -73,15 +75,16 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 		if c.Value {
 			value = s.Good + "true " + s.End
 		}
-		fmt.Fprintf(w, "%s  %s %s\n", indent, value, c.Expression)
+		fmt.Fprintf(w, "%s  %s %s\n", indent, value, oneLine(c.Expression))
 		if c.Error != "" {
-			fmt.Fprintf(w, "%s        %s%s%s\n", indent, s.Bad, c.Error, s.End)
+			fmt.Fprintf(w, "%s        %s%s%s\n", indent, s.Bad, oneLine(c.Error), s.End)
 		}
 		for _, f := range c.Fields {
-			fmt.Fprintf(w, "%s        %s%s is %q%s\n", indent, s.Dim, f.Path, f.Value, s.End)
+			fmt.Fprintf(w, "%s        %s%s is %q%s\n", indent, s.Dim, printable(f.Path), f.Value, s.End)
 		}
 	}
 	for _, p := range m.Picks {
+		p.Path = printable(p.Path)
 		switch {
 		case p.Found == "":
 			fmt.Fprintf(w, "%s  pick %s as %s: %snot in the alert%s\n", indent, p.Path, p.Type, s.Dim, s.End)
@@ -92,7 +95,7 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 		}
 		for _, c := range p.Candidates {
 			if c.Dropped != "" {
-				fmt.Fprintf(w, "%s    %sdropped%s %s: %s\n", indent, s.Bad, s.End, shorten(c.Text), c.Dropped)
+				fmt.Fprintf(w, "%s    %sdropped%s %s: %s\n", indent, s.Bad, s.End, shorten(c.Text), printable(c.Dropped))
 			} else {
 				fmt.Fprintf(w, "%s    %spicked%s  %s %s\n", indent, s.Good, s.End, c.Type, printable(c.Value))
 			}
@@ -111,8 +114,28 @@ func shorten(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// printable keeps a text from an alert from steering the terminal.
+// printable keeps a text from an alert or a file from steering the terminal: what cannot be printed becomes an escape.
 func printable(s string) string {
-	q := fmt.Sprintf("%q", s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\\`, `\`)
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strings.ToValidUTF8(s, unknownText)
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRune(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
+}
+
+// oneLine is printable for what may have several lines, such as an expression.
+func oneLine(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return printable(strings.TrimSpace(strings.Join(lines, " ")))
 }

@@ -2,6 +2,8 @@ package mappingtest
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -96,17 +98,31 @@ func inText(found []Leaf, path, text string) []Leaf {
 	return found
 }
 
-// escapeKey writes a key as one step of a gjson path.
+// unknownText stands for a byte that is no UTF-8.
+const unknownText = string(utf8.RuneError)
+
+// escapeKey writes a key as one step of a gjson path. A byte that is no UTF-8 cannot be written, and matches any character. The
+// step is empty for a key that no path leads to: an empty one, and one with such a byte and one of \ * ?.
 func escapeKey(key string) string {
-	if !strings.ContainsAny(key, `.*?|#@!{}[]()=<>%"'\~^`) {
+	if !utf8.ValidString(key) && strings.ContainsAny(key, `\*?`) {
+		return ""
+	}
+	if !strings.ContainsAny(key, special) && strings.TrimSpace(key) == key && utf8.ValidString(key) {
 		return key
 	}
 	var b strings.Builder
-	for _, r := range key {
-		if strings.ContainsRune(`.*?|#@!{}[]()=<>%"'\~^`, r) {
+	for i, r := range key {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(key[i:], unknownText):
+			b.WriteByte('?')
+			continue
+		case strings.ContainsRune(special, r), unicode.IsSpace(r):
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
 	}
 	return b.String()
 }
+
+// special are the characters that mean something in a path, some of them only at its beginning.
+const special = `.*?|#@!{}[]()=<>%"'\~^$:`

@@ -38,8 +38,8 @@ type Pick struct {
 	Value   string      `json:"value"`
 }
 
-// String returns the pick in one line.
-func (p Pick) String() string { return fmt.Sprintf("%s %s %s", p.Mapping, p.Type, p.Value) }
+// String returns the pick in one line that a terminal can show.
+func (p Pick) String() string { return printable(fmt.Sprintf("%s %s %s", p.Mapping, p.Type, p.Value)) }
 
 func comparePicks(a, b Pick) int {
 	return cmp.Or(cmp.Compare(a.Mapping, b.Mapping), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
@@ -325,10 +325,10 @@ func IsTestFile(name string) bool {
 // that the case passed.
 func (r Result) String() string {
 	if r.OK() {
-		return "ok: " + r.Case.Name
+		return "ok: " + printable(r.Case.Name)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d: %s\n", r.Case.File, r.Case.Line, r.Case.Name)
+	fmt.Fprintf(&b, "%s:%d: %s\n", printable(r.Case.File), r.Case.Line, printable(r.Case.Name))
 	for _, p := range r.Missing {
 		fmt.Fprintf(&b, "  - not picked: %s\n", p)
 	}
@@ -337,7 +337,7 @@ func (r Result) String() string {
 	}
 	if r.Err != nil {
 		for _, err := range unjoin(r.Err) {
-			fmt.Fprintf(&b, "  ! %v\n", err)
+			fmt.Fprintf(&b, "  ! %s\n", oneLine(err.Error()))
 		}
 	}
 	concerned := map[string]bool{}

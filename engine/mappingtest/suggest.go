@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
-	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine"
 )
@@ -18,16 +20,23 @@ import (
 // ErrNothing is returned by [Suggest] for an alert from which nothing more could be picked.
 var ErrNothing = errors.New("no value in this alert looks like an indicator that is not picked already")
 
+var errUnnamed = errors.New("no value in this alert can be picked but those below members to whose names no path leads, such as an empty one")
+
 // Suggest writes a mapping file for the values of an alert that look like indicators and that e does not pick, with
 // two tests in it. load makes an engine of what e has and of the file, so that the tests can say what is picked
-// in all. The file lints and its tests pass as it is; its author is to look at every line.
+// in all. The file lints and its tests pass as it is; its author is to look at every line. It is text that a terminal can
+// show, whatever keys and values the alert has: bytes in it that are no UTF-8 are replaced.
 func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Engine, error)) ([]byte, error) {
-	picks := suggestPicks(e, alert)
-	if len(picks) == 0 {
+	picks, unnamed := suggestPicks(e, alert)
+	switch {
+	case len(picks) == 0 && unnamed:
+		return nil, errUnnamed
+	case len(picks) == 0:
 		return nil, ErrNothing
 	}
+	alert = []byte(string([]rune(string(alert)))) // each byte that is no UTF-8 becomes unknownText
 	s := suggestion{alert: alert, picks: picks}
-	s.name()
+	s.name(e)
 	with, err := load(s.file(nil, nil))
 	if err != nil {
 		return nil, fmt.Errorf("suggestion: %w", err)
@@ -68,14 +77,21 @@ func (c change) apply(alert []byte) ([]byte, error) {
 
 // String returns the change as YAML.
 func (c change) String() string {
+	key := quoteYAML(c.path)
+	if len(key) > maxYAMLKey {
+		key = "? " + key + "\n      "
+	}
 	switch {
 	case c.text == "":
-		return quoteYAML(c.path) + ": null"
+		return key + ": null"
 	case c.list:
-		return quoteYAML(c.path) + ": [" + c.text + "]"
+		return key + ": [" + c.text + "]"
 	}
-	return quoteYAML(c.path) + ": " + c.text
+	return key + ": " + c.text
 }
+
+// maxYAMLKey is the longest key, in characters with its quotes, that YAML reads without a question mark before it.
+const maxYAMLKey = 1024
 
 type suggestedPick struct {
 	path, regex string
@@ -83,16 +99,20 @@ type suggestedPick struct {
 	example     string
 }
 
-// suggestPicks returns a pick for each path and type of value that no mapping picks.
-func suggestPicks(e *engine.Engine, alert []byte) []suggestedPick {
+// suggestPicks returns a pick for each path and type of value that no mapping picks, but for values below a member to which no
+// path leads. It reports whether there are such.
+func suggestPicks(e *engine.Engine, alert []byte) (picks []suggestedPick, unnamed bool) {
 	observables, _ := e.Pick(alert)
 	picked := map[engine.Indicator]bool{}
 	for _, o := range observables {
 		picked[o.Indicator()] = true
 	}
-	var picks []suggestedPick
 	for _, l := range Leaves(alert) {
 		if picked[engine.Observable{Type: l.Type, Value: l.Value}.Indicator()] || aliased(picked, l) {
+			continue
+		}
+		if hasUnnamed(l.Path) {
+			unnamed = true
 			continue
 		}
 		p := suggestedPick{path: l.Path, typ: l.Type, example: l.Value}
@@ -113,7 +133,13 @@ func suggestPicks(e *engine.Engine, alert []byte) []suggestedPick {
 			picks = append(picks, p)
 		}
 	}
-	return picks
+	return picks, unnamed
+}
+
+// hasUnnamed reports whether a path has an empty step: a name that escapeKey cannot write.
+func hasUnnamed(path string) bool {
+	path = "." + regexp.MustCompile(`(?s)\\.`).ReplaceAllString(path, "x") + "."
+	return strings.Contains(path, "..")
 }
 
 var sourceSide = regexp.MustCompile(`(?i)src|source|client|remote|caller|actor|origin|peer`)
@@ -145,12 +171,22 @@ func wordRegex(t engine.Type) string {
 // generic are groups that say little about the product of an alert.
 var generic = []string{"local", "syslog", "windows", "linux", "ossec", "wazuh", "attack", "ids", "firewall", "web", "accesslog", "json"}
 
-// name gives the mapping its id and condition: by the most telling group or decoder, and the fields to be picked.
-func (s *suggestion) name() {
+// isName reports whether a text from an alert can be the name of a product: a printable one of reasonable length.
+func isName(s string) bool {
+	unusual := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
+	return s != "" && len(s) <= 100 && !strings.ContainsFunc(s, unusual)
+}
+
+// name gives the mapping its id and condition: by the most telling group or decoder, and the fields to be picked. The id is
+// none that e has.
+func (s *suggestion) name(e *engine.Engine) {
 	decoder := gjson.GetBytes(s.alert, "decoder.name").String()
+	if !isName(decoder) {
+		decoder = ""
+	}
 	var groups []string
 	for _, g := range gjson.GetBytes(s.alert, "rule.groups").Array() {
-		if name := strings.TrimSpace(g.String()); name != "" && !strings.ContainsAny(name, " \t\n") {
+		if name := strings.TrimSpace(g.String()); isName(name) && !strings.Contains(name, " ") {
 			groups = append(groups, name)
 		}
 	}
@@ -170,15 +206,15 @@ func (s *suggestion) name() {
 	case len(groups) > 0:
 		condition, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
 	default:
-		condition, product = fmt.Sprintf("has(%q)", s.picks[0].path), lastStep(s.picks[0].path)
+		condition, product = fmt.Sprintf("has(%q)", objectOf(s.picks[0].path)), lastStep(s.picks[0].path)
 		s.near = nil
 		for _, p := range s.picks {
-			s.near = append(s.near, change{path: strings.Split(p.path, ".#")[0]})
+			s.near = append(s.near, change{path: knownPath(objectOf(p.path))})
 		}
 	}
 	conditions := make([]string, 0, len(s.picks))
 	for _, p := range s.picks {
-		if c := fmt.Sprintf("has(%q)", strings.Split(p.path, ".#")[0]); !slices.Contains(conditions, c) {
+		if c := fmt.Sprintf("has(%q)", objectOf(p.path)); !slices.Contains(conditions, c) {
 			conditions = append(conditions, c)
 		}
 	}
@@ -187,9 +223,16 @@ func (s *suggestion) name() {
 		s.match += "\n      and (" + strings.Join(conditions, "\n           or ") + ")"
 	}
 	s.product = product
-	s.id = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(product), "-"), "-")
+	if !isName(s.product) {
+		s.product = "my product"
+	}
+	s.id = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(s.product), "-"), "-")
 	if s.id == "" {
 		s.id = "my-product"
+	}
+	taken := func(m engine.Mapping) bool { return m.ID == s.id }
+	if slices.ContainsFunc(e.Mappings(), taken) {
+		s.id += "-more"
 	}
 }
 
@@ -204,6 +247,7 @@ func (s *suggestion) context() []string {
 		v.ForEach(func(key, v gjson.Result) bool {
 			p := path + "." + escapeKey(key.Str)
 			switch {
+			case key.Str == "":
 			case v.IsObject() && depth < 4:
 				walk(p, v, depth+1)
 			case v.Type == gjson.String && helpful.MatchString(key.Str) && len(paths) < 6 &&
@@ -236,10 +280,10 @@ mappings:
     match: >-
       %s
     pick:
-`, oneLine(gjson.GetBytes(s.alert, "rule.id").String()), quoteYAML(s.product), s.id,
+`, printable(gjson.GetBytes(s.alert, "rule.id").String()), quoteYAML(s.product), quoteYAML(s.id),
 		quoteYAML("Indicators in alerts of "+s.product), s.match)
 	for _, p := range s.picks {
-		fmt.Fprintf(&b, "      # here %s\n      - path: %s\n", oneLine(p.example), quoteYAML(p.path))
+		fmt.Fprintf(&b, "      # here %s\n      - path: %s\n", printable(p.example), quoteYAML(p.path))
 		if p.regex != "" {
 			fmt.Fprintf(&b, "        regex: %s\n", quoteYAML(p.regex))
 		}
@@ -272,30 +316,41 @@ func writePicks(b *strings.Builder, picks []Pick) {
 	}
 	b.WriteString("    picks:\n")
 	for _, p := range picks {
-		fmt.Fprintf(b, "      - {mapping: %s, type: %s, value: %s}\n", p.Mapping, p.Type, quoteYAML(p.Value))
+		fmt.Fprintf(b, "      - {mapping: %s, type: %s, value: %s}\n", quoteYAML(p.Mapping), p.Type, quoteYAML(p.Value))
 	}
 }
 
-// oneLine keeps a text from an alert inside its comment.
-func oneLine(s string) string { return printable(s) }
-
 // quoteYAML writes a text as a YAML scalar in one line, with quotes if it needs them.
 func quoteYAML(s string) string {
-	if plainYAML.MatchString(s) {
+	if plainYAML.MatchString(s) && !slices.Contains(yamlWords, strings.ToLower(s)) {
 		return s
 	}
-	var n yaml.Node
-	n.SetString(s)
-	n.Style = yaml.SingleQuotedStyle
-	if strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffd
-	}) {
-		quoted, err := json.Marshal(s)
-		if err == nil {
-			return string(quoted)
-		}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s) // the escapes of Go are YAML's
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
+// plainYAML are texts that YAML takes for nothing else, also not for true or null.
 var plainYAML = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./ -]*[A-Za-z0-9]$`)
+
+var yamlWords = []string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+
+// objectOf returns the part of a path before the items of an array.
+func objectOf(path string) string { return strings.Split(path, ".#")[0] }
+
+// knownPath returns a path to the member that path, which may have wildcards for bytes that are no text, leads to in an alert
+// in which they were replaced.
+func knownPath(path string) string {
+	var b strings.Builder
+	escaped := false
+	for _, r := range path {
+		if r == '?' && !escaped {
+			b.WriteString(unknownText)
+		} else {
+			b.WriteRune(r)
+		}
+		escaped = r == '\\' && !escaped
+	}
+	return b.String()
+}

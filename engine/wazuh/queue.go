@@ -33,8 +33,12 @@ const maxDatagram = 65_535
 // recognise them by it.
 const location = "misp"
 
-// maxName is how much of an agent's name is sent, in bytes; Wazuh allows 128 characters.
-const maxName = 128
+// Bounds of the header, in bytes. With them it has less than 600 bytes, of the 8,192 that analysisd decodes, and it fits into
+// a datagram together with an event of [enrich.MaxEvent].
+const (
+	maxID   = 8   // of an agent's id: Wazuh gives and accepts no longer one
+	maxName = 128 // of an agent's name, which can have as many characters, and of its address; the rest is cut
+)
 
 // Queue is the socket on which analysisd receives events. It implements [enrich.Sink]. The zero value is the queue of a
 // manager in /var/ossec. Its methods may be called at the same time.
@@ -114,7 +118,7 @@ func (q *Queue) trouble(err error, remedy string) error {
 // header names the agent of an event: "misp" for the manager, "[id] (name) ip->misp" for an agent. Of the latter, a rule sees
 // "(name) ip->misp" as the location, and alerts.json has what follows the first >.
 func header(a enrich.Agent, plain bool) string {
-	if strings.Trim(a.ID, "0") == "" || strings.Trim(a.ID, "0123456789") != "" {
+	if len(a.ID) > maxID || strings.Trim(a.ID, "0") == "" || strings.Trim(a.ID, "0123456789") != "" {
 		// Not an agent of Wazuh: the manager, no agent, or the id of a log shipper in an exported alert.
 		return location
 	}

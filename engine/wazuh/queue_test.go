@@ -2,6 +2,7 @@ package wazuh_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -55,6 +56,9 @@ func TestQueueHeader(t *testing.T) {
 		{"manager", enrich.Agent{ID: "000", Name: "wazuh-manager"}, false, "1:misp"},
 		{"no agent", enrich.Agent{}, false, "1:misp"},
 		{"id of a log shipper", enrich.Agent{ID: "3e201657-df9c-4c0d", Name: "shipper"}, false, "1:misp"},
+		{"id longer than Wazuh's", enrich.Agent{ID: "123456789", Name: "ws-07"}, false, "1:misp"},
+		{"id of 9,000 digits", enrich.Agent{ID: strings.Repeat("7", 9000), Name: "ws-07"}, false, "1:misp"},
+		{"longest id", enrich.Agent{ID: "12345678", Name: "ws-07"}, false, "1:[12345678] (ws-07) any->misp"},
 		{"agent", enrich.Agent{ID: "004", Name: "ws-07", IP: "10.20.4.7"}, false, "1:[004] (ws-07) 10.20.4.7->misp"},
 		{"agent without address", enrich.Agent{ID: "004", Name: "ws-07"}, false, "1:[004] (ws-07) any->misp"},
 		{"agent without name", enrich.Agent{ID: "004"}, false, "1:[004] (004) any->misp"},
@@ -65,6 +69,9 @@ func TestQueueHeader(t *testing.T) {
 		{"name that would end the header", enrich.Agent{ID: "004", Name: "a (b) > c\n"}, false, "1:[004] (a (b_ _ c_) any->misp"},
 		{"address that no rule would take", enrich.Agent{ID: "004", Name: "ws-07", IP: "10.20.4.7 (old)>"}, false, "1:[004] (ws-07) 10.20.4.7_(old__->misp"},
 		{"overlong name", enrich.Agent{ID: "004", Name: strings.Repeat("é", 100)}, false, "1:[004] (" + strings.Repeat("é", 64) + ") any->misp"},
+		{"overlong name of another width", enrich.Agent{ID: "004", Name: "-" + strings.Repeat("é", 100)}, false, "1:[004] (-" + strings.Repeat("é", 63) + ") any->misp"},
+		{"overlong address", enrich.Agent{ID: "004", Name: "ws-07", IP: strings.Repeat("1.", 5000)}, false, "1:[004] (ws-07) " + strings.Repeat("1.", 64) + "->misp"},
+		{"name of NULs and bytes that are no text", enrich.Agent{ID: "004", Name: "a\x00\xffb\r"}, false, "1:[004] (a__b_) any->misp"},
 	}
 	conn, path := listen(t)
 	for _, tt := range tests {
@@ -81,19 +88,32 @@ func TestQueueHeader(t *testing.T) {
 	}
 }
 
-// TestQueueLongest sends the longest event with the longest header: analysisd reads 65,535 bytes.
+// TestQueueLongest sends the longest events with the longest header. analysisd reads 65,535 bytes of a datagram, and
+// decodes a header into 8 KiB.
 func TestQueueLongest(t *testing.T) {
 	conn, path := listen(t)
-	e := enrich.Enrichment{
-		Agent: enrich.Agent{ID: "004", Name: strings.Repeat(":", 500), IP: strings.Repeat(":", 500)},
-		Body:  enrich.Body{Comment: strings.Repeat("x", 200_000), Value: "v"},
+	long := strings.Repeat(":", 300_000)
+	agent := enrich.Agent{ID: "12345678", Name: long, IP: long}
+	fields := map[string]string{}
+	for i := range 40 { // as many as fit with what is left of each
+		fields[strings.Repeat("k", i+1)] = strings.Repeat("\x01", 100_000)
 	}
-	q := wazuh.Queue{Path: path}
-	if err := q.Send(context.Background(), e); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(receive(t, conn)); n > 65_535 {
-		t.Errorf("datagram of %d bytes", n)
+	for name, body := range map[string]enrich.Body{
+		"comment": {Comment: strings.Repeat("x", 200_000), Value: "v"},
+		"source":  {Value: long, Source: &enrich.Source{AlertID: long, Timestamp: long, RuleID: long, RuleDescription: long, Location: long}},
+		"context": {Value: "v", Source: &enrich.Source{Context: fields}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := wazuh.Queue{Path: path}
+			if err := q.Send(t.Context(), enrich.Enrichment{Agent: agent, Body: body}); err != nil {
+				t.Fatal(err)
+			}
+			got := receive(t, conn)
+			header, event, _ := strings.Cut(got, "->misp:")
+			if len(got) > 65_535 || len(event) < 1000 || len(header) > 600 || !json.Valid([]byte(event)) {
+				t.Errorf("datagram of %d bytes, header of %d, event of %d", len(got), len(header), len(event))
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ package yamlfile
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -30,6 +31,12 @@ const (
 	// visitsPerNode is how often reading resolves one node, at most.
 	visitsPerNode = 4
 )
+
+// ReadAll reads a file for [NewReader]. Of one that is longer than [MaxSize] it returns so much that the reader refuses it, so
+// that an endless file takes no more memory.
+func ReadAll(r io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, int64(MaxSize+len(byteOrderMark)+1)))
+}
 
 // A Reader turns one YAML file into its declared shape and collects every fault on the way.
 type Reader struct {

@@ -20,7 +20,7 @@ func (r *Reader) Document() *yaml.Node {
 		r.Fault(nil, "", "the file is empty")
 		return nil
 	case len(text) > MaxSize:
-		r.Fault(nil, "split it", "the file has %d bytes, more than %d", len(text), MaxSize)
+		r.Fault(nil, "split it", "the file has more than %d bytes", MaxSize)
 		return nil
 	case !utf8.Valid(text):
 		p, _ := r.first(isNotUTF8)

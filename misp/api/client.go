@@ -83,7 +83,7 @@ func New(c Config) (*Client, error) {
 		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it from MISP again")
 	}
 	if c.MaxAnswer <= 0 {
-		c.MaxAnswer = 32 << 20
+		c.MaxAnswer = maxAnswer
 	}
 	if c.Now == nil {
 		c.Now = time.Now

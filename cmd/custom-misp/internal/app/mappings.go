@@ -68,7 +68,7 @@ func ReadMappings(name string) ([]engine.Source, error) {
 	if st.IsDir() {
 		return engine.ReadFS(os.DirFS(name), filepath.ToSlash(name))
 	}
-	data, err := os.ReadFile(name)
+	data, err := cli.ReadYAML(name)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,11 @@ package config
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,6 +111,35 @@ func TestFaults(t *testing.T) {
 	} {
 		if _, err := Load(Request{Home: newHome(t, good)}); err != nil {
 			t.Errorf("%s: %v", good, err)
+		}
+	}
+}
+
+// TestOptionsFile has odd files in the place of the one with <options>, which lies where every user can write.
+func TestOptionsFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe, long, good := filepath.Join(dir, "pipe.options"), filepath.Join(dir, "long.options"), filepath.Join(dir, "good.options")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{long: 1 << 40, good: 0} {
+		if err := os.WriteFile(name, []byte(`{"timeout": "3s"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if size > 0 {
+			if err := os.Truncate(name, size); err != nil { // takes no place on the disk
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		pipe: "options: read " + pipe + ": not a regular file", long: "<options> has something after its JSON object", good: "",
+		filepath.Join(dir, "gone.options"): "",
+	} {
+		_, err := Load(Request{Home: newHome(t, ""), Call: &wazuh.Call{OptionsFile: name, Retries: -1}})
+		if got := strings.Join(lines(err), "\n"); !strings.Contains(got, want) || (want == "") != (err == nil) {
+			t.Errorf("%s: %q, want %q", filepath.Base(name), got, want)
 		}
 	}
 }

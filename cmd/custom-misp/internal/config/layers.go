@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -99,7 +98,7 @@ func (l *layers) lay(from string, values map[string]any) error {
 
 // layFile reads the configuration file.
 func (l *layers) layFile(mayBeAbsent bool) error {
-	data, err := os.ReadFile(l.file)
+	data, err := cli.ReadYAML(l.file)
 	if mayBeAbsent && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -203,11 +202,14 @@ func (l *layers) layEnvironment() error {
 	return errors.Join(errs...)
 }
 
+// maxOptions is the longest text of <options>, in bytes. Of a longer one the rest is missing, which is no JSON.
+const maxOptions = 1 << 20
+
 // layCall lays the file with <options> that integratord passes, and its arguments.
 func (l *layers) layCall(c wazuh.Call) error {
 	var errs []error
 	if c.OptionsFile != "" {
-		data, err := os.ReadFile(c.OptionsFile)
+		data, err := cli.ReadFile(c.OptionsFile, maxOptions)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("options: %w", err))
 		}

@@ -150,9 +150,9 @@ func HasProblem(findings []Finding) bool { return countStatus(findings, StatusPr
 // Print writes the findings for people, with a summary.
 func Print(w io.Writer, findings []Finding) {
 	for _, f := range findings {
-		fmt.Fprintf(w, "%-8s %-13s %s\n", f.Status, f.Check, f.Found)
+		fmt.Fprintf(w, "%-8s %-13s %s\n", f.Status, f.Check, cli.Clean(f.Found))
 		if f.Remedy != "" {
-			fmt.Fprintf(w, "%-8s %-13s → %s\n", "", "", f.Remedy)
+			fmt.Fprintf(w, "%-8s %-13s → %s\n", "", "", cli.Clean(f.Remedy))
 		}
 	}
 	problems, warnings := countStatus(findings, StatusProblem), countStatus(findings, StatusWarning)

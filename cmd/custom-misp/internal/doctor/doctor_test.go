@@ -326,3 +326,14 @@ func TestDoctor(t *testing.T) {
 		})
 	}
 }
+
+// TestPrint has no text of a server or a file reach the terminal as it is.
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	Print(&out, []Finding{{"misp", StatusProblem, "version \x1b[31m2\u009b.\u202e5\n", "update\x7f"}})
+	want := "problem  misp          version ?[31m2?.?5 \n                       → update?\n1 problem; 0 ok, 0 skipped\n"
+	if got := out.String(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

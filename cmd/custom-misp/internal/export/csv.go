@@ -3,6 +3,7 @@ package export
 import (
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // csvHead names the columns, those that our own lists understand (mirror.List) by the names they have there. The
@@ -49,10 +50,10 @@ has them, at both ends of a cell.`,
 	}
 }
 
-// csvText is a cell of free text: on one line.
+// csvText is a cell of free text: on one line, and without what a terminal acts on. Values are exact.
 func csvText(s string) string {
 	return csvCell(strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

@@ -60,6 +60,10 @@ func idOf(file string) (id string, ok bool) {
 		return "", false
 	}
 	defer f.Close() //nolint:errcheck // only read
+	// A pipe with a silent writer would be waited for.
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", false
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxAlert+1))
 	if err != nil || len(data) > maxAlert {
 		return "", false

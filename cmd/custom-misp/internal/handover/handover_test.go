@@ -151,3 +151,15 @@ func TestLeftToServe(t *testing.T) {
 		t.Error("of a program whose place is not known")
 	}
 }
+
+// TestPipe has a pipe in the place of the alert file, into which another user writes nothing: it is not waited for.
+func TestPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	must(t, syscall.Mkfifo(name, 0o600))
+	silent, err := os.OpenFile(name, os.O_RDWR, 0)
+	must(t, err)
+	defer silent.Close() //nolint:errcheck // nothing was written
+	if id, ok := idOf(name); ok {
+		t.Errorf("id %q", id)
+	}
+}

@@ -9,7 +9,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
@@ -23,9 +27,22 @@ import (
 //	/healthz   200 while serve works, 503 if it hangs
 //	/readyz    200 if alerts can be enriched now, else 503 with the reason
 //	/status    JSON, what custom-misp status shows
+//
+// Each of the two listeners answers a bounded number of connections at the same time, so that a flood at the address does
+// not silence the socket. Further ones wait. A connection is good for one request and ends in time whatever its client
+// does, so that whoever waits is answered.
 
 // hung is how long serve may give no sign of life.
 const hung = 30 * time.Second
+
+// Bounds on what clients can cause.
+const (
+	maxConnections = 64               // at the same time, of the socket and of the address each
+	headerTime     = 5 * time.Second  // for the head of a request
+	requestTime    = 10 * time.Second // for the whole request
+	answerTime     = 10 * time.Second // for the answer, from the end of the head
+	maxHeader      = 16 << 10         // bytes
+)
 
 // listen begins to answer, until stop is called.
 func (v *server) listen(c *config.Config) (stop func(), err error) {
@@ -34,20 +51,57 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; a path of more than 100 characters is too long for a socket", err)
 	}
-	listeners := []net.Listener{local}
+	servers := []*http.Server{v.answer(local, "socket")}
 	if address := c.Serve.Listen; address != "" {
 		var listening net.ListenConfig
 		l, err := listening.Listen(context.Background(), "tcp", address)
 		if err != nil {
-			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), local.Close(), os.Remove(socket))
+			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), servers[0].Close(), os.Remove(socket))
 		}
-		listeners = append(listeners, l)
+		servers = append(servers, v.answer(l, "address"))
 	}
-	h := &http.Server{Handler: v.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
-	for _, l := range listeners {
-		go func() { _ = h.Serve(l) }() // ends with Close
+	return func() {
+		for _, h := range servers {
+			_ = h.Close()
+		}
+		_ = os.Remove(socket)
+	}, nil
+}
+
+// answer begins to answer at a listener, which is called name in the log and in the metrics. Whoever closes the server
+// closes the listener.
+func (v *server) answer(l net.Listener, name string) *http.Server {
+	h := &http.Server{
+		Handler: v.handler(), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: answerTime,
+		MaxHeaderBytes: maxHeader, ConnState: v.countConnections(name),
 	}
-	return func() { _, _ = h.Close(), os.Remove(socket) }, nil
+	h.SetKeepAlivesEnabled(false) // a client that asks again and again would keep its place for ever
+	limited := netutil.LimitListener(l, maxConnections)
+	go func() { _ = h.Serve(limited) }() // ends with Close
+	return h
+}
+
+// countConnections returns what a server calls at each change of a connection. It counts the connections that took the
+// last free place, and logs the first of them.
+func (v *server) countConnections(listener string) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	var report sync.Once
+	full := v.metrics.listenerFull(listener)
+	return func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) < maxConnections {
+				return
+			}
+			full.Inc()
+			report.Do(func() {
+				v.log.Warn("all connections are in use, further ones wait; logged once, the metric custom_misp_listen_full_total counts on",
+					"listener", listener, "connections", maxConnections)
+			})
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
 }
 
 // listenSocket listens at a unix socket for its owner and Wazuh's group. A socket is made with the rights that the umask

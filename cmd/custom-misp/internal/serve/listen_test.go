@@ -1,10 +1,13 @@
 package serve
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/config"
@@ -139,5 +143,104 @@ func TestListenFails(t *testing.T) {
 		if _, err := os.Lstat(app.StateOf(c).Socket()); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a socket is left over: %v", err)
 		}
+	}
+}
+
+// ask connects, sends the beginning of a request, and returns the connection.
+func ask(t *testing.T, network, address, text string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// answered reports whether an answer comes on a connection within a time.
+func answered(t *testing.T, conn net.Conn, within time.Duration) bool {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return err == nil && strings.HasPrefix(line, "HTTP/1.1 200 ")
+}
+
+// TestListenFull takes all connections at the address with requests that do not end. A further client waits, and is
+// answered when one of them is closed, or by itself when their time is over. The socket answers all the time.
+func TestListenFull(t *testing.T) {
+	t.Parallel()
+	const begun, whole = "GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost: serve\r\n\r\n"
+	c := newState(t, "state_dir: s")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Serve.Listen = free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer // read when serve has ended
+	v := &server{metrics: newMetrics(), log: slog.New(slog.NewTextHandler(&log, nil))}
+	stop, err := v.listen(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	full := v.metrics.listenerFull("address")
+	slow := make([]net.Conn, maxConnections)
+	for i := range slow {
+		if full.Get() != 0 {
+			t.Errorf("%d of %d connections are all", i, maxConnections)
+		}
+		slow[i] = ask(t, "tcp", c.Serve.Listen, begun)
+	}
+	next := ask(t, "tcp", c.Serve.Listen, whole)
+	if answered(t, next, 200*time.Millisecond) {
+		t.Errorf("more than %d connections are answered", maxConnections)
+	}
+	if got := get(t, "unix", app.StateOf(c).Socket()); got != "ok\n" {
+		t.Errorf("the socket answers %q", got)
+	}
+	if full.Get() != 1 || v.metrics.listenerFull("socket").Get() != 0 {
+		t.Errorf("counted %d and %d", full.Get(), v.metrics.listenerFull("socket").Get())
+	}
+	_ = slow[0].Close()
+	if !answered(t, next, headerTime/2) {
+		t.Error("no answer when a connection has ended")
+	}
+	slow[0] = ask(t, "tcp", c.Serve.Listen, begun)
+	if next = ask(t, "tcp", c.Serve.Listen, whole); !answered(t, next, 3*headerTime) {
+		t.Error("clients that send nothing more keep their places")
+	}
+	stop()
+	if full.Get() < 2 || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "all connections are in use") {
+		t.Errorf("counted %d, log %q", full.Get(), log.String())
+	}
+}
+
+// TestListenOneRequest has a client not keep its connection by asking again and again.
+func TestListenOneRequest(t *testing.T) {
+	t.Parallel()
+	c := newState(t, "state_dir: s")
+	stop, err := (&server{metrics: newMetrics()}).listen(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	conn := ask(t, "unix", app.StateOf(c).Socket(), "GET /healthz HTTP/1.1\r\nHost: serve\r\n\r\n")
+	if err := conn.SetReadDeadline(time.Now().Add(headerTime)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(all), "\r\nConnection: close\r\n") {
+		t.Errorf("%q, %v", all, err)
 	}
 }

@@ -160,6 +160,11 @@ func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
 
+// listenerFull counts the connections that took the last free place of a listener: "socket" or "address".
+func (m *metricSet) listenerFull(listener string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("listen_full_total", "listener", listener))
+}
+
 // write writes all metrics in the form that Prometheus reads.
 func (m *metricSet) write(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)

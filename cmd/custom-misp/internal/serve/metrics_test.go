@@ -29,6 +29,7 @@ func TestMetrics(t *testing.T) {
 	m.Remembered(false)
 	m.Cut(engine.Cut{Mapping: "m", Path: "p", What: engine.CutText, Number: 1})
 	m.syncFailed("osint")
+	m.listenerFull("socket")
 	var out bytes.Buffer
 	m.write(&out, Status{
 		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
