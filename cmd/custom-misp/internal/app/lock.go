@@ -31,10 +31,10 @@ func LockServe(c *config.Config) (unlock func(), err error) {
 	if err := state.check(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(state.Spool(), 0o750); err != nil {
+	if err := atomicfile.MkdirAll(state.Spool(), 0o750); err != nil {
 		return nil, fmt.Errorf("state_dir: %w; make it for the user that Wazuh runs as", err)
 	}
-	f, err := os.OpenFile(state.Lock(), os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	f, err := atomicfile.Open(state.Lock(), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; give the directory to the user that Wazuh runs as", err)
 	}
@@ -50,11 +50,14 @@ func LockServe(c *config.Config) (unlock func(), err error) {
 	}
 	atomicfile.RemoveStale(string(state), time.Now().Add(-staleWrite))
 	_ = f.Truncate(0)
-	_, _ = f.WriteAt(fmt.Appendf(nil, `{"pid":%d,"max_entries":%d,"max_mib":%d}`+"\n", os.Getpid(), c.Spool.MaxEntries, c.Spool.MaxBytes>>20), 0)
+	_, _ = f.WriteAt(fmt.Appendf(nil, `{"version":%d,"pid":%d,"max_entries":%d,"max_mib":%d}`+"\n", noteVersion, os.Getpid(), c.Spool.MaxEntries, c.Spool.MaxBytes>>20), 0)
 	return func() { _ = f.Close() }, nil
 }
 
-const maxNote = 512 // bytes
+const (
+	maxNote     = 512 // bytes
+	noteVersion = 1
+)
 
 // ServeRuns reports whether serve holds its lock in a state directory.
 func ServeRuns(s State) bool {
@@ -71,7 +74,7 @@ func ServeRanHere(s State) bool {
 
 // locked reports whether serve holds its lock, and returns the note in it.
 func locked(s State) (note []byte, yes bool) {
-	f, err := os.OpenFile(s.Lock(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := atomicfile.Open(s.Lock(), os.O_RDONLY)
 	if err != nil {
 		return nil, false
 	}
@@ -90,7 +93,7 @@ func RunningSpool(stateDir string) *spool.Dir {
 	state := State(filepath.Clean(stateDir))
 	note, yes := locked(state)
 	entries, mib := gjson.GetBytes(note, "max_entries").Int(), gjson.GetBytes(note, "max_mib").Int()
-	if !yes || entries <= 0 || mib <= 0 {
+	if !yes || entries <= 0 || mib <= 0 || gjson.GetBytes(note, "version").Int() > noteVersion {
 		return nil
 	}
 	return &spool.Dir{Path: state.Spool(), MaxEntries: int(entries), MaxBytes: mib << 20}

@@ -67,7 +67,7 @@ func TestRunningSpoolWithoutNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	for _, note := range []string{"", "{", `{"pid":1}`, `{"max_entries":0,"max_mib":1}`, `{"max_entries":5,"max_mib":-1}`, strings.Repeat("x", 2*maxNote)} {
+	for _, note := range []string{"", "{", `{"pid":1}`, `{"max_entries":0,"max_mib":1}`, `{"max_entries":5,"max_mib":-1}`, `{"version":2,"max_entries":5,"max_mib":5}`, strings.Repeat("x", 2*maxNote)} {
 		if err := os.WriteFile(StateOf(c).Lock(), []byte(note), 0o600); err != nil { // keeps the file, and so the lock
 			t.Fatal(err)
 		}
