@@ -187,5 +187,8 @@ func dedupSink(c *config.Config, log *slog.Logger) (enrich.Sink, func()) {
 		log.Warn("events may be sent again", "error", err.Error())
 		return nil, func() {}
 	}
-	return dedup, func() { _ = dedup.Close() } // what was written is written
+	if err := dedup.Trouble(); err != nil {
+		log.Warn("events may be sent again by serve", "error", err.Error())
+	}
+	return dedup, func() { _ = dedup.Close() } // it was only appended to
 }

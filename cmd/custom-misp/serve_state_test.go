@@ -4,11 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 	"custom-misp/engine/atomicfile"
+	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -112,5 +115,95 @@ func TestServeNewerCheckpoint(t *testing.T) {
 	}
 	if after, err := os.ReadFile(name); err != nil || string(after) != string(before) {
 		t.Errorf("it was changed: %s, %v", after, err)
+	}
+}
+
+// TestServeDamagedState damages the other state files, which have no checksum yet: serve starts, says which, and does its
+// work.
+func TestServeDamagedState(t *testing.T) {
+	t.Parallel()
+	built := newManager(t)
+	for _, damage := range damages {
+		files := []string{"misp.json", "queue.json", "sent"}
+		switch damage.name {
+		case "bit flipped": // nothing shows it in a file without a checksum
+			continue
+		case "empty", "cut", "zeros": // that are keys
+			files = files[:2]
+		}
+		t.Run(damage.name, func(t *testing.T) { serveDamagedState(t, built, files, damage.do) })
+	}
+}
+
+func serveDamagedState(t *testing.T, built *testManager, files []string, damage func(file string) error) {
+	r := newResident(t, built, listConfig)
+	state := filepath.Join(r.home, "var/run/custom-misp")
+	if err := os.CopyFS(state, os.DirFS("../../testdata/state-unversioned")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if err := damage(filepath.Join(state, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.start(t)
+	r.alerts.add("1", listHit)
+	r.expectHits(t, "1")
+	for _, file := range files {
+		name := strings.TrimSuffix(file, ".json")
+		if got := r.metric(`state_damaged_total{file="` + name + `"}`); got != "1" {
+			t.Errorf("%s: counted %q times", name, got)
+		}
+		if _, err := os.Lstat(filepath.Join(state, file+".broken")); err != nil {
+			t.Error(err)
+		}
+	}
+	r.stop(t)
+	for _, f := range []string{"misp.json", "queue.json"} {
+		if _, err := (enrich.OutageFile{Path: filepath.Join(state, f)}).Load(); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	}
+}
+
+// TestPipesInState puts a pipe in the place of every state file and of the log, as who can write there may do: no verb waits
+// for the other end. The queue is absent, so that a call writes to most of them.
+func TestPipesInState(t *testing.T) {
+	t.Parallel()
+	r := newResident(t, newManager(t), "")
+	state := filepath.Join(r.home, "var/run/custom-misp")
+	r.misp.Fault(down)
+	alert := r.alert(t, []byte(hostAlert("1", liveHit)))
+	for _, name := range []string{
+		"var/run/custom-misp/misp.json", "var/run/custom-misp/misp.json.lock", "var/run/custom-misp/queue.json", "var/run/custom-misp/queue.json.lock",
+		"var/run/custom-misp/sent", "var/run/custom-misp/sent.1", "var/run/custom-misp/checkpoint.json", "var/run/custom-misp/checkpoint.previous.json",
+		"var/run/custom-misp/serve.lock", "var/run/custom-misp/spool/lock", "var/run/custom-misp/told.misp_unavailable",
+		"var/run/custom-misp/told.spool_fault", "logs/integrations.log",
+	} {
+		name = filepath.Join(r.home, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o750), syscall.Mkfifo(name, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"status"}, {"doctor"}, {"spool"}, {"spool", "drain"}, {"spool", "retry"}, {"serve"}, {alert, "", "", "--home", r.home},
+	} {
+		cmd, out := r.command(append(args, "--home", r.home)...)
+		cmd.Args[0] = "custom-misp"
+		if args[0] == alert {
+			cmd, out = r.command(args...)
+		}
+		cmd.Env = append(cmd.Env, r.settings()...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stuck := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		if !stuck.Stop() {
+			t.Errorf("%v hangs: %s", args, out)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(state, "spool/alerts/*.json")); err != nil || len(left) != 1 {
+		t.Errorf("the alert is not queued: %v, %v", left, err)
 	}
 }

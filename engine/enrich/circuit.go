@@ -36,6 +36,7 @@ func (c *Circuit) Lookup(ctx context.Context, observables []engine.Observable) (
 	o, err := c.Outage.Load()
 	if err != nil {
 		log.Warn("it is not known whether MISP was unreachable", "error", err.Error())
+		c.Outage.Mend(err)
 	}
 	now := clock(c.Outage.Now)
 	if o.backingOff(now) {

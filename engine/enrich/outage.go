@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,25 +66,45 @@ type OutageFile struct {
 	Path string           // empty for no record
 	Now  func() time.Time // nil for the machine's clock
 	Log  *slog.Logger     // nil for none
+	// Writer writes changes in the background; nil if each change waits for the disk.
+	Writer *OutageWriter
 }
 
-// Load returns the present or last outage; the zero Outage if there was none.
+const (
+	outageVersion = 1
+	maxOutage     = 64 << 10 // bytes
+)
+
+// Load returns the present or last outage; the zero Outage if there was none. Its error wraps [atomicfile.ErrDamaged] or
+// [atomicfile.ErrNotState], or is an [atomicfile.NewerError], if the file is not what this program wrote.
 func (f OutageFile) Load() (Outage, error) {
-	var o Outage
+	if o, ok := f.Writer.unwritten(); ok {
+		return o, nil
+	}
+	return f.read()
+}
+
+func (f OutageFile) read() (o Outage, err error) {
 	if f.Path == "" {
 		return o, nil
 	}
-	data, err := os.ReadFile(f.Path)
+	err = atomicfile.ReadJSON(f.Path, outageVersion, maxOutage, &o)
 	if errors.Is(err, fs.ErrNotExist) {
-		return o, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &o)
+		return Outage{}, nil
 	}
 	if err != nil {
 		return Outage{}, fmt.Errorf("record of outages: %w", err)
 	}
 	return o, nil
+}
+
+// Mend is for after an error of Load: it keeps what is there as a file that ends in .broken, and writes the record anew, unless a
+// later program wrote it.
+func (f OutageFile) Mend(err error) {
+	if _, newer := errors.AsType[*atomicfile.NewerError](err); !newer {
+		_ = atomicfile.KeepDamaged(f.Path)
+	}
+	f.change(func(*Outage) {})
 }
 
 // failed records that a question, or an event, failed. patiently says that it had as much time as usual.
@@ -106,7 +125,10 @@ func (f OutageFile) failed(err error, patiently bool) {
 }
 
 // answered records that there was an answer.
-func (f OutageFile) answered() { f.change(func(o *Outage) { o.Answered = clock(f.Now) }) }
+func (f OutageFile) answered() {
+	now := clock(f.Now)
+	f.change(func(o *Outage) { o.Answered = now })
+}
 
 // queued counts entries that were queued, and those that were dropped for them.
 func (f OutageFile) queued(n, dropped int) Outage {
@@ -118,7 +140,8 @@ func (f OutageFile) processed(n int) { f.changeLasting(func(o *Outage) { o.Proce
 
 // processedAll records that there is an answer again and nothing is queued any more.
 func (f OutageFile) processedAll() {
-	f.changeLasting(func(o *Outage) { o.Answered, o.Processed = clock(f.Now), o.Queued })
+	now := clock(f.Now)
+	f.changeLasting(func(o *Outage) { o.Answered, o.Processed = now, o.Queued })
 }
 
 // deadLetter counts an entry that became a dead letter.
@@ -134,16 +157,23 @@ func (f OutageFile) wantsReport(o Outage) bool {
 
 // markReported records that the outage was reported to Wazuh.
 func (f OutageFile) markReported() {
+	now := clock(f.Now)
 	f.change(func(o *Outage) {
-		if o.ReportedAt == nil {
-			o.ReportedAt = map[Code]time.Time{}
+		reported := map[Code]time.Time{o.Code: now}
+		for code, at := range o.ReportedAt { // others may be reading it
+			if code != o.Code {
+				reported[code] = at
+			}
 		}
-		o.ReportedAt[o.Code] = clock(f.Now)
+		o.ReportedAt = reported
 	})
 }
 
 // ended records that the outage is over and all of it is processed.
-func (f OutageFile) ended() { f.change(func(o *Outage) { o.Until = clock(f.Now) }) }
+func (f OutageFile) ended() {
+	now := clock(f.Now)
+	f.change(func(o *Outage) { o.Until = now })
+}
 
 // changeLasting changes the record of an outage that lasts.
 func (f OutageFile) changeLasting(change func(*Outage)) Outage {
@@ -154,31 +184,34 @@ func (f OutageFile) changeLasting(change func(*Outage)) Outage {
 	})
 }
 
-// change changes the record, one process at a time.
+// change changes the record. change may be called twice, and must do the same each time.
 func (f OutageFile) change(change func(*Outage)) Outage {
-	o, err := f.tryChange(change)
+	if f.Writer != nil && f.Path != "" {
+		return f.Writer.change(f, change)
+	}
+	o, err := f.write(change)
 	if err != nil {
 		logTo(f.Log).Error("outage not recorded", "error", err.Error())
 	}
 	return o
 }
 
-func (f OutageFile) tryChange(change func(*Outage)) (o Outage, err error) {
+// write changes the record on disk, one process at a time.
+func (f OutageFile) write(change func(*Outage)) (o Outage, err error) {
 	if f.Path == "" {
 		change(&o)
 		return o, nil
 	}
-	err = os.MkdirAll(filepath.Dir(f.Path), dirMode)
+	err = atomicfile.MkdirAll(filepath.Dir(f.Path), dirMode)
 	unlock := lockBriefly(f.Path + ".lock")
 	defer unlock()
-	o, _ = f.Load() // a file that cannot be read is written anew
+	o, unreadable := f.read() // a file that cannot be read is written anew
 	change(&o)
-	var data []byte
-	if err == nil {
-		data, err = json.MarshalIndent(o, "", "  ")
+	if _, newer := errors.AsType[*atomicfile.NewerError](unreadable); newer {
+		return o, unreadable
 	}
 	if err == nil {
-		err = atomicfile.WriteFile(f.Path, append(data, '\n'), atomicfile.Volatile)
+		err = atomicfile.WriteJSON(f.Path, outageVersion, o, atomicfile.Volatile)
 	}
 	if err != nil {
 		return o, fmt.Errorf("record of outages: %w", err)
@@ -192,7 +225,7 @@ const dirMode = 0o750
 // lockBriefly waits a moment for a lock and goes on without it if another process keeps it: a count that is off by one
 // is better than an alert that waits.
 func lockBriefly(name string) (unlock func()) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	f, err := atomicfile.Open(name, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return func() {}
 	}

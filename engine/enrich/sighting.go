@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
 
@@ -96,12 +97,11 @@ func (s *Sightings) claim(uuid string) (mark string, err error) {
 		return "", nil
 	}
 	today := filepath.Join(s.Dir, clock(s.Now).UTC().Format(time.DateOnly))
-	if err := os.Mkdir(today, dirMode); err == nil {
-		s.forget(filepath.Base(today))
-	} else if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(today, dirMode); err != nil {
+	if _, err := os.Stat(today); errors.Is(err, fs.ErrNotExist) {
+		if err := atomicfile.MkdirAll(today, dirMode); err != nil {
 			return "", err
 		}
+		s.forget(filepath.Base(today))
 	}
 	mark = filepath.Join(today, strings.ToLower(uuid))
 	f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group

@@ -193,15 +193,7 @@ func (d *depth) change(by int) {
 // pick returns the jobs of those alerts of a batch that something is picked from.
 func (r *streamRun) pick(b *batch) []*job {
 	var jobs []*job
-	unreadable := b.alerts.Skipped
-	for _, text := range b.alerts.Text {
-		text, err := checkAlert(text)
-		if err != nil {
-			if unreadable++; unreadable == 1 {
-				b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
-			}
-			continue
-		}
+	for _, text := range r.readable(b) {
 		if r.Own != nil && r.Own(text) {
 			continue
 		}
@@ -217,7 +209,6 @@ func (r *streamRun) pick(b *batch) []*job {
 			b.pipeline.noteCuts(j)
 		}
 	}
-	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped, unreadable)
 	return jobs
 }
 
@@ -241,6 +232,30 @@ func (r *streamRun) postpone(q *QueueingPipeline, jobs []*job) []*job {
 		q.log().Debug("an alert with many values is looked up alone, later", "alert_id", j.described().Source.AlertID, "values", values)
 		return true
 	})
+}
+
+// readable returns the alerts of a batch, also those in torn lines, and counts what it leaves out.
+func (r *streamRun) readable(b *batch) [][]byte {
+	alerts := make([][]byte, 0, len(b.alerts.Text))
+	unreadable, torn := 0, 0
+	for _, line := range b.alerts.Text {
+		alert, err := checkAlert(line)
+		if err == nil {
+			alerts = append(alerts, alert)
+			continue
+		}
+		if unreadable++; unreadable == 1 {
+			b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
+		}
+		whole := alertsInTorn(line)
+		torn += len(whole)
+		alerts = append(alerts, whole...)
+	}
+	if torn > 0 {
+		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
+	}
+	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped+torn, unreadable+b.alerts.Skipped)
+	return alerts
 }
 
 // answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers

@@ -206,6 +206,21 @@ func TestStreamLeavesOut(t *testing.T) {
 	})
 }
 
+// TestStreamTorn has a line with the start of an alert and a whole one behind it, and one with two starts.
+func TestStreamTorn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		torn := text(t, 1)
+		torn = `{"timestamp":"2026-10-05T08:10:01.000+0000",` + torn[1:len(torn)/2]
+		whole := `{"timestamp":"2026-10-05T08:10:02.000+0000",` + text(t, 2)[1:]
+		w := newStream(t, []string{torn + whole, torn + torn, text(t, 3)})
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 2", "sent 3", "done 0"}, w.read())
+		got := []string{fmt.Sprint(w.meter.read.Load(), " read, ", w.meter.unreadable.Load(), " unreadable")}
+		expect(t, "counted", []string{"4 read, 2 unreadable"}, got)
+	})
+}
+
 // TestStreamStops ends it in the middle, for many reasons. What is not all sent is not done, nor is anything after it.
 func TestStreamStops(t *testing.T) {
 	full := &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("full")}

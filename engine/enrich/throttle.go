@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"custom-misp/engine/atomicfile"
 )
 
 // Throttle is a [Sink] that sends an error event of one kind once in an interval, and every other event. A mapping file
 // that cannot be read would otherwise raise an error alert for each alert. When an event of a kind was last sent is the
-// time of a file in Dir, which all calls share; if the file cannot be written, the event is sent.
+// time of an empty file in Dir, which all calls share; if the file cannot be written, the event is sent.
 type Throttle struct {
 	Sink     Sink
 	Dir      string           // empty for no throttle
@@ -24,7 +26,7 @@ func (t *Throttle) Send(ctx context.Context, e Enrichment) error {
 	}
 	stamp := filepath.Join(t.Dir, "told."+string(e.Body.Error))
 	now := clock(t.Now)
-	if st, err := os.Stat(stamp); err == nil {
+	if st, err := os.Lstat(stamp); err == nil && st.Mode().IsRegular() {
 		if age := now.Sub(st.ModTime()); age >= 0 && age < t.Interval {
 			return nil
 		}
@@ -32,10 +34,10 @@ func (t *Throttle) Send(ctx context.Context, e Enrichment) error {
 	if err := sendTo(ctx, t.Sink, e); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.Dir, dirMode); err != nil {
+	if err := atomicfile.MkdirAll(t.Dir, dirMode); err != nil {
 		return nil //nolint:nilerr // as good as a file that cannot be written
 	}
-	if err := os.WriteFile(stamp, nil, 0o640); err == nil { //nolint:gosec // as Wazuh has it: for its group
+	if err := atomicfile.WriteFile(stamp, nil, atomicfile.Volatile); err == nil {
 		_ = os.Chtimes(stamp, now, now)
 	}
 	return nil

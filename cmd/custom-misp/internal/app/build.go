@@ -61,7 +61,8 @@ type App struct {
 	// Lookup is that of the chain without a record of outages, for verbs that only look.
 	Lookup enrich.Lookup
 
-	sighter enrich.Sighter // nil if no sightings are wanted
+	sighter enrich.Sighter                  // nil if no sightings are wanted
+	writers map[string]*enrich.OutageWriter // of the records of outages in serve, by path
 	closers []func()
 }
 
@@ -285,6 +286,16 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 func (a *App) recorded(h Hooks, of func(State) enrich.OutageFile) enrich.OutageFile {
 	f := of(StateOf(a.Config))
 	f.Now, f.Log = h.Now, h.Log
+	if h.Daemon == nil {
+		return f
+	}
+	if a.writers == nil {
+		a.writers = map[string]*enrich.OutageWriter{}
+	}
+	if f.Writer = a.writers[f.Path]; f.Writer == nil {
+		f.Writer = &enrich.OutageWriter{}
+		a.writers[f.Path], a.closers = f.Writer, append(a.closers, f.Writer.Close)
+	}
 	return f
 }
 

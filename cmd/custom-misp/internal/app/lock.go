@@ -33,10 +33,10 @@ func LockServe(c *config.Config) (*ServeLock, error) {
 	if err := state.check(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(state.Spool(), 0o750); err != nil {
+	if err := atomicfile.MkdirAll(state.Spool(), 0o750); err != nil {
 		return nil, fmt.Errorf("state_dir: %w; make it for the user that Wazuh runs as", err)
 	}
-	f, err := os.OpenFile(state.Lock(), os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o640) //nolint:gosec // as Wazuh has it: for its group
+	f, err := atomicfile.Open(state.Lock(), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; give the directory to the user that Wazuh runs as", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
@@ -15,7 +16,8 @@ import (
 func OpenLog(c *config.Config, stderr, elsewhere io.Writer) (log *slog.Logger, closeLog func()) {
 	w, closer := elsewhere, func() {}
 	if c.Log.File != "" {
-		f, err := os.OpenFile(filepath.Clean(c.Log.File), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // as Wazuh has it: for its group
+		// A pipe that no one reads is an error, too: opening it would wait.
+		f, err := os.OpenFile(filepath.Clean(c.Log.File), os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640) //nolint:gosec // as Wazuh has it: for its group
 		if err != nil {
 			cli.PrintError(stderr, "custom-misp: log.file", err)
 		} else {

@@ -18,7 +18,7 @@ type outFile struct {
 }
 
 func newOutFile(name string) (*outFile, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 		return nil, fmt.Errorf("%w; name a directory that can be made with --dir", err)
 	}
 	f, err := atomicfile.Create(name)

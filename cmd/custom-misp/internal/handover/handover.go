@@ -26,6 +26,7 @@ const LockFile = "serve.lock"
 
 // A Note is what serve writes into its lock.
 type Note struct {
+	Version    int    `json:"version"` // of the note, set by [Note.Write]
 	PID        int    `json:"pid"`
 	MaxEntries int    `json:"max_entries"` // of the spool
 	MaxMiB     int64  `json:"max_mib"`     // of the spool
@@ -42,7 +43,10 @@ type Reads struct {
 	After int64 `json:"after"`
 }
 
-const maxNote = 512 // bytes
+const (
+	maxNote     = 512 // bytes
+	noteVersion = 1
+)
 
 // Write writes the note into the lock file, in place: the file is the lock.
 func (n Note) Write(lock *os.File) error {
@@ -52,6 +56,7 @@ func (n Note) Write(lock *os.File) error {
 
 // text returns the note with a checksum: a reader may see half of it.
 func (n Note) text() []byte {
+	n.Version = noteVersion
 	data, _ := json.Marshal(n) // of numbers
 	return fmt.Appendf(nil, "%s %08x\n", data, crc32.ChecksumIEEE(data))
 }
@@ -64,7 +69,7 @@ func parse(text []byte) (n Note, ok bool) {
 		return Note{}, false
 	}
 	err := json.Unmarshal(line[:at], &n)
-	return n, err == nil && n.MaxEntries > 0 && n.MaxMiB > 0
+	return n, err == nil && n.Version <= noteVersion && n.MaxEntries > 0 && n.MaxMiB > 0
 }
 
 // Read returns the note in a lock file. running says that serve holds the lock, whole that the note can be relied on.

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,7 +47,7 @@ func TestReadWithoutNote(t *testing.T) {
 	if n, running, ok := Read(name); !running || !ok || n.PID != 1 || *n.Reads != *good.Reads {
 		t.Errorf("note %q: %+v, %t, %t", whole, n, running, ok)
 	}
-	bad := []string{"", "{", `{"pid":1}`, `{"max_entries":5,"max_mib":5}` + "\n", strings.Repeat("x", 2*maxNote)}
+	bad := []string{"", "{", string(versionTwo()), `{"pid":1}`, `{"max_entries":5,"max_mib":5}` + "\n", strings.Repeat("x", 2*maxNote)}
 	for _, n := range []Note{{MaxMiB: 1}, {MaxEntries: 5, MaxMiB: -1}} {
 		bad = append(bad, string(n.text()))
 	}
@@ -64,6 +65,12 @@ func TestReadWithoutNote(t *testing.T) {
 	if _, running, _ := Read(name); running {
 		t.Error("runs after its end")
 	}
+}
+
+// versionTwo is a note of a later program.
+func versionTwo() []byte {
+	data := []byte(`{"version":2,"max_entries":5,"max_mib":5}`)
+	return fmt.Appendf(nil, "%s %08x\n", data, crc32.ChecksumIEEE(data))
 }
 
 // TestWillRead asks which alerts a serve reads itself. What cannot be told is not.

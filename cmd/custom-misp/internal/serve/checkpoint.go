@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/atomicfile"
-	"custom-misp/engine/enrich"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -135,7 +133,7 @@ func (c *checkpointFile) load(alerts string) (from *alertlog.Checkpoint, damage 
 		return &at, nil, nil
 	case err == nil:
 		return nil, nil, nil
-	case !errors.Is(err, atomicfile.ErrDamaged) && !errors.Is(err, atomicfile.ErrNotState):
+	case !isDamaged(err):
 		return nil, nil, err
 	}
 	damage = err
@@ -196,11 +194,4 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 		v.damaged(ctx, "delayed", damage)
 	}
 	return nil
-}
-
-// damaged reports that a state file was damaged, and what was done about it.
-func (v *server) damaged(ctx context.Context, file string, err error) {
-	v.log.Error("a state file was damaged", "file", file, "error", err.Error())
-	v.metrics.damaged(file)
-	v.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeState, Err: err, Remedy: "check the disk"})
 }

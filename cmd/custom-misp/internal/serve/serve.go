@@ -88,7 +88,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	if v.dedup, err = app.Dedup(c); err != nil {
 		return err
 	}
-	defer v.dedup.Close() //nolint:errcheck // what was written is written
+	defer v.dedup.Close() //nolint:errcheck // it was only appended to
 	v.dedup.Suppressed = v.metrics.suppressed.Inc
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -101,6 +101,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	if err := v.follow(hard, c); err != nil {
 		return err
 	}
+	v.checkState(hard)
 	v.reloads.note(nil)
 	stopHTTP, err := v.listen(c)
 	if err != nil {
