@@ -14,7 +14,7 @@ import (
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
 	// accepts. The order does not matter, and no match is no error. An error means that the answer is not
-	// known for any of the observables; a [Trouble] says what kind it is.
+	// known as a whole, and a [Trouble] says what kind it is; matches beside it are a part of the answer.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
 }
 

@@ -2,12 +2,16 @@ package enrich
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"custom-misp/engine"
+	"custom-misp/misp"
 )
 
 // MirrorFirst is a [Lookup] that asks a mirror, and for what the mirror does not know MISP: it may be so new that no sync
-// has brought it yet. While MISP is unreachable, the mirror answers alone. While there is no mirror yet, MISP does.
+// has brought it yet. While MISP is unreachable, the mirror answers alone. While there is no mirror of MISP yet, or it is
+// damaged, MISP does, for all that is MISP's.
 type MirrorFirst struct {
 	Mirror Lookup // nil for none yet
 	Live   Lookup // records its own outages, see [Circuit]
@@ -18,8 +22,8 @@ type MirrorFirst struct {
 // Lookup implements Lookup.
 func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error) {
 	matches, err := ask(ctx, p.Mirror, observables)
-	if err != nil { // there is none yet
-		return ask(ctx, p.Live, observables)
+	if err != nil {
+		return p.instead(ctx, observables, matches, err)
 	}
 	known := make(map[answerKey]bool, len(matches))
 	for _, m := range matches {
@@ -45,4 +49,18 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 		return matches, nil
 	}
 	return append(matches, live...), nil
+}
+
+// instead asks MISP for everything, since the mirror of it is not there, or is damaged. What other sources of the mirror
+// know counts as well. An error about such a source stays: MISP cannot answer for it.
+func (p *MirrorFirst) instead(ctx context.Context, observables []engine.Observable, mirrored []Match, why error) ([]Match, error) {
+	if t, ok := errors.AsType[*Trouble](why); ok && t.OnlyHere {
+		return nil, why
+	}
+	live, err := ask(ctx, p.Live, observables)
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(mirrored, func(m Match) bool { return m.Attribute.Origin == misp.OriginServer })
+	return append(others, live...), nil
 }

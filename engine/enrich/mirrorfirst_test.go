@@ -7,6 +7,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // TestMirrorFirst gives the mirror and MISP values that they know, and asks for some.
@@ -80,4 +81,41 @@ func TestMirrorFirstFilters(t *testing.T) {
 	})}
 	expect(t, "answer", []string{"hit-1 hit-1"}, []string{matched(p.Lookup(t.Context(), []engine.Observable{loose, strict}))})
 	expect(t, "questions to MISP", []string{"hit-1"}, misp.asked())
+}
+
+// TestMirrorFirstPart has the mirror know only a part, since one of its sources is damaged. What is MISP's, MISP is asked;
+// what only the mirror has is an error.
+func TestMirrorFirstPart(t *testing.T) {
+	of := func(value, origin string) enrich.Match {
+		return enrich.Match{Observable: observable(value), Attribute: misp.Attribute{Value: value, Origin: origin}}
+	}
+	gone := &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}
+	for name, tt := range map[string]struct {
+		onlyHere bool
+		liveErr  error
+		answer   string
+		live     []string
+	}{
+		"the mirror of MISP":                          {answer: "feed-1 new-1", live: []string{"feed-1 misp-1 new-1"}},
+		"the mirror of MISP, and MISP is unreachable": {liveErr: gone, answer: "error misp_unavailable", live: []string{"feed-1 misp-1 new-1"}},
+		"a feed": {onlyHere: true, answer: "error mirror_damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &oracle{err: tt.liveErr}
+			p := &enrich.MirrorFirst{
+				Mirror: lookup(func(context.Context, []engine.Observable) ([]enrich.Match, error) {
+					return []enrich.Match{of("feed-1", "feed"), of("misp-1", misp.OriginServer)},
+						&enrich.Trouble{Code: enrich.CodeDamaged, Err: errors.New("damaged"), OnlyHere: tt.onlyHere}
+				}),
+				Live: lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+					if _, err := server.Lookup(ctx, o); err != nil {
+						return nil, err
+					}
+					return knowing("new-1")(ctx, o)
+				}),
+			}
+			expect(t, "answer", []string{tt.answer}, []string{matched(p.Lookup(t.Context(), values("feed-1 misp-1 new-1")))})
+			expect(t, "questions to MISP", tt.live, server.asked())
+		})
+	}
 }

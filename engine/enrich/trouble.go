@@ -17,6 +17,8 @@ type Trouble struct {
 	Remedy string
 	// Answered is set if there was an answer, of whatever kind: then the question may be the reason.
 	Answered bool
+	// OnlyHere is set by a mirror if the trouble is with a source that MISP cannot answer for.
+	OnlyHere bool
 	// Wait is how long the server wants no further question (Retry-After); 0 if it does not say.
 	Wait time.Duration
 }
@@ -35,6 +37,8 @@ const (
 	CodeQueue        Code = "wazuh_queue"         // Wazuh's queue socket is absent, full or refuses
 	CodeMapping      Code = "mapping_fault"       // a mapping file was left out, or an expression failed
 	CodeMirror       Code = "mirror_stale"        // the mirror cannot be synced, or never was
+	CodeDamaged      Code = "mirror_damaged"      // a file of the mirror is damaged: later, the source is fetched again
+	CodeLeftOut      Code = "mirror_left_out"     // alerts were looked up without a source that stayed damaged
 	CodeAlerts       Code = "alerts_unreadable"   // Wazuh's file of alerts cannot be read
 	CodeFeed         Code = "feed_unreadable"     // the feed directory cannot be read
 	CodeConfig       Code = "configuration_fault" // the configuration cannot be used
