@@ -295,8 +295,10 @@ func readFixture(m *Mirror) error {
 		return fmt.Errorf("%d matches, %w", len(matches), err)
 	}
 	n := 0
-	for range m.All() {
-		n++
+	for _, err := range m.All() {
+		if n++; err != nil {
+			return err
+		}
 	}
 	if n < 14 || n > 15 {
 		return fmt.Errorf("%d attributes", n)
