@@ -79,6 +79,10 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
 	for _, m := range s.Mirror {
+		if m.Damage != "" {
+			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
+				m.DamagedSince.Format(time.RFC3339), cli.Clean(m.Damage), m.Origin)
+		}
 		if m.SyncedAt.IsZero() {
 			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))
 			continue

@@ -22,6 +22,22 @@ type Damage struct {
 	Since  time.Time // when it was first noticed, by a process that could note it
 }
 
+// String returns it in words, without a remedy.
+func (d Damage) String() string {
+	if mayPass(d.Err) || errors.Is(d.Err, fs.ErrPermission) {
+		return fmt.Sprintf("the mirror of %s cannot be read: %v", d.Origin, d.Err)
+	}
+	return fmt.Sprintf("the mirror of %s is damaged: %v", d.Origin, d.Err)
+}
+
+// Remedy returns what to do about it.
+func (d Damage) Remedy() string {
+	if errors.Is(d.Err, fs.ErrPermission) {
+		return "run this as root or as Wazuh's user, or correct the rights"
+	}
+	return "custom-misp serve fetches it again by itself, and custom-misp sync does it at once"
+}
+
 // A DamagedError says which sources could not be looked up in. [Mirror.Lookup] wraps it in an [enrich.Trouble].
 type DamagedError struct{ Sources []Damage }
 
@@ -29,7 +45,7 @@ type DamagedError struct{ Sources []Damage }
 func (e *DamagedError) Error() string {
 	texts := make([]string, len(e.Sources))
 	for i, d := range e.Sources {
-		texts[i] = fmt.Sprintf("the mirror of %s is damaged: %v", d.Origin, d.Err)
+		texts[i] = d.String()
 	}
 	return strings.Join(texts, ", and ")
 }
@@ -39,10 +55,7 @@ func trouble(found []Damage) error {
 	if len(found) == 0 {
 		return nil
 	}
-	t := &enrich.Trouble{
-		Code: enrich.CodeDamaged, Err: &DamagedError{found},
-		Remedy: "custom-misp serve fetches it again by itself, and custom-misp sync does it at once",
-	}
+	t := &enrich.Trouble{Code: enrich.CodeDamaged, Err: &DamagedError{found}, Remedy: found[0].Remedy()}
 	for _, d := range found {
 		t.OnlyHere = t.OnlyHere || d.Origin != ServerName
 	}
@@ -108,9 +121,11 @@ func (m *Mirror) known(v *view) []Damage {
 				err = errors.New(n.text)
 			}
 		}
-		if err != nil {
-			found = append(found, Damage{s.name, err, m.since(s)})
+		if err == nil {
+			m.whole(s)
+			continue
 		}
+		found = append(found, Damage{s.name, err, m.since(s)})
 	}
 	return found
 }
@@ -137,6 +152,13 @@ func (m *Mirror) since(s *set) time.Time {
 	}
 	m.noticed[s.name] = n
 	return n.at
+}
+
+// whole forgets that a set was damaged.
+func (m *Mirror) whole(s *set) {
+	m.noticing.Lock()
+	defer m.noticing.Unlock()
+	delete(m.noticed, s.name)
 }
 
 // NoteDamage notes, beside each set that this process knows to be damaged, since when: other processes then know it too,

@@ -244,7 +244,7 @@ func TestReaders(t *testing.T) {
 	s := newSite(t, misptest.New(t, fixture))
 	s.syncer.testOnlyLeastBase = 3
 	s.sync()
-	s.mirror.now = func() time.Time { return begin } // the site's clock is not for several
+	s.mirror.Now = func() time.Time { return begin } // the site's clock is not for several
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	defer readers.Wait()

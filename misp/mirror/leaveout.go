@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -11,15 +12,14 @@ import (
 
 // LeaveOut is a [enrich.Lookup] that does not wait for a damaged source for ever. Like those of the [Mirror], its look-ups
 // fail where they need a damaged part, so that alerts are queued until the source was fetched again; but when the damage
-// is known for a time, they do without that part. It is safe for concurrent use.
+// is known for a time, they do without that part. It goes by the clock of the Mirror, and is safe for concurrent use.
 type LeaveOut struct {
 	Mirror *Mirror
 	// After is that time; 0 for UsualLeaveOut.
 	After time.Duration
-	Now   func() time.Time // nil for the machine's clock
 	// LeftOut is called for each look-up that did without a part of a source, with the number of values that were looked
 	// up; nil for no call.
-	LeftOut func(d Damage, values int)
+	LeftOut func(ctx context.Context, d Damage, values int)
 }
 
 // UsualLeaveOut is the time after which a damaged source is left out.
@@ -32,14 +32,7 @@ func (l *LeaveOut) Lookup(ctx context.Context, observables []engine.Observable) 
 	if !ok {
 		return matches, err
 	}
-	now := time.Now()
-	if l.Now != nil {
-		now = l.Now()
-	}
-	after := l.After
-	if after == 0 {
-		after = UsualLeaveOut
-	}
+	now, after := l.Mirror.clock(), cmp.Or(l.After, UsualLeaveOut)
 	for _, d := range damaged.Sources {
 		if !due(now, d.Since, after) {
 			l.Mirror.NoteDamage()
@@ -48,7 +41,7 @@ func (l *LeaveOut) Lookup(ctx context.Context, observables []engine.Observable) 
 	}
 	if l.LeftOut != nil {
 		for _, d := range damaged.Sources {
-			l.LeftOut(d, len(observables))
+			l.LeftOut(ctx, d, len(observables))
 		}
 	}
 	v := l.Mirror.use()

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,7 @@ func TestNote(t *testing.T) {
 	s.sync()
 	dir := filepath.Join(s.syncer.Dir, ServerName)
 	finder := openMirror(t, s.syncer.Dir, ServerName)
-	finder.now = s.mirror.now
+	finder.Now = s.mirror.Now
 	finder.NoteDamage()
 	if _, err := os.Stat(filepath.Join(dir, noteFile)); err == nil {
 		t.Fatal("a note about a set that is whole")
@@ -59,7 +60,7 @@ func TestNote(t *testing.T) {
 func openMirrorAt(t *testing.T, s *site) *Mirror {
 	t.Helper()
 	m := openMirror(t, s.syncer.Dir, ServerName)
-	m.now = s.mirror.now
+	m.Now = s.mirror.Now
 	return m
 }
 
@@ -80,8 +81,8 @@ func TestLeaveOut(t *testing.T) {
 	var out []left
 	open := func() *LeaveOut {
 		m := openMirror(t, s.dir, smallName, "list")
-		m.now = clock
-		return &LeaveOut{Mirror: m, Now: clock, LeftOut: func(d Damage, values int) { out = append(out, left{d.Origin, values}) }}
+		m.Now = clock
+		return &LeaveOut{Mirror: m, LeftOut: func(_ context.Context, d Damage, values int) { out = append(out, left{d.Origin, values}) }}
 	}
 	question := []engine.Observable{s.known[0], observable("domain", "listed.example")}
 	ask := func(l *LeaveOut) string {
@@ -118,8 +119,8 @@ func TestLeaveOut(t *testing.T) {
 	// A source that has to be there is not replaced by others.
 	now = begin.Add(time.Hour)
 	must := openMirror(t, s.dir, smallName, ServerName)
-	must.now = clock
-	if got := ask(&LeaveOut{Mirror: must, Now: clock}); got != "0 mirror_stale" {
+	must.Now = clock
+	if got := ask(&LeaveOut{Mirror: must}); got != "0 mirror_stale" {
 		t.Errorf("without the mirror of MISP: %q", got)
 	}
 }

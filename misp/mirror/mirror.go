@@ -26,7 +26,8 @@ type Mirror struct {
 	dir    string
 	names  []string
 	filter engine.Filter
-	now    func() time.Time // nil for the machine's clock
+	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
+	Now func() time.Time
 
 	refreshing sync.Mutex           // held by what replaces the view
 	view       atomic.Pointer[view] // nil before the first refresh, and after Close
@@ -200,10 +201,10 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 }
 
 func (m *Mirror) clock() time.Time {
-	if m.now == nil {
+	if m.Now == nil {
 		return time.Now()
 	}
-	return m.now()
+	return m.Now()
 }
 
 // All yields every attribute of all sets, as they are when the iteration begins, and an error in place of what cannot be

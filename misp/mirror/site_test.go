@@ -44,7 +44,7 @@ func newSite(t testing.TB, server *misptest.Server) *site {
 	s.origin = &Server{Client: s.client, URL: server.URL, Warninglists: true}
 	s.syncer = newSyncer(t, t.TempDir(), func() time.Time { return s.now })
 	s.mirror = openMirror(t, s.syncer.Dir, ServerName)
-	s.mirror.now = s.syncer.Now
+	s.mirror.Now = s.syncer.Now
 	return s
 }
 

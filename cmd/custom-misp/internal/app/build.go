@@ -140,6 +140,9 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 	if a.Config.Lookup.Policy != config.PolicyLive {
 		a.Mirror, err = Mirror(a.Config)
 		faults.add(err)
+		if a.Mirror != nil {
+			a.Mirror.Now = h.Now
+		}
 	}
 }
 
@@ -189,9 +192,10 @@ func (d *distinctErrors) add(err error) {
 
 // lookup puts together what the policy asks for, and Batch on the way.
 func (a *App) lookup(h Hooks) enrich.Lookup {
-	live, mirrored := a.Live, enrich.Lookup(a.Mirror)
+	left := &leftOut{app: a, h: h, reported: map[string]time.Time{}}
+	live, mirrored := a.Live, enrich.Lookup(&mirror.LeaveOut{Mirror: a.Mirror, LeftOut: left.report})
 	if h.Daemon != nil {
-		live, mirrored = a.joined(live, h), timed{a.Mirror, h.Daemon.Meter, "mirror"}
+		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror"}
 	}
 	switch a.Config.Lookup.Policy {
 	case config.PolicyMirror:

@@ -28,6 +28,7 @@ func TestMetrics(t *testing.T) {
 	m.Remembered(true)
 	m.Remembered(false)
 	m.syncFailed("osint")
+	m.LeftOut("osint", 3)
 	var out bytes.Buffer
 	m.write(&out, Status{
 		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
