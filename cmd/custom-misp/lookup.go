@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/yamlfile"
+	"custom-misp/misp/mirror"
 )
 
 // lookupFlags are the flags of the verb lookup.
@@ -144,19 +147,18 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 	if len(observables) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
-		matches, err := lookup.Lookup(ctx, observables)
-		if err != nil {
+		var matches []enrich.Match
+		matches, err = lookup.Lookup(ctx, observables)
+		if err != nil && !isPart(err) {
 			return err
 		}
-		for i := range lines {
-			for _, m := range matches {
-				if m.Observable.Indicator() == observables[i].Indicator() {
-					lines[i].Matches = append(lines[i].Matches, newLookupMatch(m))
-				}
-			}
-		}
+		addMatches(lines, observables, matches)
 	}
-	if err := writeLookup(st, lines, f.output); err != nil {
+	if err != nil { // of the other values it is not known whether they are known
+		lines = slices.DeleteFunc(lines, func(l lookupLine) bool { return len(l.Matches) == 0 })
+		err = fmt.Errorf("not all is known of these values: %w", err)
+	}
+	if err := cmp.Or(writeLookup(st, lines, f.output), err); err != nil {
 		return err
 	}
 	if failed {
@@ -165,7 +167,24 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 	return nil
 }
 
-// everyone is a Lookup that asks several others, all of them. Matches that do not say whose knowledge they are get the
+// isPart reports whether an answer is a part of what is known, since a source of the mirror is damaged.
+func isPart(err error) bool {
+	_, damaged := errors.AsType[*mirror.DamagedError](err)
+	return damaged
+}
+
+func addMatches(lines []lookupLine, of []engine.Observable, matches []enrich.Match) {
+	for i := range lines {
+		for _, m := range matches {
+			if m.Observable.Indicator() == of[i].Indicator() {
+				lines[i].Matches = append(lines[i].Matches, newLookupMatch(m))
+			}
+		}
+	}
+}
+
+// everyone is a Lookup that asks several others, all of them. Beside an error about a damaged mirror, it returns what the
+// others know, and the rest of the mirror. Matches that do not say whose knowledge they are get the
 // name of the one who was asked.
 type everyone []namedLookup
 
@@ -177,17 +196,19 @@ type namedLookup struct {
 // Lookup implements enrich.Lookup.
 func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	var all []enrich.Match
+	var damaged error
 	for _, l := range e {
 		matches, err := l.lookup.Lookup(ctx, observables)
-		if err != nil {
+		if err != nil && !isPart(err) {
 			return nil, err
 		}
+		damaged = cmp.Or(damaged, err)
 		for _, m := range matches {
 			m.Attribute.Origin = cmp.Or(m.Attribute.Origin, l.name)
 			all = append(all, m)
 		}
 	}
-	return all, nil
+	return all, damaged
 }
 
 // askedBy returns what is asked for a person: what is named, else all that the policy names.

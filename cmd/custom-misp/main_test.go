@@ -48,9 +48,33 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "newer": newer},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROOT", root)
 			return nil
 		},
 	})
+}
+
+// flip is a command of the scripts: it flips a bit in the middle of each named file.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	for _, arg := range args {
+		name := ts.MkAbs(arg)
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		data[len(data)/2] ^= 1
+		ts.Check(os.WriteFile(name, data, 0o600)) //nolint:gosec // a test
+	}
+}
+
+// newer is a command of the scripts: it makes each named segment one of version 99.
+func newer(ts *testscript.TestScript, _ bool, args []string) {
+	for _, arg := range args {
+		name := ts.MkAbs(arg)
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		copy(data[6:], "99")
+		copy(data[len(data)-2:], "99")
+		ts.Check(os.WriteFile(name, data, 0o600)) //nolint:gosec // a test
+	}
 }

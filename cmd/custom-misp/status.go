@@ -82,6 +82,10 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", s.Alerts.DelayedBytes, s.Spool.Delayed)
 	}
 	for _, m := range s.Mirror {
+		if m.Damage != "" {
+			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
+				m.DamagedSince.Format(time.RFC3339), cli.Clean(m.Damage), m.Origin)
+		}
 		if m.SyncedAt.IsZero() {
 			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))
 			continue

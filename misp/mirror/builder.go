@@ -24,9 +24,11 @@ import (
 type builder struct {
 	file        *atomicfile.File
 	out         *bufio.Writer
-	sum         uint32
 	at          int64
 	trailer     trailer
+	blocks      []uint32 // checksums of the blocks that are complete
+	block       uint32   // checksum of the block that is not, so far
+	section     section  // that is being written
 	byIndicator []entry
 	byUUID      []entry
 	events      map[uuid.UUID]int // → number in places
@@ -35,6 +37,8 @@ type builder struct {
 	words       map[string]uint64
 	payload     []byte
 	record      []byte
+
+	testOnlySections map[string][]byte // further ones
 }
 
 type entry struct{ hash, at uint64 }
@@ -50,12 +54,36 @@ func newBuilder(name string) (*builder, error) {
 	}
 	b := &builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}, words: map[string]uint64{}}
 	b.out = bufio.NewWriterSize(f, 1<<18)
-	return b, b.write([]byte(magic))
+	b.trailer.Block = 1 << blockBits
+	if err := b.write([]byte(magic)); err != nil {
+		return nil, err
+	}
+	b.begin(sectionRecords)
+	return b, nil
+}
+
+// begin begins a section.
+func (b *builder) begin(id string) { b.section = section{ID: id, At: b.at} }
+
+// end ends the section that was begun; one without content has no entry.
+func (b *builder) end() {
+	if b.section.Length = b.at - b.section.At; b.section.Length > 0 {
+		b.trailer.Sections = append(b.trailer.Sections, b.section)
+	}
 }
 
 func (b *builder) write(data []byte) error {
-	b.sum = crc32.Update(b.sum, crcTable(), data)
-	if b.at += int64(len(data)); b.at > maxSegment {
+	b.section.Sum = crc32.Update(b.section.Sum, crcTable(), data)
+	for rest := data; len(rest) > 0; {
+		part := rest[:min(len(rest), int(b.trailer.Block-b.at&(b.trailer.Block-1)))]
+		b.block = crc32.Update(b.block, crcTable(), part)
+		b.at += int64(len(part))
+		if b.at&(b.trailer.Block-1) == 0 {
+			b.blocks, b.block = append(b.blocks, b.block), 0
+		}
+		rest = rest[len(part):]
+	}
+	if b.at > maxSegment {
 		return fmt.Errorf("more than %d bytes in one segment; mirror less of this source", int64(maxSegment))
 	}
 	_, err := b.out.Write(data)
@@ -147,7 +175,7 @@ func (b *builder) remove(id uuid.UUID) error {
 // finish completes the segment. It is whole or absent, also after a power cut.
 func (b *builder) finish(ctx context.Context, now time.Time) error {
 	defer b.abort()
-	b.trailer.Records = b.at
+	b.end()
 	b.trailer.Created = now.UTC()
 	b.trailer.Events = len(b.places)
 	for n := range b.networks {
@@ -155,19 +183,29 @@ func (b *builder) finish(ctx context.Context, now time.Time) error {
 	}
 	slices.Sort(b.trailer.Networks)
 	var err error
-	if b.trailer.ByIndicator, err = b.table(ctx, b.byIndicator); err != nil {
+	if b.trailer.IndicatorBits, err = b.table(ctx, sectionIndicators, sectionIndicatorDirectory, b.byIndicator); err != nil {
 		return err
 	}
-	if b.trailer.ByUUID, err = b.table(ctx, b.byUUID); err != nil {
+	if b.trailer.UUIDBits, err = b.table(ctx, sectionUUIDs, sectionUUIDDirectory, b.byUUID); err != nil {
 		return err
 	}
-	b.trailer.EventsAt = b.at
+	b.begin(sectionEvents)
 	for _, p := range b.places {
 		if err := b.pair(p.at, p.attributes); err != nil {
 			return err
 		}
 	}
-	b.trailer.Sum = b.sum
+	b.end()
+	for id, content := range b.testOnlySections {
+		b.begin(id)
+		if err := b.write(content); err != nil {
+			return err
+		}
+		b.end()
+	}
+	if err := b.writeBlocks(); err != nil {
+		return err
+	}
 	t, err := json.Marshal(b.trailer)
 	if err != nil {
 		return err
@@ -184,6 +222,23 @@ func (b *builder) finish(ctx context.Context, now time.Time) error {
 	return b.file.Commit(atomicfile.Durable)
 }
 
+// writeBlocks writes the checksums of the blocks of everything that came before.
+func (b *builder) writeBlocks() error {
+	if b.at&(b.trailer.Block-1) != 0 {
+		b.blocks = append(b.blocks, b.block)
+	}
+	sums := make([]byte, 0, sumSize*len(b.blocks))
+	for _, sum := range b.blocks {
+		sums = binary.LittleEndian.AppendUint32(sums, sum)
+	}
+	b.begin(sectionBlocks)
+	if err := b.write(sums); err != nil {
+		return err
+	}
+	b.end()
+	return nil
+}
+
 // abort gives the file up, unless it is complete.
 func (b *builder) abort() { b.file.Discard() }
 
@@ -193,31 +248,34 @@ func (b *builder) pair(first, second uint64) error {
 	return b.write(b.payload)
 }
 
-// table sorts entries and writes them with their directory.
-func (b *builder) table(ctx context.Context, entries []entry) (tablePart, error) {
+// table sorts entries and writes them, and their directory. It returns how many bits of a hash the directory goes by.
+func (b *builder) table(ctx context.Context, index, directory string, entries []entry) (hashBits uint8, err error) {
 	if len(entries) == 0 {
-		return tablePart{}, ctx.Err()
+		return 0, ctx.Err()
 	}
-	if uint64(len(entries)) > 1<<31 {
-		return tablePart{}, fmt.Errorf("%d entries, more than a segment can hold", len(entries))
+	if uint64(len(entries)) > maxEntries {
+		return 0, fmt.Errorf("%d entries, more than a segment can hold", len(entries))
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at)) })
-	part := tablePart{Entries: len(entries), Index: b.at, Bits: uint8(max(1, bits.Len(uint(len(entries)/4))))} //nolint:gosec // 31 at most
+	b.begin(index)
 	for _, e := range entries {
 		if err := cmp.Or(ctx.Err(), b.pair(e.hash, e.at)); err != nil {
-			return part, err
+			return 0, err
 		}
 	}
-	part.Directory = b.at
+	b.end()
+	hashBits = uint8(max(1, bits.Len(uint(len(entries)/4)))) //nolint:gosec // 31 at most
+	b.begin(directory)
 	next := 0
-	for slot := range uint64(1)<<part.Bits + 1 {
-		for next < len(entries) && entries[next].hash>>(64-part.Bits) < slot {
+	for slot := range uint64(1)<<hashBits + 1 {
+		for next < len(entries) && entries[next].hash>>(64-hashBits) < slot {
 			next++
 		}
 		b.payload = binary.LittleEndian.AppendUint32(b.payload[:0], uint32(next)) //nolint:gosec // 2^31 at most
 		if err := cmp.Or(ctx.Err(), b.write(b.payload)); err != nil {
-			return part, err
+			return 0, err
 		}
 	}
-	return part, nil
+	b.end()
+	return hashBits, nil
 }

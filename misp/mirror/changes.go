@@ -23,23 +23,31 @@ type changeSet struct {
 	events     map[uuid.UUID]event
 	in         map[uuid.UUID]map[uuid.UUID]bool // event → attributes that are, or were, among the changes in it
 	dirty      bool
-	most       int // changes that there may be
+	most       int   // changes that there may be
+	fault      error // the first of reading the set: then nothing that is made of it can be used
 }
 
 // changesOf begins with what is there.
 func changesOf(s *snapshot) *changeSet {
 	c := &changeSet{
-		set: s, known: s.events(), most: maxChanges,
+		set: s, most: maxChanges,
 		attributes: map[uuid.UUID]*stored{}, events: map[uuid.UUID]event{}, in: map[uuid.UUID]map[uuid.UUID]bool{},
 	}
+	var err error
+	if c.known, err = s.events(); err != nil {
+		c.known = map[uuid.UUID]event{}
+	}
+	c.failed(err)
 	if s.changes == nil {
 		return c
 	}
-	for id, in := range s.changes.each() {
-		c.hold(id, in)
+	for in, err := range s.changes.each() {
+		if c.failed(err); err == nil {
+			c.hold(in.id, in)
+		}
 	}
-	for kind, removed := range s.changes.records() {
-		if kind == recordRemoved {
+	for removed, err := range s.changes.allRecords() {
+		if c.failed(err); err == nil && removed.kind == recordRemoved {
 			c.attributes[removed.id()] = nil
 		}
 	}
@@ -49,6 +57,16 @@ func changesOf(s *snapshot) *changeSet {
 		}
 	}
 	return c
+}
+
+// failed notes that the set could not be read; nil for nothing.
+func (c *changeSet) failed(err error) { c.fault = cmp.Or(c.fault, err) }
+
+// base returns the attribute with a UUID that the base has; nil for none.
+func (c *changeSet) base(id uuid.UUID) *stored {
+	in, _, err := c.set.base.find(id)
+	c.failed(err)
+	return in
 }
 
 // hold keeps an attribute. What it has from its event is kept there.
@@ -80,7 +98,7 @@ func (c *changeSet) current(id uuid.UUID) *stored {
 	if in, changed := c.attributes[id]; changed {
 		return in
 	}
-	in, _ := c.set.base.find(id)
+	in := c.base(id)
 	if in == nil {
 		return nil
 	}
@@ -102,7 +120,7 @@ func (c *changeSet) Put(a misp.Attribute) {
 		c.Remove(a.UUID)
 		return
 	}
-	now := stored{a, event{Event: a.Event, uuid: identify(a.Event.UUID)}}
+	now := stored{id, a, event{Event: a.Event, uuid: identify(a.Event.UUID)}}
 	was := c.current(id)
 	if was != nil && sameAttribute(was.attribute, a) && was.event.uuid == now.event.uuid {
 		return
@@ -177,7 +195,8 @@ func (c *changeSet) ReplaceEvent(e misp.Event, version string, attributes iter.S
 		if len(indicators(a)) == 0 {
 			continue
 		}
-		c.hold(identify(a.UUID), stored{a, now})
+		attribute := identify(a.UUID)
+		c.hold(attribute, stored{attribute, a, now})
 		if err := c.room(); err != nil {
 			return err
 		}
@@ -191,7 +210,7 @@ func (c *changeSet) dropEvent(id uuid.UUID, now event) {
 			continue
 		}
 		delete(c.attributes, attribute)
-		if in, _ := c.set.base.find(attribute); in != nil && in.event.uuid != id {
+		if in := c.base(attribute); in != nil && in.event.uuid != id {
 			c.attributes[attribute] = nil // it had moved here from another event, where the base still has it
 		}
 	}
@@ -204,7 +223,10 @@ func (c *changeSet) dropEvent(id uuid.UUID, now event) {
 func (c *changeSet) total() (attributes, events int) {
 	attributes = c.set.base.trailer.Attributes
 	named := map[uuid.UUID]bool{}
-	for e := range c.set.base.events() {
+	for e, err := range c.set.base.events() {
+		if c.failed(err); err != nil {
+			continue
+		}
 		named[e.uuid] = true
 		if c.drops(e.uuid) {
 			attributes -= e.attributes
@@ -217,7 +239,7 @@ func (c *changeSet) total() (attributes, events int) {
 		}
 	}
 	for id, in := range c.attributes {
-		if had, _ := c.set.base.find(id); had != nil && !c.drops(had.event.uuid) {
+		if had := c.base(id); had != nil && !c.drops(had.event.uuid) {
 			attributes--
 		}
 		if in != nil {

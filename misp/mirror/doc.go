@@ -6,6 +6,20 @@
 // new files beside the old ones and then replaces the one that names them, so that readers always find a whole set,
 // also when the syncing process is killed or the power fails, and never wait. The files are described in README.md.
 //
+// # Damage
+//
+// What cannot be read as it was written is an error ([DamagedError]); it is never a value that is not known, and never the
+// end of the process. Each block of 64 KiB has a checksum, which is verified when a process first reads the block, and by
+// [Mirror.Verify] later. A look-up that needs a damaged block fails, and others do not. The next sync fetches the source
+// again. [LeaveOut] bounds how long alerts wait for that.
+//
+// Files are mapped into memory. Where a mapped file became shorter, the kernel sends SIGBUS, so each function that reads a
+// mapping has that become an error (runtime/debug.SetPanicOnFault, 4 % of a look-up together with the check that the
+// block is verified). The two other ways were measured with BenchmarkLookup and a million attributes: reading by pread
+// takes 4.4 µs instead of 2.7 µs for a hit and 2.6 µs instead of 1.2 µs for a miss; reading the file into memory takes
+// 69 ms for each process, where a call by integratord maps it and looks a value up in 0.1 ms, and its memory is not
+// shared.
+//
 // # Limits
 //
 // What is more than a source may have is refused: the sync fails, its error names the bound, and the set stays as it was.

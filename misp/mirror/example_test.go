@@ -99,7 +99,10 @@ func ExampleNewList() {
 
 	m := mirror.Open(syncer.Dir, []string{"tickets"}, engine.Filter{})
 	defer m.Close()
-	for a := range m.All() {
+	for a, err := range m.All() {
+		if err != nil {
+			panic(err)
+		}
 		fmt.Println(a.Origin, a.Type, a.Value, a.Comment)
 	}
 	// Output:

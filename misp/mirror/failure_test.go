@@ -244,7 +244,7 @@ func TestReaders(t *testing.T) {
 	s := newSite(t, misptest.New(t, fixture))
 	s.syncer.testOnlyLeastBase = 3
 	s.sync()
-	s.mirror.now = func() time.Time { return begin } // the site's clock is not for several
+	s.mirror.Now = func() time.Time { return begin } // the site's clock is not for several
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	defer readers.Wait()
@@ -295,8 +295,10 @@ func readFixture(m *Mirror) error {
 		return fmt.Errorf("%d matches, %w", len(matches), err)
 	}
 	n := 0
-	for range m.All() {
-		n++
+	for _, err := range m.All() {
+		if n++; err != nil {
+			return err
+		}
 	}
 	if n < 14 || n > 15 {
 		return fmt.Errorf("%d attributes", n)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"custom-misp/misp"
 	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
@@ -45,14 +47,6 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.from.shown(), err)
 	}
-	known := w.versions()
-	var changed []string
-	for _, id := range slices.Sorted(maps.Keys(manifest)) {
-		if version, have := known[identify(id)]; full || !have || version == "" || version != manifest[id] {
-			changed = append(changed, id)
-		}
-		delete(known, identify(id))
-	}
 	r := feedReader{feed: f, y: y, manifest: manifest}
 	done := y.done(began, func(s *State) {
 		s.Tag = tag
@@ -63,26 +57,29 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d of %d events not read, the first: %v", r.broken, len(manifest), r.first)
 		}
 	})
-	if !full && len(changed) <= len(manifest)/2 {
-		c := changesOf(w.set)
-		c.most = w.mostChanges
-		for id := range known {
-			c.RemoveEvent(id)
-		}
-		if err = r.each(ctx, changed, c.ReplaceEvent); err == nil {
-			if n, _ := c.total(); n > f.from.max.attributes {
-				return f.tooMany()
-			}
-			return w.apply(ctx, c, done)
-		}
-		if !errors.Is(err, errManyChanges) {
+	if !full {
+		if applied, err := r.changes(ctx, w, done); applied || err != nil {
 			return err
 		}
-		y.log().Info("feed is read as a whole", "origin", f.name, "because", err.Error())
 		r = feedReader{feed: f, y: y, manifest: manifest}
 	}
 	full = true
 	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
+}
+
+// compareVersions returns the events of a manifest that the set does not have in that version, and those of the set that
+// the manifest does not have.
+func compareVersions(w *writer, manifest map[string]string) (changed []string, gone map[uuid.UUID]string, err error) {
+	if gone, err = w.versions(); err != nil {
+		return nil, nil, err
+	}
+	for _, id := range slices.Sorted(maps.Keys(manifest)) {
+		if version, have := gone[identify(id)]; !have || version == "" || version != manifest[id] {
+			changed = append(changed, id)
+		}
+		delete(gone, identify(id))
+	}
+	return changed, gone, nil
 }
 
 func (f *Feed) tooMany() error {
@@ -98,6 +95,30 @@ type feedReader struct {
 	read     int64 // bytes of events
 	broken   int
 	first    error
+}
+
+// changes reads the events that have changed, and applies them. If they are too many, it applies nothing.
+func (r *feedReader) changes(ctx context.Context, w *writer, done func(*State)) (applied bool, err error) {
+	changed, gone, err := compareVersions(w, r.manifest)
+	if err != nil || len(changed) > len(r.manifest)/2 {
+		return false, err
+	}
+	c := changesOf(w.set)
+	c.most = w.mostChanges
+	for id := range gone {
+		c.RemoveEvent(id)
+	}
+	switch err := r.each(ctx, changed, c.ReplaceEvent); {
+	case errors.Is(err, errManyChanges):
+		r.y.log().Info("feed is read as a whole", "origin", r.feed.name, "because", err.Error())
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if n, _ := c.total(); n > r.feed.from.max.attributes {
+		return false, r.feed.tooMany()
+	}
+	return true, w.apply(ctx, c, done)
 }
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {

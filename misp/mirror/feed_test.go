@@ -42,7 +42,7 @@ func TestFeed(t *testing.T) {
 	if first.Events != 5 || first.Kind != KindFeed || first.Place != p.URL+"/feed" || p.header.Get("User-Agent") != "custom-misp/test" {
 		t.Errorf("state %+v, %v", first, p.header)
 	}
-	for a := range c.All() {
+	for _, a := range allOf(t, c.Mirror) {
 		want := misp.Event{ID: a.Event.UUID, UUID: a.Event.UUID, Info: "event " + a.Event.UUID, Org: "FEED", Date: "2026-01-01", Published: true}
 		if d := cmp.Diff(want, a.Event); d != "" || a.Origin != "circl" {
 			t.Errorf("event of %s (-want +got):\n%s", a.Value, d)

@@ -16,9 +16,11 @@ const (
 
 	// Of the mirror's own files.
 	maxState    = 1 << 20   // bytes of state.json; a longer one is refused
+	maxNote     = 4096      // bytes of the note that a set is damaged; a longer one counts as absent
 	maxFailure  = 2000      // bytes of the failure in it, which is cut
 	maxSegment  = 16 << 30  // bytes; a sync that would need more fails. Ten million attributes take about 3 GB
 	maxRecord   = 8 << 20   // bytes; a longer one is not written, and not read
+	maxEntries  = 1 << 31   // of a table; a sync that would need more fails
 	maxTrailer  = 128 << 20 // bytes; a segment with a longer one is damaged
 	maxNetworks = 1_000_000 // among the values of a segment; more fail the sync
 	maxWords    = 4096      // texts that records of a segment refer to by number; more are written out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -24,41 +25,34 @@ var opened = struct {
 	segments map[fileID]*segment
 }{segments: map[fileID]*segment{}}
 
-// openSegment maps a file of at most a number of bytes, for the caller to release. With check, the file is read once as a whole and compared with
-// its checksum: a writer does that, because it can write the file again. A reader finds nothing where a record is
-// damaged.
+// openSegment maps a file of at most a number of bytes, for the caller to release. With check, all of it is compared with
+// its checksums, once: a writer does that, because it can write the file again. A reader verifies what it reads.
 func openSegment(ctx context.Context, name string, most int64, check bool) (*segment, error) {
 	f, st, err := openRegular(name, os.O_RDONLY, 0)
-	if errors.Is(err, errNotRegular) {
-		err = fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotRegular):
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	case errors.Is(err, syscall.EIO):
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	case err != nil:
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read; the mapping stays
-	if st.Size() > min(most, maxSegment) {
-		return nil, fmt.Errorf("%s: %w: %d bytes", name, errDamaged, st.Size())
-	}
-	s, err := openShared(f)
+	s, err := openShared(ctx, f, st, most)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if check && !s.checked.Load() {
-		if err := s.compareSum(ctx, f); err != nil {
+		if err := s.verify(unpaced(ctx)); err != nil {
 			s.release()
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
 		s.checked.Store(true)
 	}
 	return s, nil
 }
 
-// openShared returns the segment in a file, mapping it unless it is open already.
-func openShared(f *os.File) (*segment, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+// openShared returns the segment in a file, mapping it unless it is open already. It takes the file over.
+func openShared(ctx context.Context, f *os.File, st fs.FileInfo, most int64) (_ *segment, err error) {
 	id := fileID{size: st.Size(), modified: st.ModTime().UnixNano()}
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		id.device, id.inode = int64(sys.Dev), int64(sys.Ino) //nolint:gosec // only compared
@@ -67,30 +61,37 @@ func openShared(f *os.File) (*segment, error) {
 	defer opened.Unlock()
 	if s, ok := opened.segments[id]; ok {
 		s.users++
-		return s, nil
+		return s, f.Close()
 	}
-	data, err := mapFile(f, st.Size())
-	if err != nil {
-		return nil, err
-	}
-	s := &segment{id: id, data: data, users: 1}
-	if err := s.parse(); err != nil {
-		s.unmap()
+	s := &segment{id: id, name: f.Name(), file: f, users: 1}
+	if err := s.open(ctx, most); err != nil {
+		s.close()
 		return nil, err
 	}
 	opened.segments[id] = s
 	return s, nil
 }
 
-func mapFile(f *os.File, size int64) ([]byte, error) {
-	if size < int64(len(magic)+tailSize) || size != int64(int(size)) {
-		return nil, fmt.Errorf("%w: %d bytes", errDamaged, size)
+// open reads what the file says of itself, and maps it.
+func (s *segment) open(ctx context.Context, most int64) (err error) {
+	size := s.id.size
+	if err := s.parse(s.file, size); err != nil {
+		return err
 	}
-	data, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+	if size > min(most, maxSegment) || size != int64(int(size)) {
+		return fmt.Errorf("%w: %d bytes", errDamaged, size)
+	}
+	if s.version == oldVersion {
+		if err := s.compareOldSum(ctx, s.file); err != nil {
+			return err
+		}
+	}
+	data, err := syscall.Mmap(int(s.file.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("map into memory: %w", err)
+		return fmt.Errorf("map into memory: %w", err)
 	}
-	return data, nil
+	s.mapped(data)
+	return nil
 }
 
 // retain adds a user. The caller is a user itself.
@@ -117,12 +118,15 @@ func (s *segment) release() {
 		panic("segment released more often than retained")
 	}
 	delete(opened.segments, s.id)
-	s.unmap()
+	s.close()
 }
 
-// unmap gives the memory back. A segment that is read afterwards, which is a fault of this package, panics instead of
+// close gives the memory back. A segment that is read afterwards, which is a fault of this package, panics instead of
 // reading memory that may be something else by then.
-func (s *segment) unmap() {
-	_ = syscall.Munmap(s.data)
-	s.data, s.byIndicator, s.byUUID = nil, table{}, table{}
+func (s *segment) close() {
+	if s.data != nil {
+		_ = syscall.Munmap(s.data)
+	}
+	_ = s.file.Close() // only read
+	s.data = nil
 }

@@ -56,7 +56,8 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	n := 0
-	for range s.mirror.All() {
+	for _, err := range s.mirror.All() {
+		must(t, err)
 		if n++; n > 1 {
 			continue
 		}
@@ -185,7 +186,10 @@ func TestLookupsWhileReplaced(t *testing.T) {
 func oneGeneration(m *Mirror) error {
 	var first misp.Attribute
 	n := 0
-	for a := range m.All() {
+	for a, err := range m.All() {
+		if err != nil {
+			return err
+		}
 		if n++; n == 1 {
 			first = a
 		}

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,15 +25,19 @@ type Mirror struct {
 	dir    string
 	names  []string
 	filter engine.Filter
-	now    func() time.Time // nil for the machine's clock
+	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
+	Now func() time.Time
 
 	refreshing sync.Mutex           // held by what replaces the view
 	view       atomic.Pointer[view] // nil before the first refresh, and after Close
 	closed     bool
+
+	noticing sync.Mutex
+	noticed  map[string]noticed // by source
 }
 
-// Open opens the sets of sources, by their names, below the directory of a [Syncer]. A set that was never synced, or is
-// damaged, counts as empty; see [Mirror.Usable]. filter applies to matches where a mapping says nothing else.
+// Open opens the sets of sources, by their names, below the directory of a [Syncer]. A set that was never synced counts
+// as empty; look-ups in one that is damaged fail. See [Mirror.Usable]. filter applies to matches where a mapping says nothing else.
 func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	m := &Mirror{dir: dir, names: origins, filter: filter}
 	m.Refresh()
@@ -102,16 +107,18 @@ func (m *Mirror) use() *view {
 func (m *Mirror) openSet(name string, old *set) *set {
 	dir := filepath.Join(m.dir, name)
 	st, err := os.Stat(filepath.Join(dir, stateFile))
-	if err != nil {
-		if old != nil && (old.snapshot == nil || !errors.Is(err, fs.ErrNotExist)) {
-			old.snapshot.retain()
-			return old
-		}
+	never := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case never && (old == nil || !errors.Is(old.err, ErrNever)):
 		return &set{name: name, err: ErrNever}
-	}
+	case err != nil && !never && old == nil:
+		return &set{name: name, err: err}
 	// A sync may write two states within one tick of the file system's clock; they are two files nevertheless.
-	if old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()) {
+	case err != nil, old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()):
 		old.snapshot.retain()
+		for _, g := range old.snapshot.segments() {
+			g.checkLength()
+		}
 		return old
 	}
 	s := &set{name: name, state: st}
@@ -119,29 +126,30 @@ func (m *Mirror) openSet(name string, old *set) *set {
 	if old != nil {
 		have = old.snapshot
 	}
-	s.snapshot, s.err = openSnapshot(dir, have)
-	if s.err != nil {
-		s.snapshot = have // better than nothing
-		s.snapshot.retain()
-		if !errors.Is(s.err, errDamaged) && !errors.Is(s.err, ErrNever) {
-			s.state = nil // may pass: too many open files, too little memory
-		}
+	if s.snapshot, s.err = openSnapshot(dir, have); s.err == nil {
+		s.identity = s.snapshot.state.identity()
+		return s
+	}
+	s.identity = identityOf(dir)
+	s.snapshot = have // better than nothing
+	s.snapshot.retain()
+	if !errors.Is(s.err, errDamaged) && !errors.Is(s.err, ErrNever) && !errors.Is(s.err, errNewer) {
+		s.state = nil // may pass: too many open files, too little memory
 	}
 	return s
 }
 
-// Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look
-// up in, see [Mirror.Usable], and when the context is done. Of each observable it returns at most [enrich.MaxMatches]
-// matches. Errors are [enrich.Trouble].
+// Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look up
+// in, see [Mirror.Usable], where a source is damaged, and when the context is done. Errors are [enrich.Trouble]; about
+// damage, they wrap a [DamagedError]. Beside an error of the first two kinds, the matches are those that could be read.
+// Of each observable there are at most [enrich.MaxMatches].
 func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
 	defer v.release()
-	if err := m.usable(v); err != nil {
-		return nil, err
-	}
 	var matches []enrich.Match
+	var unread faults
 	for _, o := range observables {
-		matches = m.appendMatches(ctx, matches, v, o)
+		matches = m.appendMatches(ctx, matches, v, o, &unread)
 		if err := ctx.Err(); err != nil {
 			return nil, &enrich.Trouble{
 				Code: enrich.CodeMirror, Err: fmt.Errorf("the mirror has more of %s %q than could be read in time: %w", o.Type, shown(o.Value), err),
@@ -149,7 +157,10 @@ func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([
 			}
 		}
 	}
-	return matches, nil
+	if len(unread.found) > 0 {
+		return matches, trouble(m.damages(unread))
+	}
+	return matches, m.absent(v)
 }
 
 // shown is the beginning of a value, for messages.
@@ -161,22 +172,23 @@ func shown(value string) string {
 	return strings.ToValidUTF8(value[:longest], "") + "…"
 }
 
-// AppendMatches appends the matches of one observable, at most [enrich.MaxMatches] of them.
-func (m *Mirror) AppendMatches(to []enrich.Match, o engine.Observable) []enrich.Match {
-	v := m.use()
-	defer v.release()
-	return m.appendMatches(context.Background(), to, v, o)
-}
-
-func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable) []enrich.Match {
+// appendMatches appends the matches of one observable, and notes what could not be read.
+func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable, unread *faults) []enrich.Match {
 	var found enrich.Strongest
 	filter := o.Filter.Over(m.filter)
 	for _, s := range v.sets {
+		if err := s.fault(); err != nil {
+			unread.add(s, err)
+		}
 		if s.snapshot == nil {
 			continue
 		}
 		for _, r := range o.RelatedIn(s.snapshot.around) {
-			for a := range s.snapshot.find(ctx, r.Indicator) {
+			for a, err := range s.snapshot.find(ctx, r.Indicator) {
+				if err != nil {
+					unread.add(s, err)
+					continue
+				}
 				a.Origin = s.name
 				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, m.clock()) {
 					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
@@ -188,25 +200,32 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 }
 
 func (m *Mirror) clock() time.Time {
-	if m.now == nil {
+	if m.Now == nil {
 		return time.Now()
 	}
-	return m.now()
+	return m.Now()
 }
 
-// All yields every attribute of all sets, as they are when the iteration begins.
-func (m *Mirror) All() iter.Seq[misp.Attribute] {
-	return func(yield func(misp.Attribute) bool) {
+// All yields every attribute of all sets, as they are when the iteration begins, and an error in place of what cannot be
+// read.
+func (m *Mirror) All() iter.Seq2[misp.Attribute, error] {
+	return func(yield func(misp.Attribute, error) bool) {
 		v := m.use()
 		defer v.release()
 		for _, s := range v.sets {
+			if err := s.fault(); err != nil && !yield(misp.Attribute{}, fmt.Errorf("mirror of %s: %w", s.name, err)) {
+				return
+			}
 			if s.snapshot == nil {
 				continue
 			}
-			for _, in := range s.snapshot.each() {
+			for in, err := range s.snapshot.each() {
+				if err != nil {
+					err = fmt.Errorf("mirror of %s: %w", s.name, err)
+				}
 				a := in.whole()
 				a.Origin = s.name
-				if !yield(a) {
+				if !yield(a, err) {
 					return
 				}
 			}
@@ -226,8 +245,11 @@ func (m *Mirror) States() []State {
 			states = append(states, s.snapshot.state)
 		default:
 			state, err := loadState(filepath.Join(m.dir, s.name))
-			if err != nil {
+			if err != nil || errors.Is(s.err, errNewer) {
 				state = State{}
+			}
+			if errors.Is(s.err, errNewer) {
+				state.Failure = s.err.Error()
 			}
 			state.Origin = s.name
 			states = append(states, state)
@@ -236,20 +258,22 @@ func (m *Mirror) States() []State {
 	return states
 }
 
-// Usable returns nil if there is something to look up in: the set of MISP, if that is among the sources, else of any.
-// A feed that has never been read does not keep the others from being used. The error is an [enrich.Trouble].
+// Usable returns nil if there is something to look up in: the set of MISP, if that is among the sources, else of any; and
+// if no damage is known. A feed that has never been read does not keep the others from being used. The error is an
+// [enrich.Trouble].
 func (m *Mirror) Usable() error {
 	v := m.use()
 	defer v.release()
-	return m.usable(v)
+	return cmp.Or(trouble(m.known(v)), m.absent(v))
 }
 
-func (m *Mirror) usable(v *view) error {
+// absent returns an error if what has to be there is not, see [Mirror.Usable].
+func (m *Mirror) absent(v *view) error {
 	var absent *set
 	some := false
 	for _, s := range v.sets {
 		switch {
-		case s.snapshot != nil:
+		case s.snapshot != nil || s.fault() != nil:
 			some = true
 		case absent == nil || s.name == ServerName:
 			absent = s
@@ -262,7 +286,7 @@ func (m *Mirror) usable(v *view) error {
 	name := "any source"
 	if absent != nil {
 		name, err = absent.name, absent.err
-		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" {
+		if state, serr := loadState(filepath.Join(m.dir, name)); serr == nil && state.Failure != "" && errors.Is(err, ErrNever) {
 			err = errors.New(state.Failure)
 		}
 	}

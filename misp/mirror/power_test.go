@@ -57,6 +57,11 @@ func TestOrderOfSteps(t *testing.T) {
 		done = nil
 	}
 	s.sync()
+	made := "make directory " + ServerName
+	if len(done) == 0 || done[0] != made {
+		t.Errorf("the first step is not %q, the directory is not made durable", made)
+	}
+	done = done[1:]
 	want("walk", "base-00000001.segment", stateFile)
 	s.tick(time.Minute)
 	s.sync()

@@ -150,7 +150,7 @@ func (c *copyOf) sync(t testing.TB) (values []string, state State, err error) {
 	state, err = c.syncer.Sync(t.Context(), c.origin, false)
 	c.Refresh()
 	values = []string{}
-	for a := range c.All() {
+	for _, a := range allOf(t, c.Mirror) {
 		values = append(values, a.Value)
 	}
 	slices.Sort(values)

@@ -243,7 +243,7 @@ func TestRandom(t *testing.T) {
 			site: newSite(t, server), in: map[string]string{}, pulled: map[string]string{}, gone: map[string]bool{}, unclear: map[string]bool{},
 		}
 		c.mirror = openMirror(t, c.syncer.Dir, ServerName)
-		c.mirror.now = c.syncer.Now
+		c.mirror.Now = c.syncer.Now
 		c.syncer.testOnlyLeastBase = rapid.IntRange(-1, 12).Draw(r, "least base") // 0: nothing is merged
 		for range 3 {
 			uuid, text := c.event(r)
@@ -259,7 +259,7 @@ func TestRandom(t *testing.T) {
 		c.gone, c.unclear = map[string]bool{}, map[string]bool{}
 		c.check(r, c.sync())
 		c.mirror = openMirror(t, c.syncer.Dir, ServerName)
-		c.mirror.now = c.syncer.Now
+		c.mirror.Now = c.syncer.Now
 		c.check(r, State{})
 		onlySet(t, c.syncer.Dir+"/misp")
 	})

@@ -30,21 +30,22 @@ type readmeFile struct {
 	data    []byte
 	trailer struct {
 		Attributes, Removed, Events int
-		Records                     uint64
-		ByIndicator                 readmeTable `json:"by_indicator"`
-		ByUUID                      readmeTable `json:"by_uuid"`
-		EventsAt                    uint64      `json:"events_at"`
+		IndicatorBits               uint `json:"indicator_bits"`
+		UUIDBits                    uint `json:"uuid_bits"`
+		Block                       int
+		Sections                    []readmeSection
 		Networks, Words             []string
-		Sum                         uint32
 	}
+	sections   map[string]readmeSection
 	events     map[uint64]readmeEvent // by offset
 	attributes map[uint64]readmeAttribute
 	removed    map[uint64]uuid.UUID
 }
 
-type readmeTable struct {
-	Entries, Index, Directory uint64
-	Bits                      uint
+type readmeSection struct {
+	ID         string
+	At, Length uint64
+	Sum        uint32
 }
 
 type readmeEvent struct {
@@ -63,7 +64,7 @@ func readmeOpen(t *testing.T, name string) *readmeFile {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	must(t, err)
-	const magic = "cmispm02"
+	const magic = "cmispm03"
 	end := len(data) - 16
 	if string(data[:8]) != magic || string(data[end+8:]) != magic {
 		t.Fatalf("%s: no magic", name)
@@ -75,10 +76,25 @@ func readmeOpen(t *testing.T, name string) *readmeFile {
 		t.Fatalf("%s: checksum of the trailer", name)
 	}
 	must(t, json.Unmarshal(data[start:end], &f.trailer))
-	if crc32.Checksum(data[:start], castagnoli) != f.trailer.Sum {
-		t.Fatalf("%s: checksum", name)
+	f.sections = map[string]readmeSection{}
+	for _, s := range f.trailer.Sections {
+		if crc32.Checksum(data[s.At:s.At+s.Length], castagnoli) != s.Sum {
+			t.Fatalf("%s: checksum of the section %s", name, s.ID)
+		}
+		f.sections[s.ID] = s
 	}
-	for at := uint64(8); at < f.trailer.Records; {
+	blocks := f.sections["blocks"]
+	for block := range slices.Chunk(data[:blocks.At], f.trailer.Block) {
+		if crc32.Checksum(block, castagnoli) != binary.LittleEndian.Uint32(data[blocks.At:]) {
+			t.Fatalf("%s: checksum of a block", name)
+		}
+		blocks.At += 4
+	}
+	if blocks.At != f.sections["blocks"].At+blocks.Length {
+		t.Errorf("%s: more checksums than blocks", name)
+	}
+	records := f.sections["records"]
+	for at := records.At; at < records.At+records.Length; {
 		at += f.record(t, at)
 	}
 	if len(f.attributes) != f.trailer.Attributes || len(f.events) != f.trailer.Events || len(f.removed) != f.trailer.Removed {
@@ -164,18 +180,26 @@ func (r *readmeReader) word() string {
 }
 
 // find returns the offsets that a table has for a hash.
-func (f *readmeFile) find(t readmeTable, hash uint64) (offsets []uint64) {
-	if t.Entries == 0 {
+func (f *readmeFile) find(table, directory string, bits uint, hash uint64) (offsets []uint64) {
+	if bits == 0 {
 		return nil
 	}
-	slot := t.Directory + 4*(hash>>(64-t.Bits))
+	slot := f.sections[directory].At + 4*(hash>>(64-bits))
 	for i := binary.LittleEndian.Uint32(f.data[slot:]); i < binary.LittleEndian.Uint32(f.data[slot+4:]); i++ {
-		entry := f.data[t.Index+16*uint64(i):]
+		entry := f.data[f.sections[table].At+16*uint64(i):]
 		if binary.LittleEndian.Uint64(entry) == hash {
 			offsets = append(offsets, binary.LittleEndian.Uint64(entry[8:]))
 		}
 	}
 	return offsets
+}
+
+func (f *readmeFile) byIndicator(hash uint64) []uint64 {
+	return f.find("indicators", "indicator_directory", f.trailer.IndicatorBits, hash)
+}
+
+func (f *readmeFile) byUUID(hash uint64) []uint64 {
+	return f.find("uuids", "uuid_directory", f.trailer.UUIDBits, hash)
 }
 
 // whole is an attribute with its event, whose tags it has too.
@@ -238,7 +262,7 @@ func TestReadme(t *testing.T) {
 		t.Helper()
 		set, files := readmeSet(t, dir)
 		want := map[string]misp.Attribute{}
-		for a := range m.All() {
+		for _, a := range allOf(t, m) {
 			a.Origin = ""
 			want[a.UUID] = a
 		}
@@ -283,19 +307,19 @@ func (f *readmeFile) check(t *testing.T) {
 	t.Helper()
 	for at, a := range f.attributes {
 		for _, i := range indicators(a.attribute) {
-			if !slices.Contains(f.find(f.trailer.ByIndicator, xxhash.Sum64String(string(i.Family)+"\x00"+i.Key)), at) {
+			if !slices.Contains(f.byIndicator(xxhash.Sum64String(string(i.Family)+"\x00"+i.Key)), at) {
 				t.Errorf("%s is not in the table of indicators", a.attribute.Value)
 			}
 			if p, ok := i.Network(); ok && !slices.Contains(f.trailer.Networks, p.String()) {
 				t.Errorf("network %s is not in the trailer", p)
 			}
 		}
-		if !slices.Contains(f.find(f.trailer.ByUUID, xxhash.Sum64(a.uuid[:])), at) {
+		if !slices.Contains(f.byUUID(xxhash.Sum64(a.uuid[:])), at) {
 			t.Errorf("%s is not in the table of UUIDs", a.uuid)
 		}
 	}
 	for at, id := range f.removed {
-		if !slices.Contains(f.find(f.trailer.ByUUID, xxhash.Sum64(id[:])), at) {
+		if !slices.Contains(f.byUUID(xxhash.Sum64(id[:])), at) {
 			t.Errorf("removed %s is not in the table of UUIDs", id)
 		}
 	}
@@ -308,7 +332,7 @@ func (f *readmeFile) check(t *testing.T) {
 	}
 	listed := map[uint64]uint64{}
 	for i := range uint64(f.trailer.Events) {
-		entry := f.data[f.trailer.EventsAt+16*i:]
+		entry := f.data[f.sections["events"].At+16*i:]
 		listed[binary.LittleEndian.Uint64(entry)] = binary.LittleEndian.Uint64(entry[8:])
 	}
 	if d := gocmp.Diff(counts, listed); d != "" {
@@ -323,8 +347,11 @@ func TestReadmeNames(t *testing.T) {
 	must(t, err)
 	page := string(data)
 	names := []string{magic, stateFile, lockFile, segmentSuffix, string(KindMISP), string(KindFeed), string(KindCSV), "20,000"}
-	for _, typ := range []reflect.Type{reflect.TypeFor[State](), reflect.TypeFor[trailer](), reflect.TypeFor[tablePart]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[State](), reflect.TypeFor[trailer](), reflect.TypeFor[section](), reflect.TypeFor[oldTrailer](), reflect.TypeFor[oldPart]()} {
 		for f := range typ.Fields() {
+			if f.Anonymous {
+				continue
+			}
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			names = append(names, "`"+name+"`")
 		}

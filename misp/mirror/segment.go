@@ -1,110 +1,58 @@
 package mirror
 
 import (
-	"context"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"hash/crc32"
-	"io"
 	"iter"
 	"net/netip"
+	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
 	"custom-misp/misp"
-	"custom-misp/misp/internal/jsonscan"
 )
 
 // A segment is an immutable file of attributes, sorted for looking up: any number of processes read it at the same
-// time, without locks and without reading it in. It is mapped into memory, and laid out as
+// time, without locks and without reading it in. README.md describes the file, format.go reads what it says of itself,
+// and blocks.go verifies what is read of it.
 //
-//	magic      8 bytes
-//	records    events and attributes, see record.go
-//	tables     by indicator, and by UUID
-//	events     for each the place of its record, and how many attributes it has, 8 bytes each
-//	trailer    JSON, see below
-//	length     of the trailer, 4 bytes
-//	checksum   of the trailer, CRC-32C, 4 bytes
-//	magic      8 bytes
+// A table has an entry of 16 bytes for each key, its hash and the place of the record, sorted; and a directory, which
+// says where the entries for the first bits of a hash begin. Hashes spread evenly, so a look-up reads one word of the
+// directory and a handful of entries, whatever the size.
 //
-// All numbers are little endian. A table has an entry of 16 bytes for each key, its hash and the place of the record,
-// sorted; and a directory, which says where the entries for the first bits of a hash begin. Hashes spread evenly, so a
-// look-up reads one word of the directory and a handful of entries, whatever the size. README.md has the details.
+// What cannot be read is an error, never an attribute that is not there. Iterators yield such an error in place of what
+// they could not read, and go on where they can.
 type segment struct {
-	id          fileID
-	users       int         // guarded by the mutex of opened; see mapped.go
-	data        []byte      // mapped; nil once the segment is closed
-	checked     atomic.Bool // compared with its checksum
-	recent      sync.Map    // place → event, of events that were read; recentEvents at most
-	recents     atomic.Int32
+	name  string
+	id    fileID
+	users int      // guarded by the mutex of opened; see mapped.go
+	file  *os.File // nil once the segment is closed
+	data  []byte   // the file, mapped; read by bytes only
+	start uintptr  // address of data
+	end   uint64   // the magic that data ends with
+
+	version   int
+	oldSum    uint32 // of a file of oldVersion
+	blockBits uint
+	covered   int64 // bytes that the blocks cover, from the start of the file
+	sums      []uint32
+	verified  bitmap
+	checked   atomic.Bool // all blocks were verified, once
+	damage    atomic.Pointer[error]
+
+	recent  sync.Map // place → event, of events that were read; recentEvents at most
+	recents atomic.Int32
+
 	trailer     trailer
+	records     struct{ from, to uint64 }
 	byIndicator table
 	byUUID      table
+	eventsAt    uint64
 	networks    []netip.Prefix
-}
-
-const (
-	magic     = "cmispm02"
-	entrySize = 16
-	tailSize  = 8 + len(magic) // what follows the trailer
-)
-
-// trailer describes a segment.
-type trailer struct {
-	Created     time.Time `json:"created"`
-	Attributes  int       `json:"attributes"`
-	Removed     int       `json:"removed,omitempty"`
-	Events      int       `json:"events"`
-	Records     int64     `json:"records"` // where they end
-	ByIndicator tablePart `json:"by_indicator"`
-	ByUUID      tablePart `json:"by_uuid"`
-	EventsAt    int64     `json:"events_at"`
-	Networks    []string  `json:"networks,omitempty"`
-	// Words are the types and categories of attributes, which refer to them by number.
-	Words []string `json:"words,omitempty"`
-	Sum   uint32   `json:"sum"` // CRC-32C of everything before the trailer
-}
-
-// tablePart says where in the file a table is.
-type tablePart struct {
-	Entries   int   `json:"entries"`
-	Bits      uint8 `json:"bits"`      // of a hash that the directory goes by
-	Index     int64 `json:"index"`     // where the entries begin
-	Directory int64 `json:"directory"` // where the directory begins: 2^bits+1 numbers of 4 bytes
-}
-
-// table is a part of a mapped file.
-type table struct {
-	bits             uint8
-	index, directory []byte
-}
-
-// all yields the places that a hash has entries for.
-func (t table) all(hash uint64) iter.Seq[uint64] {
-	return func(yield func(uint64) bool) {
-		if len(t.index) == 0 {
-			return
-		}
-		slot := 4 * (hash >> (64 - t.bits))
-		from, to := binary.LittleEndian.Uint32(t.directory[slot:]), binary.LittleEndian.Uint32(t.directory[slot+4:])
-		to = min(to, uint32(len(t.index)/entrySize)) //nolint:gosec // checked when the file is opened
-		for i := from; i < to; i++ {
-			entry := t.index[int(i)*entrySize:]
-			switch h := binary.LittleEndian.Uint64(entry); {
-			case h == hash && !yield(binary.LittleEndian.Uint64(entry[8:])):
-				return
-			case h > hash:
-				return
-			}
-		}
-	}
 }
 
 func hashIndicator(i engine.Indicator) uint64 {
@@ -118,174 +66,237 @@ func hashIndicator(i engine.Indicator) uint64 {
 
 func hashUUID(u uuid.UUID) uint64 { return xxhash.Sum64(u[:]) }
 
-// crcTable is made when it is first needed: most processes read no sums.
-var crcTable = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
+// some is how many places are read from a table at once.
+const some = 16
 
-// errDamaged is a file that is not what was written.
-var errDamaged = errors.New("damaged")
-
-// compareSum reads the whole file, past the mapping: pages of that would stay with the process.
-func (s *segment) compareSum(ctx context.Context, f io.ReaderAt) error {
-	sum := crc32.New(crcTable())
-	end := len(s.data) - tailSize
-	end -= int(binary.LittleEndian.Uint32(s.data[end:]))
-	if _, err := io.Copy(sum, reading(ctx, io.NewSectionReader(f, 0, int64(end)))); err != nil {
-		return err
-	}
-	if sum.Sum32() != s.trailer.Sum {
-		return fmt.Errorf("%w: wrong checksum", errDamaged)
-	}
-	return nil
-}
-
-func (s *segment) parse() error {
-	n := len(s.data)
-	if string(s.data[:len(magic)]) != magic || string(s.data[n-len(magic):]) != magic {
-		return fmt.Errorf("%w: not a segment of a mirror, or of another version", errDamaged)
-	}
-	end := n - tailSize
-	length := int(binary.LittleEndian.Uint32(s.data[end:]))
-	if length > min(end-len(magic), maxTrailer) {
-		return fmt.Errorf("%w: the trailer is too long", errDamaged)
-	}
-	start := end - length
-	if crc32.Checksum(s.data[start:end], crcTable()) != binary.LittleEndian.Uint32(s.data[end+4:]) {
-		return fmt.Errorf("%w: wrong checksum of the trailer", errDamaged)
-	}
-	for _, member := range jsonscan.Members(s.data[start:end]) {
-		if jsonscan.Longer(member, maxNetworks) {
-			return fmt.Errorf("%w: the trailer has a list of more than %d", errDamaged, maxNetworks)
+// all yields the places that a table has for a hash. An error is the last.
+func (s *segment) all(t table, hash uint64) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		if t.entries == 0 {
+			return
+		}
+		var places [some]uint64
+		n, next, to, err := s.places(t, hash, &places)
+		for {
+			for _, at := range places[:n] {
+				if !yield(at, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(0, err)
+				return
+			}
+			if next >= to {
+				return
+			}
+			n, next, to, err = s.morePlaces(t, hash, next, to, &places)
 		}
 	}
-	if err := json.Unmarshal(s.data[start:end], &s.trailer); err != nil {
-		return fmt.Errorf("%w: trailer: %w", errDamaged, err)
+}
+
+// places reads the first places that a table has for a hash. The entries from next to to are still to be read.
+func (s *segment) places(t table, hash uint64, places *[some]uint64) (n int, next, to uint32, err error) {
+	defer s.caught(debug.SetPanicOnFault(true), &err)
+	slot, err := s.bytes(t.directory+4*(hash>>(64-t.bits)), 8)
+	if err != nil {
+		return 0, 0, 0, err
 	}
-	t := s.trailer
-	var err error
-	if s.byIndicator, err = s.table(t.ByIndicator, start); err != nil {
-		return err
+	next, to = binary.LittleEndian.Uint32(slot), binary.LittleEndian.Uint32(slot[4:])
+	if next > to || to > t.entries {
+		return 0, 0, 0, s.damagedf("a directory leads outside of its table")
 	}
-	if s.byUUID, err = s.table(t.ByUUID, start); err != nil {
-		return err
+	if n, next, to, err = s.readPlaces(t, hash, next, to, places); err == nil {
+		err = s.uncut()
 	}
-	if t.Records < int64(len(magic)) || t.Records > int64(start) || t.Events < 0 || t.Events > start || !within(t.EventsAt, entrySize*int64(t.Events), start) {
-		return fmt.Errorf("%w: a part is outside of the file", errDamaged)
+	return n, next, to, err
+}
+
+// morePlaces goes on behind places.
+func (s *segment) morePlaces(t table, hash uint64, next, to uint32, places *[some]uint64) (n int, _, _ uint32, err error) {
+	defer s.caught(debug.SetPanicOnFault(true), &err)
+	if n, next, to, err = s.readPlaces(t, hash, next, to, places); err == nil {
+		err = s.uncut()
 	}
-	for _, text := range t.Networks {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			s.networks = append(s.networks, p)
+	return n, next, to, err
+}
+
+func (s *segment) readPlaces(t table, hash uint64, next, to uint32, places *[some]uint64) (n int, _, _ uint32, err error) {
+	for next < to && n < len(places) {
+		// A slot has a handful of entries, unless many have the same hash.
+		part := min(to-next, some)
+		entries, err := s.bytes(t.index+uint64(next)*entrySize, uint64(part)*entrySize)
+		if err != nil {
+			return n, to, to, err
+		}
+		for ; len(entries) > 0 && n < len(places); entries = entries[entrySize:] {
+			next++
+			switch h := binary.LittleEndian.Uint64(entries); {
+			case h == hash:
+				places[n] = binary.LittleEndian.Uint64(entries[8:])
+				n++
+			case h > hash:
+				return n, to, to, nil
+			}
 		}
 	}
-	return nil
+	return n, next, to, nil
 }
 
-func within(at, length int64, end int) bool {
-	return at >= 0 && length >= 0 && at <= int64(end) && length <= int64(end)-at
-}
-
-func (s *segment) table(p tablePart, end int) (table, error) {
-	if p.Entries == 0 {
-		return table{}, nil
+// record returns the record at a place, and the place of the next one.
+func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64, err error) {
+	defer s.caught(debug.SetPanicOnFault(true), &err)
+	if at < s.records.from || at >= s.records.to {
+		return 0, c, 0, s.damagedf("no record at byte %d", at)
 	}
-	directory := 4 * (int64(1)<<min(p.Bits, 40) + 1)
-	if p.Entries < 0 || p.Entries > end || p.Bits == 0 || p.Bits > 32 || !within(p.Index, int64(p.Entries)*entrySize, end) || !within(p.Directory, directory, end) {
-		return table{}, fmt.Errorf("%w: a table is outside of the file", errDamaged)
+	head, err := s.bytes(at, min(1+binary.MaxVarintLen64, s.records.to-at))
+	if err != nil {
+		return 0, c, 0, err
 	}
-	return table{p.Bits, s.data[p.Index : p.Index+int64(p.Entries)*entrySize], s.data[p.Directory : p.Directory+directory]}, nil
-}
-
-// record returns the record at a place, and the place of the next one; kind 0 where there is no record.
-func (s *segment) record(at uint64) (kind recordKind, c cursor, next uint64) {
-	if at < uint64(len(magic)) || at >= uint64(s.trailer.Records) { //nolint:gosec // not negative
-		return 0, c, 0
+	length, size := binary.Uvarint(head[1:])
+	start := at + 1 + uint64(max(0, size)) //nolint:gosec // not negative
+	if size <= 0 || length > maxRecord || length > s.records.to-start {
+		return 0, c, 0, s.damagedf("a record of the wrong length at byte %d", at)
 	}
-	rest := s.data[at:s.trailer.Records]
-	length, size := binary.Uvarint(rest[1:])
-	if size <= 0 || length > maxRecord || length > uint64(len(rest)-1-size) { //nolint:gosec // no more than there was to read
-		return 0, c, 0
+	content, err := s.bytes(start, length)
+	if err != nil {
+		return 0, c, 0, err
 	}
-	start := 1 + uint64(size)
 	// A copy, because the bytes are unmapped with the file.
-	return recordKind(rest[0]), cursor{data: string(rest[start : start+length])}, at + start + length
+	return recordKind(head[0]), cursor{data: string(content)}, start + length, s.uncut()
 }
 
-// records yields all records, in the order in which they were written.
-func (s *segment) records() iter.Seq2[recordKind, cursor] {
-	return func(yield func(recordKind, cursor) bool) {
-		kind, c, next := s.record(uint64(len(magic)))
-		for kind != 0 && yield(kind, c) {
-			kind, c, next = s.record(next)
+// aRecord is a record of a kind.
+type aRecord struct {
+	kind recordKind
+	cursor
+}
+
+// allRecords yields all records, in the order in which they were written. An error is the last.
+func (s *segment) allRecords() iter.Seq2[aRecord, error] {
+	return func(yield func(aRecord, error) bool) {
+		for next := s.records.from; next < s.records.to; {
+			kind, c, after, err := s.record(next)
+			if !yield(aRecord{kind, c}, err) || err != nil {
+				return
+			}
+			next = after
 		}
 	}
 }
 
 // event reads the event at a place.
-func (s *segment) event(at uint64) (event, bool) {
+func (s *segment) event(at uint64) (event, error) {
 	if e, ok := s.recent.Load(at); ok {
-		return e.(event), true
+		return e.(event), nil
 	}
-	kind, c, _ := s.record(at)
-	if kind != recordEvent {
-		return event{}, false
+	kind, c, _, err := s.record(at)
+	if err != nil {
+		return event{}, err
 	}
 	size := len(c.data)
 	e := c.event()
-	if !c.broken && size <= maxRecent && s.recents.Load() < recentEvents {
+	if kind != recordEvent || c.broken {
+		return event{}, s.damagedf("no event at byte %d", at)
+	}
+	if size <= maxRecent && s.recents.Load() < recentEvents {
 		s.recents.Add(1)
 		s.recent.Store(at, e)
 	}
-	return e, !c.broken
+	return e, nil
+}
+
+// eventEntry reads the i-th entry of the list of events.
+func (s *segment) eventEntry(i int) (p eventPlace, err error) {
+	defer s.caught(debug.SetPanicOnFault(true), &err)
+	data, err := s.bytes(s.eventsAt+entrySize*uint64(i), entrySize) //nolint:gosec // not negative
+	if err != nil {
+		return p, err
+	}
+	return eventPlace{binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:])}, s.uncut()
 }
 
 // events yields all events of the segment.
-func (s *segment) events() iter.Seq[event] {
-	return func(yield func(event) bool) {
+func (s *segment) events() iter.Seq2[event, error] {
+	return func(yield func(event, error) bool) {
 		for i := range s.trailer.Events {
-			entry := s.data[s.trailer.EventsAt+entrySize*int64(i):]
-			e, ok := s.event(binary.LittleEndian.Uint64(entry))
-			e.attributes = int(binary.LittleEndian.Uint64(entry[8:])) //nolint:gosec // as many as were counted
-			if ok && !yield(e) {
+			var e event
+			p, err := s.eventEntry(i)
+			if err == nil {
+				e, err = s.event(p.at)
+				e.attributes = int(p.attributes) //nolint:gosec // as many as were counted
+			}
+			if !yield(e, err) {
 				return
 			}
 		}
 	}
 }
 
-// find returns the attribute with a UUID; nil for none. known is true also if the segment says that it was removed.
-func (s *segment) find(id uuid.UUID) (in *stored, known bool) {
-	for at := range s.byUUID.all(hashUUID(id)) {
-		kind, c, _ := s.record(at)
-		switch kind {
-		case recordRemoved:
-			if c.id() == id {
-				return nil, true
-			}
-		case recordAttribute:
-			found, eventAt, a := c.attribute(s.trailer.Words)
-			if e, ok := s.event(eventAt); ok && !c.broken && found == id {
-				return &stored{a, e}, true
-			}
-		case recordEvent:
-		}
+// attributeAt reads the attribute at a place, apart from its event, and where that is.
+func (s *segment) attributeAt(at uint64) (id uuid.UUID, eventAt uint64, a misp.Attribute, err error) {
+	kind, c, _, err := s.record(at)
+	if err != nil {
+		return id, 0, a, err
 	}
-	return nil, false
+	id, eventAt, a = c.attribute(s.trailer.Words)
+	if kind != recordAttribute || c.broken {
+		err = s.damagedf("no attribute at byte %d", at)
+	}
+	return id, eventAt, a, err
 }
 
-// each yields all attributes, in their events, and their UUIDs.
-func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
-	return func(yield func(uuid.UUID, stored) bool) {
+// find returns the attribute with a UUID; nil for none. known is true also if the segment says that it was removed.
+func (s *segment) find(id uuid.UUID) (in *stored, known bool, err error) {
+	for at, err := range s.all(s.byUUID, hashUUID(id)) {
+		if err != nil {
+			return nil, false, err
+		}
+		kind, c, _, err := s.record(at)
+		if err != nil {
+			return nil, false, err
+		}
+		if kind == recordRemoved {
+			if c.id() == id {
+				return nil, true, nil
+			}
+			continue
+		}
+		found, eventAt, a := c.attribute(s.trailer.Words)
+		if kind != recordAttribute || c.broken {
+			return nil, false, s.damagedf("no attribute at byte %d", at)
+		}
+		if found == id {
+			e, err := s.event(eventAt)
+			return &stored{id, a, e}, true, err
+		}
+	}
+	return nil, false, nil
+}
+
+// each yields all attributes, in their events.
+func (s *segment) each() iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
 		var in event
 		var inAt uint64
-		for kind, c := range s.records() {
-			if kind != recordAttribute {
+		for r, err := range s.allRecords() {
+			if err == nil && r.kind != recordAttribute {
 				continue
 			}
-			id, eventAt, a := c.attribute(s.trailer.Words)
-			if eventAt != inAt {
-				in, _ = s.event(eventAt)
-				inAt = eventAt
+			var one stored
+			if err == nil {
+				var eventAt uint64
+				one.id, eventAt, one.attribute = r.attribute(s.trailer.Words)
+				if r.broken {
+					err = s.damagedf("an attribute that cannot be decoded")
+				} else if eventAt != inAt {
+					if in, err = s.event(eventAt); err == nil {
+						inAt = eventAt
+					}
+				}
+				one.event = in
 			}
-			if !c.broken && !yield(id, stored{a, in}) {
+			if !yield(one, err) {
 				return
 			}
 		}
@@ -294,6 +305,7 @@ func (s *segment) each() iter.Seq2[uuid.UUID, stored] {
 
 // stored is an attribute as a segment holds it, apart from its event.
 type stored struct {
+	id        uuid.UUID
 	attribute misp.Attribute
 	event     event
 }

@@ -1,8 +1,8 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,91 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gaissmai/bart"
 	"github.com/google/uuid"
 
 	"custom-misp/engine"
-	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
-
-const (
-	fileMode  = 0o640 // as Wazuh has it: for its group
-	dirMode   = 0o750
-	stateFile = "state.json"
-	lockFile  = "lock"
-)
-
-// A State describes the set of one source. It is a file beside the set's segments, which it names: replacing it is what
-// makes other segments the set.
-type State struct {
-	Origin string `json:"origin"` // the name that its matches have
-	Kind   Kind   `json:"kind"`
-	Place  string `json:"place"` // address or path, without secrets
-	// Base is the segment of the last complete walk, Changes what has changed since; names of files.
-	Base    string `json:"base,omitempty"`
-	Changes string `json:"changes,omitempty"`
-
-	Attributes int       `json:"attributes"`
-	Events     int       `json:"events"`
-	Networks   int       `json:"networks"`
-	Bytes      int64     `json:"bytes"`              // on disk
-	FullAt     time.Time `json:"full_at,omitzero"`   // when the last complete walk began
-	SyncedAt   time.Time `json:"synced_at,omitzero"` // when the last successful sync began: what the source knew then is in the set
-	// Watermark is the source's own clock at the begin of the last sync.
-	Watermark time.Time `json:"watermark,omitzero"`
-	// Reconciled is when the events were last compared with MISP's own list of them.
-	Reconciled time.Time `json:"reconciled,omitzero"`
-	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
-	Tag string `json:"tag,omitempty"`
-
-	// The last failure; FailedAt is zero if the last sync succeeded.
-	FailedAt time.Time `json:"failed_at,omitzero"`
-	Failure  string    `json:"failure,omitempty"`
-	Serial   uint64    `json:"serial"` // of the last file that was written
-}
-
-// A Kind says what a source is.
-type Kind string
-
-// The kinds of sources.
-const (
-	KindMISP Kind = "misp" // a MISP server
-	KindFeed Kind = "feed" // events in MISP feed format
-	KindCSV  Kind = "csv"  // a plain list of values
-)
-
-// ErrNever is a set that was never completed.
-var ErrNever = errors.New("not synced yet")
-
-// loadState reads the state of a set; ErrNever if there is none.
-func loadState(dir string) (State, error) {
-	var s State
-	data, err := atomicfile.ReadFile(filepath.Join(dir, stateFile), maxState)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, ErrNever
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &s)
-	}
-	if err != nil {
-		return State{}, fmt.Errorf("%s: %w; remove the directory, and the next sync rebuilds it", filepath.Join(dir, stateFile), err)
-	}
-	return s, nil
-}
-
-func (s State) save(dir string) error {
-	if len(s.Failure) > maxFailure {
-		s.Failure = strings.ToValidUTF8(s.Failure[:maxFailure], "") + "…"
-	}
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(filepath.Join(dir, stateFile), append(data, '\n'), atomicfile.Durable)
-}
 
 // A snapshot is a set at one moment. It is immutable, safe for concurrent use, and a user of its segments: what opens
 // or retains a snapshot has to release it.
@@ -123,6 +45,25 @@ func (s *snapshot) release() {
 	}
 }
 
+// damaged returns the damage of its files that was found so far; nil for none.
+func (s *snapshot) damaged() error {
+	if s == nil {
+		return nil
+	}
+	return cmp.Or(s.base.damaged(), s.changes.damaged())
+}
+
+// segments returns its files.
+func (s *snapshot) segments() []*segment {
+	switch {
+	case s == nil:
+		return nil
+	case s.changes == nil:
+		return []*segment{s.base}
+	}
+	return []*segment{s.base, s.changes}
+}
+
 // bytes returns how long the files are together.
 func (s *snapshot) bytes() int64 {
 	n := len(s.base.data)
@@ -133,7 +74,7 @@ func (s *snapshot) bytes() int64 {
 }
 
 // openSnapshot opens the files of a set, for the caller to release. If a writer replaces and removes them meanwhile,
-// it tries again.
+// it tries again; a file that is named and stays absent is damage.
 func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 	for try := 0; ; try++ {
 		state, err := loadState(dir)
@@ -141,8 +82,11 @@ func openSnapshot(dir string, have *snapshot) (*snapshot, error) {
 			return nil, err
 		}
 		s, err := state.open(context.Background(), dir, have, false)
-		if err == nil || try >= 10 || !errors.Is(err, fs.ErrNotExist) {
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return s, err
+		}
+		if try >= 10 {
+			return nil, fmt.Errorf("%w: %w", errDamaged, err)
 		}
 	}
 }
@@ -179,7 +123,11 @@ func (s State) open(ctx context.Context, dir string, have *snapshot, check bool)
 			return nil, err
 		}
 		snap.becomes = map[uuid.UUID]event{}
-		for e := range snap.changes.events() {
+		for e, err := range snap.changes.events() {
+			if err != nil {
+				snap.release()
+				return nil, err
+			}
 			snap.becomes[e.uuid] = e
 		}
 		snap.insert(snap.changes.networks)
@@ -212,78 +160,88 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 	return s.networks.Supernets(netip.PrefixFrom(a, a.BitLen()))
 }
 
-// find yields the attributes that have an indicator, the first [maxRead] of them. It ends early when the context is
-// done.
-func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq[misp.Attribute] {
-	return func(yield func(misp.Attribute) bool) {
+// find yields the attributes that have an indicator, the first [maxRead] of them, and an error in place of each that
+// cannot be read. It ends early when the context is done.
+func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq2[misp.Attribute, error] {
+	return func(yield func(misp.Attribute, error) bool) {
 		hash := hashIndicator(i)
 		left := maxRead
-		// each passes on what a segment has; false if no more is wanted.
-		each := func(g *segment, pass func(uuid.UUID, stored) (stored, bool)) bool {
-			for at := range g.byIndicator.all(hash) {
+		for _, g := range [...]*segment{s.changes, s.base} {
+			if g == nil {
+				continue
+			}
+			for at, err := range g.all(g.byIndicator, hash) {
 				if left--; left < 0 || ctx.Err() != nil {
-					return false
+					return
 				}
-				id, in, ok := g.attribute(at, i)
-				if ok {
-					in, ok = pass(id, in)
-				}
-				if ok && !yield(in.whole()) {
-					return false
+				a, ok, err := s.attribute(g, at, i, err)
+				if (ok || err != nil) && !yield(a, err) {
+					return
 				}
 			}
-			return true
-		}
-		asItIs := func(_ uuid.UUID, in stored) (stored, bool) { return in, true }
-		if s.changes == nil || each(s.changes, asItIs) {
-			each(s.base, s.changed)
 		}
 	}
 }
 
-// attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
-func (s *segment) attribute(at uint64, i engine.Indicator) (uuid.UUID, stored, bool) {
-	kind, c, _ := s.record(at)
-	if kind != recordAttribute {
-		return uuid.UUID{}, stored{}, false
+// attribute reads an attribute of the set, if it has an indicator and the changes leave it. err is why its place is not
+// known; nil if it is.
+func (s *snapshot) attribute(g *segment, at uint64, i engine.Indicator, err error) (a misp.Attribute, ok bool, _ error) {
+	if err != nil {
+		return a, false, err
 	}
-	id, in, a := c.attribute(s.trailer.Words)
-	if c.broken {
-		return id, stored{}, false
+	in, ok, err := g.attribute(at, i)
+	if ok && err == nil && g == s.base {
+		in, ok, err = s.changed(in)
+	}
+	if !ok || err != nil {
+		return a, false, err
+	}
+	return in.whole(), true, nil
+}
+
+// attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
+func (s *segment) attribute(at uint64, i engine.Indicator) (in stored, ok bool, err error) {
+	id, eventAt, a, err := s.attributeAt(at)
+	if err != nil {
+		return in, false, err
 	}
 	// In the usual case no normal form has to be made.
 	usual := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
 	if !usual && !slices.Contains(indicators(a), i) {
-		return id, stored{}, false
+		return in, false, nil
 	}
-	e, ok := s.event(in)
-	return id, stored{a, e}, ok
+	e, err := s.event(eventAt)
+	return stored{id, a, e}, err == nil, err
 }
 
 // changed returns an attribute of the base as the changes leave it; false if they remove or replace it.
-func (s *snapshot) changed(id uuid.UUID, in stored) (stored, bool) {
+func (s *snapshot) changed(in stored) (stored, bool, error) {
 	if s.changes == nil {
-		return in, true
+		return in, true, nil
 	}
-	if _, known := s.changes.find(id); known {
-		return in, false
+	if _, known, err := s.changes.find(in.id); known || err != nil {
+		return in, false, err
 	}
 	e, known := s.becomes[in.event.uuid]
 	switch {
 	case !known || e.change == eventAsIs:
-		return in, true
+		return in, true, nil
 	case e.change == eventUpdated:
 		in.event = e
-		return in, true
+		return in, true, nil
 	}
-	return in, false
+	return in, false, nil
 }
 
-// each yields all attributes of the set, in their events.
-func (s *snapshot) each() iter.Seq2[uuid.UUID, stored] {
-	return func(yield func(uuid.UUID, stored) bool) {
-		for id, in := range s.base.each() {
-			if in, ok := s.changed(id, in); ok && !yield(id, in) {
+// each yields all attributes of the set, in their events, and an error in place of what cannot be read.
+func (s *snapshot) each() iter.Seq2[stored, error] {
+	return func(yield func(stored, error) bool) {
+		for in, err := range s.base.each() {
+			ok := true
+			if err == nil {
+				in, ok, err = s.changed(in)
+			}
+			if (ok || err != nil) && !yield(in, err) {
 				return
 			}
 		}
@@ -294,9 +252,12 @@ func (s *snapshot) each() iter.Seq2[uuid.UUID, stored] {
 }
 
 // events returns the events of the set.
-func (s *snapshot) events() map[uuid.UUID]event {
+func (s *snapshot) events() (map[uuid.UUID]event, error) {
 	all := map[uuid.UUID]event{}
-	for e := range s.base.events() {
+	for e, err := range s.base.events() {
+		if err != nil {
+			return nil, err
+		}
 		all[e.uuid] = e
 	}
 	if s.changes != nil {
@@ -308,13 +269,5 @@ func (s *snapshot) events() map[uuid.UUID]event {
 			all[id] = e
 		}
 	}
-	return all
-}
-
-// Age returns how old the set is: the time since the last sync that was complete.
-func (s State) Age(now time.Time) time.Duration {
-	if s.SyncedAt.IsZero() {
-		return 0
-	}
-	return max(0, now.Sub(s.SyncedAt))
+	return all, nil
 }

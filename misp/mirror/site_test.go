@@ -17,6 +17,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
@@ -43,7 +44,7 @@ func newSite(t testing.TB, server *misptest.Server) *site {
 	s.origin = &Server{Client: s.client, URL: server.URL, Warninglists: true}
 	s.syncer = newSyncer(t, t.TempDir(), func() time.Time { return s.now })
 	s.mirror = openMirror(t, s.syncer.Dir, ServerName)
-	s.mirror.now = s.syncer.Now
+	s.mirror.Now = s.syncer.Now
 	return s
 }
 
@@ -140,11 +141,17 @@ func (s *site) finds(typ engine.Type, value string, f ...engine.Filter) []string
 
 func found(m *Mirror, o engine.Observable) []string {
 	lines := []string{}
-	for _, match := range m.AppendMatches(nil, o) {
+	for _, match := range matched(m, o) {
 		lines = append(lines, fmt.Sprintf("%s %s %s", match.Kind, match.Attribute.Type, match.Attribute.Value))
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// matched returns the matches of one observable, whatever could not be read.
+func matched(m *Mirror, o engine.Observable) []enrich.Match {
+	matches, _ := m.Lookup(context.Background(), []engine.Observable{o})
+	return matches
 }
 
 func observable(typ engine.Type, value string) engine.Observable {
@@ -180,13 +187,20 @@ func onlySet(t testing.TB, dir string) {
 	}
 }
 
+// allOf returns every attribute of a mirror.
+func allOf(t testing.TB, m *Mirror) (all []misp.Attribute) {
+	t.Helper()
+	for a, err := range m.All() {
+		must(t, err)
+		all = append(all, a)
+	}
+	return all
+}
+
 // counted checks that the state counts as many attributes as there are.
 func counted(t testing.TB, m *Mirror) {
 	t.Helper()
-	n := 0
-	for range m.All() {
-		n++
-	}
+	n := len(allOf(t, m))
 	total := 0
 	for _, s := range m.States() {
 		total += s.Attributes

@@ -93,7 +93,9 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	}
 	w.state.Kind, w.state.Place = kind, where
 	began := y.now()
-	err = o.sync(ctx, w, y, full)
+	if err = o.sync(ctx, w, y, full); err == nil {
+		err = w.upgrade(ctx)
+	}
 	w.set.retain()
 	y.put(dir, w.set)
 	if err != nil {

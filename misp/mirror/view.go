@@ -16,6 +16,7 @@ type view struct {
 type set struct {
 	name     string
 	snapshot *snapshot   // nil if there is none yet
+	identity string      // tells its files from those of other sets of the source; empty if there are none
 	state    fs.FileInfo // of the state file that the snapshot was opened by; nil to open it again at the next refresh
 	err      error       // why there is no snapshot, or no newer one
 }

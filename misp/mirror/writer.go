@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,7 +41,7 @@ var errBusy = errors.New("another process is syncing it")
 // openWriter takes the lock of a set, or fails with errBusy, and removes what a writer that was killed left behind.
 // have is what this process had open of the set, and may be nil; it stays the caller's.
 func openWriter(ctx context.Context, dir string, now func() time.Time, have *snapshot) (*writer, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := atomicfile.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
 	lock, _, err := openRegular(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, fileMode)
@@ -55,22 +56,65 @@ func openWriter(ctx context.Context, dir string, now func() time.Time, have *sna
 		return nil, err
 	}
 	w := &writer{dir: dir, lock: lock, now: now, leastBase: leastBase, mostChanges: maxChanges}
-	if w.state, err = loadState(dir); err != nil && !errors.Is(err, ErrNever) {
+	if err := w.open(ctx, have); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	w.clear()
-	w.set, err = w.state.open(ctx, dir, have, true)
-	switch {
-	case err == nil || errors.Is(err, ErrNever):
-	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
-		// As if it was never written: the next sync is a complete one.
-		w.damage = err
-		w.state.Base, w.state.Changes = "", ""
-		w.state.Watermark, w.state.Tag = time.Time{}, ""
-	default: // it may be whole: not enough memory, or too many open files
-		return nil, errors.Join(err, lock.Close())
+	if !w.lost() {
+		w.clear()
 	}
 	return w, nil
+}
+
+// lost reports whether it is not known which files the set has, since its state is damaged. They stay until there is
+// another set: their numbers are not used again.
+func (w *writer) lost() bool { return w.damage != nil && w.state.Base == "" }
+
+// open opens the set. One that is damaged is as if it was never written, so that the next sync is a complete one; but
+// the state still names its files, so that readers know that it is damaged until then. An error means that the files may
+// be whole, or are of a newer version: they stay as they are.
+func (w *writer) open(ctx context.Context, have *snapshot) (err error) {
+	w.state, err = loadState(w.dir)
+	switch {
+	case errors.Is(err, errDamaged):
+		w.damage, w.state = err, State{Serial: lastSerial(w.dir)}
+		return nil
+	case err != nil && !errors.Is(err, ErrNever):
+		return err
+	}
+	w.set, err = w.state.open(ctx, w.dir, have, true)
+	switch {
+	case err == nil:
+		w.damage = w.set.damaged()
+	case errors.Is(err, ErrNever):
+		return nil
+	case errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist):
+		w.damage = err
+	default: // not enough memory, too many open files
+		return err
+	}
+	if n := readNote(w.dir); w.damage == nil && n.about == w.state.identity() {
+		w.damage = fmt.Errorf("%w: found by another process: %s", errDamaged, n.text)
+	}
+	if w.damage != nil {
+		w.set.release()
+		w.set = nil
+	}
+	return nil
+}
+
+// lastSerial returns the highest number of a segment in a directory.
+func lastSerial(dir string) (last uint64) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, f := range files {
+		_, digits, _ := strings.Cut(strings.TrimSuffix(f.Name(), segmentSuffix), "-")
+		if n, err := strconv.ParseUint(digits, 10, 63); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last
 }
 
 // close ends the use of the set, and gives the lock up.
@@ -136,6 +180,9 @@ func (w *writer) keep(change func(*State)) error {
 
 // apply writes changes, or only the state if there are no changes.
 func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) error {
+	if c.fault != nil {
+		return c.fault
+	}
 	if !c.dirty {
 		return w.keep(change)
 	}
@@ -145,7 +192,9 @@ func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) e
 	}
 	state := w.state
 	state.Changes, state.Serial = name, serial
-	state.Attributes, state.Events = c.total()
+	if state.Attributes, state.Events = c.total(); c.fault != nil {
+		return c.fault
+	}
 	change(&state)
 	if err := w.swap(ctx, state); err != nil {
 		return err
@@ -156,10 +205,24 @@ func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) e
 	return w.merge(ctx)
 }
 
+// upgrade makes a new base, without asking the source, of a set in a format that is no longer written.
+func (w *writer) upgrade(ctx context.Context) error {
+	for _, g := range w.set.segments() {
+		if g.version != version {
+			return w.merge(ctx)
+		}
+	}
+	return nil
+}
+
 // merge makes a new base of base and changes.
 func (w *writer) merge(ctx context.Context) error {
 	return w.replace(ctx, func(b *builder) error {
-		for _, e := range w.set.events() {
+		events, err := w.set.events()
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
 			if e.version == "" {
 				continue
 			}
@@ -169,10 +232,13 @@ func (w *writer) merge(ctx context.Context) error {
 				return err
 			}
 		}
-		for id, in := range w.set.each() {
+		for in, err := range w.set.each() {
+			if err := cmp.Or(err, ctx.Err()); err != nil {
+				return err
+			}
 			e := in.event
 			e.change = eventAsIs
-			if err := cmp.Or(ctx.Err(), b.add(id, in.attribute, e)); err != nil {
+			if err := b.add(in.id, in.attribute, e); err != nil {
 				return err
 			}
 		}
@@ -194,9 +260,9 @@ func (w *writer) swap(ctx context.Context, state State) error {
 	}
 	w.set.release()
 	set.state = state
-	w.set = set
+	w.set, w.damage = set, nil
 	w.clear()
-	return nil
+	return removeNote(w.dir)
 }
 
 // note writes the state.
@@ -210,19 +276,23 @@ func (w *writer) note(state State) error {
 
 // failed notes why a sync failed, without touching the set.
 func (w *writer) failed(err error) error {
+	if w.lost() {
+		return nil // the damaged state stays: with a new one, there would be no set instead of a damaged one
+	}
 	state := w.state
 	state.FailedAt, state.Failure = w.now().UTC(), err.Error()
 	return w.note(state)
 }
 
 // versions returns the versions of the events of the set, see [event].
-func (w *writer) versions() map[uuid.UUID]string {
+func (w *writer) versions() (map[uuid.UUID]string, error) {
 	if w.set == nil {
-		return nil
+		return nil, nil
 	}
+	events, err := w.set.events()
 	all := map[uuid.UUID]string{}
-	for id, e := range w.set.events() {
+	for id, e := range events {
 		all[id] = e.version
 	}
-	return all
+	return all, err
 }

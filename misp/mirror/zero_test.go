@@ -17,10 +17,10 @@ func TestZeroMirror(t *testing.T) {
 		if _, err := m.Lookup(t.Context(), asked); err == nil || m.Usable() == nil {
 			t.Errorf("look-up without origins: %v", err)
 		}
-		if got := m.AppendMatches(nil, asked[0]); len(got) > 0 || len(m.States()) > 0 {
+		if got := matched(&m, asked[0]); len(got) > 0 || len(m.States()) > 0 {
 			t.Errorf("found %v, states %v", got, m.States())
 		}
-		for a := range m.All() {
+		for _, a := range allOf(t, &m) {
 			t.Errorf("%+v", a)
 		}
 		m.Refresh()

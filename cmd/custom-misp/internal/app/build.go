@@ -145,6 +145,9 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 	if a.Config.Lookup.Policy != config.PolicyLive {
 		a.Mirror, err = Mirror(a.Config)
 		faults.add(err)
+		if a.Mirror != nil {
+			a.Mirror.Now = h.Now
+		}
 	}
 }
 
@@ -195,14 +198,15 @@ func (d *distinctErrors) add(err error) {
 // lookup puts together what the policy asks for, and Batch and Lookup on the way. whole is what is asked again where the
 // mirror answered alone; nil if it never does.
 func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
-	live, mirrored := a.Live, enrich.Lookup(a.Mirror)
+	left := &leftOut{app: a, h: h, reported: map[string]time.Time{}}
+	live, mirrored := a.Live, enrich.Lookup(&mirror.LeaveOut{Mirror: a.Mirror, LeftOut: left.report})
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
 	if a.Lookup = live; inside {
-		a.Lookup = &enrich.MirrorFirst{Mirror: mirrored, Live: live}
+		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: live}
 	}
 	switch {
 	case h.Daemon != nil:
-		live, mirrored = a.joined(live, h), timed{a.Mirror, h.Daemon.Meter, "mirror"}
+		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror"}
 	case inside:
 		live = a.circuit(h, live)
 	}

@@ -178,3 +178,4 @@ type noMeter struct{}
 func (noMeter) Asked(string, int, int, time.Duration) {}
 func (noMeter) Remembered(bool)                       {}
 func (noMeter) Cut(engine.Cut)                        {}
+func (noMeter) LeftOut(string, int)                   {}

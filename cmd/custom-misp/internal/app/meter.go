@@ -13,6 +13,9 @@ type Meter interface {
 	// Asked is called for an answered look-up by "mirror" or "misp": values asked for, those that are known, and how
 	// long it took.
 	Asked(by string, values, known int, took time.Duration)
+	// LeftOut is called for a look-up that did without a source of the mirror, since that stays damaged, with the number
+	// of values.
+	LeftOut(source string, values int)
 	// Remembered is called for a value whose answer was remembered.
 	Remembered(known bool)
 	// Cut is called for everything that a bound left out of an alert.

@@ -27,9 +27,16 @@ func (i *examination) checkResident(ctx context.Context) []Finding {
 		return append(findings, Finding{Check: "mirror", Status: StatusProblem, Found: err.Error(), Remedy: "see custom-misp config"})
 	}
 	defer m.Close()
+	_ = m.Verify(ctx, 0) // what it finds is among the damages
+	damaged := map[string]string{}
+	for _, d := range m.Damages() {
+		damaged[d.Origin] = d.String()
+	}
 	for _, s := range m.States() {
 		f := good("%s: %d attributes, synced %s ago", s.Origin, s.Attributes, shownTime(s.Age(i.now())))
 		switch old := s.Age(i.now()) >= i.config.Serve.StaleAfter; {
+		case damaged[s.Origin] != "":
+			f = problem("sudo "+i.command("sync "+s.Origin), "%s", damaged[s.Origin])
 		case s.SyncedAt.IsZero():
 			f = problem("sudo "+i.command("sync"), "%s was never synced%s", s.Origin, because(s.Failure))
 		case old:

@@ -3,10 +3,12 @@ package doctor
 import (
 	"context"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
 	"custom-misp/cmd/custom-misp/internal/serve"
@@ -58,4 +60,17 @@ func TestDoctorResident(t *testing.T) {
 		i.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 	}
 	w.want(t, w.examine(t, old), "mirror", StatusWarning, "osint is of 20", " sync --home HOME")
+	base := filepath.Join(app.StateOf(c).Mirror(), "osint", "base-00000001.segment")
+	data, err := os.ReadFile(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(base, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, w.examine(t, nil), "mirror", StatusProblem, "the mirror of osint is damaged: ", " sync osint --home HOME")
+	if _, err := os.Stat(filepath.Join(filepath.Dir(base), "damaged")); err == nil {
+		t.Error("doctor has written a note")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -92,7 +93,10 @@ type exporter struct {
 // collect sorts the lines of what the filter accepts.
 func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.Filter, now time.Time) error {
 	n := 0
-	for a := range m.All() {
+	for a, err := range m.All() {
+		if err != nil {
+			return fmt.Errorf("%w; custom-misp sync fetches the source again", err)
+		}
 		if n++; n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -10,6 +10,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp/mirror"
 )
 
 // A generation is what the daemon runs for one configuration: the chain of an alert, and the syncs of the mirror. When
@@ -20,7 +21,8 @@ type generation struct {
 	built       time.Time
 	fingerprint string // of the files, before they were read
 	stop        context.CancelFunc
-	syncs       sync.WaitGroup
+	syncs       sync.WaitGroup // and the verification of the mirror
+	damage      damages
 }
 
 // firstSync is how long a mirror that could not be made is not reported: networks come up late.
@@ -47,6 +49,10 @@ func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool
 	}
 	syncing, stop := context.WithCancel(ctx)
 	g.stop = stop
+	g.damage.log = v.log
+	if a.Mirror != nil {
+		g.syncs.Go(func() { verifyMirror(syncing, a.Mirror, v.log) })
+	}
 	for _, s := range a.Syncs {
 		g.syncs.Go(func() { v.keepInStep(syncing, g, s) })
 	}
@@ -65,11 +71,16 @@ func (g *generation) close() {
 }
 
 // report reports to Wazuh what an administrator must know: that MISP is unreachable, also if the mirror answers
-// meanwhile, and that the mirror is stale or not there.
+// meanwhile, and that the mirror is damaged, stale or not there.
 func (g *generation) report(ctx context.Context) {
 	g.app.Chain.ReportOutage(ctx, enrich.Alert{})
 	if g.app.Mirror == nil {
 		return
+	}
+	for _, d := range g.app.Mirror.Damages() {
+		g.app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
+			Code: enrich.CodeDamaged, Err: &mirror.DamagedError{Sources: []mirror.Damage{d}}, Remedy: d.Remedy(),
+		})
 	}
 	for _, s := range g.app.Mirror.States() {
 		var err error

@@ -8,8 +8,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// housekeeping does what has to be done every second: it takes in what syncs have written, reports outages and a stale
-// mirror, saves the checkpoint, and shows systemd that all is well.
+// housekeeping does what has to be done every second: it takes in what syncs have written, reports outages and a
+// damaged or stale mirror, saves the checkpoint, and shows systemd that all is well.
 func (v *server) housekeeping(ctx context.Context) error {
 	watchdog, _ := daemon.SdWatchdogEnabled(false)
 	supervised := os.Getenv("NOTIFY_SOCKET") != ""
@@ -29,6 +29,7 @@ func (v *server) housekeeping(ctx context.Context) error {
 		g := v.current.Load()
 		if g.app.Mirror != nil {
 			g.app.Mirror.Refresh()
+			g.damage.notice(g.app.Mirror)
 		}
 		if due(&reportAt, reportEvery) {
 			g.report(ctx)

@@ -156,6 +156,11 @@ func (m *metricSet) damaged(file string) {
 	m.set.GetOrCreateCounter(named("state_damaged_total", "file", file)).Inc()
 }
 
+// LeftOut implements app.Meter.
+func (m *metricSet) LeftOut(source string, values int) {
+	m.set.GetOrCreateCounter(named("mirror_left_out_values_total", "origin", source)).Add(values)
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
@@ -184,6 +189,7 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	gauge(named("reload_success"), flag[s.Configuration.Failure == ""])
 	gauge(named("reload_timestamp_seconds"), float64(s.Configuration.LoadedAt.Unix()))
 	for _, o := range s.Mirror {
+		gauge(named("mirror_damaged", "origin", o.Origin), flag[o.Damage != ""])
 		if o.SyncedAt.IsZero() {
 			continue // an age of 0 would say that it is fresh
 		}

@@ -30,6 +30,7 @@ func TestMetrics(t *testing.T) {
 	m.Cut(engine.Cut{Mapping: "m", Path: "p", What: engine.CutText, Number: 1})
 	m.syncFailed("osint")
 	m.listenerFull("socket")
+	m.LeftOut("osint", 3)
 	var out bytes.Buffer
 	m.write(&out, Status{
 		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},

@@ -72,6 +72,9 @@ type MirrorStatus struct {
 	FullAt     time.Time   `json:"full_at,omitzero"`
 	AgeSeconds float64     `json:"age_seconds"`
 	Failure    string      `json:"failure,omitempty"`
+	// Damage is what of its files is damaged, and DamagedSince since when that is known; empty if nothing is.
+	Damage       string    `json:"damage,omitempty"`
+	DamagedSince time.Time `json:"damaged_since,omitzero"`
 }
 
 // Reloaded says what became of reloads.
@@ -86,11 +89,19 @@ func mirrorStatuses(m *mirror.Mirror) []MirrorStatus {
 	if m == nil {
 		return list
 	}
+	damaged := map[string]mirror.Damage{}
+	for _, d := range m.Damages() {
+		damaged[d.Origin] = d
+	}
 	for _, s := range m.States() {
-		list = append(list, MirrorStatus{
+		status := MirrorStatus{
 			Origin: s.Origin, Kind: s.Kind, Place: s.Place, Attributes: s.Attributes, Events: s.Events, Networks: s.Networks, Bytes: s.Bytes,
 			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: s.Failure,
-		})
+		}
+		if d, ok := damaged[s.Origin]; ok {
+			status.Damage, status.DamagedSince = d.Err.Error(), d.Since.UTC()
+		}
+		list = append(list, status)
 	}
 	return list
 }
@@ -188,6 +199,9 @@ func (s Status) Line() string {
 		parts = append(parts, fmt.Sprintf("%d MiB behind", s.Alerts.BehindBytes>>20))
 	}
 	for _, m := range s.Mirror {
+		if m.Damage != "" {
+			parts = append(parts, m.Origin+" is damaged")
+		}
 		parts = append(parts, fmt.Sprintf("%s %s old", m.Origin, time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second)))
 	}
 	if s.MISP.Away {

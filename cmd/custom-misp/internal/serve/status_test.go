@@ -27,7 +27,8 @@ func TestStatusKeys(t *testing.T) {
 	want := []string{
 		"alerts", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.delayed_bytes", "alerts.file", "alerts.offset", "alerts.saved_at",
 		"configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
-		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes", "mirror.events",
+		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes",
+		"mirror.damage", "mirror.damaged_since", "mirror.events",
 		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
 		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "pid", "policy", "queue", "ready", "running", "since",
 		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.delayed", "spool.events", "spool.newer", "spool.oldest", "version",

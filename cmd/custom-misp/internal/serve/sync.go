@@ -17,6 +17,7 @@ const (
 
 // keepInStep syncs one source again and again, until ctx ends.
 func (v *server) keepInStep(ctx context.Context, g *generation, s app.Sync) {
+	wake := g.damage.wakes(s.Name())
 	syncing{
 		source: s.Name(), interval: s.Interval, log: v.log,
 		sync: func(ctx context.Context) error {
@@ -25,18 +26,19 @@ func (v *server) keepInStep(ctx context.Context, g *generation, s app.Sync) {
 			return err
 		},
 		failed: func() { v.metrics.syncFailed(s.Name()) },
-		wait:   wait,
+		wait:   func(ctx context.Context, d time.Duration) bool { return waitUnless(ctx, d, wake) },
 	}.run(ctx)
 }
 
-// wait waits; false if ctx ends before.
-func wait(ctx context.Context, d time.Duration) bool {
+// waitUnless waits, or is woken; false if ctx ends before.
+func waitUnless(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
 		return false
+	case <-wake:
 	case <-time.After(d):
-		return true
 	}
+	return true
 }
 
 // syncing keeps one source of the mirror in step.

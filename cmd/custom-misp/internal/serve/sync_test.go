@@ -78,11 +78,12 @@ func TestSyncingEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	synced := 0
 	syncing{
-		source: "osint", interval: time.Hour, log: cli.NoLog(), wait: wait,
+		source: "osint", interval: time.Hour, log: cli.NoLog(),
+		wait:   func(ctx context.Context, d time.Duration) bool { return waitUnless(ctx, d, nil) },
 		sync:   func(context.Context) error { synced++; cancel(); return ctx.Err() },
 		failed: func() { t.Error("the end is taken for a failure") },
 	}.run(ctx)
-	if synced != 1 || wait(ctx, time.Hour) {
+	if synced != 1 || waitUnless(ctx, time.Hour, nil) {
 		t.Errorf("%d syncs", synced)
 	}
 }
