@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 )
 
 // TestMain runs many tests at a time: most of them wait for time-outs. -parallel on the command line counts.
@@ -28,9 +30,7 @@ type cleaning struct{ *testing.M }
 // Run implements testscript.TestingM.
 func (c cleaning) Run() int {
 	code := c.M.Run()
-	if programBuilt != "" {
-		_ = os.Remove(programBuilt)
-	}
+	wazuhtest.RemoveProgram()
 	return code
 }
 

@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
+	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 	"custom-misp/misp/misptest"
 )
 
@@ -29,55 +28,14 @@ type testManager struct {
 func newManager(t testing.TB) *testManager {
 	t.Helper()
 	m := newHome(t)
-	program, err := built()
-	if err == nil {
-		err = os.Link(program, filepath.Join(m.home, "integrations", "custom-misp"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	wazuhtest.Install(t, m.home)
 	return m
 }
-
-// built builds the program, once for all tests of this process; TestMain removes it.
-var built = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(homes(), fmt.Sprintf("custom-misp-test-%d", os.Getpid()))
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	programBuilt = program
-	return program, nil
-})
-
-var programBuilt string
-
-// homes returns where homes are made: in memory where there is much of it, since these tests are not about the disk and
-// wait for its syncs most of their time; empty for the usual place.
-var homes = sync.OnceValue(func() string {
-	const memory = "/dev/shm"
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(memory, &st); err != nil || st.Bavail*uint64(st.Bsize) < 1<<30 { //nolint:gosec // a size of blocks
-		return os.TempDir()
-	}
-	return memory
-})
 
 // newHome is a home without the binary.
 func newHome(t testing.TB) *testManager {
 	t.Helper()
-	home, err := os.MkdirTemp(homes(), "ossec") // short: the address of a unix socket has 107 bytes at most
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	for _, dir := range []string{"integrations", "queue/sockets", "etc", "logs", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := &testManager{home: home, misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
+	m := &testManager{home: wazuhtest.NewHome(t), misp: misptest.New(t, os.DirFS("../../testdata/feed"))}
 	m.listen(t)
 	return m
 }
@@ -144,11 +102,7 @@ func (m *testManager) call(t testing.TB, args ...string) (output string, code in
 }
 
 func (m *testManager) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	var out bytes.Buffer
-	return &exec.Cmd{
-		Path: "integrations/custom-misp", Args: append([]string{"integrations"}, args...), Dir: m.home,
-		Env: []string{"PATH=/bin"}, Stdout: &out, Stderr: &out, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-	}, &out
+	return wazuhtest.Command(m.home, args...)
 }
 
 // received returns what the queue was sent, header and event. Datagrams to a unix socket are there before the sender goes

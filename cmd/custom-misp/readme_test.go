@@ -19,6 +19,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 	"custom-misp/engine/enrich"
 )
 
@@ -46,7 +47,7 @@ func TestReadmeOptions(t *testing.T) {
 // TestReadmeSessions runs the sessions in the documents: lines that begin with "$ " are commands, and what follows is what
 // they print. A command runs where the files are that the document says to save, beside testdata.
 func TestReadmeSessions(t *testing.T) {
-	program, err := built()
+	program, err := wazuhtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,7 +373,7 @@ func TestReadmeFirstCommand(t *testing.T) {
 		t.Fatal("README.md shows no first command")
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.Replace(first[1], "go run ./cmd/custom-misp", "\"$PROGRAM\"", 1)) //nolint:gosec // our own document
-	program, err := built()
+	program, err := wazuhtest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

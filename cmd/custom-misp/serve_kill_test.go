@@ -1,15 +1,15 @@
 package main
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 )
 
 const killHit = "kill.bad.example"
@@ -147,37 +147,12 @@ func (k *killing) writeAlerts(t *testing.T, stop <-chan struct{}, chance *rand.R
 			k.turns++
 			last := k.alerts.turn()
 			if chance.IntN(2) == 0 {
-				pack(t, last)
+				if err := wazuhtest.Compress(last, nil); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	})
-}
-
-// pack compresses a file as Wazuh does: beside it, and then it is removed.
-func pack(t *testing.T, name string) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	out, err := os.Create(name + ".gz")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	w := gzip.NewWriter(out)
-	if _, err := w.Write(data); err != nil {
-		t.Error(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := os.Remove(name); err != nil {
-		t.Error(err)
-	}
 }
 
 func (k *killing) changeFeeds(t *testing.T, stop <-chan struct{}, chance *rand.Rand) {

@@ -20,6 +20,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/serve"
+	"custom-misp/cmd/custom-misp/internal/wazuhtest"
 
 	"custom-misp/misp/misptest"
 )
@@ -308,40 +309,27 @@ func (b *inbox) counts() map[string]int {
 	return counts
 }
 
-// An alertLog is where analysisd writes alerts: a file with the date in its name, of which alerts.json is another name.
+// An alertLog is where analysisd writes alerts.
 type alertLog struct {
-	t    testing.TB
-	live string
-	day  time.Time
-	out  *os.File
+	*wazuhtest.AlertLog
+	t testing.TB
 }
 
 func newAlertLog(t testing.TB, home string) *alertLog {
 	t.Helper()
-	l := &alertLog{t: t, live: filepath.Join(home, "logs/alerts/alerts.json"), day: time.Date(2026, 1, 4, 12, 0, 0, 0, time.Local)}
-	l.turn()
-	t.Cleanup(func() { _ = l.out.Close() })
-	return l
+	l, err := wazuhtest.NewAlertLog(home, time.Date(2026, 1, 5, 12, 0, 0, 0, time.Local))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return &alertLog{l, t}
 }
 
 // turn begins the file of the next day and returns the name of the last one.
 func (l *alertLog) turn() (last string) {
 	l.t.Helper()
-	if l.out != nil {
-		last = l.out.Name()
-		_ = l.out.Close()
-	}
-	l.day = l.day.AddDate(0, 0, 1)
-	name := filepath.Join(filepath.Dir(l.live), l.day.Format("2006/Jan/ossec-alerts-02.json"))
-	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
-		l.t.Fatal(err)
-	}
-	var err error
-	if l.out, err = os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil { //nolint:gosec // as Wazuh does
-		l.t.Fatal(err)
-	}
-	_ = os.Remove(l.live)
-	if err := os.Link(name, l.live); err != nil {
+	last, err := l.NextDay()
+	if err != nil {
 		l.t.Fatal(err)
 	}
 	return last
@@ -355,7 +343,7 @@ func (l *alertLog) add(id, host string) {
 
 func (l *alertLog) line(text string) {
 	l.t.Helper()
-	if _, err := l.out.WriteString(text + "\n"); err != nil {
+	if _, err := l.Write([]byte(text + "\n")); err != nil {
 		l.t.Fatal(err)
 	}
 }
