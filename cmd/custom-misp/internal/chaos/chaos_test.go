@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -116,10 +118,8 @@ func (l *ledger) failures(home string) map[string]int {
 // history returns all that is known of an alert: what happened to it and around it, the log, and files that hold it.
 func (r *round) history(a *alert) string {
 	var b strings.Builder
-	since := func(at time.Time) string { return fmt.Sprintf("%8.3f s", at.Sub(r.began).Seconds()) }
 	fmt.Fprintf(&b, "  %s, known %t, by MISP alone %t, written into %s\n", a.value, a.known, a.liveOnly, strings.TrimPrefix(a.file, r.home))
-	list := slices.Clone(r.moments)
-	list = append(list, moment{a.written, ">>> the alert is written"})
+	list := append(slices.Clone(r.moments), moment{a.written, ">>> the alert is written"})
 	if c := a.call; c != nil {
 		list = append(list, moment{c.began, ">>> its call begins"}, moment{c.ended, fmt.Sprintf(">>> its call ends with %d: %s", c.code, strings.TrimSpace(c.output))})
 	}
@@ -127,27 +127,74 @@ func (r *round) history(a *alert) string {
 		list = append(list, moment{at, ">>> an event"})
 	}
 	slices.SortStableFunc(list, func(a, b moment) int { return a.at.Compare(b.at) })
-	from, shown := a.written.Add(-5*time.Second), 0
-	for _, m := range list {
-		if m.at.Before(from) || m.at.IsZero() {
-			continue
-		}
-		if shown++; shown > 80 && !strings.HasPrefix(m.what, ">>>") {
-			continue
-		}
-		fmt.Fprintf(&b, "  %s  %.300s\n", since(m.at), m.what)
+	from, to := a.written.Add(-5*time.Second), a.written.Add(15*time.Second)
+	inTime := func(m moment) bool { return m.at.After(from) && m.at.Before(to) || strings.HasPrefix(m.what, ">>>") }
+	for _, m := range withoutRepeats(list, inTime) {
+		fmt.Fprintf(&b, "  %8.3f s  %.300s\n", m.at.Sub(r.began).Seconds(), m.what)
+	}
+	for _, line := range r.logAround(from, to) {
+		fmt.Fprintf(&b, "  log: %.300s\n", line)
 	}
 	_ = filepath.WalkDir(r.home, func(name string, d os.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(name, ".gz") || strings.HasPrefix(name, filepath.Join(r.home, "integrations")) {
+		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, filepath.Join(r.home, "integrations")) {
 			return nil //nolint:nilerr // what is gone is not shown
 		}
-		data, _ := os.ReadFile(name)
-		for line := range bytes.Lines(data) {
+		for line := range bytes.Lines(readAll(name)) {
 			if bytes.Contains(line, []byte(a.id)) {
-				fmt.Fprintf(&b, "  in %s: %.300s\n", strings.TrimPrefix(name, r.home), bytes.TrimSpace(line))
+				fmt.Fprintf(&b, "  in %s: %.100s\n", strings.TrimPrefix(name, r.home), bytes.TrimSpace(line))
 			}
 		}
 		return nil
 	})
 	return b.String()
+}
+
+// readAll returns the content of a file, uncompressed.
+func readAll(name string) []byte {
+	data, _ := os.ReadFile(name)
+	if filepath.Ext(name) != ".gz" {
+		return data
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	data, _ = io.ReadAll(z)
+	return data
+}
+
+// withoutRepeats leaves out moments that differ in numbers alone from one of the four before them.
+func withoutRepeats(list []moment, wanted func(moment) bool) (out []moment) {
+	var last []string
+	for _, m := range list {
+		if !wanted(m) {
+			continue
+		}
+		form := numbers.ReplaceAllString(m.what, "N")
+		if slices.Contains(last[max(0, len(last)-4):], form) {
+			continue
+		}
+		last = append(last, form)
+		out = append(out, m)
+	}
+	return out
+}
+
+// logAround returns the warnings and errors in the log of a time, each once.
+func (r *round) logAround(from, to time.Time) (lines []string) {
+	const form = "2006/01/02 15:04:05"
+	seen := map[string]bool{}
+	for line := range bytes.Lines(readAll(filepath.Join(r.home, "logs/integrations.log"))) {
+		text := strings.TrimSpace(string(line))
+		at, err := time.ParseInLocation(form, text[:min(len(form), len(text))], time.Local)
+		if err != nil || at.Before(from) || at.After(to) || strings.Contains(text, "DEBUG:") {
+			continue
+		}
+		text = text[len(form):]
+		if same := numbers.ReplaceAllString(text, "N"); !seen[same] {
+			seen[same] = true
+			lines = append(lines, fmt.Sprintf("%4.0f s %s", at.Sub(r.began).Seconds(), text))
+		}
+	}
+	return lines
 }

@@ -41,7 +41,9 @@ func diskFaults() []fault {
 			if r.disk == nil {
 				return nil
 			}
-			return r.disk.hold(func() error { return fill(r.disk, chance) })
+			good := r.spoil()
+			free := r.disk.hold(func() error { return fill(r.disk, chance) })
+			return func() { free(); good() }
 		}
 	}
 	return []fault{

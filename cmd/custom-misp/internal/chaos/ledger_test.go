@@ -48,17 +48,19 @@ type ledger struct {
 	passesOver bool          // what MISP alone knows may be passed over while it is unreachable
 	callTime   time.Duration // of a call
 
-	mu       sync.Mutex
-	began    time.Time
-	alerts   map[string]*alert
-	order    []*alert
-	moments  []moment
-	restarts []time.Time // of serve: each kill, end and start
-	kills    int         // of serve and of calls
-	errors   map[string]int
-	damaged  []string // events that are not what they should be
-	wrong    []string // everything else that must not be
-	stalls   []stall
+	mu      sync.Mutex
+	began   time.Time
+	alerts  map[string]*alert
+	order   []*alert
+	moments []moment
+	ends    []time.Time // of serve, by a kill or otherwise
+	starts  []time.Time // of serve
+	kills   int         // of serve and of calls
+	errors  map[string]int
+	damaged []string // events that are not what they should be
+	wrong   []string // everything else that must not be
+	stalls  []stall
+	spoils  []span
 }
 
 // A stall is a time in which this machine did not let the test itself run.
@@ -78,12 +80,20 @@ func (l *ledger) note(format string, args ...any) {
 	l.moments = append(l.moments, moment{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// restarted records a moment at which serve began or ended, by a kill or otherwise.
-func (l *ledger) restarted(killed bool, format string, args ...any) {
+// started records a start of serve.
+func (l *ledger) started(pid int) {
+	l.note("serve begins, pid %d", pid)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.starts = append(l.starts, time.Now())
+}
+
+// ended records an end of serve.
+func (l *ledger) ended(killed bool, format string, args ...any) {
 	l.note(format, args...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.restarts = append(l.restarts, time.Now())
+	l.ends = append(l.ends, time.Now())
 	if killed {
 		l.kills++
 	}
@@ -296,19 +306,33 @@ func (l *ledger) judge() (v verdict) {
 	return v
 }
 
-// explained counts the events of an alert beyond the first, and reports whether each has its reason: since the event
-// before it was on its way, at most the time of a call earlier, serve was killed, ended or began, or the alert's own call
-// was killed. Each such moment explains one event. The caller holds mu.
+// inFlight is how long after its event an alert may still be on its way: until what was done is on the disk.
+const inFlight = 5 * time.Second
+
+// explained counts the events of an alert beyond the first, and reports whether each has its reason: while the alert was on
+// its way, serve ended or was killed, or its own call was killed, or serve began while its call did the job. An alert is on
+// its way from the time of a call before its event until inFlight after it, and longer if the disk of the state was full or
+// its files were damaged. Each such moment explains one event. The caller holds mu.
 func (l *ledger) explained(a *alert) (n int, all bool) {
 	all = true
 	used := map[time.Time]bool{}
-	reasons := l.restarts
-	if a.call != nil && a.call.killed {
-		reasons = append(slices.Clone(reasons), a.call.ended)
+	reasons := slices.Clone(l.ends)
+	if c := a.call; c != nil {
+		for _, at := range l.starts {
+			if at.After(c.began.Add(-time.Second)) && at.Before(c.ended.Add(time.Second)) {
+				reasons = append(reasons, at)
+			}
+		}
+		if c.killed {
+			reasons = append(reasons, c.ended)
+		}
 	}
 	for i := 1; i < len(a.events); i++ {
-		from, to := a.events[i-1].Add(-l.callTime-time.Second), a.events[i]
-		at := slices.IndexFunc(reasons, func(r time.Time) bool { return !used[r] && r.After(from) && r.Before(to) })
+		before, again := a.events[i-1], a.events[i]
+		at := slices.IndexFunc(reasons, func(r time.Time) bool {
+			return !used[r] && r.After(before.Add(-l.callTime-time.Second)) && r.Before(again) &&
+				(r.Before(before.Add(inFlight)) || l.spoiled(before, r))
+		})
 		if at < 0 {
 			all = false
 			continue
@@ -317,4 +341,22 @@ func (l *ledger) explained(a *alert) (n int, all bool) {
 		n++
 	}
 	return n, all
+}
+
+// A span is a time in which the state directory was full or damaged.
+type span struct{ from, to time.Time }
+
+// spoil records such a time, which ends with the function that it returns.
+func (l *ledger) spoil() (end func()) {
+	from := time.Now()
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.spoils = append(l.spoils, span{from, time.Now()})
+	}
+}
+
+// spoiled reports whether there was such a time shortly before or between two moments. The caller holds mu.
+func (l *ledger) spoiled(from, to time.Time) bool {
+	return slices.ContainsFunc(l.spoils, func(s span) bool { return s.to.After(from.Add(-inFlight)) && s.from.Before(to) })
 }

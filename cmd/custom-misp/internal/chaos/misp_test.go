@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -244,14 +245,21 @@ func mispFaults() (list []fault) {
 		begin := func(choose func(*rand.Rand) misbehaviour) func(*round, *rand.Rand) func() {
 			return func(r *round, chance *rand.Rand) func() {
 				var mu sync.Mutex
+				lasts, end := context.WithCancel(context.Background())
 				handler := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 					mu.Lock()
 					m := choose(chance)
 					mu.Unlock()
-					m(w, q, right(r))
+					ctx, cancel := context.WithCancel(q.Context())
+					defer cancel()
+					defer context.AfterFunc(lasts, cancel)() // who hangs does not do so for ever
+					m(w, q.WithContext(ctx), right(r))
+					if ctx.Err() != nil {
+						panic(http.ErrAbortHandler)
+					}
 				})
 				set(r, &handler)
-				return func() { set(r, nil) }
+				return func() { set(r, nil); end() }
 			}
 		}
 		for _, name := range names {

@@ -39,6 +39,9 @@ type round struct {
 	killCalls atomic.Bool
 	files     sync.WaitGroup // that are being compressed
 	config    configuration
+
+	// spoilt says how often analysisd takes a datagram; nil for once. For a test of this program itself.
+	spoilt func(datagram []byte) (times int)
 }
 
 // newRound prepares everything and waits until serve works, if there is one.
@@ -48,7 +51,15 @@ func newRound(t *testing.T, p plan) *round {
 	r.follows = p.follows()
 	r.passesOver = !p.has("late")
 	wazuhtest.Install(t, r.home)
-	r.queue = openInbox(t, r.home, r.take)
+	r.queue = openInbox(t, r.home, func(datagram []byte) {
+		times := 1
+		if r.spoilt != nil {
+			times = r.spoilt(datagram)
+		}
+		for range times {
+			r.take(datagram)
+		}
+	})
 	r.misp = misptest.New(t, knownToMISP())
 	r.feed = newFeedServer(t)
 	r.config = configuration{loglevel: "info", drain: time.Second}

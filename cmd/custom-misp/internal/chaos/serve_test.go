@@ -50,7 +50,7 @@ func (d *daemon) start() {
 	}
 	p := &process{cmd: cmd, out: out, ended: make(chan struct{})}
 	d.running = p
-	d.restarted(false, "serve begins, pid %d", cmd.Process.Pid)
+	d.started(cmd.Process.Pid)
 	d.starter.Go(func() { d.wait(p) })
 }
 
@@ -64,9 +64,9 @@ func (d *daemon) wait(p *process) {
 	d.mu.Unlock()
 	switch {
 	case fate == "":
-		d.restarted(false, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
+		d.ledger.ended(false, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
 	default:
-		d.restarted(fate == "kill", "serve has ended after %s, %s", fate, p.cmd.ProcessState)
+		d.ledger.ended(fate == "kill", "serve has ended after %s, %s", fate, p.cmd.ProcessState)
 	}
 	d.inspect("the output of serve", words)
 	close(p.ended)
@@ -227,6 +227,7 @@ func (r *round) damage(chance *rand.Rand, names ...string) {
 			data[chance.IntN(len(data))] ^= 1 << chance.IntN(8)
 		}
 	}
+	defer r.spoil()()
 	err = os.WriteFile(name, data, 0o600)
 	r.note("%s is %s: %v", filepath.Base(name), kind, err)
 }
