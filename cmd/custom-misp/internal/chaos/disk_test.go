@@ -17,7 +17,7 @@ type disk struct{ dir string }
 // mountDisk mounts one; nil if that is not possible, which is logged.
 func mountDisk(t *testing.T, dir string) *disk {
 	t.Helper()
-	err := noMounts
+	err := errNoMounts
 	if err == nil {
 		err = os.MkdirAll(dir, 0o750)
 	}

@@ -36,13 +36,15 @@ func TestLedger(t *testing.T) {
 		{
 			"twice, a kill long after and a full disk before it",
 			&ledger{ends: []time.Time{ms(8000)}, spoils: []span{{ms(1000), ms(2000)}}},
-			alert{known: true, events: []time.Time{ms(0), ms(9000)}}, "1 explained",
+			alert{known: true, events: []time.Time{ms(0), ms(9000)}},
+			"1 explained",
 		},
 		{"twice, serve began", &ledger{starts: []time.Time{ms(100)}}, alert{known: true, events: []time.Time{ms(0), ms(200)}}, "unexplained"},
 		{
 			"twice, serve began during its call",
 			&ledger{starts: []time.Time{ms(100)}},
-			alert{known: true, call: &call{began: ms(0), ended: ms(300)}, events: []time.Time{ms(150), ms(200)}}, "1 explained",
+			alert{known: true, call: &call{began: ms(0), ended: ms(300)}, events: []time.Time{ms(150), ms(200)}},
+			"1 explained",
 		},
 		{"three times, one kill", &ledger{ends: []time.Time{ms(100)}}, alert{known: true, events: []time.Time{ms(0), ms(200), ms(300)}}, "unexplained, 1 explained"},
 		{"twice, its call was killed", &ledger{}, alert{known: true, call: &call{ended: ms(10), code: -1, killed: true}, events: []time.Time{ms(0), ms(9000)}}, "1 explained"},

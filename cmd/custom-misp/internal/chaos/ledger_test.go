@@ -239,7 +239,8 @@ func (l *ledger) inspect(what, text string) {
 
 // requires reports whether an alert has to have an event. The caller holds mu.
 func (l *ledger) requires(a *alert) bool {
-	return a.known && !(a.liveOnly && l.passesOver) && (a.call.returnedZero() || l.follows && a.excuse == "")
+	passedOver := a.liveOnly && l.passesOver
+	return a.known && !passedOver && (a.call.returnedZero() || l.follows && a.excuse == "")
 }
 
 // missing returns the alerts that still lack an event.

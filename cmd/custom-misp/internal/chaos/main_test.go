@@ -25,8 +25,8 @@ var (
 // namespace is set in the environment of the process that has file systems of its own.
 const namespace = "CHAOS_NAMESPACE"
 
-// noMounts says why no file system can be mounted; nil if it can.
-var noMounts = errors.New("the test runs in no namespace of its own")
+// errNoMounts says why no file system can be mounted; nil if it can.
+var errNoMounts = errors.New("the test runs in no namespace of its own")
 
 // TestMain runs the tests in a namespace, in which a small file system can be mounted and is gone with the process, also
 // without root.
@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			os.Exit(code)
 		}
-		noMounts = fmt.Errorf("no namespace of its own: %w", err)
+		errNoMounts = fmt.Errorf("no namespace of its own: %w", err)
 	} else {
-		noMounts = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
+		errNoMounts = syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
 	}
 	code := m.Run()
 	wazuhtest.RemoveProgram()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -237,11 +238,7 @@ var bomb = sync.OnceValue(func() []byte {
 // mispFaults are those of MISP and of the feed.
 func mispFaults() (list []fault) {
 	add := func(lane string, all map[string]misbehaviour, set func(*round, *http.HandlerFunc), right func(*round) http.HandlerFunc) {
-		var names []string
-		for name := range all {
-			names = append(names, name)
-		}
-		slices.Sort(names)
+		names := slices.Sorted(maps.Keys(all))
 		begin := func(choose func(*rand.Rand) misbehaviour) func(*round, *rand.Rand) func() {
 			return func(r *round, chance *rand.Rand) func() {
 				var mu sync.Mutex
@@ -279,9 +276,7 @@ func mispFaults() (list []fault) {
 		})
 	}
 	misp := misbehaviours()
-	for name, m := range mispMisbehaviours() {
-		misp[name] = m
-	}
+	maps.Copy(misp, mispMisbehaviours())
 	add(laneMISP, misp, func(r *round, h *http.HandlerFunc) {
 		if h == nil {
 			r.misp.Fault(nil)

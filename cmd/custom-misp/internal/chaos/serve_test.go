@@ -62,11 +62,10 @@ func (d *daemon) wait(p *process) {
 	d.running, d.words = nil, words
 	fate := p.fate
 	d.mu.Unlock()
-	switch {
-	case fate == "":
-		d.ledger.ended(false, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
-	default:
-		d.ledger.ended(fate == "kill", "serve has ended after %s, %s", fate, p.cmd.ProcessState)
+	if fate == "" {
+		d.ended(false, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
+	} else {
+		d.ended(fate == "kill", "serve has ended after %s, %s", fate, p.cmd.ProcessState)
 	}
 	d.inspect("the output of serve", words)
 	close(p.ended)
