@@ -101,7 +101,10 @@ func (l *ledger) longestStall() (longest time.Duration) {
 	return longest
 }
 
-var numbers = regexp.MustCompile(`[0-9]{3,}`)
+var (
+	numbers     = regexp.MustCompile(`[0-9]+`)
+	longNumbers = regexp.MustCompile(`[0-9]{4,}`) // but not the status of an answer
+)
 
 // failures counts the calls that failed by the first line of what they wrote, without what differs each time.
 func (l *ledger) failures(home string) map[string]int {
@@ -109,7 +112,7 @@ func (l *ledger) failures(home string) map[string]int {
 	for _, a := range l.order {
 		if a.call != nil && a.call.code > 0 {
 			line, _, _ := strings.Cut(strings.NewReplacer(a.id, "ID", home, "HOME").Replace(a.call.output), "\n")
-			reasons[fmt.Sprintf("%.200s", numbers.ReplaceAllString(line, "N"))]++
+			reasons[fmt.Sprintf("%.200s", longNumbers.ReplaceAllString(line, "N"))]++
 		}
 	}
 	return reasons
@@ -191,7 +194,7 @@ func (r *round) logAround(from, to time.Time) (lines []string) {
 			continue
 		}
 		text = text[len(form):]
-		if same := numbers.ReplaceAllString(text, "N"); !seen[same] {
+		if same := numbers.ReplaceAllString(text, "N"); !seen[same] && len(lines) < 30 {
 			seen[same] = true
 			lines = append(lines, fmt.Sprintf("%4.0f s %s", at.Sub(r.began).Seconds(), text))
 		}

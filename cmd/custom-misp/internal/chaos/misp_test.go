@@ -81,6 +81,8 @@ type feedServer struct {
 	fault   atomic.Pointer[http.HandlerFunc]
 }
 
+const manifestPath = "/manifest.json"
+
 func newFeedServer(t *testing.T) *feedServer {
 	f := &feedServer{}
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +102,7 @@ func (f *feedServer) change() { f.version.Add(1) }
 func (f *feedServer) answer(w http.ResponseWriter, r *http.Request) {
 	var content any
 	switch version := f.version.Load(); r.URL.Path {
-	case "/manifest.json":
+	case manifestPath:
 		content = object{eventUUID("feed"): entry("feed", version)}
 	case "/" + eventUUID("feed") + ".json":
 		content = object{"Event": sourceEvent("feed", version)}
@@ -247,6 +249,9 @@ func mispFaults() (list []fault) {
 					mu.Lock()
 					m := choose(chance)
 					mu.Unlock()
+					if lane == laneFeed && q.URL.Path != manifestPath && !r.plan.has("feed-events") {
+						m = all["down"]
+					}
 					ctx, cancel := context.WithCancel(q.Context())
 					defer cancel()
 					defer context.AfterFunc(lasts, cancel)() // who hangs does not do so for ever
@@ -286,5 +291,7 @@ func mispFaults() (list []fault) {
 	}, func(r *round) http.HandlerFunc { return r.misp.Answer })
 	add(laneFeed, misbehaviours(), func(r *round, h *http.HandlerFunc) { r.feed.fault.Store(h) },
 		func(r *round) http.HandlerFunc { return r.feed.answer })
-	return append(list, fault{name: "late", off: "mirror-then-live does not ask later for what it passed over while MISP was unreachable"})
+	return append(list, fault{name: "feed-events", off: "an event of a feed that comes as HTML or broken JSON is dropped from the mirror, if the feed is read as a whole"},
+		fault{name: "late", off: "mirror-then-live does not ask later for what it passed over while MISP was unreachable"},
+	)
 }
