@@ -254,7 +254,7 @@ func alertFaults() []fault {
 				}
 			},
 		},
-		{name: "truncate", lane: laneAlerts, begin: func(r *round, _ *rand.Rand) func() {
+		{name: "truncate", lane: laneAlerts, rare: true, begin: func(r *round, _ *rand.Rand) func() {
 			r.wazuh.mu.Lock()
 			defer r.wazuh.mu.Unlock()
 			r.check(r.wazuh.json.Truncate(""))

@@ -26,7 +26,7 @@ func configFaults() []fault {
 			}
 			return nil
 		}},
-		{name: "config-broken", lane: laneConfig, least: 100 * time.Millisecond, most: 4 * time.Second, begin: beginBroken},
+		{name: "config-broken", lane: laneConfig, least: 100 * time.Millisecond, most: 3 * time.Second, begin: beginBroken},
 	}
 }
 

@@ -15,6 +15,8 @@ type fault struct {
 	// lane is what it is about. Faults of one lane come one after the other, those of different lanes also together.
 	lane        string
 	least, most time.Duration
+	// rare faults come less often than others of their lane.
+	rare bool
 	// off says why the fault is not in the default set; empty if it is.
 	off string
 	// begin makes the fault and returns what ends it; nil if nothing is to be ended.
@@ -34,7 +36,7 @@ const (
 	laneMirror = "mirror"
 )
 
-// faults are all faults. Those of one lane are equally likely.
+// faults are all faults. Those of one lane are equally likely, but for rare ones.
 func faults() []fault {
 	return slices.Concat(serveFaults(), diskFaults(), queueFaults(), mispFaults(), alertFaults(), configFaults(), mirrorFaults())
 }
@@ -114,6 +116,9 @@ func makePlan(seed uint64, duration time.Duration, allowed []fault) plan {
 	p.keyInArgs = chance.IntN(2) == 0
 	p.remember = []time.Duration{time.Second, 10 * time.Minute}[chance.IntN(2)]
 	p.callsEvery = []time.Duration{50 * time.Millisecond, 400 * time.Millisecond}[chance.IntN(2)]
+	if !p.follows() { // what is not called for is not looked at
+		p.callsEvery = 30 * time.Millisecond
+	}
 	lanes := map[string][]fault{}
 	for _, f := range allowed {
 		lanes[f.lane] = append(lanes[f.lane], f)
@@ -137,9 +142,13 @@ func planLane(chance *rand.Rand, duration time.Duration, of []fault) (steps []st
 	if len(of) == 0 {
 		return nil
 	}
+	pause := []time.Duration{2 * time.Second, 5 * time.Second, 12 * time.Second}[chance.IntN(3)]
 	for at := time.Duration(0); ; {
-		at += 200*time.Millisecond + between(chance, 0, 3*time.Second)
+		at += 100*time.Millisecond + between(chance, 0, min(pause, duration/2))
 		f := of[chance.IntN(len(of))]
+		if f.rare && chance.IntN(4) > 0 {
+			f = of[chance.IntN(len(of))]
+		}
 		s := step{fault: f, at: at, lasts: between(chance, f.least, f.most), seed: chance.Uint64()}
 		if at += s.lasts; at > duration {
 			return steps
