@@ -55,13 +55,13 @@ func Install(t testing.TB, home string) {
 }
 
 // Command starts the program of a home as integratord does: relative path, its directory, another name, a session of its
-// own, nothing on standard input, one pipe for both outputs, next to no environment. A verb gets its usual name by
-// setting Args[0].
+// own, nothing on standard input, one pipe for both outputs, next to no environment. It does not outlive the test. A verb
+// gets its usual name by setting Args[0].
 func Command(home string, args ...string) (cmd *exec.Cmd, output *bytes.Buffer) {
 	output = new(bytes.Buffer)
 	return &exec.Cmd{
 		Path: Binary, Args: append([]string{"integrations"}, args...), Dir: home,
-		Env: []string{"PATH=/bin"}, Stdout: output, Stderr: output, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+		Env: []string{"PATH=/bin"}, Stdout: output, Stderr: output, SysProcAttr: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}, output
 }
 
