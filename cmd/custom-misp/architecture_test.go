@@ -58,9 +58,6 @@ var mayImport = map[string][]string{
 	internal + "wazuhtest": {}, // for tests alone, like misp/misptest
 	internal + "chaos":     {}, // tests alone
 
-	internal + "wazuhtest": {}, // for tests alone, like misp/misptest
-	internal + "chaos":     {}, // tests alone
-
 	"examples":       {},
 	"examples/bench": {},
 }
