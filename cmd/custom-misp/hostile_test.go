@@ -85,7 +85,7 @@ func hostileHome(t *testing.T) (home, alert, feed, broken string) {
 	write("etc/custom-misp/mappings/hostile.yaml", strings.Split(mapping, "  - {id: other")[0])
 	write("tests/hostile.yaml", strings.Split(mapping, "  - {id: other")[0])
 	write("tests/hostile_test.yaml", "- {name: "+hostileYAML+", alert: ../hostile.json, picks: [{mapping: "+hostileYAML+", type: "+hostileYAML+", value: "+hostileYAML+"}]}\n")
-	queue := spool.Dir{Path: app.State(filepath.Join(home, "var/run/custom-misp")).Spool()}
+	queue := spool.Dir{Path: app.State(filepath.Join(home, "logs/custom-misp")).Spool()}
 	if _, err := queue.Put(spool.Alerts, []byte(`{"id":"`+"\u009b"+`"}`)); err != nil {
 		t.Fatal(err)
 	}

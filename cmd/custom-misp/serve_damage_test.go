@@ -17,7 +17,7 @@ func serveDamaged(t *testing.T, built *testManager) {
 	r.alerts.add("before", liveHit)
 	r.expectHits(t, "before")
 	r.misp.Fault(down)
-	bases, err := filepath.Glob(filepath.Join(r.home, "var/run/custom-misp/mirror/misp/base-*.segment"))
+	bases, err := filepath.Glob(filepath.Join(r.home, "logs/custom-misp/mirror/misp/base-*.segment"))
 	if err != nil || len(bases) != 1 {
 		t.Fatalf("bases %v, %v", bases, err)
 	}

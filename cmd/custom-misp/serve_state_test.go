@@ -137,7 +137,7 @@ func TestServeDamagedState(t *testing.T) {
 
 func serveDamagedState(t *testing.T, built *testManager, files []string, damage func(file string) error) {
 	r := newResident(t, built, listConfig)
-	state := filepath.Join(r.home, "var/run/custom-misp")
+	state := filepath.Join(r.home, "logs/custom-misp")
 	if err := os.CopyFS(state, os.DirFS("../../testdata/state-unversioned")); err != nil {
 		t.Fatal(err)
 	}
@@ -171,14 +171,14 @@ func serveDamagedState(t *testing.T, built *testManager, files []string, damage 
 func TestPipesInState(t *testing.T) {
 	t.Parallel()
 	r := newResident(t, newManager(t), "")
-	state := filepath.Join(r.home, "var/run/custom-misp")
+	state := filepath.Join(r.home, "logs/custom-misp")
 	r.misp.Fault(down)
 	alert := r.alert(t, []byte(hostAlert("1", liveHit)))
 	for _, name := range []string{
-		"var/run/custom-misp/misp.json", "var/run/custom-misp/misp.json.lock", "var/run/custom-misp/queue.json", "var/run/custom-misp/queue.json.lock",
-		"var/run/custom-misp/sent", "var/run/custom-misp/sent.1", "var/run/custom-misp/checkpoint.json", "var/run/custom-misp/checkpoint.previous.json",
-		"var/run/custom-misp/serve.lock", "var/run/custom-misp/spool/lock", "var/run/custom-misp/told.misp_unavailable",
-		"var/run/custom-misp/told.spool_fault", "logs/integrations.log",
+		"logs/custom-misp/misp.json", "logs/custom-misp/misp.json.lock", "logs/custom-misp/queue.json", "logs/custom-misp/queue.json.lock",
+		"logs/custom-misp/sent", "logs/custom-misp/sent.1", "logs/custom-misp/checkpoint.json", "logs/custom-misp/checkpoint.previous.json",
+		"logs/custom-misp/serve.lock", "logs/custom-misp/spool/lock", "logs/custom-misp/told.misp_unavailable",
+		"logs/custom-misp/told.spool_fault", "logs/integrations.log",
 	} {
 		name = filepath.Join(r.home, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o750), syscall.Mkfifo(name, 0o600)); err != nil {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,10 +171,8 @@ func (v *server) askFrom(ctx context.Context, from alertlog.Checkpoint) (all boo
 	stream := enrich.Stream{
 		Source: source, Own: wazuh.IsEnrichment, Meter: laterMeter{v.metrics}, Grace: grace,
 		Pipeline: func() *enrich.QueueingPipeline {
-			if q := v.current.Load().app.Chain.Later(); q != nil {
-				return q
-			}
-			return &enrich.QueueingPipeline{} // picks nothing, as there is no MISP to ask any more
+			chain := v.current.Load().app.Chain
+			return cmp.Or(chain.Later(), chain) // the policy may be another one now
 		},
 	}
 	err = stream.Run(ctx)
