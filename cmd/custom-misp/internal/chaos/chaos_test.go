@@ -174,7 +174,7 @@ func withoutRepeats(list []moment, wanted func(moment) bool) (out []moment) {
 			continue
 		}
 		form := numbers.ReplaceAllString(m.what, "N")
-		if slices.Contains(last[max(0, len(last)-4):], form) {
+		if !strings.HasPrefix(form, ">>>") && slices.Contains(last[max(0, len(last)-4):], form) {
 			continue
 		}
 		last = append(last, form)

@@ -141,6 +141,7 @@ func (l *ledger) called(c *call, code int, killed bool, output string) {
 	c.ended, c.code, c.killed, c.output = time.Now(), code, killed, output
 	if killed {
 		l.kills++
+		l.ends = append(l.ends, c.ended) // it may have been working on what others queued
 	}
 	took, allowed := c.ended.Sub(c.began), l.callTime+500*time.Millisecond+2*l.stalled(c.began, c.ended)
 	l.mu.Unlock()
@@ -311,9 +312,9 @@ func (l *ledger) judge() (v verdict) {
 const inFlight = 5 * time.Second
 
 // explained counts the events of an alert beyond the first, and reports whether each has its reason: while the alert was on
-// its way, serve ended or was killed, or its own call was killed, or serve began while its call did the job. An alert is on
-// its way from the time of a call before its event until inFlight after it, and longer if the disk of the state was full or
-// its files were damaged. Each such moment explains one event. The caller holds mu.
+// its way, serve ended or a call was killed, or serve began while its call did the job. An alert is on its way from the time
+// of a call before its event until inFlight after it, and longer if the disk of the state was full or its files were
+// damaged. Each such moment explains one event. The caller holds mu.
 func (l *ledger) explained(a *alert) (n int, all bool) {
 	all = true
 	used := map[time.Time]bool{}
@@ -323,9 +324,6 @@ func (l *ledger) explained(a *alert) (n int, all bool) {
 			if at.After(c.began.Add(-time.Second)) && at.Before(c.ended.Add(time.Second)) {
 				reasons = append(reasons, at)
 			}
-		}
-		if c.killed {
-			reasons = append(reasons, c.ended)
 		}
 	}
 	for i := 1; i < len(a.events); i++ {
