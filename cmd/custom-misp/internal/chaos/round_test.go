@@ -252,10 +252,14 @@ func (r *round) callOnce() {
 	r.callFor(r.newAlert(newChance(r.plan.seed, uint64(time.Now().UnixNano())), false), 0)
 }
 
-// help does what an administrator and integratord go on doing: calls drain the spool, and dead letters are tried again,
-// since an entry that met five kills has become one.
+// help does what an administrator and integratord go on doing: calls drain the spool, a timer syncs the mirror of calls that
+// no serve runs for, and dead letters are tried again, since an entry that met five kills has become one.
 func (r *round) help() {
 	if r.plan.mode == modeCallsOnly {
+		if r.plan.policy != "live" {
+			_, err := r.verb("sync")
+			r.note("synced: %v", err)
+		}
 		r.callOnce()
 	}
 	if letters, _ := filepath.Glob(filepath.Join(r.state, "spool", "aside", "*", "*.json")); len(letters) > 0 {
