@@ -25,6 +25,7 @@ const (
 	CutGroups      CutKind = "groups"      // groups of an alert
 	CutValues      CutKind = "values"      // values beyond [MaxValues] that MISP is not asked for, see [Limit]
 	CutMatches     CutKind = "matches"     // weaker matches of one value, of which there may be more than are taken
+	CutLabels      CutKind = "labels"      // tags or warninglists of an attribute, likewise
 )
 
 // cutTexts say what was left out.
@@ -38,6 +39,7 @@ var cutTexts = map[CutKind]string{
 	CutGroups:      "further groups of the alert were left out",
 	CutValues:      "further values are not asked for: the farthest networks and domains",
 	CutMatches:     "weaker matches of a value were left out",
+	CutLabels:      "tags or warninglists of an attribute were left out",
 }
 
 // String says what was left out, for people.

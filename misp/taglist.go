@@ -8,6 +8,8 @@ const (
 	MaxTags = 500
 	// MaxTag is the longest tag, in bytes, that is kept; MISP's own are at most 255 characters long.
 	MaxTag = 1024
+	// MaxWarninglists is how many names of warninglists an attribute keeps, the first ones; MISP comes with about 100.
+	MaxWarninglists = 200
 )
 
 // A TagList collects tags in the order in which they are added: each once, within [MaxTags] and [MaxTag]. The zero

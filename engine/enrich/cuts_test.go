@@ -104,6 +104,30 @@ func sortedCuts(cuts []engine.Cut) map[engine.Cut]int {
 	return n
 }
 
+// TestManyLabels has a value whose attribute has as many tags, or warninglists, as are kept, or one less.
+func TestManyLabels(t *testing.T) {
+	e, err := engine.Load(engine.Source{Name: "m.yaml", Data: []byte(scanYAML)})
+	must(t, err)
+	names := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprint("name-", i))
+		}
+		return list
+	}
+	for tags, lists := range map[int]int{misp.MaxTags: 0, misp.MaxTags - 1: misp.MaxWarninglists - 1, 1: misp.MaxWarninglists} {
+		many := tags == misp.MaxTags || lists == misp.MaxWarninglists
+		sink := &collected{}
+		known := list{{Type: "hostname", Value: "b0.bad.example", Tags: names(tags), Warninglists: names(lists)}}
+		a, err := enrich.ParseAlert(scanned("a", 1, ""))
+		must(t, err)
+		out, err := (&enrich.Pipeline{Engine: e, Lookup: known, Sink: sink}).Process(t.Context(), a)
+		must(t, err)
+		if (len(out.Cuts) > 0) != many || (gjson.Get(sink.events[0], "misp.truncated").String() == "true") != many {
+			t.Errorf("%d tags, %d warninglists: cuts %v, %.200s", tags, lists, out.Cuts, sink.events[0])
+		}
+	}
+}
+
 // TestManyMatches has a value with more attributes than are taken: the event counts those that are, and says that there
 // may be more.
 func TestManyMatches(t *testing.T) {

@@ -257,21 +257,34 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		at[i] = len(merged)
 		merged = append(merged, o)
 	}
+	var events []Enrichment
 	for _, o := range merged {
-		if len(found[o.Indicator()]) >= MaxMatches {
-			j.cuts = append(j.cuts, engine.Cut{What: engine.CutMatches, Number: 1})
+		events = append(events, p.enrichment(j.described(), o, found[o.Indicator()]))
+	}
+	j.cuts = append(j.cuts, cutsOf(events, found)...)
+	for i := range events {
+		if len(j.cuts) > 0 {
+			events[i].Body.Truncated = "true"
+		}
+	}
+	return events
+}
+
+// cutsOf returns what bounds have left out of the matches, or may have: who has so many may have had more.
+func cutsOf(events []Enrichment, found map[engine.Indicator][]Match) (cuts []engine.Cut) {
+	for _, matches := range found {
+		if len(matches) >= MaxMatches {
+			cuts = append(cuts, engine.Cut{What: engine.CutMatches, Number: 1})
 			break
 		}
 	}
-	var events []Enrichment
-	for _, o := range merged {
-		e := p.enrichment(j.described(), o, found[o.Indicator()])
-		if len(j.cuts) > 0 {
-			e.Body.Truncated = "true"
+	for _, e := range events {
+		if len(e.Body.Tags) >= misp.MaxTags || len(e.Body.Warninglists) >= misp.MaxWarninglists {
+			cuts = append(cuts, engine.Cut{What: engine.CutLabels, Number: 1})
+			break
 		}
-		events = append(events, e)
 	}
-	return events
+	return cuts
 }
 
 // An attributeKey is what makes an attribute one match of a value. A feed that MISP takes too has the same attributes,

@@ -268,7 +268,7 @@ func warninglists(ctx context.Context, list []byte) (names []string, err error) 
 			seen = map[string]bool{}
 		}
 		seen[name] = true
-		if names = append(names, name); len(names) == maxWarninglists {
+		if names = append(names, name); len(names) == misp.MaxWarninglists {
 			break
 		}
 	}

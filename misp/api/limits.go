@@ -22,8 +22,6 @@ const (
 	maxEvents = 2_000_000
 	// maxEventAttributes bounds one event of a feed, attributes and objects each. A larger one is refused.
 	maxEventAttributes = 500_000
-	// maxWarninglists is how many names of warninglists an attribute keeps, the first ones; MISP comes with about 100.
-	maxWarninglists = 200
 	// maxText is the longest text, in bytes as JSON has it: MISP stores 65,535, each of which is at most 6 in JSON. A
 	// longer one counts as absent.
 	maxText = 6 * 65_535
