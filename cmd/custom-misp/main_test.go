@@ -1,15 +1,16 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"custom-misp/cmd/custom-misp/internal/wazuhtest"
+	"custom-misp/engine/atomicfile"
 )
 
 // TestMain runs many tests at a time: most of them wait for time-outs. -parallel on the command line counts.
@@ -17,10 +18,27 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	testscript.Main(cleaning{m}, map[string]func(){
-		"custom-misp": func() {
-			os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
-		},
+	program := func() {
+		slowDisk()
+		main()
+	}
+	// integratord calls the program by the name of its directory.
+	testscript.Main(cleaning{m}, map[string]func(){"custom-misp": program, "integrations": program})
+}
+
+// syncTakes is set to the time that a sync of a file or a directory takes, in a program whose disk is slow.
+const syncTakes = "TEST_SYNC_TAKES"
+
+func slowDisk() {
+	takes, err := time.ParseDuration(os.Getenv(syncTakes))
+	if err != nil {
+		return
+	}
+	atomicfile.TestOnlyHook(func(s atomicfile.Step, _ string) error {
+		if s == atomicfile.StepSync || s == atomicfile.StepSyncDir {
+			time.Sleep(takes)
+		}
+		return nil
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -27,9 +29,39 @@ func TestServeKill(t *testing.T) {
 	if long() {
 		kills = 100
 	}
+	k := &killing{resident: prepare(t, newManager(t), killConfig), hits: map[string]bool{}}
+	k.run(t, kills, 300)
+}
+
+// TestServeKillSlowDisk is TestServeKill on a disk whose every sync takes a tenth of a second: alerts go on meanwhile, so the
+// checkpoint is always old when serve is killed.
+func TestServeKillSlowDisk(t *testing.T) {
+	t.Parallel()
+	kills := 10
+	if long() {
+		kills = 50
+	}
+	m := newHome(t)
+	program, err := os.Executable() // this program, which can be slow
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(m.home, "integrations", "custom-misp"), code, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k := &killing{resident: prepare(t, m, killConfig), hits: map[string]bool{}}
+	k.env = []string{syncTakes + "=100ms"}
+	k.run(t, kills, 2000)
+}
+
+// run kills serve many times, each time after at most some milliseconds.
+func (k *killing) run(t *testing.T, kills, most int) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	k := &killing{resident: prepare(t, newManager(t), killConfig), hits: map[string]bool{}}
 	k.changeFeed(t, 0)
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
@@ -40,7 +72,7 @@ func TestServeKill(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seed, 100)) //nolint:gosec // to be repeated
 	for range kills {
 		k.begin(t)
-		time.Sleep(time.Duration(20+chance.IntN(280)) * time.Millisecond)
+		time.Sleep(time.Duration(20+chance.IntN(most-20)) * time.Millisecond)
 		select {
 		case <-k.ended:
 			t.Fatalf("serve has ended by itself: %s", k.out)

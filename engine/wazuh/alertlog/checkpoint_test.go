@@ -152,3 +152,21 @@ func TestSince(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckpointIsDurable records by which steps a checkpoint is saved: it is synced before it gets its name.
+func TestCheckpointIsDurable(t *testing.T) {
+	dir := t.TempDir()
+	var got []string
+	defer atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
+		if below, ok := strings.CutPrefix(name, dir); ok {
+			got = append(got, string(s)+" "+strings.TrimPrefix(below, "/"))
+		}
+		return nil
+	})()
+	if err := (alertlog.Checkpoint{}).Save(filepath.Join(dir, "c")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"create c", "write c", "sync c", "rename c", "sync directory "}, got); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
