@@ -340,7 +340,11 @@ func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 			d.putBack(alerts[i:], spool.Entry.Defer)
 			return
 		}
-		d.delay(ctx, a.job)
+		if err := d.delay(ctx, a.job); err != nil {
+			d.note(err)
+			d.putBack(alerts[i:], spool.Entry.Defer)
+			return
+		}
 		d.note(a.entry.Done())
 		d.done.Alerts++
 		d.done.Sent += len(events)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -89,6 +92,34 @@ func TestDelayed(t *testing.T) {
 	p.gone = nil
 	process(4)
 	p.expectDelayed(t, 0, sink, "0", "misp_unavailable", "250", "4", "1delayed", "2delayed", "3delayed", "misp_unavailable")
+}
+
+// TestDelayedFull has a spool that takes nothing while MISP is unreachable: the call fails, and a queued alert stays.
+func TestDelayedFull(t *testing.T) {
+	p, sink := newPartial(t)
+	p.gone = &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}
+	put(t, p.q.Spool, spool.Alerts, text(t, 1))
+	must(t, os.WriteFile(filepath.Join(p.q.Spool.Path, "delayed"), nil, 0o600))
+	if _, err := p.q.Process(t.Context(), numbered(t, 2)); err == nil || !strings.Contains(err.Error(), "not asked later") {
+		t.Errorf("call: %v", err)
+	}
+	if done := p.q.Drain(t.Context()); done.Alerts != 0 {
+		t.Errorf("drained: %+v", done)
+	}
+	expect(t, "events", []string{"misp_unavailable"}, codes(sink.events))
+	p.gone = nil
+	must(t, os.Remove(filepath.Join(p.q.Spool.Path, "delayed")))
+	if done := p.q.Drain(t.Context()); done.Alerts != 1 || done.Sent != 1 {
+		t.Errorf("drained when MISP answers: %+v", done)
+	}
+}
+
+// codes returns the codes of error events.
+func codes(events []string) (codes []string) {
+	for _, e := range events {
+		codes = append(codes, gjson.Get(e, "misp.error").String())
+	}
+	return codes
 }
 
 // TestStreamLater has a stream with batches that MISP is to be asked about later, and one that the mirror knows.

@@ -82,7 +82,9 @@ func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error)
 	if r.Sent, err = q.send(ctx, events); err != nil {
 		return r, err
 	}
-	q.delay(ctx, j)
+	if err := q.delay(ctx, j); err != nil {
+		return r, err
+	}
 	var drained []*job
 	r.Drained, drained = q.drain(ctx, len(j.observables) > 0 && j.skipped == nil, false)
 	q.reportSightings(ctx, append([]*job{j}, drained...))
@@ -152,16 +154,18 @@ func (q *QueueingPipeline) queue(ctx context.Context, a Alert, why error) error 
 	return nil
 }
 
-// delay queues an alert for which MISP was not asked about all that the mirror does not know.
-func (q *QueueingPipeline) delay(ctx context.Context, j *job) {
+// delay queues an alert for which MISP was not asked about all that the mirror does not know. An error says that MISP is
+// never asked.
+func (q *QueueingPipeline) delay(ctx context.Context, j *job) error {
 	if j.skipped == nil || q.Whole == nil {
-		return
+		return nil
 	}
 	a := j.described()
 	dropped, err := q.put(spool.Delayed, a.JSON)
 	if err != nil {
-		q.log().Error("MISP is not asked later for what the mirror does not know", "alert_id", a.Source.AlertID, "error", err.Error(), "reason", j.skipped.Error())
-		return
+		err = fmt.Errorf("%w; it is not asked later either: %w", j.skipped, err)
+		q.Report(ctx, a, err)
+		return err
 	}
 	o := q.MISP.queued(1, dropped)
 	q.log().Warn("alert queued until MISP answers for what the mirror does not know", "alert_id", a.Source.AlertID, "reason", j.skipped.Error(), "queued", o.Queued)
@@ -169,6 +173,7 @@ func (q *QueueingPipeline) delay(ctx context.Context, j *job) {
 	if q.MISP.wantsReport(o) {
 		q.reportOutage(ctx, a, j.skipped)
 	}
+	return nil
 }
 
 // Later returns a pipeline for alerts that were processed without asking MISP for all of their values: it fails while MISP

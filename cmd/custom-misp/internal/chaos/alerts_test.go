@@ -244,7 +244,7 @@ func alertFaults() []fault {
 			}
 		}},
 		{
-			name: "glued", lane: laneAlerts, most: 2 * time.Second, off: "an alert behind a torn line is left out with it",
+			name: "glued", lane: laneAlerts, most: 2 * time.Second,
 			begin: func(r *round, chance *rand.Rand) func() {
 				r.wazuh.mu.Lock()
 				r.tear(chance, r.newAlertLocked(chance, false))

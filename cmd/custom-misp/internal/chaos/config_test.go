@@ -71,7 +71,7 @@ func mirrorFaults() []fault {
 	}
 	return []fault{
 		{
-			name: "mirror-bits", lane: laneMirror, off: "values are not found, and no one is told until the next start",
+			name: "mirror-bits", lane: laneMirror,
 			begin: damage(func(f *os.File, size int64, chance *rand.Rand) error {
 				for range 20 {
 					at, b := chance.Int64N(size), make([]byte, 1)
@@ -87,7 +87,7 @@ func mirrorFaults() []fault {
 			}),
 		},
 		{
-			name: "mirror-cut", lane: laneMirror, off: "a file that is cut while it is mapped ends the process",
+			name: "mirror-cut", lane: laneMirror,
 			begin: damage(func(f *os.File, size int64, chance *rand.Rand) error { return f.Truncate(chance.Int64N(size)) }),
 		},
 	}

@@ -292,6 +292,6 @@ func mispFaults() (list []fault) {
 	add(laneFeed, misbehaviours(), func(r *round, h *http.HandlerFunc) { r.feed.fault.Store(h) },
 		func(r *round) http.HandlerFunc { return r.feed.answer })
 	return append(list, fault{name: "feed-events", off: "an event of a feed that comes as HTML or broken JSON is dropped from the mirror, if the feed is read as a whole"},
-		fault{name: "late", off: "mirror-then-live does not ask later for what it passed over while MISP was unreachable"},
+		fault{name: "late"},
 	)
 }

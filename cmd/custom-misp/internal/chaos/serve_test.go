@@ -180,7 +180,7 @@ func serveFaults() []fault {
 			r.damage(chance, "misp.json", "queue.json", "sent", "sent.1", "serve.lock")
 		})},
 		{
-			name: "checkpoint", lane: laneServe, most: time.Second, off: "serve does not start with a broken checkpoint",
+			name: "checkpoint", lane: laneServe, most: time.Second,
 			begin: kill(func(r *round, chance *rand.Rand) { r.damage(chance, "checkpoint.json") }),
 		},
 	}
