@@ -18,12 +18,12 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	program := func() {
-		slowDisk()
-		main()
-	}
-	// integratord calls the program by the name of its directory.
-	testscript.Main(cleaning{m}, map[string]func(){"custom-misp": program, "integrations": program})
+	testscript.Main(cleaning{m}, map[string]func(){
+		"custom-misp": func() {
+			slowDisk()
+			main()
+		},
+	})
 }
 
 // syncTakes is set to the time that a sync of a file or a directory takes, in a program whose disk is slow.

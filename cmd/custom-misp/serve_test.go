@@ -40,11 +40,12 @@ const patience = 60 * time.Second
 type resident struct {
 	*testManager
 	*inbox
-	alerts *alertLog
-	env    []string // further settings
-	cmd    *exec.Cmd
-	out    *bytes.Buffer // both outputs; to be read when it has ended
-	ended  chan struct{}
+	alerts  *alertLog
+	env     []string // further settings
+	program string   // that serve is; empty for the built one
+	cmd     *exec.Cmd
+	out     *bytes.Buffer // both outputs; to be read when it has ended
+	ended   chan struct{}
 }
 
 // newResident prepares a home with the binary of another one. What is written into alerts.json is read from its start.
@@ -99,6 +100,9 @@ func (r *resident) begin(t testing.TB) {
 	t.Helper()
 	r.cmd, r.out = r.command("serve", "--home", r.home)
 	r.cmd.Args[0] = "custom-misp"
+	if r.program != "" {
+		r.cmd.Path = r.program
+	}
 	r.cmd.Env = append(r.cmd.Env, r.settings()...)
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
