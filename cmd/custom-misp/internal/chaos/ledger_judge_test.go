@@ -24,6 +24,8 @@ func TestLedger(t *testing.T) {
 		{"lost behind a call", &ledger{}, alert{known: true, call: &call{ended: ms(1)}}, "lost"},
 		{"a failed call, and serve does not read", &ledger{}, alert{known: true, call: &call{ended: ms(1), code: 1}}, ""},
 		{"a killed call, and serve does not read", &ledger{}, alert{known: true, call: &call{ended: ms(1), code: -1, killed: true}}, ""},
+		{"a failed call that has to report", &ledger{failedToo: true}, alert{known: true, call: &call{ended: ms(1), code: 1}}, "lost"},
+		{"a killed call, where failed ones have to report", &ledger{failedToo: true}, alert{known: true, call: &call{ended: ms(1), code: -1, killed: true}}, ""},
 		{"truncated away", &ledger{follows: true}, alert{known: true, excuse: "truncated"}, ""},
 		{"truncated away behind a call", &ledger{follows: true}, alert{known: true, excuse: "truncated", call: &call{ended: ms(1)}}, "lost"},
 		{"passed over", &ledger{follows: true, passesOver: true}, alert{known: true, liveOnly: true}, ""},

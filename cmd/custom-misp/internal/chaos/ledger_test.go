@@ -32,6 +32,9 @@ type call struct {
 	output       string
 }
 
+// endedByItself reports whether it was neither killed nor is still under way.
+func (c *call) endedByItself() bool { return c != nil && !c.ended.IsZero() && !c.killed }
+
 // returnedZero reports whether integratord takes the alert for done.
 func (c *call) returnedZero() bool { return c != nil && !c.ended.IsZero() && c.code == 0 }
 
@@ -46,6 +49,7 @@ type moment struct {
 type ledger struct {
 	follows    bool          // serve reads alerts.json
 	passesOver bool          // what MISP alone knows may be passed over while it is unreachable
+	failedToo  bool          // a call that failed has to report its alert as well
 	callTime   time.Duration // of a call
 
 	mu      sync.Mutex
@@ -241,7 +245,8 @@ func (l *ledger) inspect(what, text string) {
 // requires reports whether an alert has to have an event. The caller holds mu.
 func (l *ledger) requires(a *alert) bool {
 	passedOver := a.liveOnly && l.passesOver
-	return a.known && !passedOver && (a.call.returnedZero() || l.follows && a.excuse == "")
+	called := a.call.returnedZero() || l.failedToo && a.call.endedByItself()
+	return a.known && !passedOver && (called || l.follows && a.excuse == "")
 }
 
 // missing returns the alerts that still lack an event.

@@ -49,7 +49,7 @@ func newRound(t *testing.T, p plan) *round {
 	t.Helper()
 	r := &round{ledger: newLedger(), t: t, plan: p, home: wazuhtest.NewHome(t)}
 	r.follows = p.follows()
-	r.passesOver = !p.has("late")
+	r.passesOver, r.failedToo = !p.has("late"), p.has("failed-calls")
 	wazuhtest.Install(t, r.home)
 	r.queue = openInbox(t, r.home, func(datagram []byte) {
 		times := 1
