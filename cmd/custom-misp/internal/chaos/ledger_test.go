@@ -317,7 +317,8 @@ func (l *ledger) judge() (v verdict) {
 const inFlight = 5 * time.Second
 
 // explained counts the events of an alert beyond the first, and reports whether each has its reason: while the alert was on
-// its way, serve ended or a call was killed, or serve began while its call did the job. An alert is on its way from the time
+// its way, serve ended or a call was killed, or serve began while its call did the job, or the call did it since the spool took
+// nothing. An alert is on its way from the time
 // of a call before its event until inFlight after it, and longer if the disk of the state was full or its files were
 // damaged. Each such moment explains one event. The caller holds mu.
 func (l *ledger) explained(a *alert) (n int, all bool) {
@@ -329,6 +330,9 @@ func (l *ledger) explained(a *alert) (n int, all bool) {
 			if at.After(c.began.Add(-time.Second)) && at.Before(c.ended.Add(time.Second)) {
 				reasons = append(reasons, at)
 			}
+		}
+		if l.follows && l.spoiled(c.began, c.ended) { // the spool took nothing, and the call did the job beside serve
+			reasons = append(reasons, c.began)
 		}
 	}
 	for i := 1; i < len(a.events); i++ {
