@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,11 +102,12 @@ type ObservableBody struct {
 // JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes: long fields are shortened until it
 // fits. The strings are valid UTF-8 whatever came in.
 func (e Enrichment) JSON() ([]byte, error) {
-	b := e.Body
-	b.clean()
+	// Wazuh would end the text at a NUL character.
+	b := e.Body.changed(math.MaxInt, func(text string) string { return strings.ReplaceAll(text, "\x00", "") })
 	for _, longest := range []int{0, 4000, 1000, 250, 60} {
 		if longest > 0 {
-			b = b.shortened(longest, longest/5)
+			b = b.changed(longest/5, func(text string) string { return cut(text, longest) })
+			b.Truncated = "true"
 		}
 		data, err := encode(b)
 		if err != nil {
@@ -132,85 +134,46 @@ func encode(b Body) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-// texts returns every text of b that comes from outside and may be long.
-func (b *Body) texts() []*string {
-	t := []*string{
-		&b.EventID, &b.Category, &b.Value, &b.Type, &b.UUID, &b.Comment, &b.FirstSeen, &b.LastSeen, &b.TLP, &b.Link,
-		&b.Description,
-	}
-	if b.Event != nil {
-		t = append(t, &b.Event.UUID, &b.Event.Info, &b.Event.Org, &b.Event.Date)
-	}
-	if b.Observable != nil {
-		t = append(t, &b.Observable.Value, &b.Observable.Path)
-	}
-	if s := b.Source; s != nil {
-		t = append(t, &s.AlertID, &s.Timestamp, &s.RuleID, &s.RuleDescription, &s.Location)
-	}
-	for _, list := range b.lists() {
-		for i := range *list {
-			t = append(t, &(*list)[i])
-		}
-	}
-	return t
-}
-
-func (b *Body) lists() []*[]string {
-	l := []*[]string{&b.Tags, &b.MitreID, &b.Warninglists, &b.EventIDs}
-	if b.Observable != nil {
-		l = append(l, &b.Observable.Also)
-	}
-	return l
-}
-
-// own gives b copies of all that it shares with others, so that it can be changed.
-func (b *Body) own() {
-	if b.Event != nil {
-		b.Event = new(*b.Event)
-	}
-	if b.Observable != nil {
-		b.Observable = new(*b.Observable)
-	}
-	if b.Source != nil {
-		b.Source = new(*b.Source)
-		b.Source.Context = maps.Clone(b.Source.Context)
-	}
-	for _, list := range b.lists() {
-		*list = slices.Clone(*list)
-	}
-}
-
-// clean takes out NUL characters, at which Wazuh would end the text.
-func (b *Body) clean() {
-	b.own()
-	for _, t := range b.texts() {
-		*t = strings.ReplaceAll(*t, "\x00", "")
-	}
-	if b.Source != nil {
-		for k, v := range b.Source.Context {
-			b.Source.Context[k] = strings.ReplaceAll(v, "\x00", "")
-		}
-	}
-}
-
-// shortened returns b with every text cut to longest bytes and every list to most items.
-func (b Body) shortened(longest, most int) Body {
-	b.own()
-	b.Truncated = "true"
-	for _, list := range b.lists() {
-		if len(*list) > most {
-			*list = (*list)[:most]
-		}
-	}
-	for _, t := range b.texts() {
-		*t = cut(*t, longest)
-	}
-	if b.Source != nil {
-		for k, v := range b.Source.Context {
-			b.Source.Context[k] = cut(v, longest)
-		}
-	}
+// changed returns a copy of b in which f has changed every text, and every list has at most so many items.
+func (b Body) changed(most int, f func(string) string) Body {
+	change(reflect.ValueOf(&b).Elem(), most, f)
 	return b
+}
+
+// change changes a value in place, but gives it copies of all that it shares with others.
+func change(v reflect.Value, most int, f func(string) string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(f(v.String()))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			change(v.Field(i), most, f)
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			c := reflect.New(v.Type().Elem())
+			c.Elem().Set(v.Elem())
+			change(c.Elem(), most, f)
+			v.Set(c)
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			c := reflect.MakeSlice(v.Type(), min(v.Len(), most), min(v.Len(), most))
+			reflect.Copy(c, v)
+			for i := range c.Len() {
+				change(c.Index(i), most, f)
+			}
+			v.Set(c)
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			c := reflect.MakeMapWithSize(v.Type(), v.Len())
+			for key, value := range v.Seq2() {
+				c.SetMapIndex(key, reflect.ValueOf(f(value.String())))
+			}
+			v.Set(c)
+		}
+	}
 }
 
 // cut shortens s to at most n bytes, between characters, and marks that it did.

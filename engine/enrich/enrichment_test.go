@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -430,4 +431,48 @@ func FuzzParseAlert(f *testing.F) {
 			t.Errorf("event %.100s, %v", event, err)
 		}
 	})
+}
+
+// TestEverythingFits makes each text of an event long, one after the other and all at once.
+func TestEverythingFits(t *testing.T) {
+	long := strings.Repeat("x", 70_000)
+	names := map[string]bool{}
+	for only := -1; ; only++ {
+		n := 0
+		body := enrich.Body{Source: &enrich.Source{Context: map[string]string{"k": ""}}}
+		var set func(v reflect.Value, name string)
+		set = func(v reflect.Value, name string) {
+			switch v.Kind() {
+			case reflect.Pointer:
+				if v.IsNil() {
+					v.Set(reflect.New(v.Type().Elem()))
+				}
+				set(v.Elem(), name)
+			case reflect.Struct:
+				for i := range v.NumField() {
+					set(v.Field(i), name+"."+v.Type().Field(i).Name)
+				}
+			case reflect.Slice:
+				v.Set(reflect.MakeSlice(v.Type(), 3, 3))
+				set(v.Index(2), name)
+			case reflect.Map:
+				v.SetMapIndex(reflect.ValueOf("k"), reflect.ValueOf(long))
+			case reflect.String:
+				if n++; only < 0 || n == only+1 {
+					names[name] = true
+					v.SetString(long)
+				}
+			}
+		}
+		set(reflect.ValueOf(&body).Elem(), "")
+		if data, err := (enrich.Enrichment{Body: body}).JSON(); err != nil || len(data) > enrich.MaxEvent {
+			t.Errorf("text %d of %v: %d bytes, %v", only, len(names), len(data), err)
+		}
+		if only+1 >= n {
+			break
+		}
+	}
+	if len(names) < 40 {
+		t.Errorf("only %d texts", len(names))
+	}
 }
