@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -63,6 +64,7 @@ func (f failing) Lookup(context.Context, []engine.Observable) ([]enrich.Match, e
 
 // collected is a Sink that keeps what it is sent, as JSON.
 type collected struct {
+	mu     sync.Mutex
 	events []string
 	agents []enrich.Agent
 	err    error
@@ -76,6 +78,8 @@ func (c *collected) Send(ctx context.Context, e enrich.Enrichment) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.events, c.agents = append(c.events, string(data)), append(c.agents, e.Agent)
 	return ctx.Err()
 }
