@@ -276,7 +276,7 @@ func (s *segment) place() error {
 		return err
 	}
 	records, events := t.section(sectionRecords), t.section(sectionEvents)
-	if !s.contains(records) || !s.contains(events) || t.Events < 0 || events.Length != int64(t.Events)*entrySize {
+	if !s.contains(records) || !s.contains(events) || events.Length%entrySize != 0 || int64(t.Events) != events.Length/entrySize {
 		return fmt.Errorf("%w: a section is outside of the file", errDamaged)
 	}
 	s.records.from, s.records.to = uint64(records.At), uint64(records.At+records.Length) //nolint:gosec // not negative

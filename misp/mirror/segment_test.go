@@ -360,6 +360,7 @@ func FuzzSegment(f *testing.F) {
 	must(f, err)
 	f.Add(old, []byte(nil))
 	f.Add([]byte(magic), []byte(`{"block":65536,"uuid_bits":1,"events":1152921504606846976,"sections":[{"id":"records","at":8,"length":9223372036854775807},{"id":"uuids","at":0,"length":1152921504606846976},{"id":"uuid_directory","at":0,"length":12}]}`))
+	f.Add([]byte(magic), []byte(`{"block":65536,"events":1152921504606846976,"sections":[]}`))
 	f.Fuzz(func(t *testing.T, content, trailer []byte) {
 		for _, data := range [][]byte{sealed(content, trailer), content} {
 			before := allocated()
