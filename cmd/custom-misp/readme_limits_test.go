@@ -81,6 +81,7 @@ var limits = asMap([][2]string{
 	{"dead letters, alerts and events each", "spool.maxDeadLetters"},
 	{"wait for a place in Wazuh's queue", "wazuh.send_timeout"},
 	{"values of an alert that are asked for together with others", "app.liveValues"},
+	{"alerts in the spool, for a further one that needs a damaged part of the mirror", "enrich.maxDamaged"},
 	{"alerts of an outage that MISP is asked about later", "serve.laterAlerts"},
 	{"bytes of these alerts", "serve.laterBytes"},
 	{"connections at the socket, and at serve.listen, each", "serve.maxConnections"},

@@ -1,12 +1,19 @@
 package enrich_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"custom-misp/engine"
+	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 )
 
@@ -40,6 +47,60 @@ func TestDrainDamaged(t *testing.T) {
 			t.Errorf("reason %q", l.Reason)
 		}
 	}
+}
+
+// damaged is a look-up that needs a damaged part of the mirror for some values, until it is whole.
+func damaged(whole *atomic.Bool, values ...string) lookup {
+	return func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+		if !whole.Load() && slices.ContainsFunc(o, func(o engine.Observable) bool { return slices.Contains(values, o.Value) }) {
+			return nil, &enrich.Trouble{Code: enrich.CodeDamaged, Err: errors.New("the mirror is damaged")}
+		}
+		return known()(ctx, o)
+	}
+}
+
+// TestStreamDamagedMirror has a stream in which some alerts need a damaged part of the mirror: those are queued, and the
+// others go on. When the mirror is whole again, they are looked up.
+func TestStreamDamagedMirror(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStream(t, []string{text(t, 1), text(t, 2), text(t, 3)}, []string{text(t, 4)}, []string{text(t, 2)})
+		var whole atomic.Bool
+		w.Circuit, w.Lookup = nil, damaged(&whole, "192.31.196.3", "192.31.196.4")
+		_, err := w.run(t, time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 1", "done 0", "sent 4", "done 1", "done 2"}, w.read())
+		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 3 {
+			t.Errorf("the spool holds %+v, %v", depth, err)
+		}
+		put(t, w.Spool, spool.Alerts, text(t, 5))
+		if done := w.Drain(t.Context()); done.Alerts != 1 || done.DeadLetters != 0 {
+			t.Errorf("drained while it is damaged: %+v", done)
+		}
+		whole.Store(true)
+		if done := w.Drain(t.Context()); done.Alerts != 3 || done.DeadLetters != 0 {
+			t.Errorf("drained when it is whole: %+v", done)
+		}
+	})
+}
+
+// TestStreamDamagedBound has more alerts that need the damaged part than are queued: the rest waits.
+func TestStreamDamagedBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var texts []string
+		for range 1001 {
+			texts = append(texts, text(t, 2))
+		}
+		w := newStream(t, texts, []string{text(t, 1)})
+		var whole atomic.Bool
+		w.Circuit, w.Lookup = nil, damaged(&whole, "192.31.196.3")
+		time.AfterFunc(time.Minute, func() { whole.Store(true) })
+		_, err := w.run(t, 2*time.Minute)
+		must(t, err)
+		expect(t, "what happened", []string{"sent 2", "done 0", "sent 1", "done 1"}, w.read())
+		if depth, err := w.Spool.Depth(); err != nil || depth.Alerts != 1000 {
+			t.Errorf("the spool holds %+v, %v", depth, err)
+		}
+	})
 }
 
 // TestDrainNewer has a queued alert of a later version in front: it stays, is reported once, and blocks nothing.

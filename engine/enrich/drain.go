@@ -205,7 +205,10 @@ func (d *drainer) tryAlerts(ctx context.Context, alerts []queuedAlert) bool {
 	case err == nil:
 		d.answered, d.next = true, d.together
 		d.finish(ctx, alerts)
-	case len(alerts) > 1 && mayBeAtFault(err) && !d.over():
+	case len(alerts) == 1 && isDamage(err): // others may not need what is damaged
+		d.putBack(alerts, spool.Entry.Defer)
+		d.next = d.together
+	case len(alerts) > 1 && (mayBeAtFault(err) || isDamage(err)) && !d.over():
 		d.putBack(alerts, spool.Entry.Release)
 		d.next = 1
 		if timedOut(err) { // there is no time to try this again

@@ -64,6 +64,8 @@ const (
 	lastTry    = 500 * time.Millisecond // to send an event, when the program is to end
 	// isolateAfter is how often a batch fails, with an answer or by a time-out, before its alerts are looked up one by one.
 	isolateAfter = 3
+	// maxDamaged is how many alerts may be in the spool before one that needs a damaged part of the mirror waits for it.
+	maxDamaged = 1000
 )
 
 // batch is a batch of alerts on its way.
@@ -267,6 +269,9 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		if isDamage(err) && queueDamaged(ctx, q, jobs) {
+			return nil
+		}
 		if try == 1 {
 			q.log().Warn("alerts wait until they can be looked up", "alerts", len(jobs), "reason", err.Error())
 		}
@@ -279,6 +284,34 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		pause = min(2*pause, longPause)
 	}
 }
+
+// queueDamaged looks alerts up one by one, and queues those that need a damaged part of the mirror until it is whole: the
+// others need not wait. It reports whether all are done. There is a bound on them: further ones wait in Wazuh's file.
+func queueDamaged(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
+	for _, j := range jobs {
+		err := lookUp(ctx, q.asked(), j)
+		if err == nil {
+			continue
+		}
+		if !isDamage(err) || q.Spool == nil {
+			return false
+		}
+		if depth, derr := q.Spool.Depth(); derr != nil || depth.Alerts >= maxDamaged {
+			return false
+		}
+		dropped, perr := q.put(spool.Alerts, j.alert.JSON)
+		if perr != nil {
+			return false
+		}
+		q.reportDropped(ctx, j.described(), dropped)
+		q.log().Debug("alert queued until the mirror is whole", "alert_id", j.described().Source.AlertID, "reason", err.Error())
+		j.observables, j.cuts, j.matches = nil, nil, nil
+	}
+	return true
+}
+
+// isDamage reports whether a look-up failed since a part of the mirror is damaged.
+func isDamage(err error) bool { return codeOf(err, "") == CodeDamaged }
 
 // isolate looks alerts up one by one, and queues those that fail while others are answered. It reports whether all are
 // done.

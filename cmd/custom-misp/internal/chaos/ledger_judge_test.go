@@ -60,6 +60,11 @@ func TestLedger(t *testing.T) {
 			alert{known: true, call: &call{began: ms(100), ended: ms(300)}, events: []time.Time{ms(150), ms(200), ms(250)}},
 			"unexplained, 1 explained",
 		},
+		{
+			"twice, serve began after its call",
+			&ledger{starts: []time.Time{ms(400)}},
+			alert{known: true, call: &call{began: ms(0), ended: ms(300)}, events: []time.Time{ms(150), ms(500)}}, "unexplained",
+		},
 		{"three times, one kill", &ledger{ends: []time.Time{ms(100)}}, alert{known: true, events: []time.Time{ms(0), ms(200), ms(300)}}, "unexplained, 1 explained"},
 	}
 	for _, tt := range tests {

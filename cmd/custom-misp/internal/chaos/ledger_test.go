@@ -92,6 +92,13 @@ func (l *ledger) started(pid int) {
 	l.starts = append(l.starts, time.Now())
 }
 
+// forgetStarts forgets the starts before the first alert: they explain nothing.
+func (l *ledger) forgetStarts() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.starts = nil
+}
+
 // ended records an end of serve.
 func (l *ledger) ended(killed bool, format string, args ...any) {
 	l.note(format, args...)
@@ -316,6 +323,9 @@ func (l *ledger) judge() (v verdict) {
 // inFlight is how long after its event an alert may still be on its way: until what was done is on the disk.
 const inFlight = 5 * time.Second
 
+// startTime is how long serve may take from its start until calls see that it runs.
+const startTime = time.Second
+
 // explained counts the events of an alert beyond the first, and reports whether each has its reason: while the alert was on
 // its way, serve ended or a call was killed, or serve began while its call did the job, or the call did it since the spool took
 // nothing. An alert is on its way from the time
@@ -327,7 +337,7 @@ func (l *ledger) explained(a *alert) (n int, all bool) {
 	reasons := slices.Clone(l.ends)
 	if c := a.call; c != nil {
 		for _, at := range l.starts {
-			if at.After(c.began.Add(-time.Second)) && at.Before(c.ended.Add(time.Second)) {
+			if at.After(c.began.Add(-startTime)) && at.Before(c.ended) {
 				reasons = append(reasons, at)
 			}
 		}

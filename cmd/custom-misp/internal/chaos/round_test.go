@@ -139,6 +139,7 @@ func (r *round) stateDir() string {
 // run makes the faults of the plan, while alerts are written and integratord calls. It returns when all faults have ended.
 func (r *round) run() {
 	r.ready()
+	r.forgetStarts()
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
 	busy.Go(func() { r.watchStalls(stop) })
