@@ -63,7 +63,8 @@ func TestLedger(t *testing.T) {
 		{
 			"twice, serve began after its call",
 			&ledger{starts: []time.Time{ms(400)}},
-			alert{known: true, call: &call{began: ms(0), ended: ms(300)}, events: []time.Time{ms(150), ms(500)}}, "unexplained",
+			alert{known: true, call: &call{began: ms(0), ended: ms(300)}, events: []time.Time{ms(150), ms(500)}},
+			"unexplained",
 		},
 		{"three times, one kill", &ledger{ends: []time.Time{ms(100)}}, alert{known: true, events: []time.Time{ms(0), ms(200), ms(300)}}, "unexplained, 1 explained"},
 	}
