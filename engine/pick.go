@@ -73,8 +73,11 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	for _, i := range r.candidates {
 		m := r.engine.mappings[i]
-		ok, err := r.eval(m.condition())
-		if err != nil {
+		ok, err := r.matches(m)
+		switch {
+		case errors.Is(err, errWork):
+			r.cut(m.id, "", CutWork, 1)
+		case err != nil:
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
 		}
 		if !ok {
@@ -86,6 +89,20 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 		}
 	}
 	return r.found, r.cuts, errors.Join(r.errs...)
+}
+
+// matches evaluates the match of a mapping. One that is decided directly takes no steps from the others.
+func (r *run) matches(m *mapping) (bool, error) {
+	p, work := m.condition(), r.work
+	if p.direct != nil {
+		ok, err := r.eval(p)
+		r.work = work
+		return ok, err
+	}
+	r.work -= work / 2
+	ok, err := r.eval(p)
+	r.work = max(r.work, 0) + work/2
+	return ok, err
 }
 
 // pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
@@ -106,6 +123,10 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if err == nil {
 			return kept
 		}
+		if errors.Is(err, errWork) {
+			r.cut(m.id, p.path.text, CutWork, 1)
+			return stop
+		}
 		if fatal, ok := errors.AsType[evalError](err); ok {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
 			return stop
@@ -115,6 +136,8 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		}
 		return dropped
 	}
+	reserve := r.work / 2
+	r.work -= reserve
 	count := 0
 	w := walker{pick: p, yield: func(candidate string) bool {
 		if count++; count > maxCandidates {
@@ -132,6 +155,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		return take(candidate, t, value, err) != stop
 	}}
 	w.walk(r.value(p.path), 0)
+	r.work = max(r.work, 0) + reserve
 	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
 	r.cut(m.id, p.path.text, CutText, w.unread)
 }
@@ -217,11 +241,17 @@ func (r *run) keep(p *pick, t Type, value string) error {
 	if p.keep == nil {
 		return keepByDefault(t, value)
 	}
+	if r.work <= 0 {
+		return errWork
+	}
 	r.current = value
 	if p.keep.direct == nil {
 		r.names["value"], r.names["type"] = value, string(t)
 	}
 	ok, err := r.eval(p.keep)
+	if errors.Is(err, errWork) {
+		return err
+	}
 	if err != nil {
 		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
 	}

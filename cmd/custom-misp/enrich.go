@@ -170,6 +170,7 @@ type picked struct {
 	where       string
 	alert       enrich.Alert
 	observables []engine.Observable
+	cuts        []engine.Cut
 	err         error // it is no alert
 	warning     error // mappings that failed on it
 }
@@ -184,7 +185,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 				p.alert, p.err = enrich.ParseAlert(i.text)
 			}
 			if p.err == nil && !wazuh.IsEnrichment(p.alert.JSON) {
-				p.observables, p.warning = e.Pick(p.alert.JSON)
+				p.observables, p.cuts, p.warning = e.PickWithCuts(p.alert.JSON)
 			}
 			all[n] = p
 		}
@@ -253,6 +254,9 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 		a, observables := p.alert, p.observables
 		if p.warning != nil {
 			cli.PrintError(st.Err, p.where, p.warning)
+		}
+		for _, c := range p.cuts {
+			cli.PrintError(st.Err, p.where, errors.New(c.String()))
 		}
 		if output == "table" {
 			for _, o := range observables {

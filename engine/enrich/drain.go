@@ -251,13 +251,13 @@ func (d *drainer) blames(err error, took time.Duration) bool {
 	return true
 }
 
-// read reads claimed alerts and picks. Alerts beyond one question are put back; one that fills a question by itself and
+// read reads claimed alerts and picks. Alerts beyond one question, and beyond the time for the round, are put back; one that fills a question by itself and
 // did not come alone waits in large.
 func (d *drainer) read(ctx context.Context, entries []spool.Entry) []queuedAlert {
 	var alerts []queuedAlert
 	left := drainValues
 	for _, e := range entries {
-		if left <= 0 {
+		if left <= 0 || d.over() {
 			d.note(e.Release())
 			continue
 		}
