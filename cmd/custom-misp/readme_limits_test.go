@@ -33,6 +33,7 @@ var limits = asMap([][2]string{
 	{"steps of all expressions: bytes of texts and items of lists that they read and make", "engine.maxExprWork"},
 	{"attributes that are reported as sightings", "enrich.maxSightings"},
 	{"an array, or an alert in several lines, in a file for a verb", "wazuh.maxDocument"},
+	{"a text of source.context", "enrich.maxContext"},
 	{"an event: length", "enrich.MaxEvent"},
 	{"digits in the id of the agent", "wazuh.maxID"},
 	{"name and address of the agent, each", "wazuh.maxName"},

@@ -22,6 +22,7 @@ func TestDrainReadsWithinItsRound(t *testing.T) {
 	}
 	defer consumer.Close() //nolint:errcheck // a test
 	round, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	d := drainer{QueueingPipeline: &QueueingPipeline{Spool: s}, kind: spool.Alerts, spool: consumer, round: round, next: drainBatch}
 	for _, over := range []bool{true, false} {
 		if over {

@@ -220,9 +220,15 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		at[i] = len(merged)
 		merged = append(merged, o)
 	}
-	var events []Enrichment
+	events := make([]Enrichment, 0, len(merged))
+	context := contexts{engine: p.Engine, alert: j.alert.JSON}
 	for _, o := range merged {
-		events = append(events, p.enrichment(j.described(), o, found[o.Indicator()]))
+		e := p.enrichment(j.described(), o, found[o.Indicator()])
+		var cut bool
+		if e.Body.Source.Context, cut = context.of(o.Picks); cut {
+			e.Body.Truncated = "true"
+		}
+		events = append(events, e)
 	}
 	j.cuts = append(j.cuts, cutsOf(events, found)...)
 	for i := range events {
@@ -303,16 +309,8 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			b.EventIDs = append(b.EventIDs, id)
 		}
 	}
-	b.Source.Context = map[string]string{}
-	for i, pick := range o.Picks {
-		if i > 0 {
-			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
-		}
-		for k, v := range p.Engine.Context(pick.Mapping, a.JSON) {
-			if _, have := b.Source.Context[k]; !have {
-				b.Source.Context[k] = v
-			}
-		}
+	for _, pick := range o.Picks[1:] {
+		b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
 	}
 	return Enrichment{Agent: a.Agent, Body: b}
 }

@@ -72,7 +72,6 @@ const (
 type batch struct {
 	alerts   Alerts
 	pipeline *QueueingPipeline
-	events   []Enrichment
 	found    []*job // with matches
 	skipped  bool   // MISP was not asked for some of the values
 	err      error
@@ -132,7 +131,7 @@ func (r *streamRun) read(yield func(*batch) error) error {
 	}
 }
 
-// lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
+// lookUp picks from the alerts of a batch and looks up what was picked, all at once.
 func (r *streamRun) lookUp(b *batch) *batch {
 	jobs := r.postpone(b.pipeline, r.pick(b))
 	if b.err = answer(r.hard, b.pipeline, jobs); b.err != nil {
@@ -142,26 +141,30 @@ func (r *streamRun) lookUp(b *batch) *batch {
 		b.skipped = b.skipped || j.skipped != nil
 		r.Meter.Picked(j.observables, j.matches)
 		if len(j.matches) > 0 {
-			b.events = append(b.events, b.pipeline.events(j)...)
 			b.found = append(b.found, j)
+		} else {
+			b.pipeline.noteCuts(j)
 		}
-		b.pipeline.noteCuts(j)
 	}
 	return b
 }
 
-// finish sends the events of a batch and is done with it. An error means that hard has ended: then the batches behind it
-// are not done either, and come again after a restart.
+// finish makes and sends the events of a batch, those of one alert before those of the next, and is done with it: an alert
+// can have a thousand events, and those of all alerts that are in memory need not be there as well. An error means that hard
+// has ended: then the batches behind it are not done either, and come again after a restart.
 func (r *streamRun) finish(b *batch) error {
 	defer r.depth.change(-1)
-	err := b.err
-	for _, e := range b.events {
-		if err == nil {
-			err = r.send(b.pipeline, e)
-		}
+	if b.err != nil {
+		return b.err
 	}
-	if err != nil {
-		return err
+	for _, j := range b.found {
+		events := b.pipeline.events(j)
+		b.pipeline.noteCuts(j)
+		for _, e := range events {
+			if err := r.send(b.pipeline, e); err != nil {
+				return err
+			}
+		}
 	}
 	if b.skipped && b.alerts.Later != nil {
 		b.alerts.Later()
