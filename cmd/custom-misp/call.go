@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 
 	"custom-misp/cmd/custom-misp/internal/app"
-	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh"
@@ -92,12 +92,12 @@ func readAlert(from wazuh.Call) (enrich.Alert, error) {
 	if name == "" {
 		return enrich.Alert{}, errors.New("integratord named no alert file; is /tmp full or not writable for it?")
 	}
-	data, err := cli.ReadFile(name, enrich.MaxAlert)
+	data, err := atomicfile.ReadRegular(name, enrich.MaxAlert)
+	if errors.Is(err, atomicfile.ErrTooLong) {
+		return enrich.Alert{}, fmt.Errorf("alert file %s: longer than an alert can be (%d bytes)", name, enrich.MaxAlert)
+	}
 	if err != nil {
 		return enrich.Alert{}, fmt.Errorf("alert file: %w", err)
-	}
-	if len(data) > enrich.MaxAlert {
-		return enrich.Alert{}, fmt.Errorf("alert file %s: longer than an alert can be (%d bytes)", name, enrich.MaxAlert)
 	}
 	alert, err := enrich.ParseAlert(data)
 	if err != nil {

@@ -180,8 +180,8 @@ func alertFiles(args []string) ([]string, int64, error) {
 			if err != nil || d.IsDir() || !slices.Contains([]string{".json", ".jsonl", ".ndjson", ".gz"}, filepath.Ext(name)) {
 				return err
 			}
-			info, err := d.Info()
-			if err == nil {
+			info, err := os.Stat(name)
+			if err == nil && info.Mode().IsRegular() { // no one has named it
 				files, size = append(files, name), size+info.Size()
 			}
 			return err

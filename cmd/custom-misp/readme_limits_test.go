@@ -39,7 +39,7 @@ var limits = asMap([][2]string{
 	{"name and address of the agent, each", "wazuh.maxName"},
 	{"all of that together", "wazuh.maxDatagram"},
 	{"events that are remembered, so that none is sent twice", "enrich.dedupEntries"},
-	{"length, also of tests and of the configuration", "yamlfile.MaxSize"},
+	{"length, also of tests, of the configuration, and of the files that these name", "yamlfile.MaxSize"},
 	{"nodes that it repeats through aliases", "yamlfile.maxRepeats"},
 	{"nodes of an expression", "engine.maxExprNodes"},
 	{"values that an expression holds", "engine.exprMemory"},

@@ -88,7 +88,7 @@ func TestStreamMakesEventsInTurn(t *testing.T) {
 		tags[i] = fmt.Sprint("tag", i)
 	}
 	w.Circuit.Asked = known(tags...)
-	w.QueueingPipeline.Cut = func(engine.Cut) { w.add("made") }
+	w.Cut = func(engine.Cut) { w.add("made") }
 	w.source.err = io.EOF
 	if err := w.Run(t.Context()); !errors.Is(err, io.EOF) {
 		t.Fatal(err)

@@ -113,7 +113,7 @@ func (s *Sightings) claim(uuid string) (mark string, err error) {
 
 // forget removes the directories of other days than today and the day before, which a call over midnight may use.
 func (s *Sightings) forget(today string) {
-	days, err := os.ReadDir(s.Dir)
+	days, err := atomicfile.ReadDir(s.Dir)
 	if err != nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/atomicfile"
 )
 
 // OpenLog opens the log. One that cannot be opened must not cost an alert: that is said on standard error, and what
@@ -16,8 +17,7 @@ import (
 func OpenLog(c *config.Config, stderr, elsewhere io.Writer) (log *slog.Logger, closeLog func()) {
 	w, closer := elsewhere, func() {}
 	if c.Log.File != "" {
-		// A pipe that no one reads is an error, too: opening it would wait.
-		f, err := os.OpenFile(filepath.Clean(c.Log.File), os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640) //nolint:gosec // as Wazuh has it: for its group
+		f, err := openLog(c.Log.File, c.Home)
 		if err != nil {
 			cli.PrintError(stderr, "custom-misp: log.file", err)
 		} else {
@@ -25,4 +25,15 @@ func OpenLog(c *config.Config, stderr, elsewhere io.Writer) (log *slog.Logger, c
 		}
 	}
 	return cli.NewLog(w, c.Log.Level, c.Log.JSON), closer
+}
+
+// openLog opens the file that the log is appended to. In Wazuh's directory others than root can put a link in its place, which
+// is not followed. A pipe that no one reads is an error, too: opening it would wait.
+func openLog(name, home string) (*os.File, error) {
+	const flags = os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	name = filepath.Clean(name)
+	if in, err := filepath.Rel(home, name); err == nil && filepath.IsLocal(in) {
+		return atomicfile.Open(name, flags)
+	}
+	return os.OpenFile(name, flags|syscall.O_NONBLOCK, 0o640) //nolint:gosec // as Wazuh has it: for its group
 }

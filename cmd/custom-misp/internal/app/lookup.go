@@ -4,14 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
@@ -27,7 +28,7 @@ func newLive(c *config.Config, h Hooks) (enrich.Lookup, error) {
 		}
 		return client, nil
 	}
-	f, err := feed.Open(os.DirFS(c.FeedDir), c.Lookup.Filter)
+	f, err := feed.Open(atomicfile.DirFS(c.FeedDir), c.Lookup.Filter)
 	if err != nil {
 		return nil, cli.WrongUsef("feed.dir: %s: %w", c.FeedDir, err)
 	}
@@ -61,7 +62,7 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
 	}
 	if c.MISP.CAFile != "" {
-		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {
+		if settings.CA, err = readRegular(c.MISP.CAFile); err != nil {
 			return nil, cli.WrongUsef("misp.ca_file: %w", err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(settings.CA) {
@@ -90,7 +91,12 @@ func clientCertificate(m config.MISP) (*tls.Certificate, error) {
 	if err := config.RefuseReadable(key); err != nil {
 		return nil, cli.WrongUsef("misp.client_key_file: %w", err)
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	certPEM, certErr := readRegular(cert)
+	keyPEM, err := readRegular(key)
+	var pair tls.Certificate
+	if err = errors.Join(certErr, err); err == nil {
+		pair, err = tls.X509KeyPair(certPEM, keyPEM)
+	}
 	if err != nil {
 		return nil, cli.WrongUsef("misp.client_cert_file, misp.client_key_file: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp/api"
 )
 
@@ -283,7 +284,7 @@ func (k Key) Read() (string, error) {
 	if k.File == "" {
 		return k.text, nil
 	}
-	data, err := os.ReadFile(k.File)
+	data, err := atomicfile.ReadRegular(k.File, cli.MaxFile)
 	if err != nil {
 		return "", cli.WrongUsef("misp.key_file: %w", err)
 	}

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh"
 )
 
@@ -139,7 +141,7 @@ func (i *examination) ruleFiles() []ruleFile {
 			if slices.ContainsFunc(i.Conf.RuleExcludes, excluded) || slices.ContainsFunc(files, func(f ruleFile) bool { return f.name == name }) {
 				continue
 			}
-			data, err := os.ReadFile(name)
+			data, err := atomicfile.ReadRegular(name, cli.MaxFile)
 			if err != nil {
 				continue
 			}
