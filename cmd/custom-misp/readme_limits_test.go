@@ -49,6 +49,7 @@ var limits = asMap([][2]string{
 	{"time of one try", "misp.timeout"},
 	{"time of one page of a walk", "mirror.timeout"},
 	{"values in one question", "api.maxValues"},
+	{"values in one question of the daemon, if MISP is likely to answer it within 250 ms", "app.liveMost"},
 	{"attributes in one page of an answer", "api.pageSize"},
 	{"pages of one answer", "api.maxPages"},
 	{"length of an answer", "api.maxAnswer"},

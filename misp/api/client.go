@@ -46,6 +46,8 @@ type Config struct {
 	Retries int
 	// MaxAnswer is the longest answer that is read, in bytes; 0 for 32 MiB.
 	MaxAnswer int64
+	// MaxValues is how many values are in one question; 0 for 1,000. More become several questions.
+	MaxValues int
 	// Filter is what matches are filtered by where a mapping says nothing else.
 	Filter engine.Filter
 	// UserAgent names the program to MISP; empty for none.
@@ -64,6 +66,7 @@ type Client struct {
 	key       string
 	userAgent string
 	maxAnswer int64
+	maxValues int
 	filter    engine.Filter
 	now       func() time.Time
 	http      *retryablehttp.Client
@@ -84,6 +87,9 @@ func New(c Config) (*Client, error) {
 	}
 	if c.MaxAnswer <= 0 {
 		c.MaxAnswer = maxAnswer
+	}
+	if c.MaxValues <= 0 {
+		c.MaxValues = maxValues
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -119,7 +125,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base: base, host: base.Host, key: c.Key,
-		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, filter: c.Filter, now: c.Now, http: rc,
+		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
 

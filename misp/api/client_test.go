@@ -281,15 +281,18 @@ func TestBatches(t *testing.T) {
 	for i := range 1200 {
 		many = append(many, observable("md5", fmt.Sprintf("%032x", i+1)))
 	}
-	if _, err := client(t, nil, server.URL).Lookup(context.Background(), many); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(server.Requests()); n != 2 {
-		t.Errorf("%d questions", n)
-	}
-	for _, r := range server.Requests() {
-		if n := len(r.Body["value"].(map[string]any)["OR"].([]any)); n > 1000 {
-			t.Errorf("%d values in one question", n)
+	for most, want := range map[int][]int{0: {1000, 200}, 500: {500, 500, 200}, 10_000: {1200}} {
+		before := len(server.Requests())
+		asking := client(t, func(c *api.Config) { c.MaxValues = most }, server.URL)
+		if _, err := asking.Lookup(context.Background(), many); err != nil {
+			t.Fatal(err)
+		}
+		var sizes []int
+		for _, r := range server.Requests()[before:] {
+			sizes = append(sizes, len(r.Body["value"].(map[string]any)["OR"].([]any)))
+		}
+		if !slices.Equal(sizes, want) {
+			t.Errorf("at most %d: questions with %d values, want %d", most, sizes, want)
 		}
 	}
 }

@@ -9,8 +9,8 @@
 //
 // # Limits
 //
-//   - A question has at most 1,000 values; more become several questions. MISP is asked for pages of 5,000 attributes,
-//     and for 20 of them at most; a question with more matches fails.
+//   - A question has at most 1,000 values (Config.MaxValues); more become several questions. MISP is asked for pages of
+//     5,000 attributes, and for 20 of them at most; a question with more matches fails.
 //   - An answer has at most 32 MiB (Config.MaxAnswer) and is nested at most 1,000 deep. A longer one fails; a walk
 //     then continues in shorter pages, down to 40 attributes.
 //   - Of one observable the 5,000 strongest matches ([enrich.MaxMatches]) are returned, in the order in which package enrich

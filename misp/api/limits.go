@@ -3,7 +3,7 @@ package api
 // The bounds on what is made of answers and events, which doc.go lists. A document is gone over in proportion to its
 // length; what it has more of than this takes no memory.
 const (
-	// maxValues is in one question: the cost of a value has long stopped falling. More become several questions.
+	// maxValues is in one question, where Config.MaxValues says nothing else. More become several questions.
 	maxValues = 1000
 	// maxAnswer is the longest answer that is read, in bytes, where Config.MaxAnswer says nothing else. A longer one fails.
 	maxAnswer = 32 << 20

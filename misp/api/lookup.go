@@ -52,9 +52,9 @@ type asking struct {
 	relation   engine.Relation
 }
 
-// inquire puts the values that observables may be known by into as few questions as they fit in. Each value is in one
-// question; those of one observable may be in two.
-func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
+// inquire puts the values that observables may be known by into as few questions as they fit in, each with so many at most.
+// Each value is in one question; those of one observable may be in two.
+func inquire(observables []engine.Observable, base engine.Filter, most int) []inquiry {
 	var inquiries []inquiry
 	place := map[string]int{} // of a value: its question
 	for number, o := range observables {
@@ -67,7 +67,7 @@ func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
 			for _, v := range forms(o, r) {
 				n, have := place[v]
 				if !have {
-					inquiries = withRoom(inquiries)
+					inquiries = withRoom(inquiries, most)
 					n = len(inquiries) - 1
 					place[v] = n
 					inquiries[n].question.Value.OR = append(inquiries[n].question.Value.OR, v)
@@ -94,8 +94,8 @@ func forms(o engine.Observable, r engine.Relation) []string {
 }
 
 // withRoom adds a question if the last one is full, or if there is none.
-func withRoom(inquiries []inquiry) []inquiry {
-	if n := len(inquiries); n > 0 && len(inquiries[n-1].question.Value.OR) < maxValues {
+func withRoom(inquiries []inquiry, most int) []inquiry {
+	if n := len(inquiries); n > 0 && len(inquiries[n-1].question.Value.OR) < most {
 		return inquiries
 	}
 	return append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
@@ -145,7 +145,7 @@ func (q *question) seal() {
 // request, of the first page. It asks nobody.
 func Questions(observables []engine.Observable, filter engine.Filter) ([]json.RawMessage, error) {
 	var bodies []json.RawMessage
-	for _, i := range inquire(observables, filter) {
+	for _, i := range inquire(observables, filter, maxValues) {
 		body, err := json.Marshal(i.question)
 		if err != nil {
 			return nil, fmt.Errorf("question to MISP: %w", err)
@@ -155,11 +155,11 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 	return bodies, nil
 }
 
-// Lookup asks MISP for all observables in one question, or in one for each thousand values. Of each observable it
+// Lookup asks MISP for all observables in one question, or in one for each Config.MaxValues values. Of each observable it
 // returns at most [enrich.MaxMatches] matches. Errors are [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	found := make([]enrich.Strongest, len(observables))
-	for _, i := range inquire(observables, c.filter) {
+	for _, i := range inquire(observables, c.filter, c.maxValues) {
 		if err := c.lookup(ctx, i, found); err != nil {
 			return nil, err
 		}

@@ -35,6 +35,14 @@ type Hooks struct {
 	Daemon *Daemon
 }
 
+// maxValues is how many values a question to MISP has at most; 0 for what is usual.
+func (h Hooks) maxValues() int {
+	if h.Daemon != nil {
+		return liveMost
+	}
+	return 0
+}
+
 // Daemon is what serve adds to a chain.
 type Daemon struct {
 	// Context bounds the questions to MISP: they go on when another chain has taken the place of this one.
@@ -126,10 +134,12 @@ func (a *App) Close() {
 }
 
 const (
-	liveValues   = 1000                  // in one question to MISP
-	liveWait     = 50 * time.Millisecond // for more of them
-	liveParallel = 2                     // questions at a time: more only wait for each other in MISP
-	liveEntries  = 200_000               // answers that are remembered
+	liveValues   = 1000                   // in one question to MISP
+	liveMost     = 10_000                 // in one that it is likely to answer within liveAim
+	liveAim      = 250 * time.Millisecond // so that an alert that comes meanwhile does not wait long
+	liveWait     = 50 * time.Millisecond  // for more of them
+	liveParallel = 2                      // questions at a time: more only wait for each other in MISP
+	liveEntries  = 200_000                // answers that are remembered
 )
 
 // openLookup opens what the policy asks: Live and Mirror.
@@ -236,7 +246,7 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 		asked = a.circuit(h, asked)
 	}
 	a.Batch = enrich.NewBatch(h.Daemon.Context, asked, enrich.BatchLimits{
-		Values: liveValues, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
+		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
 		Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
 	})
 	if inside {

@@ -57,7 +57,7 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 	}
 	settings := api.Config{
 		URL: c.MISP.URL, Key: key, InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
-		Timeout: timeout, Retries: c.MISP.Retries,
+		Timeout: timeout, Retries: c.MISP.Retries, MaxValues: h.maxValues(),
 		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
 	}
 	if c.MISP.CAFile != "" {
