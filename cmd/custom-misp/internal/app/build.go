@@ -33,11 +33,13 @@ type Hooks struct {
 	Now func() time.Time
 	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
 	Daemon *Daemon
+	// Join has App.Lookup and App.Live do the same, and bounds the questions; nil for verbs that ask few.
+	Join context.Context
 }
 
 // maxValues is how many values a question to MISP has at most; 0 for what is usual.
 func (h Hooks) maxValues() int {
-	if h.Daemon != nil {
+	if h.Daemon != nil || h.Join != nil {
 		return liveMost
 	}
 	return 0
@@ -138,6 +140,7 @@ const (
 	liveMost     = 10_000                 // in one that it is likely to answer within liveAim
 	liveAim      = 250 * time.Millisecond // so that an alert that comes meanwhile does not wait long
 	liveWait     = 50 * time.Millisecond  // for more of them
+	joinWait     = 5 * time.Millisecond   // the same for a verb, which reads without a pause
 	liveParallel = 2                      // questions at a time: more only wait for each other in MISP
 	liveEntries  = 200_000                // answers that are remembered
 )
@@ -211,6 +214,11 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	left := &leftOut{app: a, h: h, reported: map[string]time.Time{}}
 	live, mirrored := a.Live, enrich.Lookup(&mirror.LeaveOut{Mirror: a.Mirror, LeftOut: left.report})
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
+	if h.Join != nil && live != nil && a.Config.FeedDir == "" {
+		batch := a.batch(h.Join, live, joinWait)
+		a.closers = append(a.closers, batch.Close)
+		a.Live, live = batch, batch
+	}
 	if a.Lookup = live; inside {
 		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: live}
 	}
@@ -245,15 +253,20 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 	if inside {
 		asked = a.circuit(h, asked)
 	}
-	a.Batch = enrich.NewBatch(h.Daemon.Context, asked, enrich.BatchLimits{
-		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
-		Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
-	})
+	a.Batch = a.batch(h.Daemon.Context, asked, liveWait)
 	if inside {
 		return remembered{a.Batch, a.Batch, h.Daemon.Meter}
 	}
 	// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
 	return remembered{a.circuit(h, a.Batch), a.Batch, h.Daemon.Meter}
+}
+
+// batch joins the questions to MISP.
+func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration) *enrich.Batch {
+	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
+		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
+		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
+	})
 }
 
 // chain puts mappings, look-up and sink together with all that keeps an alert from being lost.
