@@ -85,7 +85,9 @@ func TestEnrichTrouble(t *testing.T) {
 	misp.Set(misptest.Condition{Refused: misptest.UserDisabled})
 	r, w := io.Pipe()
 	defer w.Close() //nolint:errcheck // no one reads it any more
-	go func() { _, _ = w.Write([]byte("{\"id\":\"1\",\"rule\":{\"id\":\"5\"}}\nnonsense\n" + string(hitAlert(1)))) }()
+	go func() {
+		_, _ = w.Write([]byte("{\"id\":\"1\",\"rule\":{\"id\":\"5\"}}\nnonsense\n" + string(hitAlert(1))))
+	}()
 	stdout, stderr, code := asked(t, r, "enrich", "--home", home, "-")
 	host := strings.TrimPrefix(misp.URL, "http://")
 	want := "standard input:2: not valid JSON at byte 2: invalid character 'o' in literal null (expecting 'u')\n" +

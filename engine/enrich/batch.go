@@ -1,7 +1,10 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +33,7 @@ type Batch struct {
 
 // BatchLimits says how questions are joined, and how long answers are remembered.
 type BatchLimits struct {
+	Name     string        // of the one who is asked, for errors, like "MISP at misp.example.org"; "MISP" if empty
 	Values   int           // in one question; 0 for one observable
 	Most     int           // in one question that is likely to take no longer than Aim; no more than Values where that is more
 	Aim      time.Duration // of a question with more than Values
@@ -152,6 +156,7 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 	var matches []Match
 	var wanted []*pending
 	var of []engine.Observable
+	began := time.Now()
 	b.mu.Lock()
 	for _, o := range observables {
 		if known, ok := b.Known(o); ok {
@@ -166,7 +171,7 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 		select {
 		case <-a.done:
 		case <-ctx.Done():
-			return nil, &Trouble{Code: CodeUnavailable, Err: context.Cause(ctx)}
+			return nil, b.noAnswer(context.Cause(ctx), time.Since(began))
 		}
 		if a.err != nil {
 			return nil, a.err
@@ -175,6 +180,33 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 	}
 	return matches, nil
 }
+
+// noAnswer is why a caller stops waiting.
+func (b *Batch) noAnswer(cause error, waited time.Duration) error {
+	t := &Trouble{Code: CodeUnavailable, Err: &unansweredError{cmp.Or(b.limits.Name, "MISP"), waited, cause}}
+	if errors.Is(cause, context.DeadlineExceeded) {
+		t.Remedy = "is MISP overloaded? misp.timeout and timeout set how long we wait"
+	}
+	return t
+}
+
+// unansweredError is a look-up whose time ended, or that was cancelled.
+type unansweredError struct {
+	name   string
+	waited time.Duration
+	cause  error
+}
+
+// Error implements error.
+func (e *unansweredError) Error() string {
+	if errors.Is(e.cause, context.DeadlineExceeded) {
+		return fmt.Sprintf("%s did not answer in time: no answer after %s", e.name, e.waited.Round(time.Millisecond))
+	}
+	return e.name + " had not answered when the look-up was cancelled"
+}
+
+// Unwrap returns the cause.
+func (e *unansweredError) Unwrap() error { return e.cause }
 
 // want returns what is pending for an observable: from another caller, or new. The caller holds mu.
 func (b *Batch) want(o engine.Observable, patient bool) *pending {

@@ -417,6 +417,26 @@ func TestBatchGrows(t *testing.T) {
 	})
 }
 
+// TestBatchNoAnswer checks what is said to a caller whose time ends, or who is cancelled.
+func TestBatchNoAnswer(t *testing.T) {
+	inBubble(t, func(l *enrich.BatchLimits) { l.Name = "MISP at misp.example.org" }, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		o.takes = 5 * time.Second
+		brief, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer stop()
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		for want, ctx := range map[string]context.Context{
+			"MISP at misp.example.org did not answer in time: no answer after 300ms; is MISP overloaded? misp.timeout and timeout set how long we wait": brief,
+			"MISP at misp.example.org had not answered when the look-up was cancelled":                                                                  cancelled,
+		} {
+			_, err := b.Lookup(ctx, values("a"))
+			if err == nil || err.Error() != want || !errors.Is(err, context.Cause(ctx)) {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+	})
+}
+
 // TestBatchTriesOnce checks that a question is a patient one if one of those who ask has patience.
 func TestBatchTriesOnce(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *enrich.Batch, o *oracle) {

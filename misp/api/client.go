@@ -179,7 +179,8 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if c.http == nil {
 		return nil, nil, &enrich.Trouble{Code: enrich.CodeConfig, Err: errNotMade, Remedy: "make it with api.New"}
 	}
-	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), method, c.base.JoinPath(path).String(), body)
+	var waits step
+	req, err := retryablehttp.NewRequestWithContext(waits.trace(withTries(ctx)), method, c.base.JoinPath(path).String(), body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask MISP: %w", err)
 	}
@@ -198,14 +199,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 		defer resp.Body.Close() //nolint:errcheck // only read
 	}
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err)
+		return nil, nil, c.connectionTrouble(err, &waits)
 	}
 	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err)
+		return nil, nil, c.connectionTrouble(err, &waits)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, c.statusTrouble(resp, data)
+		return nil, nil, c.statusTrouble(resp, path, data)
 	}
 	return data, resp.Header, nil
 }
@@ -228,7 +229,7 @@ func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.tooLong()
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, w.max+1))
-	if err != nil {
+	if err != nil && resp.StatusCode == http.StatusOK { // of a refusal, the status says most
 		return nil, fmt.Errorf("the answer broke off: %w", err)
 	}
 	if resp.StatusCode == http.StatusOK {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -263,7 +264,12 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 
 // batch joins the questions to MISP.
 func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration) *enrich.Batch {
+	name := "MISP"
+	if u, err := url.Parse(a.Config.MISP.URL); err == nil {
+		name += " at " + u.Host
+	}
 	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
+		Name:   name,
 		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
 		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
 	})
