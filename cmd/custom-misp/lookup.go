@@ -143,13 +143,10 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 		if l.noForm != nil {
 			failed = true
 			fmt.Fprintln(st.Err, cli.Clean(fmt.Sprintf("custom-misp: %q: %v; name its type with --type", l.line.Input, l.noForm)))
-			return nil
+			return nil //nolint:nilerr // it was printed, and the others go on
 		}
 		unanswered.add(l.err)
-		if l.err != nil && len(l.line.Matches) == 0 {
-			return nil // it is not known whether it is known
-		}
-		return show.add(l.line)
+		return show.add(l)
 	})
 	switch err := cmp.Or(show.finish(), err, unanswered.report()); {
 	case err != nil:
@@ -354,8 +351,13 @@ func newLookupWriter(st cli.Streams, output string, stream bool) *lookupWriter {
 	return w
 }
 
-func (w *lookupWriter) add(l lookupLine) error {
-	if w.table == nil {
+// add prints a value, unless it is not known whether it is known.
+func (w *lookupWriter) add(v lookedUp) error {
+	l := v.line
+	switch {
+	case v.err != nil && len(l.Matches) == 0:
+		return nil
+	case w.table == nil:
 		return cli.WriteJSONLine(w.st.Out, l)
 	}
 	w.mu.Lock()
