@@ -30,6 +30,7 @@ var (
 	errNotCVE      = errors.New("not a CVE id")
 	errNotMAC      = errors.New("not a MAC address")
 	errNotAS       = errors.New("not an AS number")
+	errNoPair      = errors.New("not a registry key and its data with | between them")
 	errControl     = errors.New("contains control characters")
 )
 
@@ -48,10 +49,11 @@ var emptyHashes = map[string]bool{
 	"cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e": true,
 }
 
-// Normal brings raw to the one form in which values of type t are compared: hashes in lower case, addresses
+// Normal brings raw to the form in which values of type t are shown and asked for: hashes in lower case, addresses
 // without port, zone and IPv4 mapping, names without trailing dot and in ASCII, URLs with scheme and host in
 // lower case, e-mail addresses without display name, defanged forms refanged. The error says why a value does
-// not fit the type. The form is the same for values from alerts and from MISP.
+// not fit the type. The form is the same for values from alerts and from MISP. Paths, keys of the registry and URLs stay
+// as they are written: [Observable.Indicator] is what is compared.
 func (t Type) Normal(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
 	if isPlaceholder(s) {
@@ -81,7 +83,9 @@ func (t Type) Normal(raw string) (string, error) {
 		return normalEmail(refang(s))
 	case familyCVE:
 		return normalCVE(s)
-	case familyFilename, "regkey", "named pipe":
+	case familyRegistryPair:
+		return normalPair(s)
+	case familyFilename, familyRegistryKey, "named pipe":
 		return normalText(unescapePath(s))
 	case "mac-address":
 		return normalMAC(s, 12)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// This file has the normal form of URLs.
+// This file has the normal form of URLs, and what of it is compared.
 
 // unescapeAmpersands makes & of &amp;, &amp;amp; and so on, as in Windows event data and in pages.
 func unescapeAmpersands(s string) string {
@@ -163,4 +163,50 @@ func isPlainHost(s string) bool {
 // isHostByte reports whether a byte is one of the ASCII names of hosts.
 func isHostByte(c byte) bool {
 	return classes[c]&(inWord|noName|endsURL) == inWord || c == '_'
+}
+
+// normalBareURL is normalURL for a URL without a scheme, as some write attributes: evil.example/in.php. It has to begin
+// with an address or a name with a dot.
+func normalBareURL(raw string) (string, error) {
+	s := strings.TrimSpace(raw)
+	end := strings.IndexAny(s, "/?#")
+	if end < 0 {
+		end = len(s)
+	}
+	if strings.Contains(s, "://") || len(s) > MaxValue || strings.IndexByte(s[:end], '.') <= 0 {
+		return "", errNotURL
+	}
+	return normalURL("http://" + refang(s))
+}
+
+const webScheme = "http://"
+
+// urlKey returns what a URL in normal form is compared by. For the web it makes no difference whether the scheme is http
+// or https, whether a default port is named, or what fragment follows a path: a fragment is never sent. One behind a
+// host alone counts, since it is all that such a URL says (https://mega.example/#!abc).
+func urlKey(value string) string {
+	key := strings.ToLower(value)
+	rest, ok := strings.CutPrefix(key, webScheme)
+	if !ok {
+		if rest, ok = strings.CutPrefix(key, "https://"); !ok {
+			return key
+		}
+		key = webScheme + rest
+	}
+	host, tail := rest, ""
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		host, tail = rest[:end], rest[end:]
+	}
+	bare := strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
+	path := tail
+	if at := strings.IndexByte(tail, '#'); at > 1 {
+		path = tail[:at]
+	}
+	if path == "/" || strings.HasPrefix(path, "/?") || strings.HasPrefix(path, "/#") {
+		path = path[1:]
+	}
+	if len(bare) == len(host) && len(path) == len(tail) {
+		return key
+	}
+	return webScheme + bare + path
 }

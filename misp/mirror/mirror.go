@@ -183,8 +183,12 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 		if s.snapshot == nil {
 			continue
 		}
-		for _, r := range o.RelatedIn(s.snapshot.around) {
-			for a, err := range s.snapshot.find(ctx, r.Indicator) {
+		for i, r := range o.RelatedIn(s.snapshot.around) {
+			literal := r.Indicator
+			if i == 0 {
+				literal = o.Literal()
+			}
+			for a, err := range s.snapshot.find(ctx, r.Indicator, literal) {
 				if err != nil {
 					unread.add(s, err)
 					continue

@@ -43,7 +43,7 @@ func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) erro
 	case errors.Is(err, errBlind):
 		y.log().Info("MISP is walked as a whole", "because", err.Error())
 		return s.walk(ctx, w, y, began)
-	case err == nil && due(began, w.state.FullAt, y.full()):
+	case err == nil && (w.outdated() || due(began, w.state.FullAt, y.full())):
 		// After the poll: where MISP is too slow for a walk, the set grows no older for it.
 		return s.walk(ctx, w, y, began)
 	}

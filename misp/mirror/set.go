@@ -161,21 +161,32 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 }
 
 // find yields the attributes that have an indicator, the first [maxRead] of them, and an error in place of each that
-// cannot be read. It ends early when the context is done.
-func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq2[misp.Attribute, error] {
+// cannot be read. It ends early when the context is done. literal is how a segment with other forms has it, see
+// [engine.Observable.Literal].
+func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
-		hash := hashIndicator(i)
 		left := maxRead
-		for _, g := range [...]*segment{s.changes, s.base} {
-			if g == nil {
-				continue
-			}
+		read := func(g *segment, hash uint64) bool {
 			for at, err := range g.all(g.byIndicator, hash) {
 				if left--; left < 0 || ctx.Err() != nil {
-					return
+					return false
 				}
 				a, ok, err := s.attribute(g, at, i, err)
 				if (ok || err != nil) && !yield(a, err) {
+					return false
+				}
+			}
+			return true
+		}
+		for _, g := range [...]*segment{s.changes, s.base} {
+			switch {
+			case g == nil:
+			case g.trailer.Forms == engine.FormsVersion:
+				if !read(g, hashIndicator(i)) {
+					return
+				}
+			default: // each attribute has an entry for its literal indicator, in every version
+				if !read(g, hashIndicator(literal)) {
 					return
 				}
 			}

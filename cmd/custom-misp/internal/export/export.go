@@ -230,7 +230,7 @@ const (
 // compare texts need them, in URLs above all.
 func valuesOf(a misp.Attribute) []value {
 	var values []value
-	for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
+	for _, i := range engine.Literals(engine.Type(a.Type), a.Value) {
 		v := value{Indicator: i, Type: engine.Type(a.Type), Text: i.Key, Attribute: a}
 		halves := []string{a.Value}
 		if engine.Type(a.Type).Family() == "" { // a composite type
