@@ -170,7 +170,8 @@ func normalPair(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data, err = normalText(unescapePath(strings.TrimSpace(data)))
+	data = strings.ReplaceAll(strings.TrimSpace(data), `\"`, `"`) // as Wazuh leaves it
+	data, err = normalText(unescapePath(data))
 	if err != nil {
 		return "", err
 	}

@@ -50,6 +50,7 @@ type (
 		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate must begin with, and which is removed; other candidates are dropped"`
 		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
 		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Pair   yamlfile.Scalar `key:"pair" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
 		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
 		Keep   yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public, reverse names, and URLs of either or of a name that is only known at a site are"`

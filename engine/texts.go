@@ -122,33 +122,42 @@ func pathTextsOf(value, key string) Texts {
 		return Texts{Values: []string{value}}
 	}
 	path, isNarrow := strings.CutPrefix(key, narrow)
-	variable, below, _ := strings.Cut(path, `\`)
-	if !strings.HasPrefix(variable, "%") { // a drive, or a share
+	if !strings.HasPrefix(path, "%") { // a drive, or a share
 		t := Texts{Values: []string{value}}
 		if !strings.EqualFold(path, value) {
 			t.Values = append(t.Values, path)
 		}
 		t.Values = append(t.Values, strings.ReplaceAll(path, `\`, `\\`))
-		if strings.HasPrefix(path, `c:\`) { // %SYSTEMDRIVE%
-			t.Patterns = []string{`%\%%` + escapeLike(path[2:])}
+		if rest, ok := strings.CutPrefix(path, `c:\`); ok { // %SYSTEMDRIVE%
+			if general := generalPath(path); general != "" {
+				rest = belowVariable(general)
+			}
+			t.Patterns = []string{variablePattern(rest)}
 		}
 		return t
 	}
 	if !isNarrow {
-		// The shortest end that all ways to write it have in common.
-		for _, dir := range []string{roaming, userTemp, localData, programFiles + `\common files`, programFilesX86 + `\common files`} {
-			if rest, ok := strings.CutPrefix(path, dir+`\`); ok {
-				below = rest
-				break
-			}
-		}
-		return Texts{Patterns: []string{`%\%%` + escapeLike(`\`+below)}}
+		return Texts{Patterns: []string{variablePattern(belowVariable(path))}}
 	}
 	var t Texts
 	for _, end := range endsOf(path) {
 		t.Patterns = append(t.Patterns, "%"+escapeLike(`\`+end))
 	}
 	return t
+}
+
+// variablePattern is a pattern for paths with a variable that end in the same way.
+func variablePattern(below string) string { return `%\%%` + escapeLike(`\`+below) }
+
+// belowVariable returns the shortest end that all ways have in common to write a path with a variable.
+func belowVariable(path string) string {
+	for _, dir := range []string{roaming, userTemp, localData, programFiles + `\common files`, programFilesX86 + `\common files`} {
+		if below, ok := strings.CutPrefix(path, dir+`\`); ok {
+			return below
+		}
+	}
+	_, below, _ := strings.Cut(path, `\`)
+	return below
 }
 
 // endsOf returns how the paths end that a path with a variable stands for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,55 @@ mappings:
 	if len(sink.events) != 1 || !strings.Contains(sink.events[0], `"match_count":"1"`) ||
 		!strings.Contains(sink.events[0], `"mapping":"a","path":"data.dst","also":["b data.other"]`) {
 		t.Errorf("events %v", sink.events)
+	}
+}
+
+// related is a Lookup that knows attributes in all their relations.
+type related []misp.Attribute
+
+// Lookup implements enrich.Lookup.
+func (l related) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var matches []enrich.Match
+	for _, o := range observables {
+		for _, r := range o.Related() {
+			for _, a := range l {
+				if slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), r.Indicator) {
+					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				}
+			}
+		}
+	}
+	return matches, nil
+}
+
+// TestWholePair reports a pair that the alert has in full once: that one half of it is known says nothing more.
+func TestWholePair(t *testing.T) {
+	const mappings = `
+version: 1
+mappings:
+  - {id: a, match: 'true', pick: [{path: data.k, type: regkey}, {path: data.k, pair: data.v, type: regkey|value}, {path: data.v, type: filename}]}
+`
+	e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte(mappings)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string][]string{
+		`HKEY_LOCAL_MACHINE\Run\a|C:\a.exe`: {`"match_kind":"exact"`},
+		`HKEY_LOCAL_MACHINE\Run\a|C:\b.exe`: {`"match_kind":"half"`},
+		`HKEY_LOCAL_MACHINE\Run\b|C:\a.exe`: {`"match_kind":"half"`},
+	} {
+		a, err := enrich.ParseAlert([]byte(`{"rule":{"id":"1","level":3},"agent":{"id":"001"},"data":{"k":"HKLM\\Run\\a","v":"C:\\a.exe"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &collected{}
+		p := enrich.Pipeline{Engine: e, Lookup: related{{UUID: "u", Type: "regkey|value", Value: value}}, Sink: sink}
+		if _, err := p.Process(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if len(sink.events) != len(want) || !strings.Contains(sink.events[0], want[0]) {
+			t.Errorf("%s: events %v, want %v", value, sink.events, want)
+		}
 	}
 }
 

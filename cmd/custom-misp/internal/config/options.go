@@ -41,7 +41,7 @@ var options = []option{
 	{key: "lookup.min_decay_score", def: 0, form: countTo(100), help: "accept only attributes whose best score by MISP's enabled decaying models is this or more, of 100; those that no model scores are accepted"},
 	{key: "lookup.orgs", def: []string{}, form: texts, help: "accept only events that one of these organisations created, by name or UUID"},
 	{key: "lookup.exclude_orgs", def: []string{}, form: texts, help: "reject events that one of these organisations created"},
-	{key: "lookup.match_kinds", def: []string{"exact", "url-host", "parent-domain", "network"}, form: matchKinds, help: "what counts as a hit besides the value itself: the host of a URL, a domain above a name, a network around an address"},
+	{key: "lookup.match_kinds", def: []string{"exact", "half", "url-host", "parent-domain", "network"}, form: matchKinds, help: "what counts as a hit besides the value itself: one half of a known pair of registry key and value, the host of a URL, a domain above a name, a network around an address"},
 	{key: "lookup.policy", def: "live", form: oneOf("live", "mirror", "mirror-then-live"), help: "where to look up: live (MISP), mirror (the mirror, never MISP), mirror-then-live (MISP for what the mirror does not know)"},
 	{key: "lookup.remember_hit", def: 10 * time.Minute, form: duration, help: "how long serve remembers what MISP answered about a value that it knows"},
 	{key: "lookup.remember_miss", def: 10 * time.Minute, form: duration, help: "how long serve remembers that MISP does not know a value"},
