@@ -146,8 +146,8 @@ func change(v reflect.Value, most int, f func(string) string) {
 	case reflect.String:
 		v.SetString(f(v.String()))
 	case reflect.Struct:
-		for i := range v.NumField() {
-			change(v.Field(i), most, f)
+		for _, field := range v.Fields() {
+			change(field, most, f)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {

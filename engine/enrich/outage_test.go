@@ -3,9 +3,12 @@ package enrich_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,5 +131,50 @@ func TestOutageSlowDisk(t *testing.T) {
 	}
 	if writes > 2 { // the first, and the rest at once
 		t.Errorf("written %d times", writes)
+	}
+}
+
+// TestOutageFullDisk has a disk that is full and has space again: what it did not take is tried again, and logged once.
+func TestOutageFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "misp.json")
+	var full atomic.Bool
+	full.Store(true)
+	defer atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
+		if name == path && s == atomicfile.StepWrite && full.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	})()
+	var log strings.Builder
+	writer := &enrich.OutageWriter{}
+	f := enrich.OutageFile{Path: path, Writer: writer, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	c := &enrich.Circuit{Asked: failingWith("away"), Outage: f}
+	for range 3 {
+		_, _ = c.Lookup(t.Context(), nil)
+	}
+	writer.Close()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("there is a file")
+	}
+	full.Store(false)
+	writer.Close()
+	if o, err := (enrich.OutageFile{Path: path}).Load(); err != nil || !o.Unreachable() {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if n := strings.Count(log.String(), "outage not recorded"); n != 1 {
+		t.Errorf("logged %d times: %s", n, &log)
+	}
+}
+
+// TestThrottlePipe has a pipe in the place of a mark: the event is sent, and the next one is not.
+func TestThrottlePipe(t *testing.T) {
+	sink := &counting{}
+	s := &enrich.Throttle{Sink: sink, Dir: t.TempDir(), Interval: time.Hour}
+	must(t, syscall.Mkfifo(filepath.Join(s.Dir, "told.wazuh_queue"), 0o600))
+	for range 2 {
+		must(t, s.Send(t.Context(), enrich.TroubleEvent(enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeQueue, Err: errors.New("full")})))
+	}
+	if sink.n != 1 {
+		t.Errorf("%d events are sent, want 1", sink.n)
 	}
 }

@@ -226,6 +226,18 @@ func TestZeroValue(t *testing.T) {
 	must(t, o.Close())
 }
 
+// TestReleaseKeepsOrder releases the oldest entry: it comes before those that the consumer knows of.
+func TestReleaseKeepsOrder(t *testing.T) {
+	s := newSpool(t)
+	put(t, s, spool.Alerts, "a", "b")
+	o := open(t, s)
+	entries, _ := claim(t, o, spool.Alerts, 1)
+	must(t, entries[0].Release())
+	_, texts := claim(t, o, spool.Alerts, 2)
+	expectTexts(t, []string{"a", "b"}, texts)
+	must(t, o.Close())
+}
+
 // TestRelease claims an entry again that was released; one that failed is left to the next consumer.
 func TestRelease(t *testing.T) {
 	s := newSpool(t)

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	flagSeed   = flag.Uint64("seed", 0, "seed of the first round, the next ones count up; 0 for a random one")
+	flagSeed   = flag.Uint64("seed", 1, "seed of the first round, the next ones count up; 0 for a random one")
 	flagTime   = flag.Duration("time", 0, "how long there are faults, over all rounds; 0 for 2s, with LONG_TESTS for 20s")
 	flagRound  = flag.Duration("round", time.Minute, "longest round; each has its own seed, home, policy and mode")
 	flagFaults = flag.String("faults", "default", "what may go wrong, separated by commas: names of faults, -NAME to leave one out, default, all")

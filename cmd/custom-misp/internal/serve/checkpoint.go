@@ -27,6 +27,7 @@ const (
 // copy is for when the file is damaged.
 type checkpointFile struct {
 	name, copy string
+	before     func() error // what has to be on disk before the checkpoint; nil for nothing
 	log        *slog.Logger
 	saving     atomicfile.Background
 	disk       sync.Mutex // held while it is saved
@@ -84,6 +85,10 @@ func (c *checkpointFile) get() alertlog.Checkpoint {
 func (c *checkpointFile) flush() error {
 	c.disk.Lock()
 	defer c.disk.Unlock()
+	var err error
+	if c.before != nil {
+		err = c.before()
+	}
 	c.mu.Lock()
 	last, dirty := c.last, c.dirty
 	c.dirty = false
@@ -91,7 +96,9 @@ func (c *checkpointFile) flush() error {
 	if !dirty {
 		return nil
 	}
-	err := last.Save(c.name)
+	if err == nil {
+		err = last.Save(c.name)
+	}
 	if err == nil && time.Since(c.copiedAt) >= saveCopyEvery {
 		if err = last.Save(c.copy); err == nil {
 			c.copiedAt = time.Now()
@@ -193,5 +200,6 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 	if v.later, damage = loadLater(state.Later(), v.log); damage != nil {
 		v.damaged(ctx, "delayed", damage)
 	}
+	v.checkpoint.before = v.later.flush
 	return nil
 }

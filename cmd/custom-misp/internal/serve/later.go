@@ -40,6 +40,7 @@ type laterFile struct {
 	busy bool                 // they are
 
 	savedAt time.Time
+	unsaved bool // it could not be written
 }
 
 // loadLater reads what an earlier process has left. What cannot be read counts as none, and damage says why: it is moved
@@ -60,8 +61,8 @@ func loadLater(name string, log *slog.Logger) (l *laterFile, damage error) {
 	return l, err
 }
 
-// add notes that MISP has to be asked about the alerts behind a place. It is durable when add returns, for the checkpoint
-// moves past them then; that is the case once in an outage.
+// add notes that MISP has to be asked about the alerts behind a place. That is durable when add returns, or else before the
+// checkpoint moves past them, see flush; there is something to write once in an outage.
 func (l *laterFile) add(at alertlog.Checkpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,15 +120,30 @@ func (l *laterFile) save() {
 		return
 	}
 	l.savedAt = time.Now()
-	var err error
+	if err := l.write(); err != nil {
+		l.log.Error("it is not remembered yet which alerts MISP has to be asked about", "error", err.Error())
+	}
+}
+
+// write is save with its error.
+func (l *laterFile) write() (err error) {
 	if l.from != nil {
 		err = l.from.Save(l.name)
 	} else if err = os.Remove(l.name); errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if err != nil {
-		l.log.Error("it is not remembered which alerts MISP has to be asked about", "error", err.Error())
+	l.unsaved = err != nil
+	return err
+}
+
+// flush writes what could not be written before.
+func (l *laterFile) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.unsaved {
+		return nil
 	}
+	return l.write()
 }
 
 // askLater works until ctx ends.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,6 +59,37 @@ func TestLaterFile(t *testing.T) {
 	}
 	again.end(true)
 	expect("all are asked", 0)
+}
+
+// TestLaterFileFullDisk has a disk that takes no record of what MISP has to be asked about: the checkpoint is not moved past
+// it on the disk before it does.
+func TestLaterFileFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	l, damage := loadLater(filepath.Join(dir, "delayed.json"), log)
+	must(t, damage)
+	c := &checkpointFile{name: filepath.Join(dir, "checkpoint.json"), copy: filepath.Join(dir, "copy.json"), log: log, before: l.flush}
+	full := atomicfile.TestOnlyHook(func(_ atomicfile.Step, name string) error {
+		if name == l.name {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	l.add(alertlog.Checkpoint{})
+	c.last, c.dirty = alertlog.Checkpoint{File: "2026/Jan/ossec-alerts-05.json"}, true
+	if err := c.flush(); !errors.Is(err, syscall.ENOSPC) || c.due() {
+		t.Errorf("checkpoint: %v; due again at once: %t", err, c.due())
+	}
+	if _, found, err := alertlog.LoadCheckpoint(c.name); found || err != nil {
+		t.Errorf("checkpoint on disk: %t, %v", found, err)
+	}
+	full()
+	must(t, c.flush())
+	for _, name := range []string{l.name, c.name} {
+		if _, found, err := alertlog.LoadCheckpoint(name); !found || err != nil {
+			t.Errorf("%s: %t, %v", name, found, err)
+		}
+	}
 }
 
 // TestLaterFileUnreadable has a damaged file, which is moved aside, and one of a later version, which stays as it is.

@@ -51,14 +51,16 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w; a path of more than 100 characters is too long for a socket", err)
 	}
-	servers := []*http.Server{v.answer(local, "socket")}
+	var public net.Listener // who is answered at the socket can rely on it
 	if address := c.Serve.Listen; address != "" {
 		var listening net.ListenConfig
-		l, err := listening.Listen(context.Background(), "tcp", address)
-		if err != nil {
-			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), servers[0].Close(), os.Remove(socket))
+		if public, err = listening.Listen(context.Background(), "tcp", address); err != nil {
+			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), local.Close(), os.Remove(socket))
 		}
-		servers = append(servers, v.answer(l, "address"))
+	}
+	servers := []*http.Server{v.answer(local, "socket")}
+	if public != nil {
+		servers = append(servers, v.answer(public, "address"))
 	}
 	return func() {
 		for _, h := range servers {
