@@ -67,6 +67,7 @@ type (
 		MinDecayScore  yamlfile.Scalar   `key:"min_decay_score" doc:"accept only attributes whose best score by MISP's enabled decaying models is this or more, from 0 to 100; those that no model scores are accepted"`
 		Orgs           []yamlfile.Scalar `key:"orgs" doc:"accept only events created by one of these organisations, by name or UUID"`
 		ExcludeOrgs    []yamlfile.Scalar `key:"exclude_orgs" doc:"reject events created by one of these organisations"`
+		Expired        yamlfile.Scalar   `key:"expired" enum:"expired" doc:"what an attribute is that was last seen in the past, or that has an expiration sighting: report, a match that says so; ignore, none; match, a match like others"`
 		MatchKinds     []yamlfile.Scalar `key:"match_kinds" enum:"match_kind" doc:"accept only matches of these kinds"`
 	}
 )
@@ -87,6 +88,7 @@ func FileShape() yamlfile.Shape {
 	}
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
+		"expired": ExpiredWords,
 	}}
 }
 
@@ -127,6 +129,10 @@ func (r reader) filter(f *declaredFilter) *Filter {
 	if level := f.MinThreatLevel; level.Value != "" {
 		out.MinThreatLevel = level.Value
 		r.oneOf(level, "min_threat_level", ThreatLevels)
+	}
+	if f.Expired.Value != "" {
+		out.Expired = f.Expired.Value
+		r.oneOf(f.Expired, "expired", ExpiredWords)
 	}
 	if s := f.MaxAge; s.Value != "" {
 		age, err := ParseAge(s.Value)

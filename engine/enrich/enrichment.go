@@ -44,6 +44,7 @@ type Body struct {
 	Timestamp    string     `json:"timestamp,omitempty"` // of its last change, RFC 3339, UTC
 	FirstSeen    string     `json:"first_seen,omitempty"`
 	LastSeen     string     `json:"last_seen,omitempty"`
+	Expired      string     `json:"expired,omitempty"` // "true" if it, and so all that matched, has ended
 	Event        *EventBody `json:"event,omitempty"`
 	Tags         []string   `json:"tags,omitempty"`
 	TLP          string     `json:"tlp,omitempty"` // the strictest of its tlp: tags, without the prefix
@@ -301,6 +302,9 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	}
 	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == misp.OriginServer) {
 		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
+	}
+	if matches[0].Expired {
+		b.Expired = "true"
 	}
 	if lead.DecayScore != nil {
 		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)

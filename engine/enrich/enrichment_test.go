@@ -47,8 +47,8 @@ func (l list) Lookup(_ context.Context, observables []engine.Observable) ([]enri
 	for _, a := range l {
 		for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
 			for _, o := range observables {
-				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), engine.MatchExact, a, time.Now()) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
+				if m, ok := enrich.NewMatch(o.Filter.Over(engine.Filter{}), o, engine.MatchExact, a, time.Now()); ok && o.Indicator() == i {
+					matches = append(matches, m)
 				}
 			}
 		}
@@ -228,6 +228,41 @@ mappings:
 	if len(sink.events) != 1 || !strings.Contains(sink.events[0], `"match_count":"1"`) ||
 		!strings.Contains(sink.events[0], `"mapping":"a","path":"data.dst","also":["b data.other"]`) {
 		t.Errorf("events %v", sink.events)
+	}
+}
+
+// TestExpiredEvent reports what has ended as such only if nothing else is known of the value.
+func TestExpiredEvent(t *testing.T) {
+	gone := misp.Attribute{UUID: "u1", Type: "ip-dst", Value: "192.31.196.66", ToIDs: true, LastSeen: "2020-01-01T00:00:00Z", Event: misp.Event{ID: "1"}}
+	lives := misp.Attribute{UUID: "u2", Type: "ip-dst", Value: "192.31.196.66", Event: misp.Event{ID: "2"}}
+	for _, tt := range []struct {
+		known    list
+		expired  string
+		id, says string // empty for no event
+	}{
+		{list{gone}, "", "1", `"expired":"true"`},
+		{list{gone}, "report", "1", `"expired":"true"`},
+		{list{gone}, "ignore", "", ""},
+		{list{gone}, "match", "1", `"last_seen":"2020-01-01T00:00:00Z","event"`},
+		{list{gone, lives}, "", "2", `"event_ids":["2","1"]`},
+	} {
+		e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte("version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: data.dst, type: ip-dst}]" + map[bool]string{true: ", lookup: {expired: " + tt.expired + "}"}[tt.expired != ""] + "}\n")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := enrich.ParseAlert([]byte(alertJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &collected{}
+		p := enrich.Pipeline{Engine: e, Lookup: tt.known, Sink: sink}
+		if _, err := p.Process(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(sink.events, "\n")
+		if tt.id == "" && got != "" || tt.id != "" && (len(sink.events) != 1 || !strings.Contains(got, `"event_id":"`+tt.id+`"`) || !strings.Contains(got, tt.says)) {
+			t.Errorf("%d attributes, %q: %s", len(tt.known), tt.expired, got)
+		}
 	}
 }
 

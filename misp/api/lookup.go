@@ -35,6 +35,7 @@ type question struct {
 	IncludeContext         bool          `json:"includeContext"`
 	IncludeEventTags       bool          `json:"includeEventTags"`
 	IncludeWarninglistHits bool          `json:"includeWarninglistHits"`
+	IncludeSightings       bool          `json:"includeSightings,omitempty"`  // costs MISP a query for each attribute of the answer
 	IncludeDecayScore      bool          `json:"includeDecayScore,omitempty"` // costs MISP time, so only where a filter needs it
 }
 
@@ -153,6 +154,7 @@ func (i *inquiry) add(a asking) {
 	if a.filter.ToIDs == nil || !*a.filter.ToIDs {
 		q.ToIDs = 0
 	}
+	q.IncludeSightings = q.IncludeSightings || a.filter.Expired != engine.ExpiredMatch
 	q.IncludeDecayScore = q.IncludeDecayScore || a.filter.MinDecayScore != nil && *a.filter.MinDecayScore > 0
 }
 
@@ -290,8 +292,11 @@ func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 func (i inquiry) match(a misp.Attribute, now time.Time, add func(number int, m enrich.Match)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
 		for _, why := range i.asked[indicator] {
-			if why.relation.Fits(engine.Type(a.Type)) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
-				add(why.number, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
+			if !why.relation.Fits(engine.Type(a.Type)) {
+				continue
+			}
+			if m, ok := enrich.NewMatch(why.filter, why.observable, why.relation.Kind, a, now); ok {
+				add(why.number, m)
 			}
 		}
 	}

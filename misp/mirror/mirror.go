@@ -194,8 +194,11 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 					continue
 				}
 				a.Origin = s.name
-				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, m.clock()) {
-					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				if !r.Fits(engine.Type(a.Type)) {
+					continue
+				}
+				if match, ok := enrich.NewMatch(filter, o, r.Kind, a, m.clock()); ok {
+					found.Add(match)
 				}
 			}
 		}

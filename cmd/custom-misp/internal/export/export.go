@@ -106,7 +106,8 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 			if v.Family == networkFamily {
 				kind = engine.MatchNetwork
 			}
-			if !enrich.Accepts(filter, kind, a, now) {
+			// A list cannot say that a value has expired.
+			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
 				continue
 			}
 			lines, why := x.form.lines(v)
