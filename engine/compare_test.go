@@ -94,8 +94,12 @@ func TestFormsAreKeys(t *testing.T) {
 		typ   engine.Type
 		value string
 	}{
-		{"regkey", `HKEY_USERS\S-1-5-21-1_Classes\\A\`}, {"filename", `C:\Users\a\AppData\Local\Temp\x`}, {"filename", `%TMP%\x`},
-		{"url", "HTTPS://a.example:443/?x#y"}, {"url", "http://a.example/#x"}, {"regkey|value", `HKCU\A|%TEMP%\x`},
+		{"regkey", `HKEY_USERS\S-1-5-21-1_Classes\\A\`},
+		{"filename", `C:\Users\a\AppData\Local\Temp\x`},
+		{"filename", `%TMP%\x`},
+		{"url", "HTTPS://a.example:443/?x#y"},
+		{"url", "http://a.example/#x"},
+		{"regkey|value", `HKCU\A|%TEMP%\x`},
 	} {
 		value, err := tt.typ.Normal(tt.value)
 		if err != nil {
@@ -118,9 +122,15 @@ func TestTextsAreFew(t *testing.T) {
 		value string
 		most  int
 	}{
-		{"regkey", `HKU\S-1-5-21-1_Classes\A\B`, 140}, {"regkey", `HKCU\Software\Classes\A`, 140}, {"regkey", `HKCR\A`, 140},
-		{"regkey", `HKLM\System\CurrentControlSet\A`, 140}, {"regkey|value", `HKCR\A|x`, 140},
-		{"filename", `%TEMP%\x`, 12}, {"filename", `%APPDATA%\x`, 12}, {"filename", `C:\Windows\Temp\x`, 12}, {"url", "http://a.example", 18},
+		{"regkey", `HKU\S-1-5-21-1_Classes\A\B`, 140},
+		{"regkey", `HKCU\Software\Classes\A`, 140},
+		{"regkey", `HKCR\A`, 140},
+		{"regkey", `HKLM\System\CurrentControlSet\A`, 140},
+		{"regkey|value", `HKCR\A|x`, 140},
+		{"filename", `%TEMP%\x`, 12},
+		{"filename", `%APPDATA%\x`, 12},
+		{"filename", `C:\Windows\Temp\x`, 12},
+		{"url", "http://a.example", 18},
 	} {
 		o := engine.Observable{Type: tt.typ, Value: tt.value}
 		seen := map[string]bool{}

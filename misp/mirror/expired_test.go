@@ -40,32 +40,36 @@ func TestExpired(t *testing.T) {
 		for value, ended := range expired {
 			o := observable("domain", value)
 			o.Filter = &f
-			mirrored := matched(s.mirror, o)
-			live, err := s.client.Lookup(t.Context(), []engine.Observable{o})
-			must(t, err)
-			if how == "match" { // MISP is not asked for sightings then
-				for i := range mirrored {
-					mirrored[i].Attribute.Expires = time.Time{}
-				}
-			}
-			if d := diff(live, mirrored); d != "" {
-				t.Errorf("%s, %s: MISP and mirror differ (-misp +mirror):\n%s", how, value, d)
-			}
-			want := 1
-			if value == "both.example" {
-				want = 2
-			}
-			if how == "ignore" && (ended || want == 2) {
-				want--
-			}
-			if len(mirrored) != want {
-				t.Errorf("%s, %s: %d matches, want %d", how, value, len(mirrored), want)
-			}
-			for _, m := range mirrored {
-				if wantExpired := how != "match" && how != "ignore" && (ended || m.Attribute.UUID == uuidOf("06")); m.Expired != wantExpired {
-					t.Errorf("%s, %s: expired %t, want %t", how, value, m.Expired, wantExpired)
-				}
-			}
+			s.expired(t, o, how, ended)
+		}
+	}
+}
+
+// expired checks what a mirror and MISP find for a value, of which something has ended or not.
+func (s *site) expired(t *testing.T, o engine.Observable, how string, ended bool) {
+	t.Helper()
+	mirrored := matched(s.mirror, o)
+	live, err := s.client.Lookup(t.Context(), []engine.Observable{o})
+	must(t, err)
+	if how == "match" { // MISP is not asked for sightings then
+		for i := range mirrored {
+			mirrored[i].Attribute.Expires = time.Time{}
+		}
+	}
+	if d := diff(live, mirrored); d != "" {
+		t.Errorf("%s, %s: MISP and mirror differ (-misp +mirror):\n%s", how, o.Value, d)
+	}
+	both := o.Value == "both.example"
+	want := map[bool]int{false: 1, true: 2}[both]
+	if how == "ignore" && (ended || both) {
+		want--
+	}
+	if len(mirrored) != want {
+		t.Errorf("%s, %s: %d matches, want %d", how, o.Value, len(mirrored), want)
+	}
+	for _, m := range mirrored {
+		if wantExpired := how != "match" && how != "ignore" && (ended || m.Attribute.UUID == uuidOf("06")); m.Expired != wantExpired {
+			t.Errorf("%s, %s: expired %t, want %t", how, o.Value, m.Expired, wantExpired)
 		}
 	}
 }

@@ -123,31 +123,8 @@ func TestForms(t *testing.T) {
 	must(t, err)
 	mirrored, err := s.mirror.Lookup(t.Context(), alerts)
 	must(t, err)
-	for name, matches := range map[string][]enrich.Match{"live": live, "mirror": mirrored} {
-		found := map[int]int{}
-		exact := map[engine.Type]int{}
-		for _, m := range matches {
-			var number int
-			_, _ = fmt.Sscanf(m.Attribute.UUID[len(m.Attribute.UUID)-12:], "%d", &number)
-			if number >= len(alerts) || alerts[number].Value != m.Observable.Value {
-				if m.Kind == engine.MatchExact || m.Kind == engine.MatchHalf {
-					t.Errorf("%s: false: %s", name, line(m))
-				}
-				continue
-			}
-			found[number]++
-			exact[shapes[number%len(shapes)].typ]++
-			if m.Kind != kinds[number] {
-				t.Errorf("%s: %s, want %s", name, line(m), kinds[number])
-			}
-		}
-		for i := range alerts {
-			if found[i] != 1 {
-				t.Errorf("%s: %d matches of %s %q and %s %q", name, found[i], alerts[i].Type, alerts[i].Value, attributes[i]["type"], attributes[i]["value"])
-			}
-		}
-		t.Logf("%s: %d of %d pairs match, by type %v", name, len(found), len(alerts), exact)
-	}
+	checkPairs(t, "live", live, attributes, alerts, kinds)
+	checkPairs(t, "mirror", mirrored, attributes, alerts, kinds)
 	if d := s.difference(append(alerts, near...)); d != "" {
 		t.Errorf("MISP and mirror differ (-misp +mirror):\n%s", d)
 	}
@@ -159,6 +136,34 @@ func TestForms(t *testing.T) {
 		}
 	}
 	t.Logf("%d values that are nearly the same", len(near))
+}
+
+// checkPairs checks that each value matches the attribute of its pair, and no other.
+func checkPairs(t *testing.T, name string, matches []enrich.Match, attributes []map[string]any, alerts []engine.Observable, kinds []engine.MatchKind) {
+	t.Helper()
+	found := map[int]int{}
+	byType := map[engine.Type]int{}
+	for _, m := range matches {
+		var number int
+		_, _ = fmt.Sscanf(m.Attribute.UUID[len(m.Attribute.UUID)-12:], "%d", &number)
+		if number >= len(alerts) || alerts[number].Value != m.Observable.Value {
+			if m.Kind == engine.MatchExact || m.Kind == engine.MatchHalf {
+				t.Errorf("%s: false: %s", name, line(m))
+			}
+			continue
+		}
+		found[number]++
+		byType[shapes[number%len(shapes)].typ]++
+		if m.Kind != kinds[number] {
+			t.Errorf("%s: %s, want %s", name, line(m), kinds[number])
+		}
+	}
+	for i := range alerts {
+		if found[i] != 1 {
+			t.Errorf("%s: %d matches of %s %q and %s %q", name, found[i], alerts[i].Type, alerts[i].Value, attributes[i]["type"], attributes[i]["value"])
+		}
+	}
+	t.Logf("%s: %d of %d pairs match, by type %v", name, len(found), len(alerts), byType)
 }
 
 // TestOtherForms reads a segment that was written before values were compared in all their forms: what was found then
@@ -212,5 +217,30 @@ func TestOtherForms(t *testing.T) {
 		if len(matched(s.mirror, o)) == 0 {
 			t.Errorf("%s %q is not found, although there is %s %q", o.Type, o.Value, attributes[i]["type"], attributes[i]["value"])
 		}
+	}
+}
+
+// TestMappedAddresses finds addresses of version 4 that MISP has as ones of version 6, and the other way round.
+func TestMappedAddresses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, misptest.New(t, fstest.MapFS{"1.json": {Data: []byte(`{"Event":{"uuid":"` + uuidOf("e1") + `","published":true,"timestamp":"1780000000","publish_timestamp":"1780000000","Attribute":[
+		{"uuid":"` + uuidOf("01") + `","type":"ip-dst","value":"::ffff:192.31.196.1","to_ids":true,"timestamp":"1780000000"},
+		{"uuid":"` + uuidOf("02") + `","type":"ip-src","value":"::ffff:c01f:c402","to_ids":true,"timestamp":"1780000000"},
+		{"uuid":"` + uuidOf("03") + `","type":"ip-dst","value":"192.31.196.3","to_ids":true,"timestamp":"1780000000"}]}}`)}}))
+	s.sync()
+	var all []engine.Observable
+	for raw, want := range map[string]int{
+		"192.31.196.1": 1, "192.31.196.2": 1, "::ffff:192.31.196.3": 1, "::ffff:c01f:c403": 1, "192.31.196.4": 0, "::192.31.196.1": 0,
+	} {
+		value, err := engine.Type("ip-dst").Normal(raw)
+		must(t, err)
+		o := observable("ip-dst", value)
+		all = append(all, o, observable("url", "http://"+value+"/x"))
+		if got := matched(s.mirror, o); len(got) != want {
+			t.Errorf("%s: %d matches, want %d", raw, len(got), want)
+		}
+	}
+	if d := s.difference(all); d != "" {
+		t.Errorf("MISP and mirror differ (-misp +mirror):\n%s", d)
 	}
 }

@@ -165,28 +165,22 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 // [engine.Observable.Literal].
 func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
+		hash := hashIndicator(i)
 		left := maxRead
-		read := func(g *segment, hash uint64) bool {
-			for at, err := range g.all(g.byIndicator, hash) {
+		for _, g := range [...]*segment{s.changes, s.base} {
+			if g == nil {
+				continue
+			}
+			of := hash
+			if g.trailer.Forms != engine.FormsVersion { // each attribute has an entry for its literal indicator, in every version
+				of = hashIndicator(literal)
+			}
+			for at, err := range g.all(g.byIndicator, of) {
 				if left--; left < 0 || ctx.Err() != nil {
-					return false
+					return
 				}
 				a, ok, err := s.attribute(g, at, i, err)
 				if (ok || err != nil) && !yield(a, err) {
-					return false
-				}
-			}
-			return true
-		}
-		for _, g := range [...]*segment{s.changes, s.base} {
-			switch {
-			case g == nil:
-			case g.trailer.Forms == engine.FormsVersion:
-				if !read(g, hashIndicator(i)) {
-					return
-				}
-			default: // each attribute has an entry for its literal indicator, in every version
-				if !read(g, hashIndicator(literal)) {
 					return
 				}
 			}
