@@ -92,6 +92,7 @@ type lookupMatch struct {
 	Timestamp    string           `json:"timestamp,omitempty"`
 	Tags         []string         `json:"tags"`
 	Warninglists []string         `json:"warninglists,omitempty"`
+	Expired      bool             `json:"expired,omitempty"`
 	Origin       string           `json:"origin"` // the source: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
 	Event        lookupEvent      `json:"event"`
 }
@@ -284,7 +285,7 @@ func unfiltered() *engine.Filter {
 	return &engine.Filter{
 		ToIDs: new(false), Published: new(false), Warninglists: new(false), MaxAge: new(engine.Age(0)), MinDecayScore: new(0),
 		MinThreatLevel: "undefined", Tags: []string{}, ExcludeTags: []string{}, Orgs: []string{}, ExcludeOrgs: []string{},
-		MatchKinds: []engine.MatchKind{},
+		MatchKinds: []engine.MatchKind{}, Expired: engine.ExpiredReport,
 	}
 }
 
@@ -317,7 +318,7 @@ func newLookupMatch(m enrich.Match) lookupMatch {
 	a := m.Attribute
 	l := lookupMatch{
 		Kind: m.Kind, UUID: a.UUID, Type: engine.Type(a.Type), Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
-		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Origin: a.Origin,
+		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Expired: m.Expired, Origin: a.Origin,
 		Event: lookupEvent{
 			ID: a.Event.ID, UUID: a.Event.UUID, Info: a.Event.Info, Org: a.Event.Org, ThreatLevel: a.Event.ThreatLevel.String(),
 			Date: a.Event.Date, Published: a.Event.Published,

@@ -178,8 +178,8 @@ func TestQuestion(t *testing.T) {
 	requests := ask(nil, observable("ip-dst", "192.31.196.24"), observable("ip-src", "192.31.196.24"), observable("md5", "!||&&"))
 	want := map[string]any{
 		"returnFormat": "json", "limit": 5000.0, "page": 1.0, "order": "Attribute.id asc",
-		"includeContext": true, "includeEventTags": true, "includeWarninglistHits": true,
-		"value": map[string]any{"OR": []any{"!||&&", "192.31.196.24"}},
+		"includeContext": true, "includeEventTags": true, "includeWarninglistHits": true, "includeSightings": true,
+		"value": map[string]any{"OR": []any{"!||&&", "192.31.196.24", "::ffff:192.31.196.24", "::ffff:c01f:c418"}},
 		"type":  []any{"domain|ip", "filename|md5", "ip-dst", "ip-dst|port", "ip-src", "ip-src|port", "malware-sample", "md5"},
 	}
 	if diff := cmp.Diff(want, requests[0].Body); diff != "" {

@@ -5,6 +5,8 @@ package api
 const (
 	// maxValues is in one question, where Config.MaxValues says nothing else. More become several questions.
 	maxValues = 1000
+	// maxPatterns is in one question: MISP compares each with all values of the types that are asked for.
+	maxPatterns = 200
 	// maxAnswer is the longest answer that is read, in bytes, where Config.MaxAnswer says nothing else. A longer one fails.
 	maxAnswer = 32 << 20
 	// pageSize is how many attributes are asked for at once; a question without a limit may be answered with

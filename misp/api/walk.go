@@ -31,6 +31,8 @@ type Walk struct {
 	// Clock and Since narrow it to what is not older; the whole of MISP if Since is zero.
 	Clock Clock
 	Since time.Time
+	// Sightings asks MISP for sightings, which say what has expired. It costs MISP a query for each attribute.
+	Sightings bool
 	// Warninglists asks MISP which of its warninglists contain a value.
 	Warninglists bool
 }
@@ -47,6 +49,7 @@ type walkQuestion struct {
 	IncludeContext         bool   `json:"includeContext"`
 	IncludeEventTags       bool   `json:"includeEventTags"`
 	IncludeWarninglistHits bool   `json:"includeWarninglistHits,omitempty"`
+	IncludeSightings       bool   `json:"includeSightings,omitempty"`
 }
 
 // WalkAll calls do with each attribute of MISP, in the order of their ids, deleted ones too: live says whether it is
@@ -97,7 +100,7 @@ var errSamePage = errors.New("the same page twice")
 func (w Walk) question() walkQuestion {
 	q := walkQuestion{
 		ReturnFormat: "json", Deleted: []int{0, 1}, Limit: pageSize, Page: 1, Order: "Attribute.id asc",
-		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists,
+		IncludeContext: true, IncludeEventTags: true, IncludeWarninglistHits: w.Warninglists, IncludeSightings: w.Sightings,
 	}
 	if w.Since.IsZero() {
 		return q

@@ -23,6 +23,8 @@ type Server struct {
 	URL    string
 	// Warninglists asks MISP which values are on its warninglists; this costs MISP time.
 	Warninglists bool
+	// Sightings asks MISP for sightings, to know which attributes have expired; this costs MISP a query for each attribute.
+	Sightings bool
 }
 
 // ServerName is the name of the source that is the configured MISP.
@@ -43,7 +45,7 @@ func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) erro
 	case errors.Is(err, errBlind):
 		y.log().Info("MISP is walked as a whole", "because", err.Error())
 		return s.walk(ctx, w, y, began)
-	case err == nil && due(began, w.state.FullAt, y.full()):
+	case err == nil && (w.outdated() || due(began, w.state.FullAt, y.full())):
 		// After the poll: where MISP is too slow for a walk, the set grows no older for it.
 		return s.walk(ctx, w, y, began)
 	}
@@ -76,7 +78,7 @@ func (s *Server) walkOnce(ctx context.Context, w *writer, y *Syncer, began time.
 	var clock time.Time
 	fill := func(b *builder) error {
 		var err error
-		clock, err = s.Client.WalkAll(ctx, api.Walk{Warninglists: s.Warninglists}, func(a misp.Attribute, live bool) error {
+		clock, err = s.Client.WalkAll(ctx, api.Walk{Warninglists: s.Warninglists, Sightings: s.Sightings}, func(a misp.Attribute, live bool) error {
 			if !live {
 				return nil
 			}
@@ -144,7 +146,7 @@ func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time
 // collect adds what is new since a time, by MISP's clock, and returns that clock at the begin.
 func (s *Server) collect(ctx context.Context, c *changeSet, since time.Time) (began time.Time, err error) {
 	for _, by := range []api.Clock{api.ByTimestamp, api.ByPublished} {
-		at, err := s.Client.WalkAll(ctx, api.Walk{Clock: by, Since: since, Warninglists: s.Warninglists}, func(a misp.Attribute, live bool) error {
+		at, err := s.Client.WalkAll(ctx, api.Walk{Clock: by, Since: since, Warninglists: s.Warninglists, Sightings: s.Sightings}, func(a misp.Attribute, live bool) error {
 			if live {
 				c.Put(a)
 			} else {

@@ -41,6 +41,8 @@ type State struct {
 	Watermark time.Time `json:"watermark,omitzero"`
 	// Reconciled is when the events were last compared with MISP's own list of them.
 	Reconciled time.Time `json:"reconciled,omitzero"`
+	// Forms is the version of the forms of values that the last complete walk was read with, see [engine.FormsVersion].
+	Forms int `json:"forms,omitempty"`
 	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
 	Tag string `json:"tag,omitempty"`
 

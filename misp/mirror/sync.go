@@ -91,6 +91,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	if before.Place != "" && (before.Kind != kind || before.Place != where) {
 		full = true // another source of that name
 	}
+	full = full || kind != KindMISP && w.outdated() // a server decides itself, and polls before
 	w.state.Kind, w.state.Place = kind, where
 	began := y.now()
 	if err = o.sync(ctx, w, y, full); err == nil {

@@ -80,6 +80,9 @@ func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped 
 		count = headerCount(len(found), limit)
 	}
 	out := newPaper(q, len(found))
+	if on(q["includeSightings"]) {
+		out.sightings = s.sightingsOf()
+	}
 	for _, a := range found {
 		if on(q["enforceWarninglist"]) && a.warned() { // after the limit: the page gets shorter
 			skipped++

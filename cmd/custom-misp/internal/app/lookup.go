@@ -176,7 +176,7 @@ func newSyncs(c *config.Config, h Hooks) (list []Sync, closeAll func(), err erro
 			syncer.Close()
 			client.Close()
 		}
-		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: *c.Lookup.Filter.Warninglists}
+		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: true, Sightings: c.Mirror.Sightings}
 		list = append(list, Sync{server, c.Mirror.Interval, syncer})
 	}
 	for _, s := range c.Mirror.Feeds {
