@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"net/http"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -266,26 +265,6 @@ func TestWalkFails(t *testing.T) {
 	}
 }
 
-// TestMissedOnce has an event missing in one of two lists of events, as when it moves to a page that was read: it
-// stays.
-func TestMissedOnce(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, misptest.New(t, fixture))
-	first := s.sync()
-	s.tick(UsualReconcile)
-	lists := 0
-	s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil }, func(w http.ResponseWriter, r *http.Request) {
-		if lists++; lists == 1 {
-			text(200, "application/json", `[{"id":"2","uuid":"`+uuidOf("e2")+`","published":false}]`)(w, r)
-			return
-		}
-		s.Answer(w, r)
-	}))
-	if state := s.sync(); lists != 2 || state.Serial != first.Serial {
-		t.Errorf("%d lists, state %+v", lists, state)
-	}
-}
-
 // TestClockSetBack has our own clock go back, after which it is not known when the next walk was due.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
@@ -322,11 +301,17 @@ func TestNothingNew(t *testing.T) {
 	}
 	// Because of the overlap MISP answers with the same rows again and again: one change is one file.
 	s.EditAttribute(uuidOf("01"), `{"comment":"x"}`)
+	// The next reconciliation reads the event as a whole, and notes that.
 	changed := s.sync()
-	for range 12 {
+	writes := 0
+	for range 25 {
 		s.tick(time.Minute)
 		if state := s.sync(); state.Serial != changed.Serial {
-			t.Fatalf("the same change was written again at %s", s.now)
+			changed = state
+			writes++
 		}
+	}
+	if writes > 1 {
+		t.Errorf("the same change was written %d times", writes+1)
 	}
 }

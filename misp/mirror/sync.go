@@ -43,6 +43,7 @@ type Syncer struct {
 
 	testOnlyLeastBase   int // instead of leastBase; 0 for that
 	testOnlyMostChanges int // instead of maxChanges; 0 for that
+	testOnlyPause       func(time.Duration)
 }
 
 // Times that a Syncer is usually given.
