@@ -47,6 +47,10 @@ func (p *pass) poll(ctx context.Context, since time.Time) (clock time.Time, err 
 	var whole, part []target
 	for _, e := range listed {
 		known, had := p.c.known[identify(e.UUID)]
+		had = had && known.ID == e.ID // else another one of that UUID, which came after the first was deleted
+		if !had {
+			known.version = ""
+		}
 		last := cmp.Or(p.was[e.ID], known.version)
 		t := target{IndexedEvent: e, Version: versionOf(e, clock), Size: e.Attributes}
 		switch {
@@ -178,7 +182,7 @@ func (p *pass) reconcile(ctx context.Context) error {
 		id := identify(e.UUID)
 		listed[id] = true
 		known, ok := p.c.now(id)
-		if ok && unchanged(known.version, e) {
+		if ok && known.ID == e.ID && unchanged(known.version, e) {
 			p.c.setPublished(id, e.Published)
 			continue
 		}

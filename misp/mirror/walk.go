@@ -99,7 +99,7 @@ func (k *walker) moved(list []api.IndexedEvent, clock time.Time) (todo []target)
 		id := identify(e.UUID)
 		listed[id] = true
 		in, ok := k.log.events[id]
-		if ok && in.complete && in.Timestamp == e.Timestamp {
+		if ok && in.complete && in.ID == e.ID && in.Timestamp == e.Timestamp {
 			in.Published = e.Published
 			continue
 		}
