@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,21 +76,32 @@ type sink func(group []target, page api.Page) error
 
 // read reads events. like says what is read of them, and where to begin.
 func (r *reader) read(ctx context.Context, todo []target, like func(group []target) api.Reading, do sink) error {
-	for len(todo) > 0 {
+	todo = slices.Clone(todo)
+	for most := groupEvents; len(todo) > 0; {
 		n, rows := 1, todo[0].Size
-		for n < min(len(todo), groupEvents) && rows+todo[n].Size < r.limit {
+		for n < min(len(todo), most) && rows+todo[n].Size < r.limit {
 			rows += todo[n].Size
 			n++
 		}
-		if err := r.group(ctx, todo[:n], like, do); err != nil {
+		fits, err := r.group(ctx, todo[:n], like, do)
+		if err != nil {
 			return err
 		}
-		todo = todo[n:]
+		if !fits { // so the sizes were guessed too low
+			most = n / 2
+			for i := range todo {
+				todo[i].Size = max(todo[i].Size, todo[i].Attributes)
+			}
+			continue
+		}
+		most, todo = groupEvents, todo[n:]
 	}
 	return nil
 }
 
-func (r *reader) group(ctx context.Context, group []target, like func(group []target) api.Reading, do sink) error {
+// group reads some events. It returns false, and does nothing, if they do not fit on a page and have to be read in smaller
+// groups.
+func (r *reader) group(ctx context.Context, group []target, like func(group []target) api.Reading, do sink) (fits bool, err error) {
 	reading := like(group)
 	reading.Warninglists, reading.Limit = r.server.Warninglists, r.limit
 	for _, e := range group {
@@ -98,18 +110,14 @@ func (r *reader) group(ctx context.Context, group []target, like func(group []ta
 	for {
 		page, err := r.ask(ctx, reading)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if page.More && len(group) > 1 { // more than was counted
+		if page.More && len(group) > 1 {
 			r.limit = min(r.limit, page.Next.Limit)
-			half := len(group) / 2
-			if err := r.group(ctx, group[:half], like, do); err != nil {
-				return err
-			}
-			return r.group(ctx, group[half:], like, do)
+			return false, nil
 		}
 		if err := do(group, page); err != nil || !page.More {
-			return err
+			return true, err
 		}
 		reading = page.Next
 		reading.Limit = min(reading.Limit, r.limit)

@@ -1,6 +1,7 @@
 package misptest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -172,7 +173,7 @@ func (s *Server) TagEventLocally(eventUUID, tag string) {
 func (s *Server) TagAttributeLocally(uuid, tag string) {
 	s.t.Helper()
 	s.withAttribute(uuid, func(a *attribute) {
-		a.fields = a.known()
+		a.set(nil)
 		a.own = append(a.own, map[string]any{"name": tag, "local": true})
 	})
 }
@@ -438,9 +439,14 @@ func (s *Server) attributeOf(uuid string) *attribute {
 }
 
 func (s *Server) attributeWith(uuid string) *attribute {
-	number := generatedNumber(uuid)
+	if number := generatedNumber(uuid); number >= 0 { // there may be many
+		at, ok := slices.BinarySearchFunc(s.attributes, number+1, func(a *attribute, id int) int { return cmp.Compare(a.id, id) })
+		if ok && s.attributes[at].uuid() == uuid {
+			return s.attributes[at]
+		}
+	}
 	for _, a := range s.attributes {
-		if a.fields == nil && a.number == number || a.fields != nil && a.fields["uuid"] == uuid {
+		if a.fields != nil && a.fields["uuid"] == uuid {
 			return a
 		}
 	}
