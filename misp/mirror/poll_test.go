@@ -211,3 +211,20 @@ func TestFeedRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestSameSecond has an event change again in the second in which it was read, which moves nothing.
+func TestSameSecond(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	s.tick(UsualReconcile)
+	e := s.AddEvent(`{"info":"New","Attribute":[{"uuid":"` + uuidOf("a1") + `","type":"domain","value":"new.example","to_ids":true}]}`)
+	s.sync()
+	s.EditAttribute(uuidOf("a1"), `{"value":"other.example"}`)
+	s.TagEvent(e, "tlp:red")
+	s.tick(time.Minute)
+	s.sync()
+	if d := s.difference(asked); d != "" {
+		t.Errorf("(-misp +mirror):\n%s", d)
+	}
+}
