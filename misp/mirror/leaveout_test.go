@@ -111,7 +111,7 @@ func TestLeaveOut(t *testing.T) {
 	if d := cmp.Diff(slices.Repeat([]left{{smallName, 2}}, 4), out); d != "" {
 		t.Errorf("left out (-want +got):\n%s", d)
 	}
-	// With the clock set back, nobody knows how long the damage lasts.
+	// With the clock set back, it is not known how long the damage lasts.
 	now = begin.Add(-time.Hour)
 	if got := ask(first); got != "1 " {
 		t.Errorf("with the clock set back: %q", got)

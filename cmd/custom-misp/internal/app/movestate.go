@@ -16,7 +16,7 @@ import (
 )
 
 // oldStateDir is where state was before: Wazuh's containers do not keep var/run. They keep queue and logs, and of these
-// only logs lets user wazuh make a directory, so that nobody has to make it before the first call.
+// only logs lets user wazuh make a directory, so it need not be made before the first call.
 const oldStateDir = "var/run/custom-misp"
 
 // OldState returns the state directory of an earlier release if there is one that [MoveState] has not moved; empty for

@@ -55,8 +55,11 @@ func loadLater(name string, log *slog.Logger) (l *laterFile, damage error) {
 	case newer:
 		l.name = ""
 	case err != nil:
-		err = fmt.Errorf("%w; MISP is not asked about alerts of its last outage; what was damaged is now %s", err, atomicfile.KeepDamaged(name))
-		_ = os.Remove(name)
+		aside := atomicfile.KeepDamaged(name)
+		err = fmt.Errorf("%w; MISP is not asked about alerts of its last outage; what was damaged is now %s", err, aside)
+		if aside != name {
+			_ = os.Remove(name)
+		}
 	}
 	return l, err
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -48,17 +49,29 @@ const (
 func (v *server) listen(c *config.Config) (stop func(), err error) {
 	socket := app.StateOf(c).Socket()
 	local, err := listenSocket(socket)
-	if err != nil {
+	switch {
+	case isFull(err): // alerts matter more than status
+		v.log.Error("status and doctor cannot ask this process: make room, and restart serve", "error", err.Error())
+	case err != nil:
 		return nil, fmt.Errorf("state_dir: %w; a path of more than 100 characters is too long for a socket", err)
 	}
-	servers := []*http.Server{v.answer(local, "socket")}
+	var public net.Listener // who is answered at the socket can rely on it
 	if address := c.Serve.Listen; address != "" {
 		var listening net.ListenConfig
-		l, err := listening.Listen(context.Background(), "tcp", address)
-		if err != nil {
-			return nil, errors.Join(cli.WrongUsef("serve.listen: %w; choose another port", err), servers[0].Close(), os.Remove(socket))
+		if public, err = listening.Listen(context.Background(), "tcp", address); err != nil {
+			err = cli.WrongUsef("serve.listen: %w; choose another port", err)
+			if local != nil {
+				err = errors.Join(err, local.Close(), os.Remove(socket))
+			}
+			return nil, err
 		}
-		servers = append(servers, v.answer(l, "address"))
+	}
+	var servers []*http.Server
+	if local != nil {
+		servers = append(servers, v.answer(local, "socket"))
+	}
+	if public != nil {
+		servers = append(servers, v.answer(public, "address"))
 	}
 	return func() {
 		for _, h := range servers {
@@ -66,6 +79,11 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 		}
 		_ = os.Remove(socket)
 	}, nil
+}
+
+// isFull reports whether there is no room for a file.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
 // answer begins to answer at a listener, which is called name in the log and in the metrics. Whoever closes the server

@@ -66,7 +66,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	write(id(200))
 	last, err := alerts.NextDay()
 	must(t, err)
-	must(t, os.Remove(last)) // and nobody else has it
+	must(t, os.Remove(last)) // no one else has it
 	write(id(50))
 	next(200, 50)
 	if claims(60) {
