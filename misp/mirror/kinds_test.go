@@ -177,49 +177,58 @@ func TestKindsOfChange(t *testing.T) {
 		}
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, misptest.New(t, kindsFixture()))
-			if k.before != nil {
-				k.before(s)
-			}
-			s.sync()
-			if d := s.difference(kindsAsked); d != "" {
-				t.Fatalf("before the change (-misp +mirror):\n%s", d)
-			}
-			for range 3 { // past what a poll asks for again, and all events read as a whole
-				s.tick(UsualOverlap + time.Minute)
-				s.sync()
-			}
-			s.tick(time.Minute)
-			serial := s.mirror.States()[0].Serial
-			k.change(s)
-			if s.difference(kindsAsked) == "" {
-				t.Fatal("MISP answers as before: nothing is tried")
-			}
-			seen := ""
-			for _, sync := range []struct {
-				by   string
-				wait time.Duration
-			}{{byPoll, 0}, {byReconcile, UsualReconcile}, {byWalk, UsualFull}, {"no sync", 0}} {
-				if sync.by != "no sync" {
-					s.now = s.now.Add(sync.wait)
-					state := s.sync()
-					counted(t, s.mirror)
-					if sync.by == k.seen && state.Serial == serial {
-						t.Error("the set is the same")
-					}
-				}
-				d := s.difference(kindsAsked)
-				if seen == "" && (d == "" || sync.by == "no sync") {
-					seen = sync.by
-				}
-				if d != "" && seen != "" {
-					t.Errorf("after the %s (-misp +mirror):\n%s", sync.by, d)
-				}
-			}
-			if seen != k.seen {
+			s := k.begin(t)
+			if seen := k.seenBy(s); seen != k.seen {
 				t.Errorf("seen by %s, want %s", seen, k.seen)
 			}
 			onlySet(t, s.syncer.Dir+"/misp")
 		})
 	}
+}
+
+// begin makes the change after a first walk.
+func (k kind) begin(t *testing.T) *site {
+	t.Helper()
+	s := newSite(t, misptest.New(t, kindsFixture()))
+	if k.before != nil {
+		k.before(s)
+	}
+	s.sync()
+	if d := s.difference(kindsAsked); d != "" {
+		t.Fatalf("before the change (-misp +mirror):\n%s", d)
+	}
+	for range 3 { // past what a poll asks for again, and all events read as a whole
+		s.tick(UsualOverlap + time.Minute)
+		s.sync()
+	}
+	s.tick(time.Minute)
+	k.change(s)
+	if s.difference(kindsAsked) == "" {
+		t.Fatal("MISP answers as before: nothing is tried")
+	}
+	return s
+}
+
+// seenBy returns the first sync after which the mirror shows what MISP does; each later one has to, too.
+func (k kind) seenBy(s *site) (seen string) {
+	s.t.Helper()
+	serial := s.mirror.States()[0].Serial
+	for _, sync := range []struct {
+		by   string
+		wait time.Duration
+	}{{byPoll, 0}, {byReconcile, UsualReconcile}, {byWalk, UsualFull}} {
+		s.now = s.now.Add(sync.wait)
+		state := s.sync()
+		counted(s.t, s.mirror)
+		d := s.difference(kindsAsked)
+		switch {
+		case d != "" && seen != "":
+			s.t.Errorf("after the %s (-misp +mirror):\n%s", sync.by, d)
+		case d == "" && seen == "":
+			if seen = sync.by; state.Serial == serial {
+				s.t.Error("the set is the same")
+			}
+		}
+	}
+	return seen
 }

@@ -22,43 +22,53 @@ type pass struct {
 	was, recent map[string]string
 }
 
-// poll asks for the events that are new by either of their times since then, by MISP's clock, and returns that clock. Of
-// events that are known it reads the attributes that have changed, and of others all.
-func (p *pass) poll(ctx context.Context, since time.Time) (clock time.Time, err error) {
-	listed := map[string]api.IndexedEvent{}
-	edited := map[string]bool{}
+// news are the events that MISP lists as new.
+type news struct {
+	clock  time.Time // MISP's
+	events map[string]api.IndexedEvent
+	edited map[string]bool // new by the time of their last change, and not only published
+}
+
+// list asks for the events that are new by either of their times since then, by MISP's clock.
+func (p *pass) list(ctx context.Context, since time.Time) (news, error) {
+	n := news{events: map[string]api.IndexedEvent{}, edited: map[string]bool{}}
 	for _, by := range []api.Clock{api.ByTimestamp, api.ByPublished} {
 		list, at, err := p.server.Client.Events(ctx, api.EventList{Counted: true, Clock: by, Since: since})
 		if err != nil {
-			return clock, err
+			return n, err
 		}
-		if clock.IsZero() {
-			clock = at
+		if n.clock.IsZero() {
+			n.clock = at
 		}
 		if !at.IsZero() && at.Before(since) {
 			// What has happened since then bears times that were asked for already.
-			return clock, fmt.Errorf("%w: MISP's clock was set back, from %s or later to %s", errBlind, since.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+			return n, fmt.Errorf("%w: MISP's clock was set back, from %s or later to %s", errBlind, since.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
 		}
 		for _, e := range list {
-			listed[e.UUID] = e
-			edited[e.UUID] = edited[e.UUID] || by == api.ByTimestamp
+			n.events[e.UUID] = e
+			n.edited[e.UUID] = n.edited[e.UUID] || by == api.ByTimestamp
 		}
 	}
-	var whole, part []target
-	for _, e := range listed {
+	return n, nil
+}
+
+// unread returns the events that are new to the set: those of which all has to be read, and those of which what was changed
+// is enough.
+func (p *pass) unread(n news) (whole, part []target) {
+	for _, e := range n.events {
 		known, had := p.c.known[identify(e.UUID)]
 		had = had && known.ID == e.ID // else another one of that UUID, which came after the first was deleted
 		if !had {
 			known.version = ""
 		}
 		last := cmp.Or(p.was[e.ID], known.version)
-		t := target{IndexedEvent: e, Version: versionOf(e, clock), Size: e.Attributes}
+		t := target{IndexedEvent: e, Version: versionOf(e, n.clock), Size: e.Attributes}
 		switch {
 		case unchanged(last, e):
 			if p.was[e.ID] != "" {
 				p.recent[e.ID] = p.was[e.ID]
 			}
-		case !had || !edited[e.UUID] || changedAt(last) == 0 || changedAt(t.Timestamp) <= changedAt(last):
+		case !had || !n.edited[e.UUID] || changedAt(last) == 0 || changedAt(t.Timestamp) <= changedAt(last):
 			// One that came from another server keeps its old times, and so do its attributes.
 			whole = append(whole, t)
 		default:
@@ -66,11 +76,22 @@ func (p *pass) poll(ctx context.Context, since time.Time) (clock time.Time, err 
 			part = append(part, t)
 		}
 	}
-	byID := func(a, b target) int {
+	order := func(a, b target) int {
 		return cmp.Or(cmp.Compare(changedAt(a.Version), changedAt(b.Version)), cmp.Compare(a.ID, b.ID))
 	}
-	slices.SortFunc(part, byID)
-	slices.SortFunc(whole, byID)
+	slices.SortFunc(part, order)
+	slices.SortFunc(whole, order)
+	return whole, part
+}
+
+// poll reads what is new since then, by MISP's clock, and returns that clock.
+func (p *pass) poll(ctx context.Context, since time.Time) (clock time.Time, err error) {
+	n, err := p.list(ctx, since)
+	clock = n.clock
+	if err != nil {
+		return clock, err
+	}
+	whole, part := p.unread(n)
 	changed, err := p.readChanges(ctx, part, clock)
 	if err != nil {
 		return clock, err
@@ -85,7 +106,7 @@ func (p *pass) poll(ctx context.Context, since time.Time) (clock time.Time, err 
 	if err := p.readWhole(ctx, whole); err != nil {
 		return clock, err
 	}
-	for _, e := range listed {
+	for _, e := range n.events {
 		p.c.setPublished(identify(e.UUID), e.Published)
 	}
 	return clock, nil

@@ -27,7 +27,7 @@ type Origin interface {
 type Syncer struct {
 	// Dir is the directory of all sets.
 	Dir string
-	// Full is how often a MISP server is walked as a whole, which is what finds attributes that were deleted for good;
+	// Full is how often a MISP server is walked as a whole, which is what finds the few changes that move no time in MISP;
 	// 0 for UsualFull.
 	Full time.Duration
 	// Reconcile is how often the events are compared with MISP's own list of them; 0 for UsualReconcile.

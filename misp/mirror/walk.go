@@ -127,27 +127,18 @@ func (l *walkLog) fill(b *builder) error {
 		if err != nil {
 			return err
 		}
-		for _, t := range chunk.Events {
-			in := l.events[identify(t.UUID)]
-			if in == nil || in.reading != chunk.Reading || in.rows > 0 || t.Gone || t.Attributes == 0 {
-				continue
-			}
-			// Listed, and without an attribute that is visible: it need not be asked for again.
-			e := misp.Event{ID: t.ID, UUID: t.UUID, Published: in.Published}
-			if _, err := b.addEvent(event{Event: e, uuid: identify(t.UUID), version: in.Version}); err != nil {
-				return err
-			}
+		if err := l.fillEmpty(b, chunk); err != nil {
+			return err
 		}
 		for _, a := range chunk.attributes {
-			id := identify(a.Event.UUID)
-			in := l.events[id]
-			if in == nil || in.reading != chunk.Reading {
+			in := l.current(a.Event.UUID, chunk)
+			if in == nil {
 				continue // read again later
 			}
 			if !in.Gone {
 				a.Event.Published = in.Published
 			}
-			e := event{Event: a.Event, uuid: id, version: in.Version}
+			e := event{Event: a.Event, uuid: identify(a.Event.UUID), version: in.Version}
 			if _, err := b.addEvent(e); err != nil { // also if none of its attributes is compared
 				return err
 			}
@@ -155,6 +146,29 @@ func (l *walkLog) fill(b *builder) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// fillEmpty puts the events in that are listed and have no attribute that is visible: they need not be read again.
+func (l *walkLog) fillEmpty(b *builder, chunk walkChunk) error {
+	for _, t := range chunk.Events {
+		in := l.current(t.UUID, chunk)
+		if in == nil || in.rows > 0 || t.Gone || t.Attributes == 0 {
+			continue
+		}
+		e := misp.Event{ID: t.ID, UUID: t.UUID, Published: in.Published}
+		if _, err := b.addEvent(event{Event: e, uuid: identify(t.UUID), version: in.Version}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current returns what the log has of an event, if a chunk is of its last reading; else nil.
+func (l *walkLog) current(event string, c walkChunk) *walkEvent {
+	if in := l.events[identify(event)]; in != nil && in.reading == c.Reading {
+		return in
 	}
 	return nil
 }

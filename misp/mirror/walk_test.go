@@ -2,8 +2,8 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
 	"custom-misp/misp/misptest"
 )
 
@@ -39,6 +38,28 @@ func sameAsLive(t *testing.T, s *site, generated int, others ...engine.Observabl
 func (s *site) restart() {
 	s.syncer.Close()
 	s.syncer = newSyncer(s.t, s.syncer.Dir, s.syncer.Now)
+}
+
+// whileItWaits has a walk wait for the end of the rate limit, and the polls go on.
+func (s *site) whileItWaits(before State, events int) {
+	s.t.Helper()
+	if w := s.mirror.States()[0].Walk; !w.NotBefore.Equal(s.now.Add(15*time.Minute)) || w.Read == 0 || w.Events != events {
+		s.t.Errorf("walk %+v", w)
+	}
+	s.tick(time.Minute)
+	if state := s.sync(); state.Base != before.Base || !state.SyncedAt.Equal(s.now) {
+		s.t.Errorf("while the walk waits: state %+v", state)
+	}
+	s.tick(15 * time.Minute)
+}
+
+// killedWhileWriting cuts the file of a walk.
+func (s *site) killedWhileWriting() {
+	s.t.Helper()
+	name := filepath.Join(s.syncer.Dir, ServerName, walkFile)
+	st, err := os.Stat(name)
+	must(s.t, err)
+	must(s.t, os.Truncate(name, st.Size()-int64(rand.IntN(2000))))
 }
 
 // TestInterruptedWalk interrupts a walk ten times, in all ways: MISP fails for long, ends its answers early, limits the
@@ -84,26 +105,19 @@ func TestInterruptedWalk(t *testing.T) {
 			t.Fatalf("interruption %d: the walk is complete", i)
 		}
 		if i%3 == 1 { // killed while it wrote
-			name := filepath.Join(dir, walkFile)
-			st, err := os.Stat(name)
-			must(t, err)
-			must(t, os.Truncate(name, st.Size()-int64(rand.IntN(2000))))
+			s.killedWhileWriting()
 		}
 		s.restart()
 		s.mirror.Refresh()
 		if state := s.mirror.States()[0]; state.Base != before.Base || s.mirror.Usable() != nil {
 			t.Fatalf("interruption %d: state %+v", i, state)
 		}
-		if t429, _ := errors.AsType[*enrich.Trouble](err); t429 != nil && t429.Code == enrich.CodeRateLimited {
-			if state := s.mirror.States()[0]; !state.Walk.NotBefore.Equal(s.now.Add(15*time.Minute)) || state.Walk.Read == 0 || state.Walk.Events != n/misptest.GeneratedPerEvent {
-				t.Errorf("interruption %d: walk %+v", i, state.Walk)
-			}
-			s.tick(time.Minute) // it waits, and the poll goes on
+		if i%4 == 3 {
 			questions := asked
-			if state := s.sync(); state.Base != before.Base || !state.SyncedAt.Equal(s.now) || asked != questions {
-				t.Errorf("while the walk waits: state %+v, %d questions", state, asked-questions)
+			s.whileItWaits(before, n/misptest.GeneratedPerEvent)
+			if asked != questions {
+				t.Errorf("while the walk waits: %d searches", asked-questions)
 			}
-			s.tick(15 * time.Minute)
 		}
 	}
 	left = 1000
@@ -130,9 +144,7 @@ func TestRateLimitedWalk(t *testing.T) {
 		fmt.Fprintf(&attributes, `,{"uuid":"00000000-0000-4000-8000-%012x","type":"domain","value":"host-%d.example","timestamp":"1780000000"}`, 0xa00000+i, i)
 	}
 	all := fstest.MapFS{"6.json": {Data: []byte(`{"Event":{"uuid":"` + uuidOf("e6") + `","timestamp":"1780000000","published":true,"Attribute":[` + attributes.String()[1:] + `]}}`)}}
-	for name, f := range fixture {
-		all[name] = f
-	}
+	maps.Copy(all, fixture)
 	s := newSite(t, misptest.New(t, all))
 	s.Set(misptest.Condition{RateLimit: 5})
 	syncs, failures := 0, 0

@@ -130,7 +130,7 @@ func (l *walkLog) frame(kind byte, head, body []byte) error {
 	if length > maxWalkFrame || l.size+int64(length) > maxSegment {
 		return fmt.Errorf("a walk of more than %d bytes; mirror less of this source", int64(maxSegment))
 	}
-	binary.LittleEndian.PutUint32(payload, uint32(length))
+	binary.LittleEndian.PutUint32(payload, uint32(length)) //nolint:gosec // bounded above
 	binary.LittleEndian.PutUint32(payload[4:], crc32.Checksum(payload[8:], crcTable()))
 	if _, err := l.file.WriteAt(payload, l.size); err != nil {
 		return err
