@@ -19,7 +19,7 @@ type (
 		event, tags, warnings, scores, sightings []byte
 	}
 	wireEvent struct {
-		id, uuid, info, date, threatLevel, analysis, published, creator, tags []byte
+		id, uuid, info, date, threatLevel, analysis, published, timestamp, count, creator, tags []byte
 
 		attributes, objects []byte // of one in a file
 	}
@@ -82,6 +82,10 @@ func (w *wireEvent) set(key, value []byte) {
 		w.analysis = value
 	case "published":
 		w.published = value
+	case "timestamp":
+		w.timestamp = value
+	case "attribute_count":
+		w.count = value
 	case "Orgc":
 		w.creator = value
 	case "Tag":

@@ -425,11 +425,11 @@ func TestZeroClient(t *testing.T) {
 	var c api.Client
 	c.Close()
 	_, lookup := c.Lookup(t.Context(), []engine.Observable{observable("domain", "evil.example")})
-	_, walk := c.WalkAll(t.Context(), api.Walk{}, func(misp.Attribute, bool) error { return nil })
-	_, events := c.Events(t.Context())
+	_, read := c.Read(t.Context(), api.Reading{Events: []string{"1"}})
+	_, _, events := c.Events(t.Context(), api.EventList{})
 	_, about := c.About(t.Context())
 	for name, err := range map[string]error{
-		"Lookup": lookup, "WalkAll": walk, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
+		"Lookup": lookup, "Read": read, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
 	} {
 		if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || trouble.Code != enrich.CodeConfig || trouble.Remedy == "" {
 			t.Errorf("%s: %v", name, err)

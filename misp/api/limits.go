@@ -14,12 +14,12 @@ const (
 	pageSize = 5000
 	// maxPages is of one question. One with more matches fails.
 	maxPages = 20
-	// leastPage is the shortest page of a walk, after pageSize was divided by 5 as often as need be.
+	// leastPage is the shortest page of a list or reading, after its size was divided by 5 as often as need be.
 	leastPage = 40
-	// maxWalk bounds a walk, in attributes: no MISP has so many, so something else answers. The walk fails.
-	maxWalk = 100_000_000
-	// indexPage is how many events are asked for at once. A longer answer is refused.
-	indexPage = 10_000
+	// indexPage is how many events are asked for at once, and countedPage how many with all that is known of them. A
+	// longer answer is refused.
+	indexPage   = 10_000
+	countedPage = 1000
 	// maxEvents bounds the list of all events, which is kept in memory. A longer one is refused.
 	maxEvents = 2_000_000
 	// maxEventAttributes bounds one event of a feed, attributes and objects each. A larger one is refused.

@@ -20,8 +20,8 @@ func (c *Client) ProbeEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := decodeIndex(ctx, data); err != nil {
-		return c.indexTrouble(err)
+	if _, err := decodeIndex(ctx, data, 1); err != nil {
+		return c.indexTrouble(err, 1)
 	}
 	return nil
 }
@@ -29,14 +29,25 @@ func (c *Client) ProbeEvents(ctx context.Context) error {
 // ProbeWalk asks for the newest attribute, as a walk asks, and returns how many searches a walk over all of MISP takes, about:
 // by the newest id, so that it is too many where attributes were deleted.
 func (c *Client) ProbeWalk(ctx context.Context) (searches int, err error) {
-	q := Walk{}.question()
-	q.Limit, q.Order = 1, "Attribute.id desc"
+	q := Reading{Deleted: true}.question()
+	q.Limit, q.Page, q.Order = 1, 1, "Attribute.id desc"
+	body, err := json.Marshal(q)
+	if err != nil {
+		return 0, fmt.Errorf("ask MISP: %w", err)
+	}
+	data, err := c.post(ctx, "attributes/restSearch", body)
+	if err != nil {
+		return 0, err
+	}
 	newest := 0
-	_, _, err = c.page(ctx, q, func(a misp.Attribute, _ bool) error {
+	_, err = decodeAnswer(ctx, data, func(a misp.Attribute, _ bool) error {
 		newest, _ = strconv.Atoi(a.ID)
 		return nil
 	})
-	return max(0, newest)/pageSize + 1, err
+	if err != nil {
+		return 0, c.searchTrouble(err)
+	}
+	return max(0, newest)/pageSize + 1, nil
 }
 
 // ProbeSighting reports a sighting of an attribute that does not exist, which MISP does not accept, but only from those who
