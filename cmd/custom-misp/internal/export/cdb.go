@@ -55,6 +55,7 @@ because events have paths, and lists compare the whole field.`,
 		ForWazuh: true,
 		files:    cdbFiles,
 		lines:    cdbLines,
+		expand:   networkKeys,
 		beside: func([]int) []extraFile {
 			var conf strings.Builder
 			conf.WriteString("<!-- Written by custom-misp export cdb. Copy these lines into <ruleset> in ossec.conf, and restart the manager. -->\n")
@@ -75,10 +76,10 @@ func cdbLines(v value) ([]line, string) {
 	case v.Family == ipFamily:
 		file, keys = cdbIP, addressKeys(v.Key)
 	case v.Family == networkFamily:
-		file, keys = cdbIP, networkKeys(v.Key)
-		if keys == nil {
+		if p, err := netip.ParsePrefix(v.Key); err != nil || !p.Addr().Is4() || p.Bits() < 8 {
 			return nil, "networks of IPv6, or wider than /8, which CDB lists cannot express"
 		}
+		return []line{{file: cdbIP, key: v.Key, text: ":" + cdbValue(v), wide: true}}, ""
 	case v.Family == hostFamily:
 		file = cdbDomain
 	case v.Family == urlFamily:
@@ -100,7 +101,7 @@ func cdbLines(v value) ([]line, string) {
 		if strings.ContainsAny(key, ": ") {
 			written = `"` + key + `"`
 		}
-		lines = append(lines, line{file, key, written + ":" + text})
+		lines = append(lines, line{file: file, key: key, text: written + ":" + text})
 	}
 	return lines, ""
 }
