@@ -123,18 +123,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if err == nil {
 			return kept
 		}
-		if errors.Is(err, errWork) {
-			r.cut(m.id, p.path.text, CutWork, 1)
-			return stop
-		}
-		if fatal, ok := errors.AsType[evalError](err); ok {
-			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
-			return stop
-		}
-		if errors.Is(err, errTooLong) {
-			r.cut(m.id, p.path.text, CutLong, 1)
-		}
-		return dropped
+		return r.drop(m, p, err)
 	}
 	reserve := r.work / 2
 	r.work -= reserve
@@ -152,11 +141,10 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 			return !s.ended
 		}
 		if p.pair != nil {
-			second := r.value(p.pair)
-			if isPlaceholder(strings.TrimSpace(second.String())) || second.IsObject() || second.IsArray() {
+			var ok bool
+			if candidate, ok = r.paired(m, p, candidate); !ok {
 				return true
 			}
-			candidate += pairMark + second.String()
 		}
 		t, value, err := p.typ.Resolve(candidate)
 		return take(candidate, t, value, err) != stop
@@ -165,6 +153,39 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 	r.work = max(r.work, 0) + reserve
 	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
 	r.cut(m.id, p.path.text, CutText, w.unread)
+}
+
+// drop notes why a candidate is dropped.
+func (r *run) drop(m *mapping, p *pick, err error) verdict {
+	if errors.Is(err, errWork) {
+		r.cut(m.id, p.path.text, CutWork, 1)
+		return stop
+	}
+	if fatal, ok := errors.AsType[evalError](err); ok {
+		r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
+		return stop
+	}
+	if errors.Is(err, errTooLong) {
+		r.cut(m.id, p.path.text, CutLong, 1)
+	}
+	return dropped
+}
+
+// paired returns a candidate with the other half of its value; false if there is none.
+func (r *run) paired(m *mapping, p *pick, candidate string) (string, bool) {
+	second := r.value(p.pair)
+	if second.IsObject() || second.IsArray() {
+		return "", false
+	}
+	text := second.String()
+	if len(text) > MaxValue { // a copy for each candidate would be long
+		r.cut(m.id, p.path.text, CutLong, 1)
+		return "", false
+	}
+	if isPlaceholder(strings.TrimSpace(text)) {
+		return "", false
+	}
+	return candidate + pairMark + text, true
 }
 
 // A walker calls yield with each candidate of a pick, until it returns false: the items of arrays, split and matched as
