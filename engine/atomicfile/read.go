@@ -44,10 +44,17 @@ func regular(name string, st fs.FileInfo) error {
 	case st.Mode().IsRegular():
 		return nil
 	case st.IsDir():
-		err = fmt.Errorf("%w but a directory", err)
+		err = directoryError{}
 	}
-	return &fs.PathError{Op: "open", Path: name, Err: err}
+	return &fs.PathError{Op: "read", Path: name, Err: err}
 }
+
+// directoryError is an [ErrNotRegular] that says what the system says of a directory.
+type directoryError struct{}
+
+func (directoryError) Error() string { return syscall.EISDIR.Error() }
+
+func (directoryError) Is(target error) bool { return target == ErrNotRegular }
 
 // ErrTooLong is the reason if a file is longer than such a file can be.
 var ErrTooLong = errors.New("longer than such a file can be")

@@ -39,7 +39,7 @@ func TestFaultsAtOnce(t *testing.T) {
 		`custom-misp: <options>: lookup is a section; write {"lookup": {...}}`,
 		`custom-misp: <options>: unknown key "misp.keys"; did you mean "misp.key"?`,
 		`custom-misp: <options>: spool.max_mib: "-1" is not a number from 0 to 1000000`,
-		`custom-misp: options: open ` + home + `: not a regular file but a directory`,
+		`custom-misp: options: read ` + home + `: is a directory`,
 		`custom-misp: hook_url: "misp.example.org" is not an address like https://misp.example.org`,
 		`custom-misp: --feed and --url exclude each other`,
 	}
@@ -134,7 +134,7 @@ func TestOptionsFile(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		pipe: "options: open " + pipe + ": not a regular file", long: "longer than such a file can be (1048576 bytes)", good: "",
+		pipe: "options: read " + pipe + ": not a regular file", long: "longer than such a file can be (1048576 bytes)", good: "",
 		filepath.Join(dir, "gone.options"): "",
 	} {
 		_, err := Load(Request{Home: newHome(t, ""), Call: &wazuh.Call{OptionsFile: name, Retries: -1}})
