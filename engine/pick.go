@@ -74,11 +74,8 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	for _, i := range r.candidates {
 		m := r.engine.mappings[i]
 		ok, err := r.matches(m)
-		switch {
-		case errors.Is(err, errWork):
-			r.cut(m.id, "", CutWork, 1)
-		case err != nil:
-			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+		if err != nil {
+			r.undecided(m, err)
 		}
 		if !ok {
 			continue
@@ -89,6 +86,15 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 		}
 	}
 	return r.found, r.cuts, errors.Join(r.errs...)
+}
+
+// undecided notes why a match could not be evaluated.
+func (r *run) undecided(m *mapping, err error) {
+	if errors.Is(err, errWork) {
+		r.cut(m.id, "", CutWork, 1)
+		return
+	}
+	r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
 }
 
 // matches evaluates the match of a mapping. One that is decided directly takes no steps from the others.
@@ -277,10 +283,10 @@ func (r *run) keep(p *pick, t Type, value string) error {
 		r.names["value"], r.names["type"] = value, string(t)
 	}
 	ok, err := r.eval(p.keep)
-	if errors.Is(err, errWork) {
-		return err
-	}
 	if err != nil {
+		if errors.Is(err, errWork) {
+			return err
+		}
 		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
 	}
 	if !ok {
