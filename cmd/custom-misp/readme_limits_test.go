@@ -60,6 +60,8 @@ var limits = asMap([][2]string{
 	{"length of a tag", "misp.MaxTag"},
 	{"warninglists of an attribute", "misp.MaxWarninglists"},
 	{"length of a text as JSON", "api.maxText"},
+	{"time of one sync of a source, feeds and lists too", "mirror.UsualMost"},
+	{"sources that the verb sync syncs at the same time", "main.syncParallel"},
 	{"events in the list of all events", "api.maxEvents"},
 	{"attributes of an event of MISP in the mirror", "api.maxReading"},
 	{"patterns in one question: paths with variables and parts of registry keys", "api.maxPatterns"},

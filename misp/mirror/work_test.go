@@ -2,6 +2,8 @@ package mirror
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,5 +137,29 @@ func TestShareOfWork(t *testing.T) {
 		if more != (want == 1) {
 			t.Errorf("work %d: more %t", work, more)
 		}
+	}
+}
+
+// TestSlowSource has a feed whose server sends a byte now and then, for ever: the sync ends, and its state says why.
+func TestSlowSource(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for tick := time.NewTicker(10 * time.Millisecond); ; {
+			_, _ = w.Write([]byte("#"))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				tick.Stop()
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	y := newSyncer(t, t.TempDir(), time.Now)
+	y.Most = 100 * time.Millisecond
+	state, err := y.Sync(t.Context(), NewList("slow", server.URL, ""), false)
+	if err == nil || !strings.Contains(err.Error(), "the sync took more than 100ms") || !strings.Contains(state.Failure, "took more than") {
+		t.Errorf("%v; %+v", err, state)
 	}
 }
