@@ -37,9 +37,9 @@ type Answer struct {
 	now         time.Time
 	of          [][]*Reason // by number of the observable
 	all         []*Reason
-	shared      map[reasonKey]*Reason
-	held, bytes int // of all reasons
-	mostHeld    int // weaker matches are left out when there are so many
+	shared      map[reasonKey]*Reason // nil while there are few
+	held, bytes int                   // of all reasons
+	mostHeld    int                   // weaker matches are left out when there are so many
 	mostBytes   int
 	last        *misp.Attribute
 }
@@ -47,6 +47,7 @@ type Answer struct {
 // A Reason is why an attribute matches observables: the indicator by which it was found, the kind of the match, and the
 // filter. Names below one domain share it. It holds the attributes.
 type Reason struct {
+	key      reasonKey
 	relation engine.Relation
 	filter   engine.Filter
 	found    []found
@@ -73,6 +74,9 @@ type Key struct {
 	Source  int
 }
 
+// fewReasons is how many reasons are compared one by one.
+const fewReasons = 8
+
 // NewAnswer returns an answer about observables without matches. base is the filter where an observable has none.
 func NewAnswer(observables []engine.Observable, base engine.Filter, now time.Time) *Answer {
 	return &Answer{observables: observables, base: base, now: now, mostHeld: 2 * MaxAnswer, mostBytes: 2 * maxAnswerBytes}
@@ -81,10 +85,16 @@ func NewAnswer(observables []engine.Observable, base engine.Filter, now time.Tim
 // Shared returns a reason of another observable that is one of this observable too: then nothing has to be looked up. It
 // is false if there is none.
 func (a *Answer) Shared(number int, k Key) (*Reason, bool) {
-	if len(a.shared) == 0 {
+	if len(a.all) == 0 {
 		return nil, false
 	}
-	r, known := a.shared[reasonKey{k, a.observables[number].Filter}]
+	key := reasonKey{k, a.observables[number].Filter}
+	r, known := a.shared[key]
+	if a.shared == nil {
+		if i := slices.IndexFunc(a.all, func(r *Reason) bool { return r.key == key }); i >= 0 {
+			r, known = a.all[i], true
+		}
+	}
 	// The same observable may ask for it again, in another question.
 	if known && !slices.Contains(a.of[number], r) {
 		a.of[number] = append(a.of[number], r)
@@ -94,16 +104,22 @@ func (a *Answer) Shared(number int, k Key) (*Reason, bool) {
 
 // Reason returns a new reason of the observable with a number.
 func (a *Answer) Reason(number int, k Key) *Reason {
-	r := &Reason{relation: k.Relation, filter: a.observables[number].Filter.Over(a.base)}
+	key := reasonKey{k, a.observables[number].Filter}
+	r := &Reason{key: key, relation: k.Relation, filter: key.filter.Over(a.base)}
 	a.all = append(a.all, r)
 	if a.of == nil {
 		a.of = make([][]*Reason, len(a.observables))
 	}
 	a.of[number] = append(a.of[number], r)
-	if a.shared == nil {
+	switch {
+	case a.shared != nil:
+		a.shared[key] = r
+	case len(a.all) > fewReasons:
 		a.shared = map[reasonKey]*Reason{}
+		for _, r := range a.all {
+			a.shared[r.key] = r
+		}
 	}
-	a.shared[reasonKey{k, a.observables[number].Filter}] = r
 	return r
 }
 
