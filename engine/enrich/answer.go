@@ -42,6 +42,12 @@ type Answer struct {
 	mostHeld    int                   // weaker matches are left out when there are so many
 	mostBytes   int
 	last        *misp.Attribute
+	// first are where of, all and a list of reasons begin: most look-ups need no more.
+	first struct {
+		of  [1][]*Reason
+		all [4]*Reason
+		one [1]*Reason
+	}
 }
 
 // A Reason is why an attribute matches observables: the indicator by which it was found, the kind of the match, and the
@@ -54,6 +60,7 @@ type Reason struct {
 	sorted   bool
 	more     bool  // weaker ones were left out
 	weakest  found // that was kept when that happened
+	first    [1]found
 }
 
 type found struct {
@@ -106,9 +113,16 @@ func (a *Answer) Shared(number int, k Key) (*Reason, bool) {
 func (a *Answer) Reason(number int, k Key) *Reason {
 	key := reasonKey{k, a.observables[number].Filter}
 	r := &Reason{key: key, relation: k.Relation, filter: key.filter.Over(a.base)}
+	r.found = r.first[:0]
+	if a.all == nil {
+		a.all = a.first.all[:0]
+	}
 	a.all = append(a.all, r)
 	if a.of == nil {
-		a.of = make([][]*Reason, len(a.observables))
+		if a.of = a.first.of[:]; len(a.observables) > 1 {
+			a.of = make([][]*Reason, len(a.observables))
+		}
+		a.of[number] = a.first.one[:0]
 	}
 	a.of[number] = append(a.of[number], r)
 	switch {
@@ -252,7 +266,7 @@ func sizeOf(m, before *misp.Attribute) int {
 }
 
 // same reports whether two lists are the same memory, or both empty.
-func same(a, b []string) bool { return unsafe.SliceData(a) == unsafe.SliceData(b) && len(a) == len(b) }
+func same(a, b []string) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 func textSize(texts []string) (n int) {
 	for _, t := range texts {
@@ -273,6 +287,9 @@ func (r *Reason) sort() {
 func (a *Answer) Matches() []Match {
 	if a.held == 0 {
 		return nil
+	}
+	if len(a.of) == 1 {
+		return a.appendOf(nil, 0, MaxMatches)
 	}
 	counts, total := make([]int, len(a.of)), 0
 	for number, reasons := range a.of {

@@ -74,14 +74,7 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	for _, j := range jobs {
 		j.matches, j.skipped = nil, nil // of an earlier try
 	}
-	known := map[answerKey]bool{}
-	for _, m := range matches {
-		k := keyOf(m.Observable)
-		known[k] = true
-		for _, j := range users[k] {
-			j.matches = append(j.matches, m)
-		}
-	}
+	known := handOut(matches, users)
 	for _, j := range jobs {
 		j.matches = limited(j.matches)
 	}
@@ -95,6 +88,19 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 		}
 	}
 	return nil
+}
+
+// handOut gives jobs their matches, and returns what has some.
+func handOut(matches []Match, users map[answerKey][]*job) map[answerKey]bool {
+	known := map[answerKey]bool{}
+	for _, m := range matches {
+		k := keyOf(m.Observable)
+		known[k] = true
+		for _, j := range users[k] {
+			j.matches = append(j.matches, m)
+		}
+	}
+	return known
 }
 
 // countValues counts the different values that observables are looked up by. base is the configured filter.

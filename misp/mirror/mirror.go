@@ -145,24 +145,23 @@ func (m *Mirror) openSet(name string, old *set) *set {
 func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
 	defer v.release()
-	found := enrich.NewAnswer(observables, m.filter, m.clock())
-	var unread faults
+	in := search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
 	for i, s := range v.sets {
 		if err := s.fault(); err != nil && len(observables) > 0 {
-			unread.add(s, err)
+			in.unread.add(s, err)
 		}
 		if s.snapshot == nil {
 			continue
 		}
-		in := search{ctx: ctx, set: s, source: i, observables: observables, found: found, unread: &unread, left: maxWork / len(v.sets)}
+		in.set, in.source, in.left, in.waiting = s, i, maxWork/len(v.sets), nil
 		if err := in.run(); err != nil {
 			return nil, err
 		}
 	}
-	if len(unread.found) > 0 {
-		return found.Matches(), trouble(m.damages(unread))
+	if len(in.unread.found) > 0 {
+		return in.found.Matches(), trouble(m.damages(in.unread))
 	}
-	return found.Matches(), m.absent(v)
+	return in.found.Matches(), m.absent(v)
 }
 
 func (m *Mirror) clock() time.Time {

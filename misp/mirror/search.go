@@ -9,15 +9,15 @@ import (
 	"custom-misp/engine/enrich"
 )
 
-// A search is one look-up in the set of one source. What it reads is bounded by work: the bytes of records, and for each
+// A search is one look-up, in the set of one source after the other. What it reads is bounded by work: the bytes of records, and for each
 // attribute and each of its tags a constant.
 type search struct {
 	ctx         context.Context
 	set         *set
 	source      int
 	observables []engine.Observable
-	found       *enrich.Answer
-	unread      *faults
+	found       enrich.Answer
+	unread      faults
 	left        int      // of the work
 	waiting     []wanted // indicators of which more is to be read
 	events      largeEvents

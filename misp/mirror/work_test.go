@@ -119,13 +119,12 @@ func TestShareOfWork(t *testing.T) {
 	}
 	for work, want := range map[int]int{20 * 100 * 400: 100, 20 * 400: 1} {
 		v := m.use()
-		found := enrich.NewAnswer(asked, engine.Filter{}, time.Now())
-		in := search{ctx: t.Context(), set: v.sets[0], observables: asked, found: found, unread: &faults{}, left: work}
+		in := search{ctx: t.Context(), set: v.sets[0], observables: asked, found: *enrich.NewAnswer(asked, engine.Filter{}, time.Now()), left: work}
 		must(t, in.run())
 		v.release()
 		of := map[string]int{}
 		more := false
-		for _, m := range found.Matches() {
+		for _, m := range in.found.Matches() {
 			of[m.Observable.Value]++
 			more = more || m.More
 		}

@@ -31,8 +31,7 @@ func TestFirstStartOnFullDisk(t *testing.T) {
 	state := app.StateOf(c)
 	must(t, os.RemoveAll(string(state)))
 	tries := 0
-	var room func()
-	room = atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
+	defer atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
 		if s != atomicfile.StepMkdir || !strings.HasPrefix(name, string(state)) {
 			return nil
 		}
@@ -48,8 +47,7 @@ func TestFirstStartOnFullDisk(t *testing.T) {
 			return syscall.ENOSPC
 		}
 		return nil
-	})
-	defer func() { room() }()
+	})()
 	var log strings.Builder
 	v := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
 	must(t, v.takeLock(t.Context(), c, time.Nanosecond))
