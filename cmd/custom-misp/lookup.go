@@ -247,7 +247,11 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 		}
 		damaged = cmp.Or(damaged, err)
 		for _, m := range matches {
-			m.Attribute.Origin = cmp.Or(m.Attribute.Origin, l.name)
+			if m.Attribute.Origin == "" {
+				mine := *m.Attribute
+				mine.Origin = l.name
+				m.Attribute = &mine
+			}
 			all = append(all, m)
 		}
 	}

@@ -252,7 +252,7 @@ func (p *Pipeline) events(j *job) []Enrichment {
 // cutsOf returns what bounds have left out of the matches, or may have: who has so many may have had more.
 func cutsOf(events []Enrichment, found map[engine.Indicator][]Match) (cuts []engine.Cut) {
 	for _, matches := range found {
-		if len(matches) >= MaxMatches {
+		if len(matches) >= MaxMatches || matches[0].More {
 			cuts = append(cuts, engine.Cut{What: engine.CutMatches, Number: 1})
 			break
 		}

@@ -276,7 +276,7 @@ func (l related) Lookup(_ context.Context, observables []engine.Observable) ([]e
 		for _, r := range o.Related() {
 			for _, a := range l {
 				if slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), r.Indicator) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+					matches = append(matches, enrich.Match{Observable: o, Attribute: &a, Kind: r.Kind})
 				}
 			}
 		}

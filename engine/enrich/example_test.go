@@ -18,7 +18,7 @@ func (b blocklist) Lookup(_ context.Context, observables []engine.Observable) ([
 	var matches []enrich.Match
 	for _, o := range observables {
 		if a, ok := b[o.Value]; ok {
-			matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
+			matches = append(matches, enrich.Match{Observable: o, Attribute: &a, Kind: engine.MatchExact})
 		}
 	}
 	return matches, nil

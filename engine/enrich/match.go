@@ -12,7 +12,7 @@ import (
 // A Lookup knows indicators of compromise: a MISP server, a directory in MISP feed format, a mirror.
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
-	// accepts, but of each observable only the [MaxMatches] strongest. The order does not matter, and no match is no
+	// accepts, but of each observable only the [MaxMatches] strongest, and [MaxAnswer] of all. The order does not matter, and no match is no
 	// error. An error means that the answer is not known as a whole, and a [Trouble] says what kind it is; matches beside
 	// it are a part of the answer. With a [SkippedError] they are an answer that will do for now.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
@@ -21,11 +21,13 @@ type Lookup interface {
 // A Match is an observable that MISP knows, and the attribute by which it is known.
 type Match struct {
 	Observable engine.Observable
-	Attribute  misp.Attribute
+	Attribute  *misp.Attribute // which others may share: it must not be changed
 	// Kind says how the two relate: the same value, or one that the other is a part of.
 	Kind engine.MatchKind
 	// Expired says that the attribute has ended, which makes it weaker than all that have not.
 	Expired bool
+	// More says that weaker matches of the observable were left out.
+	More bool
 }
 
 // NewMatch returns the match of an observable with an attribute that it is known by; false if f does not let it count.
@@ -33,7 +35,7 @@ func NewMatch(f engine.Filter, o engine.Observable, kind engine.MatchKind, a mis
 	if !Accepts(f, kind, a, now) {
 		return Match{}, false
 	}
-	return Match{Observable: o, Attribute: a, Kind: kind, Expired: f.Expired != engine.ExpiredMatch && a.Expired(now)}, true
+	return Match{Observable: o, Attribute: &a, Kind: kind, Expired: f.Expired != engine.ExpiredMatch && a.Expired(now)}, true
 }
 
 // Accepts reports whether f lets a count as a match of a kind, now.

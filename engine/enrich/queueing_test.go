@@ -34,7 +34,7 @@ func known(tags ...string) lookup {
 	return func(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 		var matches []enrich.Match
 		for i, o := range observables {
-			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: misp.Attribute{
+			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: &misp.Attribute{
 				Type: string(o.Type), Value: o.Value, Tags: tags, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i),
 			}})
 		}

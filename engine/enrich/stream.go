@@ -275,10 +275,13 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		if isDamage(err) && queueDamaged(ctx, q, jobs) {
 			return nil
 		}
+		if errors.Is(err, errCrowded) && apart(ctx, q, jobs) {
+			return nil
+		}
 		if try == 1 {
 			q.log().Warn("alerts wait until they can be looked up", "alerts", len(jobs), "reason", err.Error())
 		}
-		if try >= isolateAfter && mayBeAtFault(err) && isolate(ctx, q, jobs) {
+		if (try >= isolateAfter || isSlowMirror(err)) && mayBeAtFault(err) && isolate(ctx, q, jobs) {
 			return nil
 		}
 		if !sleep(ctx, pause) {
@@ -286,6 +289,34 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		}
 		pause = min(2*pause, longPause)
 	}
+}
+
+// isSlowMirror reports whether a look-up in the mirror took too long: it is no outage that ends.
+func isSlowMirror(err error) bool { return codeOf(err, "") == CodeMirror && timedOut(err) }
+
+// maxTogether is how many matches an alert may have that stays in a batch which has too many.
+const maxTogether = 1000
+
+// apart looks alerts up one by one, and queues those with many matches in the spool: they are looked up alone, later, so
+// that a batch does not hold the matches of all. It reports whether all are done.
+func apart(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
+	for _, j := range jobs {
+		if err := lookUp(ctx, q.asked(), j); err != nil {
+			return false
+		}
+		if len(j.matches) <= maxTogether {
+			continue
+		}
+		dropped, err := q.put(spool.Alerts, j.alert.JSON)
+		if err != nil { // then it has fewer matches, and delays others a little
+			j.matches = limitedTo(j.matches, maxTogether)
+			continue
+		}
+		q.reportDropped(ctx, j.described(), dropped)
+		q.log().Debug("an alert with many matches is looked up alone, later", "alert_id", j.described().Source.AlertID, "matches", len(j.matches))
+		j.observables, j.cuts, j.matches = nil, nil, nil
+	}
+	return true
 }
 
 // queueDamaged looks alerts up one by one, and queues those that need a damaged part of the mirror until it is whole: the

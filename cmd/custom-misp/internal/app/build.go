@@ -144,6 +144,7 @@ const (
 	joinWait     = 5 * time.Millisecond   // the same for a verb, which reads without a pause
 	liveParallel = 2                      // questions at a time: more only wait for each other in MISP
 	liveEntries  = 200_000                // answers that are remembered
+	liveBytes    = 64 << 20               // of their matches
 )
 
 // openLookup opens what the policy asks: Live and Mirror.
@@ -225,7 +226,7 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	}
 	switch {
 	case h.Daemon != nil:
-		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror"}
+		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror", a.Config.Timeout}
 	case inside:
 		live = a.circuit(h, live)
 	}
@@ -250,7 +251,7 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 		return nil
 	}
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
-	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
+	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp", 0}
 	if inside {
 		asked = a.circuit(h, asked)
 	}
@@ -271,7 +272,7 @@ func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration
 	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
 		Name:   name,
 		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
-		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
+		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries, Bytes: liveBytes,
 	})
 }
 

@@ -81,7 +81,7 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 
 func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	app.MoveState(c, v.log)
-	if v.lock, err = app.LockServe(c); err != nil {
+	if err := v.takeLock(ctx, c, lockEvery); err != nil || v.lock == nil {
 		return err
 	}
 	defer v.lock.Unlock()
