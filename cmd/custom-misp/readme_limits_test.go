@@ -33,6 +33,7 @@ var limits = asMap([][2]string{
 	{"attributes that are reported as sightings", "enrich.maxSightings"},
 	{"an array, or an alert in several lines, in a file for a verb", "wazuh.maxDocument"},
 	{"an event: length", "enrich.MaxEvent"},
+	{"length of a text in it", "enrich.MaxText"},
 	{"digits in the id of the agent", "wazuh.maxID"},
 	{"name and address of the agent, each", "wazuh.maxName"},
 	{"all of that together", "wazuh.maxDatagram"},

@@ -18,7 +18,7 @@
 //
 //   - An alert has at most 1,048,576 bytes ([MaxAlert]) and 1,000 levels of nesting; it is looked up by at most 2,000
 //     values ([engine.MaxValues]).
-//   - An event has at most 60,000 bytes ([MaxEvent]); longer fields are shortened.
+//   - An event has at most 60,000 bytes ([MaxEvent]), a text in it 8,000 ([MaxText]); what is longer is shortened.
 //   - A round of work on the spool puts at most 100 alerts or 1,000 values into one question, and ends after DrainTime.
 //     An alert becomes a dead letter after 5 tries. One that fills a question by itself is looked up alone, in turn with
 //     others.
