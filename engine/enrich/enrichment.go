@@ -65,7 +65,9 @@ type Body struct {
 	// How many attributes matched; of more than [MaxMatches], only so many are counted.
 	MatchCount string `json:"match_count,omitempty"`
 	// How many more hits of the same kind this event stands for, that had no event of their own.
-	Repeats  string   `json:"repeats,omitempty"`
+	Repeats string `json:"repeats,omitempty"`
+	// Of which agents these hits were, if of several: at most 50.
+	Agents   []string `json:"agents,omitempty"`
 	Padded   *Padded  `json:"padded,omitempty"`
 	EventIDs []string `json:"event_ids,omitempty"` // each once, strongest first
 
