@@ -12,5 +12,6 @@ const (
 	ReasonMute   Reason = "muted"
 	ReasonRepeat Reason = "repeat" // events.repeat_window
 	ReasonStorm  Reason = "storm"  // events.storm
+	ReasonRate   Reason = "rate"   // events.rate: its event waits
 	ReasonSent   Reason = "sent"   // the event of this alert was sent before
 )

@@ -26,6 +26,8 @@ type Hooks struct {
 	Log *slog.Logger // nil for none
 	// Sink takes the events; nil for Wazuh's queue.
 	Sink enrich.Sink
+	// Settle writes what Sink has to remember of an alert before it is taken out of the spool; nil for no call.
+	Settle func() error
 	// Mappings are files and directories with further mappings.
 	Mappings []string
 	// DrainTime is how long a round of work on the spool may take; 0 for what the configuration gives a call.
@@ -290,7 +292,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
-		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
+		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
 	if h.Daemon != nil {

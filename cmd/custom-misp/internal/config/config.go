@@ -40,6 +40,7 @@ type Config struct {
 	Mirror    Mirror
 	Serve     Serve
 	Sightings Sightings
+	Events    Events
 	Mappings  Mappings
 	Ignore    Ignore
 	Queue     Queue
@@ -134,6 +135,14 @@ type Sightings struct {
 	TLPRed  bool
 }
 
+// Events says how many events hits raise in serve.
+type Events struct {
+	RepeatWindow time.Duration // 0 for none
+	Storm        int           // 0 for no bound
+	Rate         int           // likewise
+	Burst        int
+}
+
 // Mappings says which mapping files are loaded.
 type Mappings struct {
 	Builtin bool
@@ -197,6 +206,9 @@ func (l *layers) config() *Config {
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
 		},
 		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
+		Events: Events{
+			RepeatWindow: l.duration("events.repeat_window"), Storm: l.count("events.storm"), Rate: l.count("events.rate"), Burst: l.count("events.burst"),
+		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,

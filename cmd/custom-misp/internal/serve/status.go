@@ -38,6 +38,8 @@ type Status struct {
 	Spool         spool.Depth       `json:"spool"`
 	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
+	// NotReported counts the hits that raised no event of their own, by reason.
+	NotReported map[string]uint64 `json:"not_reported,omitempty"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -136,6 +138,11 @@ func (v *server) status() Status {
 		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
 		"alerts_matched": m.matched.Get(), "alerts_unreadable": m.unreadable.Get(), "events_sent": m.sent.Get(),
 		"events_suppressed": m.suppressed.Get(), "events_failed": m.failed.Get(),
+		"events_over_rate": m.overRate.Get(),
+	}
+	s.NotReported = map[string]uint64{}
+	for _, why := range countedReasons {
+		s.NotReported[string(why)] = m.notReported(why).Get()
 	}
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
