@@ -233,7 +233,7 @@ func cut(s string, n int) string {
 // events makes one event for each value that matched, in the order of the observables. A value that mappings with
 // different filters picked has matched if one of them accepts an attribute; the event names the picks of those that do.
 func (p *Pipeline) events(j *job) []Enrichment {
-	if len(j.matches) == 0 {
+	if j.matches = p.Suppress.reported(j.matches); len(j.matches) == 0 {
 		return nil
 	}
 	accepted := map[answerKey]bool{}

@@ -23,6 +23,8 @@ type Sighting struct {
 	UUID   string    // of the attribute
 	Source string    // who saw it
 	Time   time.Time // of the alert
+	// FalsePositive says that the attribute is a false positive, instead.
+	FalsePositive bool
 }
 
 // A Sighter takes sightings.

@@ -71,6 +71,8 @@ type App struct {
 	Batch *enrich.Batch
 	// Chain takes an alert all the way.
 	Chain *enrich.QueueingPipeline
+	// Suppress decides what the chain does not report.
+	Suppress *enrich.Suppression
 	// Lookup is that of the chain without a record of outages, for verbs that only look.
 	Lookup enrich.Lookup
 
@@ -104,6 +106,8 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	a := &App{Config: c}
 	var engineErr error
 	a.Engine, a.Faults, engineErr = Engine(c, h.Mappings...)
+	condition, err := alertCondition(c)
+	engineErr = errors.Join(engineErr, err)
 	errs := []error{engineErr}
 	var faults distinctErrors
 	a.openLookup(h, &faults)
@@ -118,7 +122,8 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 		lookup, whole = a.lookup(h)
 	}
 	a.openServe(h, &faults)
-	err := errors.Join(append(errs, faults[forLookup:]...)...)
+	a.Suppress = a.suppression(condition, h, &faults)
+	err = errors.Join(append(errs, faults[forLookup:]...)...)
 	if engineErr != nil {
 		a.Close()
 		return nil, err
@@ -289,7 +294,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
-			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
+			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,

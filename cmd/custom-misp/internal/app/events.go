@@ -3,8 +3,11 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 )
 
@@ -17,7 +20,7 @@ type Events struct {
 }
 
 // OpenEvents opens Wazuh's queue for serve. meter counts what is sent and what is not. Close it.
-func OpenEvents(c *config.Config, meter EventMeter) (*Events, error) {
+func OpenEvents(c *config.Config, meter EventMeter, log *slog.Logger) (*Events, error) {
 	rate := &enrich.Rate{Sink: countedSink{queue(c), meter}, PerSecond: c.Events.Rate, Burst: c.Events.Burst}
 	dedup, err := enrich.NewDedup(rate, c.StateDir)
 	if err != nil {
@@ -26,10 +29,11 @@ func OpenEvents(c *config.Config, meter EventMeter) (*Events, error) {
 	dedup.Suppressed = meter.Suppressed
 	e := &Events{Repeats: enrich.NewRepeats(dedup, StateOf(c).Repeats()), Dedup: dedup}
 	e.Window, e.Storm, e.Sent = c.Events.RepeatWindow, c.Events.Storm, dedup.Sent
-	e.Counted = func(_ enrich.Enrichment, why enrich.Reason) {
+	e.Counted = func(hit enrich.Enrichment, why enrich.Reason) {
 		if why == enrich.ReasonSent {
 			meter.Suppressed()
 		} else {
+			log.Debug("hit not reported", "of", hit.Body.Observable.Value, "reason", string(why))
 			meter.NotReported(why)
 		}
 	}
@@ -45,7 +49,11 @@ type EventMeter interface {
 	Delivered()
 	// Suppressed is called for each that was sent before.
 	Suppressed()
-	// NotReported is called for each hit that raises no event of its own.
+	notReportedMeter
+}
+
+type notReportedMeter interface {
+	// NotReported is called for each alert, value or hit that raises no event of its own.
 	NotReported(enrich.Reason)
 }
 
@@ -62,4 +70,55 @@ func (s countedSink) Send(ctx context.Context, e enrich.Enrichment) error {
 		s.meter.Delivered()
 	}
 	return err
+}
+
+// alertCondition compiles ignore.alerts; nil if it is empty. Errors are [cli.WrongUse].
+func alertCondition(c *config.Config) (*engine.AlertCondition, error) {
+	if c.Ignore.Alerts == "" {
+		return nil, nil
+	}
+	condition, err := engine.NewAlertCondition(c.Ignore.Alerts)
+	if err != nil {
+		return nil, cli.WrongUsef("ignore.alerts: %w; until it is corrected nothing is looked up", err)
+	}
+	return condition, nil
+}
+
+// Suppression returns what decides on hits, for verbs that build no chain. Errors are [cli.WrongUse].
+func Suppression(c *config.Config, e *engine.Engine) (*enrich.Suppression, error) {
+	condition, err := alertCondition(c)
+	if err != nil {
+		return nil, err
+	}
+	mutes, err := Mutes(c)
+	if err != nil {
+		return nil, err
+	}
+	return newSuppression(c, e, condition, mutes), nil
+}
+
+func newSuppression(c *config.Config, e *engine.Engine, condition *engine.AlertCondition, mutes *enrich.Mutes) *enrich.Suppression {
+	return &enrich.Suppression{
+		Alert: condition, Engine: e, Filter: c.Lookup.Filter, WideNetworks: c.Lookup.WideNetworks, Mutes: mutes,
+	}
+}
+
+// suppression is that of a chain. Mutes that cannot be read mute nothing: a hit more is reported.
+func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *distinctErrors) *enrich.Suppression {
+	mutes, err := Mutes(a.Config)
+	faults.add(err)
+	for _, m := range mutes.List() {
+		if m.Expired(h.Now()) {
+			h.Log.Info("a mute has ended, and has no effect any more; custom-misp unmute --expired removes it", "mute", m.String())
+		}
+	}
+	s := newSuppression(a.Config, a.Engine, condition, mutes)
+	s.Now = h.Now
+	s.Counted = func(of string, v enrich.Verdict) {
+		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
+		if h.Daemon != nil {
+			h.Daemon.Meter.NotReported(v.Reason)
+		}
+	}
+	return s
 }

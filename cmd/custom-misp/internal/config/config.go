@@ -43,6 +43,7 @@ type Config struct {
 	Events    Events
 	Mappings  Mappings
 	Ignore    Ignore
+	MutesFile string // empty for none
 	Queue     Queue
 	StateDir  string
 	Spool     Spool
@@ -77,6 +78,7 @@ type Key struct {
 type Lookup struct {
 	Policy       Policy
 	Filter       engine.Filter
+	WideNetworks bool
 	RememberHit  time.Duration
 	RememberMiss time.Duration
 }
@@ -156,6 +158,7 @@ type Mappings struct {
 type Ignore struct {
 	Values []string
 	Files  []string
+	Alerts string // expression; empty for none
 }
 
 // Queue says how events reach analysisd.
@@ -192,7 +195,7 @@ func (l *layers) config() *Config {
 			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
 		},
 		Lookup: Lookup{
-			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(),
+			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(), WideNetworks: l.flag("lookup.wide_networks"),
 			RememberHit: l.duration("lookup.remember_hit"), RememberMiss: l.duration("lookup.remember_miss"),
 		},
 		Mirror: Mirror{
@@ -213,7 +216,8 @@ func (l *layers) config() *Config {
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
-		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
+		MutesFile: l.path("mutes.file"),
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,

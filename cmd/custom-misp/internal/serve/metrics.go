@@ -36,7 +36,7 @@ type metricSet struct {
 }
 
 // countedReasons are those for which a hit raises no event of its own.
-var countedReasons = []enrich.Reason{enrich.ReasonRepeat, enrich.ReasonStorm}
+var countedReasons = []enrich.Reason{enrich.ReasonAlert, enrich.ReasonFilter, enrich.ReasonMute, enrich.ReasonRepeat, enrich.ReasonStorm}
 
 type pickName struct {
 	mapping string
@@ -195,6 +195,8 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)
 	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
 	flag := map[bool]float64{true: 1}
+	// Counted by the engine, which is another one after a reload.
+	metrics.WriteCounterUint64(w, named("not_reported_total", "reason", string(enrich.ReasonValue)), s.NotReported[string(enrich.ReasonValue)])
 	gauge(named("build_info", "version", s.Version), 1)
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))

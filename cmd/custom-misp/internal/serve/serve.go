@@ -85,7 +85,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	defer v.lock.Unlock()
-	if v.events, err = app.OpenEvents(c, v.metrics); err != nil {
+	if v.events, err = app.OpenEvents(c, v.metrics, v.log); err != nil {
 		return err
 	}
 	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint

@@ -144,6 +144,7 @@ func (v *server) status() Status {
 	for _, why := range countedReasons {
 		s.NotReported[string(why)] = m.notReported(why).Get()
 	}
+	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
