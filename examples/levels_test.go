@@ -12,6 +12,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp"
 )
 
 // levels returns hits of every kind: flagged or not, of every threat level, live, late or retrospective, on a warninglist,
@@ -281,5 +282,23 @@ func frequency(t *testing.T, all []rule) {
 				t.Errorf("%s, event %d: rule %d, want %d", name, i+1, got, s.want)
 			}
 		}
+	}
+}
+
+// TestWithheldDescription checks that an alert about a hit whose texts are withheld has the same level, and a description that
+// names no field that is absent.
+func TestWithheldDescription(t *testing.T) {
+	all := rules(t, "rules/misp_rules.xml")
+	for _, tt := range levels() {
+		tt.body.Withheld, tt.body.Event.Info = "true", misp.WithheldText
+		data, err := enrich.Enrichment{Body: tt.body}.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := (&analysisd{rules: all}).take(event{"misp", data})
+		if idOf(r) != tt.id {
+			t.Fatalf("%s: rule %d, want %d", tt.name, idOf(r), tt.id)
+		}
+		r.checkDescription(t, data)
 	}
 }

@@ -80,7 +80,7 @@ func exportMirror(ctx context.Context, g globals, st cli.Streams, form export.Fo
 	if all {
 		filter = *unfiltered()
 	}
-	left, err := export.Write(ctx, m, form, filter, dir, st.Out)
+	left, err := export.Write(ctx, m, form, filter, c.Lookup.WithholdOutside(), dir, st.Out)
 	for _, why := range slices.Sorted(maps.Keys(left)) {
 		fmt.Fprintf(st.Err, "custom-misp: %s left out: %s\n", cli.Plural(left[why], "value"), why)
 	}

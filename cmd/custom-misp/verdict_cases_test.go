@@ -121,6 +121,7 @@ var breakages = []breakage{
 var unbreakable = map[string]string{
 	"lookup.tags":         "any text can be a tag",
 	"lookup.exclude_tags": "any text can be a tag",
+	"lookup.withhold":     "any text can be a tag",
 	"lookup.orgs":         "any text can be an organisation",
 	"lookup.exclude_orgs": "any text can be an organisation",
 	"sightings.source":    "any text can be a name",

@@ -73,6 +73,7 @@ type Body struct {
 
 	Observable *ObservableBody `json:"observable,omitempty"`
 	Source     *Source         `json:"source,omitempty"`
+	Withheld   string          `json:"withheld,omitempty"`  // "true" if texts and tags stay in MISP, see [Pipeline.Withhold]
 	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
 
 	// Instead of the above but the source: trouble.
@@ -318,6 +319,13 @@ func keyOfAttribute(m Match) attributeKey {
 func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enrichment {
 	slices.SortStableFunc(matches, compareStrength)
 	lead := matches[0].Attribute
+	tags, withheld := lead.Tags, misp.AnyTag(p.Withhold, lead.Tags)
+	if withheld {
+		lead = lead.Withheld()
+		if !strings.EqualFold(lead.Value, o.Value) {
+			lead.Value = misp.WithheldText // more than what the alert has
+		}
+	}
 	b := Body{
 		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: lead.Type,
 		UUID: lead.UUID, ToIDs: strconv.FormatBool(lead.ToIDs), Comment: lead.Comment,
@@ -327,13 +335,16 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			ThreatLevel: lead.Event.ThreatLevel.String(), Analysis: lead.Event.Analysis.String(),
 			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
 		},
-		Tags: lead.Tags, TLP: misp.TLP(lead.Tags), MitreID: misp.MitreIDs(lead.Tags), Warninglists: lead.Warninglists,
+		Tags: lead.Tags, TLP: misp.TLP(tags), MitreID: misp.MitreIDs(lead.Tags), Warninglists: lead.Warninglists,
 		Origin: lead.Origin, MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
 		Observable: &ObservableBody{
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
 		},
 		Padded: &Padded{MatchCount: fmt.Sprintf("%05d", len(matches))},
 		Source: new(a.Source),
+	}
+	if withheld {
+		b.Withheld = "true"
 	}
 	if p.delayed {
 		b.MatchMode = ModeDelayed

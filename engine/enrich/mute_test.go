@@ -62,7 +62,8 @@ func TestMutes(t *testing.T) {
 		},
 		"network": {
 			enrich.Mute{Network: "192.31.196.0/24"},
-			[]enrich.Match{hitOn("ip-dst", "192.31.196.7"), hitOn("url", "http://192.31.196.7/x")}, []enrich.Match{hitOn("ip-dst", "192.31.197.7")},
+			[]enrich.Match{hitOn("ip-dst", "192.31.196.7"), hitOn("url", "http://192.31.196.7/x")},
+			[]enrich.Match{hitOn("ip-dst", "192.31.197.7")},
 		},
 		"domain": {
 			enrich.Mute{Domain: "bad-cdn.example"},

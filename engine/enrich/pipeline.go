@@ -26,6 +26,8 @@ type Pipeline struct {
 	Filter engine.Filter
 	// Suppress decides which alerts and matches are not reported; nil for none.
 	Suppress *Suppression
+	// Withhold are tags of attributes whose texts and tags stay in MISP: their events say no more than where to find them.
+	Withhold []string
 	// Unlimited says that the look-up asks no server, so that all values of an alert are looked up.
 	Unlimited bool
 

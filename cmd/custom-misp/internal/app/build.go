@@ -295,6 +295,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
 			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
+			Withhold: c.Lookup.Withhold,
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,
@@ -317,6 +318,9 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	if a.sighter != nil {
 		q.Sightings = &enrich.Sightings{
 			Sighter: a.sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
+		}
+		if !c.Sightings.TLPRed {
+			q.Sightings.Withhold = c.Lookup.WithholdOutside()
 		}
 	}
 	return q

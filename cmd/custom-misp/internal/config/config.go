@@ -22,6 +22,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
+	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
 
@@ -79,8 +80,18 @@ type Lookup struct {
 	Policy       Policy
 	Filter       engine.Filter
 	WideNetworks bool
+	Withhold     []string // tags; in events
 	RememberHit  time.Duration
 	RememberMiss time.Duration
+}
+
+// WithholdOutside returns the tags of attributes whose texts stay in MISP where others may read what is written: in exports, and
+// as sightings.
+func (l Lookup) WithholdOutside() []string {
+	if len(l.Withhold) > 0 {
+		return l.Withhold
+	}
+	return misp.Withhold()
 }
 
 // A Policy says where values are looked up.
@@ -196,6 +207,7 @@ func (l *layers) config() *Config {
 		},
 		Lookup: Lookup{
 			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(), WideNetworks: l.flag("lookup.wide_networks"),
+			Withhold:    l.texts("lookup.withhold"),
 			RememberHit: l.duration("lookup.remember_hit"), RememberMiss: l.duration("lookup.remember_miss"),
 		},
 		Mirror: Mirror{

@@ -44,6 +44,7 @@ var options = []option{
 	{key: "lookup.expired", def: "report", form: oneOf("report", "ignore", "match"), help: "attributes that were last seen in the past, or that have an expiration sighting: report (a hit that says so, misp.expired), ignore (no hit), match (a hit like others)"},
 	{key: "lookup.match_kinds", def: []string{"exact", "half", "url-host", "parent-domain", "network"}, form: matchKinds, help: "what counts as a hit besides the value itself: one half of a known pair of registry key and value, the host of a URL, a domain above a name, a network around an address"},
 	{key: "lookup.wide_networks", def: false, form: flag, help: "let networks wider than /16, or /32 of IPv6, count as a hit on an address in them"},
+	{key: "lookup.withhold", def: []string{}, form: texts, help: "tags of attributes whose texts and tags stay in MISP: events have id, type and link; empty withholds nothing in events, and tlp:red and tlp:amber+strict in exports and sightings"},
 	{key: "lookup.policy", def: "live", form: oneOf("live", "mirror", "mirror-then-live"), help: "where to look up: live (MISP), mirror (the mirror, never MISP), mirror-then-live (MISP for what the mirror does not know)"},
 	{key: "lookup.remember_hit", def: 10 * time.Minute, form: duration, help: "how long serve remembers what MISP answered about a value that it knows"},
 	{key: "lookup.remember_miss", def: 10 * time.Minute, form: duration, help: "how long serve remembers that MISP does not know a value"},

@@ -192,3 +192,17 @@ func TestHandoverPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestWithholdOutside has the default where others may read, also if nothing is withheld in events.
+func TestWithholdOutside(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	usual := with(t, home, "misp.url", "").Lookup
+	if len(usual.Withhold) > 0 || !slices.Equal(usual.WithholdOutside(), []string{"tlp:red", "tlp:amber+strict"}) {
+		t.Errorf("withheld in events %v, elsewhere %v", usual.Withhold, usual.WithholdOutside())
+	}
+	own := with(t, home, "lookup.withhold", []string{"tlp:amber"}).Lookup
+	if !slices.Equal(own.Withhold, []string{"tlp:amber"}) || !slices.Equal(own.WithholdOutside(), own.Withhold) {
+		t.Errorf("withheld in events %v, elsewhere %v", own.Withhold, own.WithholdOutside())
+	}
+}

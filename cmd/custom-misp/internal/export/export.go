@@ -69,9 +69,10 @@ type value struct {
 func Forms() []Form { return []Form{cdbForm(), csvForm(), suricataForm()} }
 
 // Write writes what the mirror knows and the filter accepts: to files below dir, with a table of them on out, or for an
-// empty dir to out itself, which the form has to allow. left says how many values were left out, by reason.
-func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, dir string, out io.Writer) (left map[string]int, err error) {
-	x := exporter{form: form, left: map[string]int{}}
+// empty dir to out itself, which the form has to allow. Of attributes with one of the tags in withhold, texts and tags stay
+// out. left says how many values were left out, by reason.
+func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, withhold []string, dir string, out io.Writer) (left map[string]int, err error) {
+	x := exporter{form: form, withhold: withhold, left: map[string]int{}}
 	defer x.lines.close() //nolint:errcheck // only temporary files
 	if err := x.collect(ctx, m, filter, time.Now()); err != nil {
 		return nil, err
@@ -84,10 +85,11 @@ func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filte
 
 // An exporter writes one form.
 type exporter struct {
-	form   Form
-	lines  sorter
-	left   map[string]int // why → values
-	counts []int          // lines of each file
+	form     Form
+	withhold []string
+	lines    sorter
+	left     map[string]int // why → values
+	counts   []int          // lines of each file
 }
 
 // collect sorts the lines of what the filter accepts.
@@ -110,7 +112,7 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
 				continue
 			}
-			lines, why := x.form.lines(v)
+			lines, why := x.form.lines(x.withheld(v))
 			if why != "" {
 				x.left[why]++
 			}
@@ -122,6 +124,14 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 		}
 	}
 	return nil
+}
+
+// withheld returns a value without the texts and tags that stay in MISP.
+func (x *exporter) withheld(v value) value {
+	if misp.AnyTag(x.withhold, v.Tags) {
+		v.Attribute = v.Withheld()
+	}
+	return v
 }
 
 // write gives the lines of each file, in the order of the files, to a writer of its own.
