@@ -72,15 +72,18 @@ func TestMutes(t *testing.T) {
 		},
 		"event": {
 			enrich.Mute{Event: strings.ToUpper(mutedEvent)},
-			[]enrich.Match{hitOn("md5", "x")}, []enrich.Match{hitOn("md5", "x", func(m *enrich.Match) { m.Attribute.Event.UUID = "other" })},
+			[]enrich.Match{hitOn("md5", "x")},
+			[]enrich.Match{hitOn("md5", "x", func(m *enrich.Match) { m.Attribute.Event.UUID = "other" })},
 		},
 		"source": {
 			enrich.Mute{Source: "osint"},
-			[]enrich.Match{hitOn("md5", "x", origin("osint"))}, []enrich.Match{hitOn("md5", "x", origin("site")), hitOn("md5", "x")},
+			[]enrich.Match{hitOn("md5", "x", origin("osint"))},
+			[]enrich.Match{hitOn("md5", "x", origin("site")), hitOn("md5", "x")},
 		},
 		"MISP": {
 			enrich.Mute{Source: "misp"},
-			[]enrich.Match{hitOn("md5", "x"), hitOn("md5", "x", origin("misp"))}, []enrich.Match{hitOn("md5", "x", origin("osint"))},
+			[]enrich.Match{hitOn("md5", "x"), hitOn("md5", "x", origin("misp"))},
+			[]enrich.Match{hitOn("md5", "x", origin("osint"))},
 		},
 	} {
 		tt.mute.Reason, tt.mute.Until = "r", now.Add(time.Hour)
