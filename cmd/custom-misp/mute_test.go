@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/misp/misptest"
 )
@@ -137,4 +139,12 @@ func TestServeReasons(t *testing.T) {
 		}
 	}
 	r.stop(t)
+	out, errs, code := asked(t, nil, "quality", "--home", r.home, "--by", "event", "--output", "json")
+	var rows []app.QualityRow
+	if err := json.Unmarshal([]byte(out), &rows); err != nil || code != cli.ExitOK || len(rows) != 1 {
+		t.Fatalf("quality: %v, %s%s", err, out, errs)
+	}
+	if rows[0].Event = ""; rows[0] != (app.QualityRow{Source: "local", Info: "list local", Hits: 3, Repeats: 2, Mutes: 1}) {
+		t.Errorf("quality: %+v", rows[0])
+	}
 }

@@ -526,6 +526,9 @@ func TestAccepts(t *testing.T) {
 		if got := enrich.Accepts(tt.f, engine.MatchExact, a, now); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
+		if key := enrich.Refused(tt.f, engine.MatchExact, a, now); (key == "") != tt.want || key != "" && !strings.HasPrefix(key, "lookup.") {
+			t.Errorf("%s: refused by %q", name, key)
+		}
 	}
 	unscored := misp.Attribute{}
 	if !enrich.Accepts(engine.Filter{MinDecayScore: new(50)}, engine.MatchExact, unscored, now) {

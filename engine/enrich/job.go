@@ -38,7 +38,7 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
 	if len(j.observables) > 0 && p.Suppress != nil {
 		if v, err := p.Suppress.OfAlert(a.JSON); !v.Reported() {
-			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v)
+			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v, nil)
 			j.observables, warning = nil, errors.Join(warning, err)
 		}
 	}

@@ -201,7 +201,7 @@ func TestSuppressedEvents(t *testing.T) {
 	must(t, err)
 	condition, err := engine.NewAlertCondition(`field("id") == "9"`)
 	must(t, err)
-	d.Suppress = &enrich.Suppression{Alert: condition, Mutes: mutes, Counted: func(of string, v enrich.Verdict) { counted[of] = v.Reason }}
+	d.Suppress = &enrich.Suppression{Alert: condition, Mutes: mutes, Counted: func(of string, v enrich.Verdict, _ *enrich.Match) { counted[of] = v.Reason }}
 	for _, n := range []int{1, 7, 9} { // 192.31.196.2, .8, .10
 		_, err := d.Process(t.Context(), numbered(t, n))
 		must(t, err)

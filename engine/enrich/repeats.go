@@ -51,23 +51,6 @@ const (
 	maxStormAgents  = 50       // that a summary names
 )
 
-// repeatsState is what the file holds.
-type repeatsState struct {
-	windows map[uint64]window
-	bytes   int64 // of their events
-	seen    [2]map[uint64]bool
-}
-
-// A window is what is known of a kind of hit, or of a value, since an event of it was sent.
-type window struct {
-	began  int64  // Unix time in nanoseconds
-	hits   uint32 // that were counted since
-	sent   uint32 // of a value: events
-	size   uint32 // of the event of the first hit that was counted
-	event  int64  // where it is in the file
-	agents *[]string
-}
-
 type dueWindow struct {
 	key   uint64
 	began int64

@@ -45,7 +45,8 @@ type Suppression struct {
 	Mutes        *Mutes
 	Now          func() time.Time // nil for the machine's clock
 	// Counted is called for each alert, value and match that is not reported by a pipeline; nil for no call.
-	Counted func(of string, v Verdict)
+	// match is nil but for one that is not reported.
+	Counted func(of string, v Verdict, match *Match)
 }
 
 // OfAlert returns the verdict on an alert. An error says that the condition failed on it: then it is ignored, for what it is to
@@ -117,7 +118,11 @@ func (s *Suppression) reported(matches []Match) []Match {
 		return matches
 	}
 	kept := make([]Match, 0, len(matches))
-	left := map[engine.Indicator]Verdict{}
+	type unreported struct {
+		Verdict
+		match Match
+	}
+	left := map[engine.Indicator]unreported{}
 	known := map[engine.Indicator]bool{}
 	for _, m := range matches {
 		i := m.Observable.Indicator()
@@ -126,19 +131,19 @@ func (s *Suppression) reported(matches []Match) []Match {
 			kept = append(kept, m)
 			known[i] = true
 		} else if left[i].Reported() {
-			left[i] = v
+			left[i] = unreported{v, m}
 		}
 	}
 	for i, v := range left {
 		if !known[i] {
-			s.count(i.Key, v)
+			s.count(i.Key, v.Verdict, &v.match)
 		}
 	}
 	return kept
 }
 
-func (s *Suppression) count(of string, v Verdict) {
+func (s *Suppression) count(of string, v Verdict, match *Match) {
 	if s != nil && s.Counted != nil {
-		s.Counted(of, v)
+		s.Counted(of, v, match)
 	}
 }

@@ -54,6 +54,8 @@ type Daemon struct {
 	Context context.Context
 	// Meter counts look-ups.
 	Meter Meter
+	// Muted is called for each value whose hits are muted, with one of them; nil for no call.
+	Muted func(enrich.Match)
 }
 
 // An App is the chain that one configuration asks for. It is not changed once it is built.

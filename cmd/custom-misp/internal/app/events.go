@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
@@ -17,17 +18,20 @@ type Events struct {
 	*enrich.Repeats
 	// Dedup remembers what was sent.
 	Dedup *enrich.Dedup
+	// Quality counts hits by source.
+	Quality *Quality
 }
 
 // OpenEvents opens Wazuh's queue for serve. meter counts what is sent and what is not. Close it.
 func OpenEvents(c *config.Config, meter EventMeter, log *slog.Logger) (*Events, error) {
-	rate := &enrich.Rate{Sink: countedSink{queue(c), meter}, PerSecond: c.Events.Rate, Burst: c.Events.Burst}
+	quality := OpenQuality(StateOf(c).Quality(), time.Now)
+	rate := &enrich.Rate{Sink: countedSink{queue(c), meter, quality}, PerSecond: c.Events.Rate, Burst: c.Events.Burst}
 	dedup, err := enrich.NewDedup(rate, c.StateDir)
 	if err != nil {
 		return nil, err
 	}
 	dedup.Suppressed = meter.Suppressed
-	e := &Events{Repeats: enrich.NewRepeats(dedup, StateOf(c).Repeats()), Dedup: dedup}
+	e := &Events{Repeats: enrich.NewRepeats(dedup, StateOf(c).Repeats()), Dedup: dedup, Quality: quality}
 	e.Window, e.Storm, e.Sent = c.Events.RepeatWindow, c.Events.Storm, dedup.Sent
 	e.Counted = func(hit enrich.Enrichment, why enrich.Reason) {
 		if why == enrich.ReasonSent {
@@ -35,13 +39,16 @@ func OpenEvents(c *config.Config, meter EventMeter, log *slog.Logger) (*Events, 
 		} else {
 			log.Debug("hit not reported", "of", hit.Body.Observable.Value, "reason", string(why))
 			meter.NotReported(why)
+			quality.Repeated(hit)
 		}
 	}
 	return e, nil
 }
 
 // Close writes what is not written yet, and closes the files.
-func (e *Events) Close() error { return errors.Join(e.Repeats.Close(), e.Dedup.Close()) }
+func (e *Events) Close() error {
+	return errors.Join(e.Repeats.Close(), e.Dedup.Close(), e.Quality.Save())
+}
 
 // An EventMeter counts events about hits.
 type EventMeter interface {
@@ -59,8 +66,9 @@ type notReportedMeter interface {
 
 // countedSink counts the events about hits that a sink takes.
 type countedSink struct {
-	sink  enrich.Sink
-	meter EventMeter
+	sink    enrich.Sink
+	meter   EventMeter
+	quality *Quality
 }
 
 // Send implements enrich.Sink.
@@ -68,6 +76,7 @@ func (s countedSink) Send(ctx context.Context, e enrich.Enrichment) error {
 	err := s.sink.Send(ctx, e)
 	if err == nil && e.Body.Observable != nil {
 		s.meter.Delivered()
+		s.quality.Reported(e)
 	}
 	return err
 }
@@ -114,10 +123,13 @@ func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *dis
 	}
 	s := newSuppression(a.Config, a.Engine, condition, mutes)
 	s.Now = h.Now
-	s.Counted = func(of string, v enrich.Verdict) {
+	s.Counted = func(of string, v enrich.Verdict, m *enrich.Match) {
 		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
 		if h.Daemon != nil {
 			h.Daemon.Meter.NotReported(v.Reason)
+			if v.Reason == enrich.ReasonMute && h.Daemon.Muted != nil {
+				h.Daemon.Muted(*m)
+			}
 		}
 	}
 	return s

@@ -26,11 +26,11 @@ func (v *server) damaged(ctx context.Context, file string, err error) {
 
 // checkState looks at the records of sent events, of repeats and of outages.
 func (v *server) checkState(ctx context.Context) {
-	for name, err := range map[string]error{"sent": v.events.Dedup.Trouble(), "repeats": v.events.Trouble()} {
+	for name, err := range map[string]error{"sent": v.events.Dedup.Trouble(), "repeats": v.events.Trouble(), "quality": v.events.Quality.Trouble()} {
 		if isDamaged(err) {
 			v.damaged(ctx, name, err)
 		} else if err != nil {
-			v.log.Error("some events may be sent again", "error", err.Error())
+			v.log.Error("what an earlier serve remembered cannot be used", "error", err.Error())
 		}
 	}
 	chain := v.current.Load().app.Chain

@@ -60,7 +60,7 @@ func newMetrics() *metricSet {
 	for _, why := range countedReasons {
 		m.notReported(why)
 	}
-	for _, file := range []string{"checkpoint", "misp", "queue", "repeats", "sent"} {
+	for _, file := range []string{"checkpoint", "misp", "quality", "queue", "repeats", "sent"} {
 		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
 	}
 	return m
@@ -197,6 +197,11 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	flag := map[bool]float64{true: 1}
 	// Counted by the engine, which is another one after a reload.
 	metrics.WriteCounterUint64(w, named("not_reported_total", "reason", string(enrich.ReasonValue)), s.NotReported[string(enrich.ReasonValue)])
+	for _, r := range s.Sources {
+		for result, n := range map[string]int{"reported": r.Hits, "repeat": r.Repeats, "muted": r.Mutes} {
+			gauge(named("source_hits", "origin", r.Source, "result", result), float64(n))
+		}
+	}
 	gauge(named("build_info", "version", s.Version), 1)
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))

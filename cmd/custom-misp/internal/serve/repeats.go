@@ -19,6 +19,9 @@ func (v *server) repeats(ctx context.Context) error {
 			return nil
 		case <-every.C:
 		}
+		if err := v.events.Quality.SaveIfDue(); err != nil {
+			v.log.Error("counts are not saved", "error", err.Error())
+		}
 		err := v.events.Sweep(ctx)
 		if err != nil && !failed && ctx.Err() == nil && !errors.Is(err, enrich.ErrOverRate) {
 			v.log.Warn("events about repeats wait until the queue takes them", "reason", err.Error())

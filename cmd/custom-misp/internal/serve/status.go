@@ -40,6 +40,8 @@ type Status struct {
 	Counters      map[string]uint64 `json:"counters,omitempty"`
 	// NotReported counts the hits that raised no event of their own, by reason.
 	NotReported map[string]uint64 `json:"not_reported,omitempty"`
+	// Sources are the hits of each source in the last 30 days, and what became of them.
+	Sources []app.QualityRow `json:"sources,omitempty"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -143,6 +145,9 @@ func (v *server) status() Status {
 	s.NotReported = map[string]uint64{}
 	for _, why := range countedReasons {
 		s.NotReported[string(why)] = m.notReported(why).Get()
+	}
+	if v.events != nil {
+		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
 	}
 	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
 	if err := v.ready(); err != nil {

@@ -31,6 +31,7 @@ func TestStatusKeys(t *testing.T) {
 		"mirror.damage", "mirror.damaged_since", "mirror.events",
 		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
 		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "not_reported", "not_reported.x", "pid", "policy", "queue", "ready", "running", "since",
+		"sources", "sources.event", "sources.hits", "sources.info", "sources.mutes", "sources.repeats", "sources.source",
 		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.delayed", "spool.events", "spool.newer", "spool.oldest", "version",
 	}
 	if diff := cmp.Diff(want, keys(tree, "")); diff != "" {
