@@ -448,3 +448,50 @@ func FuzzRepeatsFile(f *testing.F) {
 		must(t, r.Close())
 	})
 }
+
+// TestRepeatsKilledWhileSending kills the program after the queue has taken an event that says how many hits it stands for, and
+// before anything else is written. The alerts are read again.
+func TestRepeatsKilledWhileSending(t *testing.T) {
+	for _, how := range []string{"at the end of a window", "with the next hit"} {
+		b := newRepeats(t)
+		sent := map[string]bool{}
+		dedup := &dedupBy{sent: sent, sink: &b.sink}
+		var onDisk []byte
+		begin := func() {
+			b.Repeats = enrich.NewRepeats(sinkFunc(func(ctx context.Context, e enrich.Enrichment) error {
+				err := dedup.Send(ctx, e)
+				if e.Body.Repeats != "" && onDisk == nil {
+					onDisk, _ = os.ReadFile(b.file)
+				}
+				return err
+			}), b.file)
+			b.Window, b.Now = b.window, func() time.Time { return b.now }
+			b.Sent = func(e enrich.Enrichment) bool { return sent[e.Body.Source.AlertID] }
+		}
+		begin()
+		alerts := []string{"1", "2", "3"}
+		send := func() {
+			for _, id := range alerts {
+				must(t, b.Send(t.Context(), knownHit(id)))
+			}
+		}
+		send()
+		b.now = b.now.Add(time.Hour)
+		if how == "with the next hit" {
+			alerts = append(alerts, "4")
+			must(t, b.Send(t.Context(), knownHit("4")))
+		}
+		must(t, b.Sweep(t.Context()))
+		if onDisk == nil {
+			t.Fatalf("%s: nothing was sent", how)
+		}
+		must(t, os.WriteFile(b.file, onDisk, 0o600))
+		begin()
+		send()
+		b.now = b.now.Add(time.Hour)
+		must(t, b.Sweep(t.Context()))
+		if n := b.sink.standFor(t); n != len(alerts) {
+			t.Errorf("%s: %d events stand for %d alerts, want %d", how, len(b.sink.events), n, len(alerts))
+		}
+	}
+}
