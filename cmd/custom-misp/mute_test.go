@@ -89,7 +89,9 @@ func TestServeReasons(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, newManager(t), listConfig+"events: {repeat_window: 1h, storm: 3}\nlog: {level: debug}\n"+
 		"ignore: {values: [own.example], alerts: 'field(\"data.env\") == \"lab\"'}\n")
-	r.write(t, "etc/list.txt", listHit+"\nmuted.bad.example\nx.own.example\n192.0.0.0/8\n")
+	r.write(t, "etc/list.txt", listHit+"\nmuted.bad.example\nx.own.example\n192.0.0.0/8\nfiltered.bad.example\n")
+	r.write(t, "etc/custom-misp/mappings/v.yaml", strings.NewReplacer("id: t", "id: v", "data.host, type: hostname}]",
+		"data.flagged, type: hostname}], lookup: {tags: [nothing]}").Replace(hostMapping))
 	r.write(t, "etc/custom-misp/mappings/u.yaml", strings.NewReplacer("id: t", "id: u", "data.host, type: hostname", "data.ip, type: ip-dst").Replace(hostMapping))
 	r.start(t)
 	if _, errs, code := asked(t, nil, "mute", "--home", r.home, "muted.bad.example", "--reason", "sinkhole"); code != cli.ExitOK {
@@ -104,18 +106,19 @@ func TestServeReasons(t *testing.T) {
 	add("1.1", "001", host(listHit)+`,"env":"lab"`)
 	add("1.2", "001", host("x.own.example"))
 	add("1.3", "001", `"ip":"192.31.196.7"`)
+	add("1.5", "001", `"flagged":"filtered.bad.example"`)
 	add("1.4", "001", host("muted.bad.example"))
 	for n := range 5 { // three are reported, the fourth is a storm, and one of them comes again
 		add(fmt.Sprintf("2.%d", n), fmt.Sprintf("00%d", 1+n%4), host(listHit))
 	}
-	reasons := []string{"alert-ignored", "value-ignored", "filtered", "muted", "repeat", "storm"}
+	reasons := map[string]uint64{"alert-ignored": 1, "value-ignored": 1, "filtered": 2, "muted": 1, "repeat": 1, "storm": 1} // a network, and tags
 	r.until(t, "all alerts are done", func() bool { return r.status().NotReported["storm"] == 1 && r.status().NotReported["repeat"] == 1 })
 	status := r.status()
-	for _, why := range reasons {
-		if n := status.NotReported[why]; n != 1 {
+	for why, want := range reasons {
+		if n := status.NotReported[why]; n != want {
 			t.Errorf("status: %d %s", n, why)
 		}
-		if v := r.metric(fmt.Sprintf("not_reported_total{reason=%q}", why)); v != "1" {
+		if v := r.metric(fmt.Sprintf("not_reported_total{reason=%q}", why)); v != fmt.Sprint(want) {
 			t.Errorf("metric of %s: %q", why, v)
 		}
 	}
@@ -128,7 +131,7 @@ func TestServeReasons(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 	out, errs, _ := asked(t, nil, "status", "--home", r.home)
-	if !strings.Contains(out, "1 alert-ignored, 1 filtered, 1 muted, 1 repeat, 1 storm, 1 value-ignored") {
+	if !strings.Contains(out, "1 alert-ignored, 2 filtered, 1 muted, 1 repeat, 1 storm, 1 value-ignored") {
 		t.Errorf("status prints %s%s", out, errs)
 	}
 	for value, why := range map[string]string{

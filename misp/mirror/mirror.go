@@ -27,6 +27,9 @@ type Mirror struct {
 	filter engine.Filter
 	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
 	Now func() time.Time
+	// Refused is called for each observable that is known, and of which filters leave everything out; nil for no call. It is
+	// set before the Mirror is used.
+	Refused func(o engine.Observable)
 
 	refreshing sync.Mutex           // held by what replaces the view
 	view       atomic.Pointer[view] // nil before the first refresh, and after Close
@@ -175,7 +178,7 @@ func shown(value string) string {
 // appendMatches appends the matches of one observable, and notes what could not be read.
 func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable, unread *faults) []enrich.Match {
 	var found enrich.Strongest
-	filter := o.Filter.Over(m.filter)
+	filter, refused := o.Filter.Over(m.filter), false
 	for _, s := range v.sets {
 		if err := s.fault(); err != nil {
 			unread.add(s, err)
@@ -199,11 +202,18 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 				}
 				if match, ok := enrich.NewMatch(filter, o, r.Kind, a, m.clock()); ok {
 					found.Add(match)
+				} else {
+					refused = true
 				}
 			}
 		}
 	}
-	return found.AppendTo(to)
+	before := len(to)
+	to = found.AppendTo(to)
+	if refused && len(to) == before && m.Refused != nil {
+		m.Refused(o)
+	}
+	return to
 }
 
 func (m *Mirror) clock() time.Time {

@@ -170,6 +170,12 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 		faults.add(err)
 		if a.Mirror != nil {
 			a.Mirror.Now = h.Now
+			if h.Daemon != nil {
+				a.Mirror.Refused = func(o engine.Observable) {
+					h.Log.Debug("hit not reported", "of", o.Value, "reason", string(enrich.ReasonFilter), "by", "a filter of lookup or of the mapping")
+					h.Daemon.Meter.NotReported(enrich.ReasonFilter)
+				}
+			}
 		}
 	}
 }
