@@ -177,8 +177,8 @@ func shown(value string) string {
 
 // appendMatches appends the matches of one observable, and notes what could not be read.
 func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable, unread *faults) []enrich.Match {
-	var found enrich.Strongest
-	filter, refused := o.Filter.Over(m.filter), false
+	var found accepted
+	filter := o.Filter.Over(m.filter)
 	for _, s := range v.sets {
 		if err := s.fault(); err != nil {
 			unread.add(s, err)
@@ -200,20 +200,30 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 				if !r.Fits(engine.Type(a.Type)) {
 					continue
 				}
-				if match, ok := enrich.NewMatch(filter, o, r.Kind, a, m.clock()); ok {
-					found.Add(match)
-				} else {
-					refused = true
-				}
+				found.add(enrich.NewMatch(filter, o, r.Kind, a, m.clock()))
 			}
 		}
 	}
 	before := len(to)
 	to = found.AppendTo(to)
-	if refused && len(to) == before && m.Refused != nil {
+	if found.refused && len(to) == before && m.Refused != nil {
 		m.Refused(o)
 	}
 	return to
+}
+
+// accepted are the matches of an observable that filters accept.
+type accepted struct {
+	enrich.Strongest
+	refused bool // there are others
+}
+
+func (f *accepted) add(m enrich.Match, ok bool) {
+	if ok {
+		f.Add(m)
+	} else {
+		f.refused = true
+	}
 }
 
 func (m *Mirror) clock() time.Time {
