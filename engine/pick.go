@@ -118,7 +118,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 			err = r.keep(p, t, value)
 		}
 		if err == nil {
-			err = r.engine.ignore.check(t, value)
+			err = r.engine.ignore.drops(t, value)
 		}
 		if err == nil {
 			err = r.add(m, p, t, value)

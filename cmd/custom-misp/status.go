@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,6 +78,9 @@ func writeStatus(w io.Writer, s serve.Status) error {
 			s.Counters["alerts_matched"], s.Counters["alerts_unreadable"])
 		row("sent", "%d events, %d suppressed as sent before, %d failed", s.Counters["events_sent"], s.Counters["events_suppressed"], s.Counters["events_failed"])
 	}
+	if why := notReported(s.NotReported); why != "" {
+		row("not reported", "%s", why)
+	}
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
@@ -107,4 +113,18 @@ func behindFor(a serve.AlertsStatus) string {
 		return ""
 	}
 	return fmt.Sprintf(", the last one done is %s old", time.Duration(a.BehindSeconds*float64(time.Second)).Round(time.Second))
+}
+
+// notReported returns the hits that raised no event of their own, by reason; empty if there were none.
+func notReported(by map[string]uint64) string {
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(by)) {
+		if by[why] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", by[why], why))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + " (hits, by reason)"
 }

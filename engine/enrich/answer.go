@@ -35,30 +35,31 @@ type Answer struct {
 	observables []engine.Observable
 	base        engine.Filter
 	now         time.Time
-	of          [][]*Reason // by number of the observable
-	all         []*Reason
-	shared      map[reasonKey]*Reason // nil while there are few
-	held, bytes int                   // of all reasons
-	mostHeld    int                   // weaker matches are left out when there are so many
+	of          [][]*Finding // by number of the observable
+	all         []*Finding
+	shared      map[findingKey]*Finding // nil while there are few
+	held, bytes int                     // of all findings
+	mostHeld    int                     // weaker matches are left out when there are so many
 	mostBytes   int
 	last        *misp.Attribute
-	// first are where of, all and a list of reasons begin: most look-ups need no more.
+	// first are where of, all and a list of findings begin: most look-ups need no more.
 	first struct {
-		of  [1][]*Reason
-		all [4]*Reason
-		one [1]*Reason
+		of  [1][]*Finding
+		all [4]*Finding
+		one [1]*Finding
 	}
 }
 
-// A Reason is why an attribute matches observables: the indicator by which it was found, the kind of the match, and the
+// A Finding is why an attribute matches observables: the indicator by which it was found, the kind of the match, and the
 // filter. Names below one domain share it. It holds the attributes.
-type Reason struct {
-	key      reasonKey
+type Finding struct {
+	key      findingKey
 	relation engine.Relation
 	filter   engine.Filter
 	found    []found
 	sorted   bool
 	more     bool  // weaker ones were left out
+	refused  bool  // filters left some out
 	weakest  found // that was kept when that happened
 	first    [1]found
 }
@@ -69,36 +70,36 @@ type found struct {
 	expired   bool
 }
 
-type reasonKey struct {
+type findingKey struct {
 	Key
 	filter *engine.Filter
 }
 
-// A Key says what is looked up for a [Reason]. Source and Literal tell look-ups of one indicator apart.
+// A Key says what is looked up for a [Finding]. Source and Literal tell look-ups of one indicator apart.
 type Key struct {
 	engine.Relation
 	Literal engine.Indicator
 	Source  int
 }
 
-// fewReasons is how many reasons are compared one by one.
-const fewReasons = 8
+// fewFindings is how many findings are compared one by one.
+const fewFindings = 8
 
 // NewAnswer returns an answer about observables without matches. base is the filter where an observable has none.
 func NewAnswer(observables []engine.Observable, base engine.Filter, now time.Time) *Answer {
 	return &Answer{observables: observables, base: base, now: now, mostHeld: 2 * MaxAnswer, mostBytes: 2 * maxAnswerBytes}
 }
 
-// Shared returns a reason of another observable that is one of this observable too: then nothing has to be looked up. It
+// Shared returns a finding of another observable that is one of this observable too: then nothing has to be looked up. It
 // is false if there is none.
-func (a *Answer) Shared(number int, k Key) (*Reason, bool) {
+func (a *Answer) Shared(number int, k Key) (*Finding, bool) {
 	if len(a.all) == 0 {
 		return nil, false
 	}
-	key := reasonKey{k, a.observables[number].Filter}
+	key := findingKey{k, a.observables[number].Filter}
 	r, known := a.shared[key]
 	if a.shared == nil {
-		if i := slices.IndexFunc(a.all, func(r *Reason) bool { return r.key == key }); i >= 0 {
+		if i := slices.IndexFunc(a.all, func(r *Finding) bool { return r.key == key }); i >= 0 {
 			r, known = a.all[i], true
 		}
 	}
@@ -109,10 +110,10 @@ func (a *Answer) Shared(number int, k Key) (*Reason, bool) {
 	return r, known
 }
 
-// Reason returns a new reason of the observable with a number.
-func (a *Answer) Reason(number int, k Key) *Reason {
-	key := reasonKey{k, a.observables[number].Filter}
-	r := &Reason{key: key, relation: k.Relation, filter: key.filter.Over(a.base)}
+// Finding returns a new finding of the observable with a number.
+func (a *Answer) Finding(number int, k Key) *Finding {
+	key := findingKey{k, a.observables[number].Filter}
+	r := &Finding{key: key, relation: k.Relation, filter: key.filter.Over(a.base)}
 	r.found = r.first[:0]
 	if a.all == nil {
 		a.all = a.first.all[:0]
@@ -120,7 +121,7 @@ func (a *Answer) Reason(number int, k Key) *Reason {
 	a.all = append(a.all, r)
 	if a.of == nil {
 		if a.of = a.first.of[:]; len(a.observables) > 1 {
-			a.of = make([][]*Reason, len(a.observables))
+			a.of = make([][]*Finding, len(a.observables))
 		}
 		a.of[number] = a.first.one[:0]
 	}
@@ -128,8 +129,8 @@ func (a *Answer) Reason(number int, k Key) *Reason {
 	switch {
 	case a.shared != nil:
 		a.shared[key] = r
-	case len(a.all) > fewReasons:
-		a.shared = map[reasonKey]*Reason{}
+	case len(a.all) > fewFindings:
+		a.shared = map[findingKey]*Finding{}
 		for _, r := range a.all {
 			a.shared[r.key] = r
 		}
@@ -137,12 +138,16 @@ func (a *Answer) Reason(number int, k Key) *Reason {
 	return r
 }
 
-// More notes that a reason has more attributes than were added.
-func (r *Reason) More() { r.more = true }
+// More notes that a finding has more attributes than were added.
+func (r *Finding) More() { r.more = true }
 
-// Add adds an attribute that was found, if it fits the reason. It must not change after that.
-func (a *Answer) Add(r *Reason, m *misp.Attribute) {
-	if !r.relation.Fits(engine.Type(m.Type)) || !Accepts(r.filter, r.relation.Kind, *m, a.now) {
+// Add adds an attribute that was found, if it fits the finding. It must not change after that.
+func (a *Answer) Add(r *Finding, m *misp.Attribute) {
+	if !r.relation.Fits(engine.Type(m.Type)) {
+		return
+	}
+	if !Accepts(r.filter, r.relation.Kind, *m, a.now) {
+		r.refused = true
 		return
 	}
 	f := found{attribute: m, expired: r.filter.Expired != engine.ExpiredMatch && m.Expired(a.now)}
@@ -162,7 +167,7 @@ func (a *Answer) Add(r *Reason, m *misp.Attribute) {
 	}
 }
 
-// cut leaves out the weaker matches of those reasons that have most.
+// cut leaves out the weaker matches of those findings that have most.
 func (a *Answer) cut() {
 	counts := make([]int, len(a.all))
 	for i, r := range a.all {
@@ -185,8 +190,8 @@ func (a *Answer) cut() {
 	a.mostHeld, a.mostBytes = max(2*MaxAnswer, 2*a.held), max(2*maxAnswerBytes, 2*a.bytes)
 }
 
-// cutTo leaves out all but a number of the matches of a reason.
-func (a *Answer) cutTo(r *Reason, most int) {
+// cutTo leaves out all but a number of the matches of a finding.
+func (a *Answer) cutTo(r *Finding, most int) {
 	if len(r.found) <= most {
 		return
 	}
@@ -275,11 +280,22 @@ func textSize(texts []string) (n int) {
 	return n
 }
 
-func (r *Reason) sort() {
+func (r *Finding) sort() {
 	if !r.sorted {
 		slices.SortStableFunc(r.found, compareFound)
 		r.sorted = true
 	}
+}
+
+// Refused returns the observables that are known, and of which filters left everything out.
+func (a *Answer) Refused() (all []engine.Observable) {
+	for number, findings := range a.of {
+		some := slices.ContainsFunc(findings, func(r *Finding) bool { return r.refused })
+		if some && !slices.ContainsFunc(findings, func(r *Finding) bool { return len(r.found) > 0 }) {
+			all = append(all, a.observables[number])
+		}
+	}
+	return all
 }
 
 // Matches returns the matches: of each observable in the order in which they were added, or the strongest first if they
@@ -292,8 +308,8 @@ func (a *Answer) Matches() []Match {
 		return a.appendOf(nil, 0, MaxMatches)
 	}
 	counts, total := make([]int, len(a.of)), 0
-	for number, reasons := range a.of {
-		for _, r := range reasons {
+	for number, findings := range a.of {
+		for _, r := range findings {
 			counts[number] += len(r.found)
 		}
 		total += counts[number]

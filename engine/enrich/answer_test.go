@@ -25,7 +25,7 @@ func TestAnswerBytes(t *testing.T) {
 	}
 	found := enrich.NewAnswer(asked, engine.Filter{}, time.Now())
 	for i, o := range asked {
-		r := found.Reason(i, enrich.Key{Relation: o.Related()[0]})
+		r := found.Finding(i, enrich.Key{Relation: o.Related()[0]})
 		for n := range 2 {
 			tags := []string{strings.Repeat("x", 2000), "tlp:red"}
 			found.Add(r, &misp.Attribute{UUID: fmt.Sprint(i, n), Type: "domain", Value: o.Value, ToIDs: n == 1, Tags: tags, Comment: strings.Repeat("c", 200_000)})
@@ -62,7 +62,7 @@ func (c *crowded) Lookup(_ context.Context, observables []engine.Observable) ([]
 		if o.Value == "good.example" {
 			n = 1
 		}
-		r := found.Reason(i, enrich.Key{Relation: o.Related()[0]})
+		r := found.Finding(i, enrich.Key{Relation: o.Related()[0]})
 		for n := range n {
 			found.Add(r, &misp.Attribute{UUID: fmt.Sprint(o.Value, n), Type: "hostname", Value: o.Value, Event: misp.Event{ID: "1"}})
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidwall/gjson"
+
 	"custom-misp/engine"
 )
 
@@ -34,6 +36,12 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 		return j, nil
 	}
 	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	if len(j.observables) > 0 && p.Suppress != nil {
+		if v, err := p.Suppress.OfAlert(a.JSON); !v.Reported() {
+			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v, nil)
+			j.observables, warning = nil, errors.Join(warning, err)
+		}
+	}
 	if p.Unlimited {
 		return j, warning
 	}

@@ -370,6 +370,9 @@ func TestSightings(t *testing.T) {
 	step("the next day", known(), 1)
 	b.now = b.now.AddDate(0, 0, 1)
 	step("tlp:red", known("TLP:RED"), 0)
+	b.Sightings.Withhold = []string{"tlp:amber+strict"}
+	step("withheld", known("TLP:AMBER+STRICT"), 0)
+	b.Sightings.Withhold = nil
 	b.Sightings.TLPRed = true
 	step("tlp:red, allowed", known("TLP:RED"), 1)
 	b.now = b.now.AddDate(0, 0, 1)

@@ -39,6 +39,8 @@ type Meter interface {
 	Picked(observables []engine.Observable, matches []Match)
 	// Sent is called for each event that was handed over; failed if it could not be, ever.
 	Sent(failed bool)
+	// OverRate is called for each event that waits because of a [Rate].
+	OverRate()
 	// Depth is called when it changes how many batches are being processed.
 	Depth(batches int)
 }
@@ -376,6 +378,15 @@ func (r *streamRun) send(q *QueueingPipeline, e Enrichment) error {
 		if err == nil {
 			r.Meter.Sent(false)
 			return nil
+		}
+		if errors.Is(err, ErrOverRate) {
+			if try == 1 {
+				r.Meter.OverRate()
+			}
+			if !sleep(r.hard, ratePause) {
+				return err
+			}
+			continue
 		}
 		if codeOf(err, "") != CodeQueue {
 			q.log().Error("event cannot be sent and is lost", "alert_id", e.Body.Source.AlertID, "error", err.Error())

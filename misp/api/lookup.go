@@ -43,10 +43,10 @@ type question struct {
 type inquiry struct {
 	question question
 	asked    map[engine.Indicator][]asking
-	reasons  map[engine.Indicator][]*enrich.Reason // once it is asked
+	findings map[engine.Indicator][]*enrich.Finding // once it is asked
 }
 
-// An asking is one reason why an indicator is asked for.
+// An asking is one finding why an indicator is asked for.
 type asking struct {
 	number   int // of the observable, among all that are looked up
 	filter   engine.Filter
@@ -86,7 +86,7 @@ func inquire(observables []engine.Observable, base engine.Filter, most int) []in
 
 // ask adds the texts of a relation to the questions.
 func (q *inquiries) ask(texts engine.Texts, why asking) {
-	var in []int // where the reason is noted: several texts in one question are one reason to ask
+	var in []int // where the finding is noted: several texts in one question are one finding to ask
 	put := func(text string, open *int, most int) {
 		n, have := q.place[text]
 		if !have {
@@ -195,7 +195,7 @@ func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([
 	}
 	for _, i := range questions {
 		i.explain(found)
-		err := c.lookup(ctx, i, func(r *enrich.Reason, a *misp.Attribute) {
+		err := c.lookup(ctx, i, func(r *enrich.Finding, a *misp.Attribute) {
 			if once != nil {
 				k := answered{r, a.ID, a.UUID}
 				if once[k] {
@@ -212,31 +212,31 @@ func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([
 	return found.Matches(), nil
 }
 
-// answered is an attribute that was found for a reason.
+// answered is an attribute that was found for a finding.
 type answered struct {
-	reason   *enrich.Reason
+	finding  *enrich.Finding
 	id, uuid string
 }
 
-// explain puts the reasons into an answer for which values are asked for. Observables share them.
+// explain puts the findings into an answer for which values are asked for. Observables share them.
 func (i *inquiry) explain(found *enrich.Answer) {
-	i.reasons = make(map[engine.Indicator][]*enrich.Reason, len(i.asked))
+	i.findings = make(map[engine.Indicator][]*enrich.Finding, len(i.asked))
 	for indicator, asked := range i.asked {
 		for _, why := range asked {
 			k := enrich.Key{Relation: why.relation}
 			r, known := found.Shared(why.number, k)
 			if !known {
-				r = found.Reason(why.number, k)
+				r = found.Finding(why.number, k)
 			}
-			if !slices.Contains(i.reasons[indicator], r) {
-				i.reasons[indicator] = append(i.reasons[indicator], r)
+			if !slices.Contains(i.findings[indicator], r) {
+				i.findings[indicator] = append(i.findings[indicator], r)
 			}
 		}
 	}
 }
 
-// lookup calls add with what is found for each reason.
-func (c *Client) lookup(ctx context.Context, i inquiry, add func(*enrich.Reason, *misp.Attribute)) error {
+// lookup calls add with what is found for each finding.
+func (c *Client) lookup(ctx context.Context, i inquiry, add func(*enrich.Finding, *misp.Attribute)) error {
 	asked := i.question.askedFor()
 	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
 		some := false
@@ -306,11 +306,11 @@ var unescapeLike = strings.NewReplacer(`\\`, `\`, `\%`, "%", `\_`, "_")
 // fold returns a form that is the same for texts that differ in case alone.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// match pairs an attribute with the reasons for which it was asked for. What nobody asked for is dropped: MISP takes é for e
+// match pairs an attribute with the findings for which it was asked for. What nobody asked for is dropped: MISP takes é for e
 // and a full-width letter for a plain one.
-func (i inquiry) match(a *misp.Attribute, add func(*enrich.Reason, *misp.Attribute)) {
+func (i inquiry) match(a *misp.Attribute, add func(*enrich.Finding, *misp.Attribute)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
-		for _, r := range i.reasons[indicator] {
+		for _, r := range i.findings[indicator] {
 			add(r, a)
 		}
 	}

@@ -194,7 +194,7 @@ func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]e
 			if _, shared := found.Shared(number, k); shared {
 				continue
 			}
-			reason := found.Reason(number, k)
+			finding := found.Finding(number, k)
 			for _, a := range known {
 				if err := ctx.Err(); err != nil {
 					t := &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("the feed has more of a value than could be read in time: %w", err)}
@@ -202,7 +202,7 @@ func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]e
 					return nil, t
 				}
 				a.Tags = misp.JoinTags(a.Tags, a.Event.Tags)
-				found.Add(reason, &a)
+				found.Add(finding, &a)
 			}
 		}
 	}

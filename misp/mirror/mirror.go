@@ -26,6 +26,9 @@ type Mirror struct {
 	filter engine.Filter
 	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
 	Now func() time.Time
+	// Refused is called for each observable that is known, and of which filters leave everything out; nil for no call. It is
+	// set before the Mirror is used.
+	Refused func(o engine.Observable)
 
 	refreshing sync.Mutex           // held by what replaces the view
 	view       atomic.Pointer[view] // nil before the first refresh, and after Close
@@ -156,6 +159,11 @@ func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([
 		in.set, in.source, in.left, in.waiting = s, i, maxWork/len(v.sets), nil
 		if err := in.run(); err != nil {
 			return nil, err
+		}
+	}
+	if m.Refused != nil {
+		for _, o := range in.found.Refused() {
+			m.Refused(o)
 		}
 	}
 	if len(in.unread.found) > 0 {

@@ -23,10 +23,10 @@ type search struct {
 	events      largeEvents
 }
 
-// A wanted is an indicator that is read for a reason.
+// A wanted is an indicator that is read for a finding.
 type wanted struct {
 	number   int // of an observable
-	reason   *enrich.Reason
+	finding  *enrich.Finding
 	relation engine.Relation
 	literal  engine.Indicator
 	done     int // attributes
@@ -79,10 +79,10 @@ func (s *search) readOn() error {
 		s.waiting = waiting
 	}
 	for _, r := range s.waiting {
-		if r.reason == nil {
-			r.reason = s.found.Reason(r.number, s.key(r))
+		if r.finding == nil {
+			r.finding = s.found.Finding(r.number, s.key(r))
 		}
-		r.reason.More()
+		r.finding.More()
 	}
 	return nil
 }
@@ -104,20 +104,20 @@ func (s *search) read(r *wanted, share int) (more bool) {
 		if a.passed {
 			s.left -= attributeWork
 		} else {
-			if r.reason == nil {
-				r.reason = s.found.Reason(r.number, s.key(*r))
+			if r.finding == nil {
+				r.finding = s.found.Finding(r.number, s.key(*r))
 			}
 			s.left -= a.bytes + attributeWork + tagWork*len(a.attribute.Tags)
 			a.attribute.Origin = s.set.name
-			s.found.Add(r.reason, &a.attribute)
+			s.found.Add(r.finding, &a.attribute)
 		}
 		if before-s.left >= share {
 			r.done += n
 			return true
 		}
 	}
-	if r.reason != nil && r.done+n >= maxRead {
-		r.reason.More()
+	if r.finding != nil && r.done+n >= maxRead {
+		r.finding.More()
 	}
 	return false
 }

@@ -20,6 +20,7 @@ type Meter interface {
 	Remembered(known bool)
 	// Cut is called for everything that a bound left out of an alert.
 	Cut(engine.Cut)
+	notReportedMeter
 }
 
 // timed is a look-up whose time is measured.

@@ -23,6 +23,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
+	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
 
@@ -41,8 +42,10 @@ type Config struct {
 	Mirror    Mirror
 	Serve     Serve
 	Sightings Sightings
+	Events    Events
 	Mappings  Mappings
 	Ignore    Ignore
+	MutesFile string // empty for none
 	Queue     Queue
 	StateDir  string
 	Spool     Spool
@@ -77,8 +80,19 @@ type Key struct {
 type Lookup struct {
 	Policy       Policy
 	Filter       engine.Filter
+	WideNetworks bool
+	Withhold     []string // tags; in events
 	RememberHit  time.Duration
 	RememberMiss time.Duration
+}
+
+// WithholdOutside returns the tags of attributes whose texts stay in MISP where others may read what is written: in exports, and
+// as sightings.
+func (l Lookup) WithholdOutside() []string {
+	if len(l.Withhold) > 0 {
+		return l.Withhold
+	}
+	return misp.Withhold()
 }
 
 // A Policy says where values are looked up.
@@ -135,6 +149,14 @@ type Sightings struct {
 	TLPRed  bool
 }
 
+// Events says how many events hits raise in serve.
+type Events struct {
+	RepeatWindow time.Duration // 0 for none
+	Storm        int           // 0 for no bound
+	Rate         int           // likewise
+	Burst        int
+}
+
 // Mappings says which mapping files are loaded.
 type Mappings struct {
 	Builtin bool
@@ -148,6 +170,7 @@ type Mappings struct {
 type Ignore struct {
 	Values []string
 	Files  []string
+	Alerts string // expression; empty for none
 }
 
 // Queue says how events reach analysisd.
@@ -184,7 +207,8 @@ func (l *layers) config() *Config {
 			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
 		},
 		Lookup: Lookup{
-			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(),
+			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(), WideNetworks: l.flag("lookup.wide_networks"),
+			Withhold:    l.texts("lookup.withhold"),
 			RememberHit: l.duration("lookup.remember_hit"), RememberMiss: l.duration("lookup.remember_miss"),
 		},
 		Mirror: Mirror{
@@ -198,11 +222,15 @@ func (l *layers) config() *Config {
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
 		},
 		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
+		Events: Events{
+			RepeatWindow: l.duration("events.repeat_window"), Storm: l.count("events.storm"), Rate: l.count("events.rate"), Burst: l.count("events.burst"),
+		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
-		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
+		MutesFile: l.path("mutes.file"),
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,

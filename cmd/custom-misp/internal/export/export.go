@@ -74,9 +74,10 @@ type value struct {
 func Forms() []Form { return []Form{cdbForm(), csvForm(), suricataForm()} }
 
 // Write writes what the mirror knows and the filter accepts: to files below dir, with a table of them on out, or for an
-// empty dir to out itself, which the form has to allow. left says how many values were left out, by reason.
-func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, dir string, out io.Writer) (left map[string]int, err error) {
-	x := exporter{form: form, left: map[string]int{}}
+// empty dir to out itself, which the form has to allow. Of attributes with one of the tags in withhold, texts and tags stay
+// out. left says how many values were left out, by reason.
+func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, withhold []string, dir string, out io.Writer) (left map[string]int, err error) {
+	x := exporter{form: form, withhold: withhold, left: map[string]int{}}
 	defer x.lines.close() //nolint:errcheck // only temporary files
 	defer x.wide.close()  //nolint:errcheck // likewise
 	if err := x.collect(ctx, m, filter, time.Now()); err != nil {
@@ -90,11 +91,12 @@ func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filte
 
 // An exporter writes one form.
 type exporter struct {
-	form   Form
-	lines  sorter
-	wide   sorter         // lines that are expanded when all are known
-	left   map[string]int // why → values
-	counts []int          // lines of each file
+	form     Form
+	withhold []string
+	lines    sorter
+	wide     sorter         // lines that are expanded when all are known
+	left     map[string]int // why → values
+	counts   []int          // lines of each file
 }
 
 // collect sorts the lines of what the filter accepts.
@@ -117,7 +119,7 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
 				continue
 			}
-			if err := x.add(v, rank); err != nil {
+			if err := x.add(x.withheld(v), rank); err != nil {
 				return err
 			}
 		}
@@ -157,6 +159,14 @@ func (x *exporter) expand(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// withheld returns a value without the texts and tags that stay in MISP.
+func (x *exporter) withheld(v value) value {
+	if misp.AnyTag(x.withhold, v.Tags) {
+		v.Attribute = v.Withheld()
+	}
+	return v
 }
 
 // write gives the lines of each file, in the order of the files, to a writer of its own.

@@ -231,16 +231,11 @@ func TestExportListRules(t *testing.T) {
 	if len(group.Rules) != len(parsed) || len(parsed) == 0 || group.Name != "misp_list," {
 		t.Errorf("%d rules of %d, group %q", len(group.Rules), len(parsed), group.Name)
 	}
-	used := map[string]bool{}
-	for _, r := range group.Rules {
+	for i, r := range group.Rules {
 		checkListRule(t, r, group.Name)
-		for _, l := range r.List {
-			used[l.Name] = true
-		}
-	}
-	for _, f := range cdbFiles {
-		if !used["etc/"+f.path] {
-			t.Errorf("no rule uses %s", f.path)
+		// The second of a pair has the level of the alert, and nothing but the first above it.
+		if first := r.Level == 1; first != (len(r.List) == 1) || !first && r.IfSID != group.Rules[i-1].ID {
+			t.Errorf("rule %s: level %d, %d lists, below %s", r.ID, r.Level, len(r.List), r.IfSID)
 		}
 	}
 }
@@ -271,16 +266,17 @@ func exampleRules(t *testing.T) map[string]bool {
 
 func checkListRule(t *testing.T, r listRule, group string) {
 	t.Helper()
-	if len(r.List) != 1 || len(r.Rest) > 0 || (r.IfSID == "") == (r.IfLevel == "") || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
+	if len(r.Rest) > 0 || r.IfSID == "" || r.IfLevel != "" || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
 		t.Errorf("rule %s: %+v", r.ID, r)
 		return
 	}
-	l := r.List[0]
-	if !strings.Contains(r.Description, "$("+l.Field+")") {
-		t.Errorf("rule %s does not show the value of %s", r.ID, l.Field)
-	}
-	if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
-		t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
+	for _, l := range r.List {
+		if !strings.Contains(r.Description, "$("+l.Field+")") {
+			t.Errorf("rule %s does not show the value of %s", r.ID, l.Field)
+		}
+		if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
+			t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
+		}
 	}
 	if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group+r.Group, ","), "misp") {
 		t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group+r.Group)

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -207,6 +208,7 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 	if v.later, damage = loadLater(state.Later(), v.log); damage != nil {
 		v.damaged(ctx, "delayed", damage)
 	}
-	v.checkpoint.before = v.later.flush
+	v.later.before = v.counted
+	v.checkpoint.before = func() error { return errors.Join(v.counted(), v.later.flush()) }
 	return nil
 }

@@ -28,11 +28,15 @@ type metricSet struct {
 	sent       *metrics.Counter
 	failed     *metrics.Counter
 	suppressed *metrics.Counter
+	overRate   *metrics.Counter
 	batches    *metrics.Gauge
 
 	mu    sync.Mutex
 	picks map[pickName]pickCounters // so that no name is written for every alert
 }
+
+// countedReasons are those for which a hit raises no event of its own.
+var countedReasons = []enrich.Reason{enrich.ReasonAlert, enrich.ReasonFilter, enrich.ReasonMute, enrich.ReasonRepeat, enrich.ReasonStorm}
 
 type pickName struct {
 	mapping string
@@ -47,13 +51,16 @@ func newMetrics() *metricSet {
 	m := &metricSet{
 		set: set, unreadable: counter("alerts_unreadable_total"), considered: counter("alerts_considered_total"),
 		matched: counter("alerts_matched_total"), sent: counter("events_sent_total"), failed: counter("events_failed_total"),
-		suppressed: counter("events_suppressed_total"), picks: map[pickName]pickCounters{},
+		suppressed: counter("events_suppressed_total"), overRate: counter("events_over_rate_total"), picks: map[pickName]pickCounters{},
 	}
 	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
 	for _, source := range []string{"alerts.json", "spool", "delayed"} {
 		m.read(source)
 	}
-	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
+	for _, why := range countedReasons {
+		m.notReported(why)
+	}
+	for _, file := range []string{"checkpoint", "misp", "quality", "queue", "repeats", "sent"} {
 		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
 	}
 	return m
@@ -115,9 +122,23 @@ func (m *metricSet) Picked(observables []engine.Observable, matches []enrich.Mat
 func (m *metricSet) Sent(failed bool) {
 	if failed {
 		m.failed.Inc()
-	} else {
-		m.sent.Inc()
 	}
+}
+
+// Delivered implements app.EventMeter.
+func (m *metricSet) Delivered() { m.sent.Inc() }
+
+// Suppressed implements app.EventMeter.
+func (m *metricSet) Suppressed() { m.suppressed.Inc() }
+
+// NotReported implements app.EventMeter.
+func (m *metricSet) NotReported(why enrich.Reason) { m.notReported(why).Inc() }
+
+// OverRate implements enrich.Meter.
+func (m *metricSet) OverRate() { m.overRate.Inc() }
+
+func (m *metricSet) notReported(why enrich.Reason) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("not_reported_total", "reason", string(why)))
 }
 
 // Depth implements enrich.Meter.
@@ -126,7 +147,6 @@ func (m *metricSet) Depth(batches int) { m.batches.Set(float64(batches)) }
 // drained counts what came from the spool.
 func (m *metricSet) drained(d enrich.Drained) {
 	m.read("spool").Add(d.Alerts)
-	m.sent.Add(d.Sent + d.Events)
 }
 
 // Asked implements app.Meter.
@@ -175,6 +195,13 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)
 	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
 	flag := map[bool]float64{true: 1}
+	// Counted by the engine, which is another one after a reload.
+	metrics.WriteCounterUint64(w, named("not_reported_total", "reason", string(enrich.ReasonValue)), s.NotReported[string(enrich.ReasonValue)])
+	for _, r := range s.Sources {
+		for result, n := range map[string]int{"reported": r.Hits, "repeat": r.Repeats, "muted": r.Mutes} {
+			gauge(named("source_hits", "origin", r.Source, "result", result), float64(n))
+		}
+	}
 	gauge(named("build_info", "version", s.Version), 1)
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/mirror"
@@ -34,6 +35,7 @@ func TestMetrics(t *testing.T) {
 	var out bytes.Buffer
 	m.write(&out, Status{
 		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
+		Sources: []app.QualityRow{{Source: "osint", Hits: 1}},
 	})
 	if !strings.Contains(out.String(), `custom_misp_hits_total{mapping="m",type="md5"} 1`+"\n") {
 		t.Errorf("no hit in:\n%s", &out)

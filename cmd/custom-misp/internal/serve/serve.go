@@ -47,7 +47,7 @@ type server struct {
 	log        *slog.Logger
 	began      time.Time
 	current    atomic.Pointer[generation]
-	dedup      *enrich.Dedup
+	events     *app.Events
 	metrics    *metricSet
 	lock       *app.ServeLock
 	follower   *alertlog.Follower // nil if only the spool is looked at
@@ -85,11 +85,10 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	defer v.lock.Unlock()
-	if v.dedup, err = app.Dedup(c); err != nil {
+	if v.events, err = app.OpenEvents(c, v.metrics, v.log); err != nil {
 		return err
 	}
-	defer v.dedup.Close() //nolint:errcheck // it was only appended to
-	v.dedup.Suppressed = v.metrics.suppressed.Inc
+	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	first, err := v.newGeneration(hard, c, true)
@@ -129,7 +128,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, v.repeats, watch, v.housekeeping} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)

@@ -38,6 +38,10 @@ type Status struct {
 	Spool         spool.Depth       `json:"spool"`
 	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
+	// NotReported counts the hits that raised no event of their own, by reason.
+	NotReported map[string]uint64 `json:"not_reported,omitempty"`
+	// Sources are the hits of each source in the last 30 days, and what became of them.
+	Sources []app.QualityRow `json:"sources,omitempty"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -136,7 +140,16 @@ func (v *server) status() Status {
 		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
 		"alerts_matched": m.matched.Get(), "alerts_unreadable": m.unreadable.Get(), "events_sent": m.sent.Get(),
 		"events_suppressed": m.suppressed.Get(), "events_failed": m.failed.Get(),
+		"events_over_rate": m.overRate.Get(),
 	}
+	s.NotReported = map[string]uint64{}
+	for _, why := range countedReasons {
+		s.NotReported[string(why)] = m.notReported(why).Get()
+	}
+	if v.events != nil {
+		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
+	}
+	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
