@@ -62,6 +62,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newConfig(s, &g),
 		newDoctor(s, &g),
 		newSpoolVerb(s, &g),
+		newExample(s),
 		newVersion(s),
 	)
 	return root

@@ -31,7 +31,9 @@ type Conf struct {
 // Integration is one <integration> block.
 type Integration struct {
 	Line, End int // lines of its first and its last tag; End is 0 if the block does not end
-	Elements  []Element
+	// Within is the element around it, if that is not the outermost one: integratord does not read such a block.
+	Within   string
+	Elements []Element
 }
 
 // Element is one element of a block. Its text keeps all blanks, as Wazuh trims nothing.
@@ -68,7 +70,11 @@ func ParseConf(data []byte) (Conf, error) {
 	var c Conf
 	err := walk(data, func(path []string, e xml.StartElement, line int) {
 		if e.Name.Local == "integration" {
-			c.Integrations = append(c.Integrations, Integration{Line: line})
+			within := ""
+			if len(path) > 1 {
+				within = path[len(path)-1]
+			}
+			c.Integrations = append(c.Integrations, Integration{Line: line, Within: within})
 		}
 	}, func(path []string, name, text string, line, end int) {
 		switch parent := path[len(path)-1]; {

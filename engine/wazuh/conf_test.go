@@ -50,6 +50,13 @@ func TestParseConf(t *testing.T) {
 			want: wazuh.Conf{RuleDirs: []string{"ruleset/rules", "site/rules"}, RuleExcludes: []string{"0215-policy_rules.xml"}},
 		},
 		{
+			name: "inside of another section",
+			conf: "<ossec_config>\n<syscheck>\n<integration><name>custom-misp</name></integration>\n</syscheck>\n</ossec_config>",
+			want: wazuh.Conf{RuleDirs: stock, Integrations: []wazuh.Integration{
+				{Line: 3, End: 3, Within: "syscheck", Elements: []wazuh.Element{element(3, "name", "custom-misp")}},
+			}},
+		},
+		{
 			name: "output of alerts",
 			conf: "<ossec_config>\n<global>\n<jsonout_output> no </jsonout_output>\n</global>\n</ossec_config>",
 			want: wazuh.Conf{RuleDirs: stock, JSONOutput: "no", JSONOutputLine: 3},

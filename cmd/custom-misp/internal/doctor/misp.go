@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -145,7 +146,7 @@ func (v *visit) lookConnect(ctx context.Context) Finding {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", v.address())
 	if err != nil {
-		return problem("is MISP running, its port open in firewalls, misp.url right? try: curl -v "+v.url.Scheme+"://"+v.address(),
+		return problem("curl -v "+v.url.Scheme+"://"+v.address(),
 			"no connection to %s: %s", v.address(), reason(err))
 	}
 	v.conn = conn
@@ -178,7 +179,7 @@ func (v *visit) lookTLS(ctx context.Context) Finding {
 	case ok && trouble.Code == enrich.CodeTLS:
 		remedy := trouble.Remedy
 		if leaf != nil {
-			remedy += "; see it with: openssl s_client -connect " + v.address() + " -showcerts </dev/null"
+			remedy += ", which this shows: openssl s_client -connect " + v.address() + " -showcerts </dev/null"
 		}
 		return problem(remedy, "%v; %s", trouble.Err, shown)
 	case clientErr != nil:
@@ -212,7 +213,11 @@ func (v *visit) certificate(ctx context.Context) *x509.Certificate {
 func (v *visit) lookKey(context.Context) Finding {
 	if v.client == nil {
 		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
-		return problemOf(err, "see the checks configuration and key")
+		f := problemOf(err, v.command("config"))
+		if key, err := v.config.MISP.Key.Read(); v.config.MISP.Key.File != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && key == "") {
+			f.Remedy = v.fillKey(v.config.MISP.Key.File)
+		}
+		return f
 	}
 	if v.err != nil {
 		return mispProblem(v.err)
@@ -248,7 +253,7 @@ func (v *visit) lookClock(context.Context) Finding {
 	} else {
 		shown += " ahead"
 	}
-	const remedy = "see which one is wrong, on both machines: timedatectl"
+	const remedy = "timedatectl"
 	switch {
 	case off.Abs() > clockWrong:
 		return problem(remedy, "MISP's clock is %s", shown)
