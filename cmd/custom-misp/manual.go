@@ -61,6 +61,8 @@ func manPages(root *cobra.Command) map[string][]byte {
 // A roff writes a man page.
 type roff struct{ bytes.Buffer }
 
+func (r *roff) write(text string) { _, _ = r.WriteString(text) }
+
 func (r *roff) title(name string, section int) {
 	fmt.Fprintf(r, ".TH \"%s\" %d \"\" \"custom-misp %s\" \"custom-misp\"\n", strings.ToUpper(name), section, roffText(cli.Version()))
 }
@@ -74,19 +76,19 @@ func (r *roff) text(text string) {
 		line = strings.ReplaceAll(line, "\t", "  ")
 		if shown := strings.HasPrefix(line, "  "); shown != literal {
 			literal = shown
-			r.WriteString(map[bool]string{true: ".RS 2\n.nf\n", false: ".fi\n.RE\n"}[shown])
+			r.write(map[bool]string{true: ".RS 2\n.nf\n", false: ".fi\n.RE\n"}[shown])
 		}
 		switch {
 		case line == "" && literal:
-			r.WriteString("\n")
+			r.write("\n")
 		case line == "":
-			r.WriteString(".PP\n")
+			r.write(".PP\n")
 		default:
-			r.WriteString(roffText(strings.TrimPrefix(line, "  ")) + "\n")
+			r.write(roffText(strings.TrimPrefix(line, "  ")) + "\n")
 		}
 	}
 	if literal {
-		r.WriteString(".fi\n.RE\n")
+		r.write(".fi\n.RE\n")
 	}
 }
 
@@ -110,13 +112,13 @@ func verbPage(c *cobra.Command) []byte {
 	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
 	r.title(name, 1)
 	r.section("NAME")
-	r.WriteString(roffText(name) + ` \- ` + roffText(c.Short) + "\n")
+	r.write(roffText(name) + ` \- ` + roffText(c.Short) + "\n")
 	r.section("SYNOPSIS")
 	use := c.UseLine()
 	if !c.HasParent() {
 		use = "custom-misp VERB [argument...] [flags]"
 	}
-	r.WriteString(".B " + roffText(use) + "\n")
+	r.write(".B " + roffText(use) + "\n")
 	r.section("DESCRIPTION")
 	r.text(cmp.Or(c.Long, c.Short+"."))
 	if c.HasAvailableSubCommands() {
@@ -142,9 +144,9 @@ func verbPage(c *cobra.Command) []byte {
 	}
 	r.section("SEE ALSO")
 	if c.HasParent() {
-		r.WriteString(".BR custom\\-misp (1),\n")
+		r.write(".BR custom\\-misp (1),\n")
 	}
-	r.WriteString(".BR custom\\-misp.yaml (5)\n")
+	r.write(".BR custom\\-misp.yaml (5)\n")
 	return r.Bytes()
 }
 
@@ -174,7 +176,7 @@ func configPage() []byte {
 	var r roff
 	r.title("custom-misp.yaml", 5)
 	r.section("NAME")
-	r.WriteString(`custom\-misp.yaml \- configuration of custom\-misp` + "\n")
+	r.write(`custom\-misp.yaml \- configuration of custom\-misp` + "\n")
 	r.section("DESCRIPTION")
 	r.text(`A YAML file. Keys are sections: misp.url is the key url in the section misp. Unknown keys are refused. Relative paths begin
 at Wazuh's directory. Later layers override earlier ones: defaults, this file, the environment (CUSTOM_MISP_MISP_URL for
@@ -189,6 +191,6 @@ values that are in force and where each comes from.`)
 		r.item(k.Key, text)
 	}
 	r.section("SEE ALSO")
-	r.WriteString(".BR custom\\-misp (1)\n")
+	r.write(".BR custom\\-misp (1)\n")
 	return r.Bytes()
 }
