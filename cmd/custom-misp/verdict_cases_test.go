@@ -4,7 +4,7 @@ import "custom-misp/misp/misptest"
 
 // wrongValues has for each key with a form a value that is not of it.
 var wrongValues = map[string]string{
-	"misp.url": "misp.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
+	"misp.url": "misp.example.org", "misp.proxy": "proxy.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
 	"timeout": "soon", "lookup.to_ids": "perhaps", "lookup.warninglists": "perhaps", "lookup.published": "perhaps", "lookup.min_threat_level": "huge",
 	"lookup.max_age": "old", "lookup.expired": "perhaps", "mirror.sightings": "perhaps", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.remember_hit": "long",
 	"lookup.remember_miss": "long", "mirror.misp": "perhaps", "mirror.feeds": "[etc/feed]", "mirror.lists": "[etc/list]", "mirror.interval": "often",
@@ -113,6 +113,7 @@ var breakages = []breakage{
 
 // unbreakable are the keys that take any value of their form, each with the reason.
 var unbreakable = map[string]string{
+	"misp.no_proxy":       "any text can be a host",
 	"lookup.tags":         "any text can be a tag",
 	"lookup.exclude_tags": "any text can be a tag",
 	"lookup.orgs":         "any text can be an organisation",

@@ -21,7 +21,9 @@ type option struct {
 var options = []option{
 	{key: "misp.url", def: "", form: address, help: "address of MISP, like https://misp.example.org"},
 	{key: "misp.key", def: "", form: text, secret: true, help: "authentication key; better put it into a file"},
-	{key: "misp.key_file", def: "", form: path, watched: true, help: "file that holds the authentication key and nothing else"},
+	{key: "misp.key_file", def: "", form: path, watched: true, help: "file that holds the authentication key, and below it, while keys are exchanged, the next one"},
+	{key: "misp.proxy", def: "", form: address, help: "proxy on the way to MISP, like http://proxy.example.org:3128; empty for what HTTPS_PROXY and NO_PROXY in the environment say, which integratord does not pass on"},
+	{key: "misp.no_proxy", def: []string{}, form: texts, help: "hosts, domains (.corp.example) and networks that misp.proxy is not used for"},
 	{key: "misp.ca_file", def: "", form: path, watched: true, help: "certificates (PEM) to trust instead of the system's"},
 	{key: "misp.client_cert_file", def: "", form: path, watched: true, help: "client certificate (PEM) to show to MISP, or to the proxy before it"},
 	{key: "misp.client_key_file", def: "", form: path, watched: true, help: "its private key (PEM)"},

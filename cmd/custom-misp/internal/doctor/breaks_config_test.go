@@ -25,6 +25,9 @@ func configBreakages() []breakage {
 		{name: "no address", spoil: writes("etc/custom-misp.yaml", "log: {level: info}\n", 0o640), check: "configuration", status: StatusProblem, byHand: good},
 		{name: "no key", spoil: removes("etc/custom-misp.key"), check: "key", status: StatusProblem},
 		{name: "empty key", spoil: writes("etc/custom-misp.key", "\n", 0o640), check: "key", status: StatusProblem},
+		{name: "an old key before the new one", spoil: writes("etc/custom-misp.key", "withdrawn-key\n"+misptest.Key+"\n", 0o640), check: "misp-key", status: StatusWarning, found: "refuses the first key"},
+		{name: "a next key that MISP does not know", spoil: writes("etc/custom-misp.key", misptest.Key+"\nunknown-key\n", 0o640), check: "misp-key", status: StatusWarning, found: "refuses the second"},
+		{name: "three keys", spoil: writes("etc/custom-misp.key", "a\nb\nc\n", 0o640), check: "key", status: StatusProblem, found: "3 lines with keys", byHand: writes("etc/custom-misp.key", misptest.Key+"\n", 0o640)},
 		{name: "key open to everybody", spoil: chmods("etc/custom-misp.key", 0o644), check: "key", status: StatusProblem},
 		{name: "key closed to wazuh", spoil: chmods("etc/custom-misp.key", 0o600), check: "key", status: StatusProblem},
 		{name: "directory of the key closed", spoil: func(t *testing.T, w *ward) {

@@ -57,7 +57,10 @@ func TestRemedies(t *testing.T) {
 			w := newWard(t)
 			w.write(t, "bin/wazuh-analysisd", "#!/bin/sh\n", 0o750)
 			b.spoil(t, w)
-			self := func(i *examination) { i.Self = program }
+			self := func(i *examination) {
+				i.Self = program
+				i.config.Timeout, i.config.MISP.Timeout = 5*time.Minute, 5*time.Minute // on a busy machine too, MISP is not slow
+			}
 			before := w.examine(t, self)
 			w.want(t, before, b.check, b.status, b.found, "")
 			commands, sentences := w.carryOutAll(t, bin, b, before)

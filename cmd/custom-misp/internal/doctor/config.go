@@ -116,11 +116,11 @@ func (i *examination) checkMappings(context.Context) []Finding {
 		return []Finding{problem("set mappings.dirs to directories that are there, and that user "+i.User.Name+" can read", "%v", err)}
 	}
 	e, err := app.Compile(sources)
-	found := fmt.Sprintf("%s from %s", cli.Plural(len(e.Mappings()), "mapping"), cli.Plural(len(sources), "file"))
+	found := fmt.Sprintf("%s from %s", cli.Plural(e.Len(), "mapping"), cli.Plural(len(sources), "file"))
 	if faults, ok := errors.AsType[yamlfile.Faults](err); ok {
 		return []Finding{problem(i.command("lint"), "%s; %s, files with faults are left out; the first: %s", found, cli.Plural(len(faults), "fault"), faults[0].Error())}
 	}
-	if len(e.Mappings()) == 0 {
+	if e.Len() == 0 {
 		return []Finding{problem("set mappings.builtin to true, or mappings.dirs", "no mappings; nothing is ever looked up")}
 	}
 	for _, src := range sources {

@@ -56,7 +56,11 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, i.config.Timeout)
 	defer cancel()
 	v := &visit{examination: i, url: u}
-	v.proxy, _ = http.ProxyFromEnvironment(&http.Request{URL: u})
+	through := app.Proxy(i.config.MISP)
+	if through == nil {
+		through = http.ProxyFromEnvironment
+	}
+	v.proxy, _ = through(&http.Request{URL: u})
 	defer func() {
 		if v.conn != nil {
 			_ = v.conn.Close()
@@ -121,7 +125,10 @@ func (v *visit) one(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func (v *visit) lookName(ctx context.Context) Finding {
 	host := v.url.Hostname()
-	if v.proxy != nil {
+	switch {
+	case v.proxy != nil && v.config.MISP.Proxy != "":
+		return skipped("the proxy %s looks it up", v.proxy.Host)
+	case v.proxy != nil:
 		return skipped("the proxy %s of this shell's environment is used; does integratord have it in its own?", v.proxy.Host)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -210,7 +217,7 @@ func (v *visit) certificate(ctx context.Context) *x509.Certificate {
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-func (v *visit) lookKey(context.Context) Finding {
+func (v *visit) lookKey(ctx context.Context) Finding {
 	if v.client == nil {
 		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
 		f := problemOf(err, v.command("config"))
@@ -222,7 +229,31 @@ func (v *visit) lookKey(context.Context) Finding {
 	if v.err != nil {
 		return mispProblem(v.err)
 	}
+	if keys, err := v.config.MISP.Key.ReadAll(); err == nil && len(keys) > 1 {
+		return v.lookKeys(ctx, keys)
+	}
 	return good("accepted by MISP %s", v.about.Version)
+}
+
+// lookKeys tries each of two keys by itself.
+func (v *visit) lookKeys(ctx context.Context, keys []string) Finding {
+	file := v.config.MISP.Key.File
+	refused := make([]bool, len(keys))
+	for n, key := range keys {
+		client, err := app.ClientWithKey(v.config, key)
+		if err == nil {
+			_, err = client.About(ctx)
+			client.Close()
+		}
+		refused[n] = err != nil
+	}
+	switch {
+	case refused[0]:
+		return warning("sed -i 1d "+file, "MISP refuses the first key in %s and takes the second", file)
+	case refused[1]:
+		return warning("sed -i 2d "+file, "MISP takes the first key in %s and refuses the second, which is to take its place", file)
+	}
+	return good("both keys are accepted by MISP %s", v.about.Version)
 }
 
 func (v *visit) lookRole(context.Context) Finding {
