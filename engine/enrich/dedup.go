@@ -14,6 +14,8 @@ import (
 type Dedup struct {
 	// Suppressed is called for each event that was sent already; nil for no call.
 	Suppressed func()
+	// Delivered is called for each event that the sink took; nil for no call.
+	Delivered func()
 
 	sink Sink
 	mu   sync.Mutex
@@ -49,7 +51,7 @@ func (d *Dedup) Trouble() error {
 // Send implements Sink. Events about errors, and those of alerts without an id, are always sent.
 func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
-		return sendTo(ctx, d.sink, e)
+		return d.deliver(ctx, e)
 	}
 	key := xxhash.Sum64String(e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value)
 	d.mu.Lock()
@@ -60,7 +62,7 @@ func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
 		}
 		return nil
 	}
-	if err := sendTo(ctx, d.sink, e); err != nil {
+	if err := d.deliver(ctx, e); err != nil {
 		return err
 	}
 	d.seen[0][key] = true
@@ -70,6 +72,15 @@ func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
 		d.seen[1], d.seen[0] = d.seen[0], map[uint64]bool{}
 	}
 	return nil
+}
+
+// deliver sends an event.
+func (d *Dedup) deliver(ctx context.Context, e Enrichment) error {
+	err := sendTo(ctx, d.sink, e)
+	if err == nil && d.Delivered != nil {
+		d.Delivered()
+	}
+	return err
 }
 
 // Close writes what is not written yet, and closes the files.

@@ -40,6 +40,7 @@ type dedupBench struct {
 	dir        string
 	sink       counting
 	suppressed int
+	delivered  int
 }
 
 func newDedup(t *testing.T) *dedupBench {
@@ -55,7 +56,7 @@ func (b *dedupBench) begin(t *testing.T) {
 	var err error
 	b.Dedup, err = enrich.NewDedup(&b.sink, b.dir)
 	must(t, err)
-	b.Suppressed = func() { b.suppressed++ }
+	b.Suppressed, b.Delivered = func() { b.suppressed++ }, func() { b.delivered++ }
 }
 
 func (b *dedupBench) restart(t *testing.T) {
@@ -74,6 +75,9 @@ func (b *dedupBench) send(t *testing.T, what string, want int, events ...enrich.
 	sent, suppressed = b.sink.n-sent, b.suppressed-suppressed
 	if sent != want || suppressed != len(events)-want {
 		t.Errorf("%s: %d sent and %d suppressed of %d, want %d sent", what, sent, suppressed, len(events), want)
+	}
+	if b.delivered != b.sink.n {
+		t.Errorf("%s: %d delivered, and the sink took %d", what, b.delivered, b.sink.n)
 	}
 }
 

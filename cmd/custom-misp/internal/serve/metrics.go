@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"strconv"
@@ -111,12 +112,11 @@ func (m *metricSet) Picked(observables []engine.Observable, matches []enrich.Mat
 	}
 }
 
-// Sent implements enrich.Meter.
+// Sent implements enrich.Meter. What was sent is counted where the queue takes it: some events are done without being sent,
+// because they were sent before.
 func (m *metricSet) Sent(failed bool) {
 	if failed {
 		m.failed.Inc()
-	} else {
-		m.sent.Inc()
 	}
 }
 
@@ -126,7 +126,6 @@ func (m *metricSet) Depth(batches int) { m.batches.Set(float64(batches)) }
 // drained counts what came from the spool.
 func (m *metricSet) drained(d enrich.Drained) {
 	m.read("spool").Add(d.Alerts)
-	m.sent.Add(d.Sent + d.Events)
 }
 
 // Asked implements app.Meter.
@@ -170,8 +169,14 @@ func (m *metricSet) listenerFull(listener string) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("listen_full_total", "listener", listener))
 }
 
-// write writes all metrics in the form that Prometheus reads.
+// write writes all metrics in the form that Prometheus reads, with help and type.
 func (m *metricSet) write(w io.Writer, s Status) {
+	var text bytes.Buffer
+	m.writeValues(&text, s)
+	writeFamilies(w, text.Bytes())
+}
+
+func (m *metricSet) writeValues(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)
 	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
 	flag := map[bool]float64{true: 1}

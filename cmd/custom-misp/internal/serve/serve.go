@@ -45,6 +45,7 @@ type Loader func() (*config.Config, error)
 type server struct {
 	load       Loader
 	log        *slog.Logger
+	logFile    *app.ServeLog
 	began      time.Time
 	current    atomic.Pointer[generation]
 	dedup      *enrich.Dedup
@@ -59,6 +60,7 @@ type server struct {
 	alive      atomic.Int64        // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
+	absent     absence      // of the file of alerts
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -67,12 +69,12 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, closeLog := app.OpenLog(c, stderr, stderr)
-	defer closeLog()
+	log := app.OpenServeLog(c, stderr)
+	defer log.Close()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	}
-	v := &server{load: load, log: log, began: time.Now(), metrics: newMetrics()}
+	v := &server{load: load, log: log.Logger, logFile: log, began: time.Now(), metrics: newMetrics()}
 	if err = v.run(ctx, c); err != nil {
 		log.Error("serve ends", "error", err.Error())
 	}
@@ -89,7 +91,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	defer v.dedup.Close() //nolint:errcheck // it was only appended to
-	v.dedup.Suppressed = v.metrics.suppressed.Inc
+	v.dedup.Suppressed, v.dedup.Delivered = v.metrics.suppressed.Inc, v.metrics.sent.Inc
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	first, err := v.newGeneration(hard, c, true)
@@ -129,7 +131,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping, v.reopenLog} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)

@@ -146,6 +146,9 @@ func (v *server) status() Status {
 
 // ready returns why alerts cannot be enriched now.
 func (v *server) ready() error {
+	if err := v.absent.err(time.Now()); err != nil {
+		return err
+	}
 	a := v.current.Load().app
 	if a.Mirror != nil {
 		return a.Mirror.Usable()
