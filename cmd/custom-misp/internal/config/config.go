@@ -115,6 +115,8 @@ type Serve struct {
 	Listen         string // empty for the unix socket alone
 	ListenAnywhere bool
 	StaleAfter     time.Duration
+	Canary         time.Duration // between two; 0 for none
+	Daily          bool
 }
 
 // checkListen refuses an address that others can reach, unless that is what is wanted.
@@ -197,6 +199,7 @@ func (l *layers) config() *Config {
 		Serve: Serve{
 			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
+			Canary: l.duration("serve.canary"), Daily: l.flag("serve.daily"),
 		},
 		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
 		Mappings: Mappings{

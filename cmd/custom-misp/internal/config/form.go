@@ -32,6 +32,7 @@ var (
 	flag     = form{read: readFlag}
 	duration = form{read: readDuration}
 	address  = form{read: readAddress}
+	interval = form{read: readInterval} // 0 for never
 	age      = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}
 
 	// listenAddress is one that serve can listen at: a host, which may be left out, and a number of a port.
@@ -124,6 +125,14 @@ func readDuration(s string) (any, error) {
 		return nil, fmt.Errorf("%q is not a time like 10s or 500ms", s)
 	}
 	return d, nil
+}
+
+// readInterval reads a duration, or 0.
+func readInterval(s string) (any, error) {
+	if s == "0" || s == "0s" {
+		return time.Duration(0), nil
+	}
+	return readDuration(s)
 }
 
 // readAddress reads the address of a MISP: host and path alone. An error shows nothing of it that may be a password.

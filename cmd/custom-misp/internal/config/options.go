@@ -62,6 +62,8 @@ var options = []option{
 	{key: "serve.listen", def: "", form: listenAddress, restart: true, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
 	{key: "serve.listen_anywhere", def: false, form: flag, restart: true, help: "let serve.listen be an address that others can reach; nothing there is secret, and nothing is protected"},
 	{key: "serve.stale_after", def: time.Hour, form: duration, help: "age of the mirror from which an error event reports it"},
+	{key: "serve.canary", def: time.Hour, form: interval, help: "how often serve sends a test event through Wazuh's queue and waits for its alert; 0 for never"},
+	{key: "serve.daily", def: true, form: flag, help: "send an event a day that says what was read, looked up, sent, queued, cut and lost"},
 	{key: "sightings.enabled", def: false, form: flag, help: "report exact hits back to MISP as sightings, each attribute once a day; the key's role needs perm_sighting"},
 	{key: "sightings.source", def: "wazuh", form: text, help: "the name under which MISP shows them"},
 	{key: "sightings.tlp_red", def: false, form: flag, help: "also for attributes marked tlp:red"},

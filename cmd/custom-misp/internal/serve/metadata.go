@@ -14,6 +14,9 @@ type family struct{ kind, help string }
 // families are all metrics of serve by their names without the prefix. A test fails for one that is not here.
 var families = map[string]family{
 	"alerts_considered_total":      {"counter", "Alerts with a value that was looked up."},
+	"alerts_file_absent":           {"gauge", "1 if the file of alerts that serve follows does not exist."},
+	"canary_failures_total":        {"counter", "Test events that did not come back as an alert, by the step that failed."},
+	"canary_timestamp_seconds":     {"gauge", "When a test event came back last."},
 	"alerts_matched_total":         {"counter", "Alerts with a value that is known."},
 	"alerts_read_total":            {"counter", "Alerts that were read, by where they came from."},
 	"alerts_truncated_total":       {"counter", "Parts of alerts that were left out because of a limit."},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -30,6 +31,7 @@ type metricSet struct {
 	failed     *metrics.Counter
 	suppressed *metrics.Counter
 	batches    *metrics.Gauge
+	cuts       atomic.Uint64 // of all mappings
 
 	mu    sync.Mutex
 	picks map[pickName]pickCounters // so that no name is written for every alert
@@ -53,6 +55,9 @@ func newMetrics() *metricSet {
 	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
 	for _, source := range []string{"alerts.json", "spool", "delayed"} {
 		m.read(source)
+	}
+	for _, step := range canarySteps {
+		m.canaryFailed(step)
 	}
 	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
 		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
@@ -148,6 +153,7 @@ func (m *metricSet) Remembered(hit bool) {
 
 // Cut implements app.Meter.
 func (m *metricSet) Cut(c engine.Cut) {
+	m.cuts.Add(1)
 	m.set.GetOrCreateCounter(named("alerts_truncated_total", "mapping", c.Mapping, "what", string(c.What))).Inc()
 }
 
@@ -158,6 +164,10 @@ func (m *metricSet) damaged(file string) {
 // LeftOut implements app.Meter.
 func (m *metricSet) LeftOut(source string, values int) {
 	m.set.GetOrCreateCounter(named("mirror_left_out_values_total", "origin", source)).Add(values)
+}
+
+func (m *metricSet) canaryFailed(step canaryStep) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("canary_failures_total", "step", string(step)))
 }
 
 func (m *metricSet) syncFailed(origin string) {
@@ -184,6 +194,10 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
 	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("alerts_file_absent"), flag[s.Alerts.Absent])
+	if !s.CanaryAt.IsZero() {
+		gauge(named("canary_timestamp_seconds"), float64(s.CanaryAt.Unix()))
+	}
 	gauge(named("delayed_bytes"), float64(s.Alerts.DelayedBytes))
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative

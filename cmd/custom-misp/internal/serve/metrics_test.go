@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 	m.LeftOut("osint", 3)
 	var out bytes.Buffer
 	m.write(&out, Status{
-		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
+		Version: "v1", CanaryAt: time.Now(), Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
 	})
 	if !strings.Contains(out.String(), `custom_misp_hits_total{mapping="m",type="md5"} 1`+"\n") {
 		t.Errorf("no hit in:\n%s", &out)

@@ -23,7 +23,6 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -61,6 +60,7 @@ type server struct {
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
 	absent     absence      // of the file of alerts
+	canary     canary
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -120,6 +120,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 		err = errors.Join(err, v.checkpoint.flush(), v.follower.Close())
 	}
 	if err == nil {
+		v.lock.Ended()
 		v.log.Info("serve ended", "alerts", v.metrics.read("alerts.json").Get(), "events", v.metrics.sent.Get())
 	}
 	return err
@@ -131,7 +132,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping, v.reopenLog} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -156,7 +157,7 @@ func (v *server) alerts(ctx context.Context) error {
 		return nil
 	}
 	stream := enrich.Stream{
-		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: wazuh.IsEnrichment,
+		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: v.canary.own,
 		Meter: v.metrics, Window: window, Grace: grace,
 	}
 	return stream.Run(ctx)
