@@ -76,6 +76,12 @@ func writeStatus(w io.Writer, s serve.Status) error {
 			s.Counters["alerts_matched"], s.Counters["alerts_unreadable"])
 		row("sent", "%d events, %d suppressed as sent before, %d failed", s.Counters["events_sent"], s.Counters["events_suppressed"], s.Counters["events_failed"])
 	}
+	if s.Alerts.Absent {
+		row("alerts are absent", "%s does not exist: no alert is read", s.Alerts.File)
+	}
+	if !s.CanaryAt.IsZero() {
+		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
+	}
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
