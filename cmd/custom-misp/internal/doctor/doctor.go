@@ -99,6 +99,7 @@ type examination struct {
 	config    *config.Config
 	configErr error // why config is not complete
 	buildErr  error // what keeps a call from building its chain
+	rules     []ruleFile
 
 	root     uint32            // who has to own the program: 0, but in tests
 	now      func() time.Time  // clock

@@ -24,7 +24,14 @@ type ruleFile struct {
 // ruleFiles reads all rules, Wazuh's own as well, in the order in which analysisd does. What cannot be read or parsed is
 // passed over: analysisd says more about it.
 func (i *examination) ruleFiles() []ruleFile {
-	var files []ruleFile
+	if i.rules == nil { // several checks need them, and a manager has thousands
+		i.rules = i.readRules()
+	}
+	return slices.Clone(i.rules)
+}
+
+func (i *examination) readRules() []ruleFile {
+	files := []ruleFile{}
 	dirs := i.Conf.RuleDirs
 	if len(dirs) == 0 {
 		dirs = []string{"etc/rules"}
