@@ -105,3 +105,22 @@ func TestSubstitution(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherVersion has doctor say that integratord starts another version than the one that runs, and put it right.
+func TestAnotherVersion(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	w.mkdir(t, "usr/bin", 0o755)
+	w.write(t, "usr/bin/custom-misp", "binary", 0o755)
+	self := func(i *examination) { i.Self = w.path("usr/bin/custom-misp") }
+	w.want(t, w.examine(t, self), "program", StatusOK, "HOME/integrations/custom-misp", "")
+	w.write(t, "usr/bin/custom-misp", "newer binary", 0o755)
+	found := w.examine(t, self)
+	w.want(t, found, "program", StatusWarning, "is another version than HOME/usr/bin/custom-misp", "HOME/integrations/custom-misp.new")
+	for _, f := range found {
+		if f.Check == "program" {
+			w.carryOut(t, stubs(t), f.Remedy, true)
+		}
+	}
+	w.want(t, w.examine(t, self), "program", StatusOK, "HOME/integrations/custom-misp", "")
+}

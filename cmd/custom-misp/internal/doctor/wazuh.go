@@ -1,9 +1,12 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -51,7 +54,33 @@ func (i *examination) checkProgram(context.Context) []Finding {
 		to := filepath.Join(filepath.Dir(i.Program), "custom-misp")
 		return []Finding{problem(fmt.Sprintf("mv %s %s", i.Program, to), "%s: integratord takes names that begin with custom- only", i.Program)}
 	}
+	if i.isAnother() {
+		return []Finding{warning(fmt.Sprintf("install -o root -g %s -m 0750 %s %s.new && mv %s.new %s", i.User.Group, i.Self, i.Program, i.Program, i.Program),
+			"%s is another version than %s, which runs now", i.Program, i.Self)}
+	}
 	return []Finding{good("%s", i.Program)}
+}
+
+// isAnother reports whether integratord starts another program than this one, which a package or an administrator has put
+// elsewhere under the same name.
+func (i *examination) isAnother() bool {
+	if filepath.Base(i.Self) != "custom-misp" || i.Self == i.Program {
+		return false
+	}
+	mine, err := os.Open(i.Self)
+	if err != nil {
+		return false
+	}
+	defer mine.Close() //nolint:errcheck // only read
+	other, err := os.Open(i.Program)
+	if err != nil {
+		return false
+	}
+	defer other.Close() //nolint:errcheck // only read
+	a, b := sha256.New(), sha256.New()
+	_, mineErr := io.Copy(a, mine)
+	_, otherErr := io.Copy(b, other)
+	return mineErr == nil && otherErr == nil && !bytes.Equal(a.Sum(nil), b.Sum(nil))
 }
 
 // checkRights looks at owner and mode of the program. integratord refuses a program that its own user can change.
