@@ -149,6 +149,11 @@ func TestMISPRules(t *testing.T) {
 		{"spool cannot be written", trouble(enrich.CodeSpool), 100662, 9},
 		{"dead letter", trouble(enrich.CodeDeadLetter), 100662, 9},
 		{"recovered", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Queued: "3", Processed: "3"}, 100663, 3},
+		{"a daemon that ended", trouble(enrich.CodeServe), 100629, 5},
+		{"a canary", trouble(enrich.CodeCanary), 100629, 5},
+		{"test event", enrich.Body{Notice: enrich.NoticeCanary, Canary: "1", Description: "test event"}, 100668, 3},
+		{"counts of a day", enrich.Body{Notice: enrich.NoticeDaily, Counts: &enrich.CountsBody{}, Description: "in the last 24 hours"}, 100668, 3},
+		{"change", enrich.Body{Notice: enrich.NoticeChanged, Changed: []string{"a"}, Description: "changed"}, 100668, 3},
 		{"neither", enrich.Body{Value: "v"}, 100620, 0},
 	}
 	tests = append(tests, levels()...)

@@ -68,6 +68,7 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		return queueUnbuilt(ctx, c, alert, buildErr, log)
 	}
 	defer a.Close()
+	noticeDeadServe(ctx, c, a, alert, log)
 	if len(a.Faults) > 0 {
 		// The mappings of the other files do their work all the same.
 		log.Error("mapping files left out", "faults", a.Faults.Error())
@@ -84,6 +85,17 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	log.Debug("alert done", "alert_id", alert.Source.AlertID, "rule_id", alert.Source.RuleID,
 		"observables", len(result.Observables), "enrichments", result.Sent, "queued", result.Queued)
 	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
+}
+
+// noticeDeadServe reports a serve that ended without being told to, once: nothing else on this machine may notice.
+func noticeDeadServe(ctx context.Context, c *config.Config, a *app.App, alert enrich.Alert, log *slog.Logger) {
+	n, died := app.ServeDied(app.StateOf(c))
+	if !died {
+		return
+	}
+	err := fmt.Errorf("the daemon (serve, pid %d) has ended without being told to; calls by integratord look alerts up meanwhile", n.PID)
+	log.Error(err.Error())
+	a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeServe, Err: err, Remedy: "systemctl status custom-misp says why, and systemctl restart custom-misp starts it"})
 }
 
 // readAlert reads the alert file, and no more of it than an alert can be long.

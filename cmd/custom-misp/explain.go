@@ -29,10 +29,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			e, err := loadEngine(c, mappings, s)
 			if err != nil {
 				return err

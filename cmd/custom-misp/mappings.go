@@ -23,10 +23,7 @@ built-in one with the same id. "mappings.disable" leaves mappings out.`,
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			all := *c
 			all.Mappings.Disable = nil // they are listed as disabled
 			e, err := loadEngine(&all, named, s)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,13 +34,10 @@ spool. If it does not run, show what is on disk. Exit code 1 if it does not run 
 }
 
 func showStatus(ctx context.Context, g globals, w io.Writer, output string) error {
-	c, err := g.installed()
-	if err != nil {
-		return err
-	}
+	c, configErr := g.installed() // a fault in it is said at the end: the state matters most while there is one
 	now, err := serve.Ask(ctx, c)
 	if err != nil {
-		return err
+		return errors.Join(configErr, err)
 	}
 	if output == "json" {
 		if err := cli.WriteJSON(w, now); err != nil {
@@ -47,6 +45,9 @@ func showStatus(ctx context.Context, g globals, w io.Writer, output string) erro
 		}
 	} else if err := writeStatus(w, now); err != nil {
 		return err
+	}
+	if configErr != nil {
+		return configErr
 	}
 	if !now.Running || !now.Ready {
 		return cli.ErrReported
@@ -80,6 +81,12 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	}
 	if why := notReported(s.NotReported); why != "" {
 		row("not reported", "%s", why)
+	}
+	if s.Alerts.Absent {
+		row("alerts are absent", "%s does not exist: no alert is read", s.Alerts.File)
+	}
+	if !s.CanaryAt.IsZero() {
+		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
 	}
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)

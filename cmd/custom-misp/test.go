@@ -56,10 +56,7 @@ directories are run.`,
 			if err != nil {
 				return cli.WrongUsef("--run: %w", err)
 			}
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			if len(args) == 0 {
 				for _, dir := range c.Mappings.Dirs {
 					if st, err := os.Stat(dir); err == nil && st.IsDir() {

@@ -4,12 +4,12 @@ import "custom-misp/misp/misptest"
 
 // wrongValues has for each key with a form a value that is not of it.
 var wrongValues = map[string]string{
-	"misp.url": "misp.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
+	"misp.url": "misp.example.org", "misp.proxy": "proxy.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
 	"timeout": "soon", "lookup.to_ids": "perhaps", "lookup.warninglists": "perhaps", "lookup.published": "perhaps", "lookup.min_threat_level": "huge",
 	"lookup.max_age": "old", "lookup.expired": "perhaps", "mirror.sightings": "perhaps", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.wide_networks": "perhaps", "lookup.remember_hit": "long",
 	"lookup.remember_miss": "long", "mirror.misp": "perhaps", "mirror.feeds": "[etc/feed]", "mirror.lists": "[etc/list]", "mirror.interval": "often",
 	"mirror.feed_interval": "often", "mirror.reconcile_interval": "often", "mirror.full_interval": "often", "mirror.timeout": "long",
-	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "sightings.enabled": "perhaps",
+	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "serve.canary": "often", "serve.daily": "perhaps", "sightings.enabled": "perhaps",
 	"sightings.tlp_red": "perhaps", "mappings.builtin": "perhaps", "ignore.values": "[10.0.0.0/99]", "wazuh.plain_header": "perhaps",
 	"wazuh.send_timeout": "long", "spool.max_entries": "many", "spool.max_mib": "many", "spool.drain_time": "long", "error_interval": "often",
 	"events.repeat_window": "2d", "events.storm": "many", "events.rate": "fast", "events.burst": "-1",
@@ -119,6 +119,7 @@ var breakages = []breakage{
 
 // unbreakable are the keys that take any value of their form, each with the reason.
 var unbreakable = map[string]string{
+	"misp.no_proxy":       "any text can be a host",
 	"lookup.tags":         "any text can be a tag",
 	"lookup.exclude_tags": "any text can be a tag",
 	"lookup.withhold":     "any text can be a tag",

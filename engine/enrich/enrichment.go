@@ -87,6 +87,33 @@ type Body struct {
 	Processed   string `json:"processed,omitempty"`
 	Dropped     string `json:"dropped,omitempty"`
 	DeadLetters string `json:"set_aside,omitempty"`
+	// Instead of an error, with a description: something to know, see [Notice].
+	Notice  Notice      `json:"notice,omitempty"`
+	Canary  string      `json:"canary,omitempty"`  // identifies a test event
+	Changed []string    `json:"changed,omitempty"` // files, each with its owner and the time of the change
+	Counts  *CountsBody `json:"counts,omitempty"`  // of a day
+}
+
+// A Notice is a kind of event that reports neither a hit nor trouble.
+type Notice string
+
+// The notices.
+const (
+	NoticeCanary  Notice = "canary"  // a test event, which is to come back as an alert
+	NoticeDaily   Notice = "daily"   // what was done in a day
+	NoticeChanged Notice = "changed" // the configuration, mappings or what they name changed
+)
+
+// A CountsBody says how much was done.
+type CountsBody struct {
+	Read     string `json:"read"`      // alerts
+	LookedUp string `json:"looked_up"` // alerts with a value that was looked up
+	Hits     string `json:"hits"`      // alerts with a value that is known
+	Sent     string `json:"sent"`      // events
+	Queued   string `json:"queued"`    // alerts and events that wait now
+	Cut      string `json:"cut"`       // parts of alerts that a limit left out
+	Lost     string `json:"lost"`      // alerts that could not be read, and dead letters that are there now
+	Muted    string `json:"muted"`     // events that were not sent because they had been sent before, or are muted
 }
 
 // The values of misp.match_mode.

@@ -59,6 +59,8 @@ type Config struct {
 // MISP says how to reach MISP, and with which key.
 type MISP struct {
 	URL                string // empty if it is not set
+	Proxy              string // address of a proxy; empty for what the environment says
+	NoProxy            []string
 	Key                Key
 	CAFile             string
 	ClientCertFile     string
@@ -128,6 +130,8 @@ type Serve struct {
 	Listen         string // empty for the unix socket alone
 	ListenAnywhere bool
 	StaleAfter     time.Duration
+	Canary         time.Duration // between two; 0 for none
+	Daily          bool
 }
 
 // checkListen refuses an address that others can reach, unless that is what is wanted.
@@ -202,7 +206,7 @@ func (l *layers) config() *Config {
 		Home: l.home, File: l.file, Timeout: l.duration("timeout"), FeedDir: l.path("feed.dir"), StateDir: l.path("state_dir"),
 		ErrorInterval: l.duration("error_interval"), values: l,
 		MISP: MISP{
-			URL: l.text("misp.url"), Key: l.key(), CAFile: l.path("misp.ca_file"),
+			URL: l.text("misp.url"), Proxy: l.text("misp.proxy"), NoProxy: l.texts("misp.no_proxy"), Key: l.key(), CAFile: l.path("misp.ca_file"),
 			ClientCertFile: l.path("misp.client_cert_file"), ClientKeyFile: l.path("misp.client_key_file"),
 			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
 		},
@@ -220,6 +224,7 @@ func (l *layers) config() *Config {
 		Serve: Serve{
 			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
+			Canary: l.duration("serve.canary"), Daily: l.flag("serve.daily"),
 		},
 		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
 		Events: Events{
@@ -307,20 +312,45 @@ func (k Key) Option() string {
 	return "misp.key"
 }
 
+// maxKeys is how many keys a file may have: the one in use, and the next one.
+const maxKeys = 2
+
 // Read returns the key, from its file or as it was given; empty if there is none. A file that others than its owner
 // and group can read is refused. Errors are [cli.WrongUse].
 func (k Key) Read() (string, error) {
+	keys, err := k.ReadAll()
+	if err != nil || len(keys) == 0 {
+		return "", err
+	}
+	return keys[0], nil
+}
+
+// ReadAll returns the keys: the one in use, and the one that takes its place when MISP refuses it, if the file has two
+// lines. See [Key.Read] for what is refused.
+func (k Key) ReadAll() ([]string, error) {
 	if k.File == "" {
-		return k.text, nil
+		if k.text == "" {
+			return nil, nil
+		}
+		return []string{k.text}, nil
 	}
 	data, err := atomicfile.ReadRegular(k.File, cli.MaxFile)
 	if err != nil {
-		return "", cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("misp.key_file: %w", err)
 	}
 	if err := RefuseReadable(k.File); err != nil {
-		return "", cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("misp.key_file: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	var keys []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" {
+			keys = append(keys, line)
+		}
+	}
+	if len(keys) > maxKeys {
+		return nil, cli.WrongUsef("misp.key_file: %s has %d lines with keys; leave the one in use and the next one", k.File, len(keys))
+	}
+	return keys, nil
 }
 
 // RefuseReadable returns an error for a file with a secret in it that others than its owner and group can read.

@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -30,6 +32,7 @@ type metricSet struct {
 	suppressed *metrics.Counter
 	overRate   *metrics.Counter
 	batches    *metrics.Gauge
+	cuts       atomic.Uint64 // of all mappings
 
 	mu    sync.Mutex
 	picks map[pickName]pickCounters // so that no name is written for every alert
@@ -59,6 +62,9 @@ func newMetrics() *metricSet {
 	}
 	for _, why := range countedReasons {
 		m.notReported(why)
+	}
+	for _, step := range canarySteps {
+		m.canaryFailed(step)
 	}
 	for _, file := range []string{"checkpoint", "misp", "quality", "queue", "repeats", "sent"} {
 		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
@@ -118,7 +124,8 @@ func (m *metricSet) Picked(observables []engine.Observable, matches []enrich.Mat
 	}
 }
 
-// Sent implements enrich.Meter.
+// Sent implements enrich.Meter. What was sent is counted where the queue takes it: some events are done without being sent,
+// because they were sent before.
 func (m *metricSet) Sent(failed bool) {
 	if failed {
 		m.failed.Inc()
@@ -169,6 +176,7 @@ func (m *metricSet) Remembered(hit bool) {
 
 // Cut implements app.Meter.
 func (m *metricSet) Cut(c engine.Cut) {
+	m.cuts.Add(1)
 	m.set.GetOrCreateCounter(named("alerts_truncated_total", "mapping", c.Mapping, "what", string(c.What))).Inc()
 }
 
@@ -181,6 +189,10 @@ func (m *metricSet) LeftOut(source string, values int) {
 	m.set.GetOrCreateCounter(named("mirror_left_out_values_total", "origin", source)).Add(values)
 }
 
+func (m *metricSet) canaryFailed(step canaryStep) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("canary_failures_total", "step", string(step)))
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
@@ -190,8 +202,14 @@ func (m *metricSet) listenerFull(listener string) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("listen_full_total", "listener", listener))
 }
 
-// write writes all metrics in the form that Prometheus reads.
+// write writes all metrics in the form that Prometheus reads, with help and type.
 func (m *metricSet) write(w io.Writer, s Status) {
+	var text bytes.Buffer
+	m.writeValues(&text, s)
+	writeFamilies(w, text.Bytes())
+}
+
+func (m *metricSet) writeValues(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)
 	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
 	flag := map[bool]float64{true: 1}
@@ -206,6 +224,10 @@ func (m *metricSet) write(w io.Writer, s Status) {
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
 	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("alerts_file_absent"), flag[s.Alerts.Absent])
+	if !s.CanaryAt.IsZero() {
+		gauge(named("canary_timestamp_seconds"), float64(s.CanaryAt.Unix()))
+	}
 	gauge(named("delayed_bytes"), float64(s.Alerts.DelayedBytes))
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative

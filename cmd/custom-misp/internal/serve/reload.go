@@ -84,6 +84,7 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 		return seen
 	}
 	v.current.Store(g)
+	v.reportChanges(ctx, old, g)
 	old.close()
 	v.log.Info("configuration and mappings reloaded", "mappings", g.app.Engine.Len(), "policy", string(c.Lookup.Policy))
 	return g.fingerprint

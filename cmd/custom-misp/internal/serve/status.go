@@ -36,6 +36,7 @@ type Status struct {
 	Queue         string            `json:"queue"` // Wazuh's, in words
 	Mirror        []MirrorStatus    `json:"mirror"`
 	Spool         spool.Depth       `json:"spool"`
+	CanaryAt      time.Time         `json:"canary_at,omitzero"` // when a test event came back last
 	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
 	// NotReported counts the hits that raised no event of their own, by reason.
@@ -53,6 +54,8 @@ type AlertsStatus struct {
 	BehindSeconds float64   `json:"behind_seconds"` // age of the last alert that is done, while there are others
 	// DelayedBytes is how much is done that MISP still has to be asked about, after an outage.
 	DelayedBytes int64 `json:"delayed_bytes,omitempty"`
+	// Absent is set if the file does not exist.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // A MISPStatus says what is known of MISP.
@@ -135,6 +138,7 @@ func (v *server) status() Status {
 	s.Configuration.LoadedAt, s.Configuration.Failure = v.reloads.loadedAt.UTC(), v.reloads.failure
 	v.reloads.mu.Unlock()
 	s.Configuration.Mappings = g.app.Engine.Len()
+	s.CanaryAt, s.Alerts.Absent = v.canary.last(), v.absent.err(time.Now()) != nil
 	m := v.metrics
 	s.Counters = map[string]uint64{
 		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
@@ -159,6 +163,9 @@ func (v *server) status() Status {
 
 // ready returns why alerts cannot be enriched now.
 func (v *server) ready() error {
+	if err := v.absent.err(time.Now()); err != nil {
+		return err
+	}
 	a := v.current.Load().app
 	if a.Mirror != nil {
 		return a.Mirror.Usable()

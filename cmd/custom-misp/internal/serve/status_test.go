@@ -25,8 +25,8 @@ func TestStatusKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"alerts", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.delayed_bytes", "alerts.file", "alerts.offset", "alerts.saved_at",
-		"configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
+		"alerts", "alerts.absent", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.delayed_bytes", "alerts.file", "alerts.offset", "alerts.saved_at",
+		"canary_at", "configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
 		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes",
 		"mirror.damage", "mirror.damaged_since", "mirror.events",
 		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
