@@ -61,7 +61,11 @@ func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, t
 
 func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
-	e := &Engine{byID: map[string]*mapping{}, paths: newPaths()}
+	described := 0
+	for _, src := range sources {
+		described += len(src.outline)
+	}
+	e := &Engine{mappings: make([]*mapping, 0, described), byID: make(map[string]*mapping, described), paths: newPaths()}
 	loaded := twins{}
 	for _, src := range sources {
 		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths}
