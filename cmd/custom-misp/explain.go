@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -35,6 +37,11 @@ candidate with the reason why it was dropped, if it was, and the question that M
 				return err
 			}
 			suppress, err := app.Suppression(c, e)
+			if errors.Is(err, fs.ErrPermission) { // an author may not read them
+				cli.PrintError(s.Err, "custom-misp: mutes are left out", err)
+				c.MutesFile = ""
+				suppress, err = app.Suppression(c, e)
+			}
 			if err != nil {
 				return err
 			}

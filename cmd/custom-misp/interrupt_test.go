@@ -80,7 +80,6 @@ func TestInterruptPipe(t *testing.T) {
 		{"test", pipe},
 		{"mappings", "-m", pipe},
 		{"explain", "-m", pipe, "-"},
-		{"enrich", "--key-file", pipe, "-"},
 	}
 	arguments := map[string][]string{
 		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "suggest": {"-"}, "export": {"csv"},

@@ -10,7 +10,9 @@ import (
 	"syscall"
 	"unicode"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh"
 )
 
@@ -78,7 +80,7 @@ func (i *examination) program(verb string) string {
 
 // confLines returns the lines of ossec.conf, none if it cannot be read.
 func (i *examination) confLines() []string {
-	data, err := os.ReadFile(i.ConfFile())
+	data, err := atomicfile.ReadRegular(i.ConfFile(), cli.MaxFile)
 	if err != nil {
 		return nil
 	}
