@@ -90,7 +90,7 @@ var boundedNames = map[string]any{
 
 // countRound panics, as functions of expr-lang may, when the rounds of an expression are too many.
 func (r *run) countRound() bool {
-	if r.rounds += max(len(r.alert), 1<<10); r.rounds > maxLoopBytes {
+	if r.rounds += max(len(r.alert), r.size, 1<<10); r.rounds > maxLoopBytes {
 		panic(errLoops)
 	}
 	return true

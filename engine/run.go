@@ -28,6 +28,7 @@ type run struct {
 	patternWork int    // that is left for the regular expressions of expressions on this alert
 	failed      error  // of a condition that decide could not decide
 	rounds      int    // of loops of the expression that runs, times bytes of the alert
+	size        int    // of what an [Evaluator] evaluates over, in bytes, in place of the alert
 	current     string // the value that keep judges
 	found       []Observable
 	placed      map[foundKey]int // of found behind the first few

@@ -1,0 +1,40 @@
+package source
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// layouts are the forms of dates that publishers use. Those without a zone are in UTC.
+var layouts = []string{
+	"2006-01-02 15:04:05", time.RFC3339Nano, "2006-01-02", "2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05 MST",
+	"2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04",
+	"2006/01/02 15:04:05", "2006/01/02", time.RFC1123Z, time.RFC1123, "2 Jan 2006", "2 Jan 2006 15:04:05", "Jan 2, 2006", "20060102",
+}
+
+// dateOf reads a time: a layout of its own first, then the usual ones, then seconds since 1970.
+func dateOf(text, layout string) (time.Time, bool) {
+	text = trim(text)
+	if isEmptyMark(text) || len(text) > 64 {
+		return time.Time{}, false
+	}
+	if strings.Contains(text, "  ") {
+		text = strings.Join(strings.Fields(text), " ")
+	}
+	if layout != "" {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	for _, l := range layouts {
+		if t, err := time.Parse(l, text); err == nil {
+			return t.UTC(), t.Year() > 1 && t.Year() < 9999
+		}
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n >= 1e8 && n < math.MaxInt32*4 {
+		return time.Unix(int64(n), 0).UTC(), true
+	}
+	return time.Time{}, false
+}
