@@ -52,17 +52,6 @@ func scan(text string, yield func(candidate string, t Type, value string, err er
 	return s
 }
 
-// Scan calls yield with the indicators in a free text, until it returns false: what a pick with scan finds, with the bounds
-// of one text. Texts of reports are read line by line.
-func Scan(text string, yield func(t Type, value string) bool) {
-	scan(text, func(_ string, t Type, value string, _ error) verdict {
-		if !yield(t, value) {
-			return stop
-		}
-		return kept
-	})
-}
-
 // firstAndLast returns the first and the last part of a text that is longer than so many bytes, which both are at most.
 // It takes off the word that a cut goes through, if it is not longer than a value can be: half of a name is another name.
 func firstAndLast(text string, most int) []string {

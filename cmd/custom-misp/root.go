@@ -61,6 +61,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newSchema(s),
 		newConfig(s, &g),
 		newDoctor(s, &g),
+		newSource(s, &g),
 		newSpoolVerb(s, &g),
 		newVersion(s),
 	)

@@ -67,6 +67,8 @@ func (c compiler) compile(d declaredSource) *Source {
 		s.threatLevel = misp.ThreatLevel(1 + slices.Index(engine.ThreatLevels, d.ThreatLevel.Value))
 	}
 	c.times(d, s)
+	s.marks = texts(d.Marks)
+	s.used, _ = s.usesRow()
 	return s
 }
 

@@ -21,8 +21,7 @@ type table struct {
 	all       bool     // they may read any
 	header    []string
 	width     int // of the first row
-	comment   string
-	commentAt int
+	comments  []string // the last ones before the rows
 	cells     []string
 	entry     entry
 }
@@ -47,11 +46,31 @@ func (p *pass) readCSV(lines *lineReader) error {
 
 func (t *table) setSeparator(s string) { t.sep, t.blanks = s[0], s == " " }
 
-// note keeps the last comment before the rows: it may name the columns.
+// note keeps the last comments before the rows: one of them may name the columns.
 func (t *table) note(text string) {
-	if t.names == nil && trim(text) != "" {
-		t.comment = text
+	const kept = 50
+	if t.names != nil || trim(text) == "" {
+		return
 	}
+	if len(t.comments) == kept {
+		t.comments = t.comments[1:]
+	}
+	t.comments = append(t.comments, text)
+}
+
+// commented returns the names that a comment before the rows has for the columns; nil for none.
+func (t *table) commented(width int) []string {
+	for i, comment := range slices.Backward(t.comments) {
+		cells, _ := splitRow(nil, comment, t.sep)
+		if t.blanks {
+			cells = strings.Fields(comment)
+		}
+		last := i == len(t.comments)-1
+		if len(cells) > 1 && (t.namesAll(cells) || last && len(cells) == width && looksLikeHeader(cells)) {
+			return cells
+		}
+	}
+	return nil
 }
 
 // sniff returns the separator that the first rows have.
@@ -115,6 +134,9 @@ func (t *table) row(l line) error {
 		}
 	}
 	t.cells = cells
+	if !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
+		return nil
+	}
 	if len(cells) > maxColumns {
 		return t.p.skip(l.number, reasonTooWide, l.text)
 	}
@@ -161,14 +183,14 @@ func (t *table) begin(first []string) (isHeader bool, err error) {
 	t.width = len(first)
 	s := t.p.source
 	names := s.columns
-	inComment, _ := t.split(t.comment)
-	inComment = slices.Clone(inComment)
 	switch {
 	case s.header == headerTrue || s.header != headerFalse && t.isHeader(first):
 		names, isHeader = slices.Clone(first), true
 		t.header = names
-	case s.header != headerFalse && len(inComment) > 1 && (t.namesAll(inComment) || len(s.columns) == 0 && len(inComment) == len(first)):
-		names = inComment
+	case s.header != headerFalse:
+		if inComment := t.commented(len(first)); inComment != nil {
+			names = inComment
+		}
 	}
 	t.names = map[string]int{}
 	for i := range max(len(names), len(first)) {

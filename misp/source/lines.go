@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"custom-misp/engine"
@@ -149,18 +150,46 @@ func firstWord(text string) (word, rest string) {
 	return text[:i], text[i+1:]
 }
 
-// scanLine finds the indicators of a line of free text.
+// scanLine finds the indicators of a line of free text: addresses, URLs and hashes, and names that are defanged. Others are
+// too often those of files, of victims and of the writer.
 func (p *pass) scanLine(e *entry) error {
-	plain := strings.ToLower(e.text)
-	engine.Scan(e.text, func(t engine.Type, v string) bool {
-		bare := t.Family() == "host" || t.Family() == "email"
-		if !bare || !strings.Contains(plain, v) { // a name counts where it is defanged
-			e.given = append(e.given, given{typ: t, raw: v})
+	for word := range strings.FieldsFuncSeq(e.text, breaksWord) {
+		if len(e.given) == maxOfEntry {
+			break
 		}
-		return len(e.given) < maxOfEntry
-	})
+		word = strings.TrimRight(strings.TrimLeft(word, "([{'*"), ").,;:]}'!?*")
+		if opens := strings.Count(word, "[") - strings.Count(word, "]"); opens > 0 {
+			word += "]"
+		}
+		plain := engine.Refang(word)
+		found, reason := p.values.auto(plain)
+		if i := strings.LastIndexAny(word, "=:"); reason != "" && i > 0 {
+			plain = engine.Refang(word[i+1:])
+			found, reason = p.values.auto(plain)
+		}
+		if reason != "" || !mayStandAlone(found[0], word) {
+			continue
+		}
+		e.given = append(e.given, given{typ: engine.Auto, raw: plain})
+	}
 	if len(e.given) == 0 {
 		return p.skip(e.line, reasonNoForm, e.text)
 	}
 	return p.add(e)
+}
+
+// breaksWord reports whether a character ends a word of a text.
+func breaksWord(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune("\"<>|\u201c\u201d\u2018\u2019\u00ab\u00bb`", r)
+}
+
+// mayStandAlone reports whether a value is an indicator wherever it is in a text.
+func mayStandAlone(v value, word string) bool {
+	switch family := familyOf(v.typ); family {
+	case "host", "email":
+		return engine.Refang(word) != word
+	case "url":
+		return len(v.also) == 0 || engine.Refang(word) != word
+	}
+	return v.typ != typeAS
 }

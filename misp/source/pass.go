@@ -57,6 +57,7 @@ type given struct {
 	word  string      // by which the file names its type, instead of typ
 	raw   string
 	below bool // a name with all below it
+	loose bool // its form counts where it is another type
 	attr  *misp.Attribute
 }
 
@@ -103,7 +104,7 @@ func (p *pass) add(e *entry) error {
 		return err
 	}
 	p.names["row"] = nil
-	if e.row != nil {
+	if e.row != nil && e.fill == nil {
 		p.names["row"] = e.row
 	}
 	if p.source.only != nil {
@@ -227,6 +228,9 @@ func (p *pass) text(v *compiledValue, text string, t engine.Type, word string, e
 			return reason
 		}
 	}
+	if t == "" {
+		t = engine.Auto
+	}
 	parts := []string{text}
 	if v.split != "" {
 		parts = strings.SplitN(text, v.split, maxOfEntry)
@@ -277,7 +281,7 @@ func (p *pass) given(g given) string {
 			return fmt.Sprintf("unknown type %q", short(g.word))
 		}
 	}
-	return p.value(t, g.raw, g.word != "", g.below)
+	return p.value(t, g.raw, g.loose || g.word != "", g.below)
 }
 
 // value adds the values of a text of one type.

@@ -47,6 +47,7 @@ type (
 		Refresh      yamlfile.Scalar   `key:"refresh" doc:"how often the source is fetched, like 15m or 6h; mirror.feed_interval if it is left out"`
 		Shrink       yamlfile.Scalar   `key:"shrink" doc:"a copy with less than this share of the indicators before is refused until it comes twice or is accepted; 50% if it is left out, 0% for never"`
 		MayBeEmpty   *bool             `key:"may_be_empty" doc:"true: a file without any indicator is no error"`
+		Marks        []yamlfile.Scalar `key:"marks" doc:"in presets: texts in the comments of a file by which it is recognised"`
 		Unverified   *bool             `key:"unverified" doc:"true in presets whose form was never compared with a file of the provider: look at a preview first"`
 	}
 	declaredLines struct {

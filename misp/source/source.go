@@ -25,7 +25,9 @@ type Source struct {
 	File        string // where it is declared
 	Line        int
 
+	marks       []string
 	member      string
+	used        []string // columns that expressions read
 	comments    []string
 	separator   string
 	scan        bool

@@ -265,7 +265,7 @@ func stixValues(group []comparison) (found []given, note, reason string) {
 			strong = true
 			object, _, _ := strings.Cut(c.path, ":")
 			objects[object] = true
-			found = append(found, given{typ: t, raw: c.value})
+			found = append(found, given{typ: t, raw: c.value, loose: true})
 		}
 	}
 	if !strong {

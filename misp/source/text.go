@@ -112,3 +112,5 @@ func commentOf(text string, prefixes []string) (comment string, ok bool) {
 	}
 	return "", false
 }
+
+func newBufio(text string) *bufio.Reader { return bufio.NewReader(strings.NewReader(text)) }

@@ -34,7 +34,7 @@ var words = sync.OnceValue(func() map[string]engine.Type {
 		"email":                   "email e-mail mail email-address email-addr e-mail-address intel::email emailaddress sender-email",
 		"email-src":               "email-src envelope-from body-from sender from-email mail-from",
 		"email-dst":               "email-dst",
-		"filename":                "filename file-name file-path filepath file-path-name intel::file-name file path-name full-path directory folder",
+		"filename":                "filename file-name file-path filepath file-path-name intel::file-name path-name full-path directory folder",
 		"regkey":                  "regkey registry-key registrykey windows-registry-key",
 		"mutex":                   "mutex mutex-name",
 		"named pipe":              "named-pipe pipe",
