@@ -5,25 +5,26 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // A table reads the rows of a file with columns.
 type table struct {
-	p         *pass
-	lines     *lineReader
-	prefixes  []string
-	sep       byte
-	blanks    bool // any number of blanks separates
-	names     map[string]int
-	used      []string // names that expressions read
-	all       bool     // they may read any
-	header    []string
-	width     int // of the first row
-	comments  []string // the last ones before the rows
-	cells     []string
-	entry     entry
+	p        *pass
+	lines    *lineReader
+	prefixes []string
+	sep      byte
+	blanks   bool // any number of blanks separates
+	names    map[string]int
+	used     []string // names that expressions read
+	all      bool     // they may read any
+	header   []string
+	width    int      // of the first row
+	comments []string // the last ones before the rows
+	cells    []string
+	entry    entry
 }
 
 // readCSV reads format csv.
@@ -162,6 +163,9 @@ func (t *table) rest(first line) (text string, cells []string, ok bool) {
 			break
 		}
 		read = append(read, l)
+		if cells, _ := splitRow(nil, l.raw, t.sep); len(cells) >= t.width {
+			break // a row of its own
+		}
 		text += "\n" + l.raw
 		if !strings.Contains(l.text, `"`) {
 			continue
@@ -201,6 +205,11 @@ func (t *table) begin(first []string) (isHeader bool, err error) {
 	}
 	for _, name := range t.used {
 		if _, ok := t.names[name]; ok {
+			continue
+		}
+		if isColumnNumber(name) {
+			t.names[name], _ = strconv.Atoi(name[1:])
+			t.names[name]--
 			continue
 		}
 		i := slices.IndexFunc(names, func(n string) bool { return wordKey(n) == wordKey(name) })
@@ -251,7 +260,7 @@ func looksLikeHeader(row []string) bool {
 		}
 		letters++
 	}
-	return letters > 0 && 2*letters >= len(row) && len(row) > 1
+	return letters > 1 && len(row) > 1
 }
 
 // namesAll reports whether names have all columns that expressions use, and some.
@@ -271,7 +280,7 @@ func (t *table) namesAll(names []string) bool {
 
 // isColumnNumber reports whether a name is c1, c2, ….
 func isColumnNumber(name string) bool {
-	return len(name) > 1 && name[0] == 'c' && strings.Trim(name[1:], "0123456789") == ""
+	return len(name) > 1 && len(name) < 6 && name[0] == 'c' && name[1] != '0' && strings.Trim(name[1:], "0123456789") == ""
 }
 
 // cell returns a cell of the row; false if the row is too short.

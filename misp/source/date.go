@@ -16,25 +16,34 @@ var layouts = []string{
 
 // dateOf reads a time: a layout of its own first, then the usual ones, then seconds since 1970.
 func dateOf(text, layout string) (time.Time, bool) {
+	at, _, ok := parseDate(text, layout)
+	return at, ok
+}
+
+// parseDate is dateOf that tells the layout too; empty for none.
+func parseDate(text, layout string) (at time.Time, used string, ok bool) {
 	text = trim(text)
 	if isEmptyMark(text) || len(text) > 64 {
-		return time.Time{}, false
+		return time.Time{}, "", false
 	}
 	if strings.Contains(text, "  ") {
 		text = strings.Join(strings.Fields(text), " ")
 	}
 	if layout != "" {
 		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), true
+			return t.UTC(), layout, true
 		}
+	}
+	if text[0] > '9' && text[0] < 'A' { // no date begins so
+		return time.Time{}, "", false
 	}
 	for _, l := range layouts {
 		if t, err := time.Parse(l, text); err == nil {
-			return t.UTC(), t.Year() > 1 && t.Year() < 9999
+			return t.UTC(), l, t.Year() > 1 && t.Year() < 9999
 		}
 	}
 	if n, err := strconv.ParseFloat(text, 64); err == nil && n >= 1e8 && n < math.MaxInt32*4 {
-		return time.Unix(int64(n), 0).UTC(), true
+		return time.Unix(int64(n), 0).UTC(), "", true
 	}
-	return time.Time{}, false
+	return time.Time{}, "", false
 }

@@ -51,11 +51,23 @@ func (p *pass) date(x *engine.Expression, layout string, e *entry) time.Time {
 	if isEmptyMark(text) {
 		return time.Time{}
 	}
-	at, ok := dateOf(text, layout)
+	if p.layout != "" {
+		if at, err := time.Parse(p.layout, text); err == nil {
+			return at.UTC()
+		}
+	}
+	at, used, ok := parseDate(text, layout)
 	if !ok {
 		p.report.badDate(text)
 	}
+	p.layout = used
 	return at
+}
+
+// checkDates counts the dates of an entry that cannot be read.
+func (p *pass) checkDates(e *entry) {
+	p.date(p.source.firstSeen, p.source.expires.layout, e)
+	p.date(p.source.lastSeen, p.source.expires.layout, e)
 }
 
 // describe sets what an entry says about an indicator.

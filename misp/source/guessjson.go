@@ -27,6 +27,8 @@ func guessJSON(c Content, text []byte, cut bool) *guess {
 		return &guess{format: FormatWarninglist}
 	}
 	switch {
+	case has("stix_header"):
+		return &guess{format: FormatSTIX, doubt: "it is STIX 1, which is not read; export it as STIX 2"}
 	case has("type", "bundle", "objects"), has("pattern", "type", "indicator") && has("id"):
 		return &guess{format: FormatSTIX}
 	case has("Event"), has("response", "Attribute"), has("Attribute"), has("type", "value", "to_ids"), has("type", "value", "category"):
@@ -65,7 +67,7 @@ func guessObjects(c Content, text []byte, format Format) *guess {
 	}
 	if found == nil {
 		g.doubt = fmt.Sprintf("no member holds indicators; there are: %s", short(strings.Join(names, ", ")))
-		g.keys = append(g.keys, "values: [{from: row."+names[0]+", type: auto}]")
+		g.keys = append(g.keys, "values: [{from: "+access(names[0], 0)+", type: auto}]")
 		return g
 	}
 	g.keys = append(g.keys, found.keys[1:]...)

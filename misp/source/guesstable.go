@@ -16,7 +16,7 @@ var zeroTime time.Time
 
 // context are words in names of columns that tell about an indicator, and are none.
 var contextWords = regexp.MustCompile(`(?i)(^|[^a-z])(ref|reference|references|link|links|source|src_url|report|reports|permalink|detail|details|target|contact|abuse|reporter|` +
-	`user|author|blog|provider|registrar|isp|asn|as_number|as_name|asname|country|note|notes|description|comment|comments|screenshot|image|sample_url|md_link|created_by|file_size|parent|` +
+	`user|author|blog|provider|registrar|isp|asn?|as_number|as_name|asname|country|note|notes|description|comment|comments|screenshot|image|sample_url|md_link|created_by|file_size|parent|` +
 	`imphash|ssdeep|tlsh|tags?|payload_bin|context|title)([^a-z]|$)|_link$|_url$|^url_detail`)
 
 // valueWords are names of columns that hold indicators of several types.
@@ -91,7 +91,11 @@ func guessTable(c Content, s sampled) *guess {
 	if len(rows) == 0 {
 		return nil
 	}
-	return guessColumns(columnsOf(header, rows), sep, header != nil, len(rows))
+	g := guessColumns(columnsOf(header, rows), sep, header != nil, len(rows))
+	if g != nil && len(s.prefixes) > 0 && !slices.Equal(s.prefixes, hash) {
+		g.keys[0] = fmt.Sprintf("csv: {separator: %s, comment_prefix: [%s]}", separatorName(sep), quotedList(s.prefixes))
+	}
+	return g
 }
 
 // tableRows splits rows, also those that go over several lines.
@@ -222,10 +226,10 @@ func columnsOf(header []string, rows [][]string) []*column {
 		c := &column{types: map[engine.Family]int{}, hosts: map[string]int{}, values: map[string]bool{}}
 		if i < len(header) {
 			c.name = header[i]
-			if t, ok := typeOfWord(c.name); ok && t != typeURI {
+			if t, ok := typeOfWord(c.name); ok && namesColumn(t) {
 				c.typ = t
 			}
-			c.context = c.typ == "" && contextWords.MatchString(c.name) || c.typ == typeAS
+			c.context = c.typ == "" && contextWords.MatchString(c.name)
 		}
 		columns[i] = c
 		for _, r := range rows {
@@ -235,6 +239,13 @@ func columnsOf(header []string, rows [][]string) []*column {
 		}
 	}
 	return columns
+}
+
+// namesColumn reports whether a column with the name of a type holds indicators of it: a port, a text or a user agent
+// beside others says something about these.
+func namesColumn(t engine.Type) bool {
+	return ordinary[familyOf(t)] || t == engine.Auto || t == typeHash || strings.Contains(string(t), "fingerprint") || t == "filename" || t == "regkey" ||
+		t == "mutex"
 }
 
 // see counts a cell.
@@ -254,8 +265,11 @@ func (c *column) see(cell string) {
 			c.named++
 		}
 	}
-	found, reason := (valuer{}).auto(cell)
+	found, reason := (valuer{}).several(cell)
 	if reason != "" {
+		if isPattern(cell) {
+			c.hits++
+		}
 		return
 	}
 	c.hits++
@@ -351,7 +365,7 @@ func access(name string, i int) string {
 	case plainName.MatchString(name):
 		return "row." + name
 	}
-	return fmt.Sprintf(`'row[%q]'`, name)
+	return fmt.Sprintf("%q", fmt.Sprintf("row[%q]", name))
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -362,7 +376,7 @@ func findTypeColumn(columns []*column) int {
 	for i, c := range columns {
 		key := wordKey(c.name)
 		isNamed := strings.Contains(key, "type") || key == "indicator" || key == "kind"
-		if c.ratio(c.words) < most && !(isNamed && c.ratio(c.words) >= 50) || c.filled == 0 || len(c.values) > 25 {
+		if c.ratio(c.words) < most && !(isNamed && c.ratio(c.words) >= 20) || c.filled == 0 || len(c.values) > 25 {
 			continue
 		}
 		if best < 0 || c.words > columns[best].words {

@@ -27,6 +27,7 @@ type pass struct {
 	again  map[uint64]bool   // indicators that came more than once
 	eval   *engine.Evaluator
 	names  map[string]any
+	layout string                               // of the last date
 	found  []Indicator                          // of the entry
 	yield  func(key uint64, in Indicator) error // nil to count alone
 }
@@ -246,7 +247,34 @@ func (p *pass) text(v *compiledValue, text string, t engine.Type, word string, e
 				part, t = trim(part)+"|"+port, typeIPPort
 			}
 		}
+		if t == engine.Auto && isPattern(part) {
+			reason = better(reason, p.pattern(part))
+			continue
+		}
 		reason = better(reason, p.value(t, part, named, below))
+	}
+	return reason
+}
+
+// isPattern reports whether a cell holds a pattern of STIX.
+func isPattern(text string) bool {
+	text = trim(text)
+	return strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") && strings.Contains(text, ":") && strings.Contains(text, "=")
+}
+
+// pattern adds the values of a pattern of STIX.
+func (p *pass) pattern(text string) string {
+	parsed, err := parsePattern(trim(text))
+	if err != nil {
+		return err.Error()
+	}
+	reason := ""
+	for _, group := range parsed.groups {
+		found, _, why := stixValues(group)
+		reason = better(reason, why)
+		for _, g := range found {
+			reason = better(reason, p.given(g))
+		}
 	}
 	return reason
 }
@@ -321,6 +349,9 @@ func (p *pass) withSubdomains(v value, below bool) bool {
 // finish counts what was found of an entry, and yields it.
 func (p *pass) finish(e *entry) error {
 	ends := p.ends(e)
+	if p.yield == nil {
+		p.checkDates(e)
+	}
 	for i := range p.found {
 		in := &p.found[i]
 		in.Line, in.Expires = e.line, ends

@@ -71,7 +71,7 @@ type (
 	declaredValue struct {
 		_        struct{}        `what:"a value"`
 		From     yamlfile.Scalar `key:"from" doc:"expression for the value, like row.url; value, if it is left out, in formats that name the value themselves. A list has several values"`
-		Type     yamlfile.Scalar `key:"type" enum:"type" doc:"MISP attribute type of the value, or auto: decided by its form"`
+		Type     yamlfile.Scalar `key:"type" enum:"type" doc:"MISP attribute type of the value; auto: decided by its form; hash: a hash of a file, by its length"`
 		TypeFrom yamlfile.Scalar `key:"type_from" doc:"expression for the word by which the row itself names the type, like row.ioc_type"`
 		Types    *yaml.Node      `key:"types" doc:"what these words mean: a MISP type, auto, or skip, besides the usual words"`
 		Port     yamlfile.Scalar `key:"port" doc:"expression for the port of an address"`
@@ -149,7 +149,7 @@ func typeNames() []string {
 	for _, t := range engine.Types() {
 		names = append(names, string(t))
 	}
-	return append(names, string(typeIPPort), string(typeHostPort))
+	return append(names, string(typeIPPort), string(typeHostPort), string(typeHash))
 }
 
 const (
@@ -161,4 +161,5 @@ const (
 	typeURL      engine.Type = "url"
 	typeURI      engine.Type = "uri"
 	typeAS       engine.Type = "AS"
+	typeHash     engine.Type = "hash" // what words mean: any hash of a file, by its length
 )

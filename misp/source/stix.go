@@ -207,7 +207,7 @@ func (p *pass) stixIndicator(n int, o *stixObject, x stixIndex) error {
 		return p.skip(n, cmp.Or(reason, reasonNoForm), o.Pattern)
 	}
 	e.row = map[string]any{"name": o.Name, "description": o.Description, "pattern": o.Pattern}
-	e.own.comment = strings.Join(append([]string{short(o.Name)}, notes...), " ")
+	e.own.comment = trim(strings.Join(append([]string{short(o.Name)}, notes...), " "))
 	e.own.firstSeen, _ = dateOf(o.ValidFrom, "")
 	e.own.lastSeen, _ = dateOf(cmp.Or(o.Modified, o.Created), "")
 	e.own.expires, _ = dateOf(o.ValidUntil, "")
@@ -343,9 +343,9 @@ func stixMail(property string) (engine.Type, bool) {
 
 func stixTraffic(property string) (engine.Type, bool) {
 	switch property {
-	case "dst_ref.value":
+	case "dst_ref.value", "dst_ip":
 		return engine.Auto, true
-	case "src_ref.value":
+	case "src_ref.value", "src_ip":
 		return "ip-src", true
 	case "dst_port", "src_port", "protocols[*]", "dst_ref.type", "src_ref.type", "start", "end":
 		return "", true

@@ -2,6 +2,7 @@ package source
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,15 +73,18 @@ func (v valuer) as(t engine.Type, raw string, named bool) (found []value, retype
 	if len(s) > engine.MaxValue {
 		return nil, false, reasonTooLong
 	}
-	if t == engine.Auto {
-		found, reason = v.auto(s)
+	if t == engine.Auto || t == typeHash {
+		found, reason = v.several(s)
+		if t == typeHash && reason == "" && slices.ContainsFunc(found, func(f value) bool { return !isHash[f.typ] }) {
+			return nil, false, reasonNotHash
+		}
 		return found, false, reason
 	}
 	if found, reason = v.declared(t, s); reason == "" {
 		return found, false, ""
 	}
 	if named && ordinary[familyOf(t)] {
-		if other, why := v.auto(s); why == "" {
+		if other, why := v.several(s); why == "" {
 			return other, true, ""
 		}
 	}
@@ -122,6 +126,28 @@ func (v valuer) declared(t engine.Type, s string) (found []value, reason string)
 		return nil, reasonWrongForm
 	}
 	return []value{{typ: t, text: text}}, ""
+}
+
+// isHash are the hashes of files that have a form of their own.
+var isHash = map[engine.Type]bool{"md5": true, "sha1": true, "sha224": true, "sha256": true, "sha384": true, "sha512": true}
+
+// several returns the values of a text by its form: one, or all of a list with commas, semicolons, bars, blanks or line
+// breaks between, if each is one.
+func (v valuer) several(s string) (found []value, reason string) {
+	if found, reason = v.auto(s); reason != reasonNoForm || !strings.ContainsAny(s, ",;| \t\n") {
+		return found, reason
+	}
+	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(",;| \t\r\n", r) }) {
+		one, why := v.auto(part)
+		if why != "" || len(found) >= maxOfEntry {
+			return nil, reason
+		}
+		found = append(found, one...)
+	}
+	if len(found) == 0 {
+		return nil, reason
+	}
+	return found, ""
 }
 
 // auto returns the values of a text by its form.

@@ -47,7 +47,9 @@ var words = sync.OnceValue(func() map[string]engine.Type {
 		"x509-fingerprint-sha1":   "x509-fingerprint-sha1 sslcertfingerprint ssl-cert-sha1 certificate-sha1 cert-sha1 intel::cert-hash cert-hash ssl-fingerprint x509-sha1",
 		"x509-fingerprint-sha256": "x509-fingerprint-sha256 cert-sha256 certificate-sha256",
 		"x509-fingerprint-md5":    "x509-fingerprint-md5",
-		engine.Auto:               "auto hash file-hash filehash intel::file-hash ioc indicator hashes stixfile artifact checksum",
+		typeHostPort:              "domain:port domain-port host:port host-port hostname-port hostname:port domain|port hostname|port",
+		typeHash:                  "hash file-hash filehash intel::file-hash hashes stixfile artifact checksum file malware-hash sample",
+		engine.Auto:               "auto ioc indicator",
 	} {
 		for name := range strings.FieldsSeq(names) {
 			m[name] = t
