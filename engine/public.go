@@ -106,8 +106,8 @@ func hostOfURL(value string) string {
 // address that is not public, a name or URL of a host that is only known at a site. It is nil for any other value. A
 // network is judged by its first address.
 func Unused(t Type, value string) error {
-	if network, err := netip.ParsePrefix(value); err == nil && t.Family() == familyIP {
-		value = network.Addr().String()
+	if address, _, isNetwork := strings.Cut(value, "/"); isNetwork && t.Family() == familyIP {
+		value = address
 	}
 	if t.Family() == familyHost && isLocalName(value) {
 		return errLocalName

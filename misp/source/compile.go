@@ -69,7 +69,26 @@ func (c compiler) compile(d declaredSource) *Source {
 	c.times(d, s)
 	s.marks = texts(d.Marks)
 	s.used, _ = s.usesRow()
+	s.plain = map[*engine.Expression]string{}
+	for _, x := range s.expressions() {
+		if column, ok := columnOf(x); ok {
+			s.plain[x] = column
+		}
+	}
 	return s
+}
+
+// columnOf returns the column that an expression is, as row.url and row["url"] are; false for any other expression.
+func columnOf(x *engine.Expression) (string, bool) {
+	if x == nil {
+		return "", false
+	}
+	members, whole := x.Members("row")
+	if len(members) != 1 || whole {
+		return "", false
+	}
+	text := strings.TrimSpace(x.String())
+	return members[0], text == "row."+members[0] || text == fmt.Sprintf("row[%q]", members[0])
 }
 
 func isTrue(flag *bool) bool { return flag != nil && *flag }
@@ -238,12 +257,7 @@ func (c compiler) value(d declaredValue) compiledValue {
 	if v.typ == "" && v.typeFrom == nil {
 		v.typ = engine.Auto
 	}
-	if v.from != nil {
-		text := strings.TrimPrefix(v.from.String(), "row.")
-		if members, whole := v.from.Members("row"); len(members) == 1 && !whole && members[0] == text {
-			v.column = text
-		}
-	}
+	v.column, _ = columnOf(v.from)
 	if d.Types != nil && d.Types.Kind != yaml.MappingNode {
 		c.Fault(d.Types, "write {WORD: TYPE}", "types must be a set of words and types, not %s", yamlfile.KindOf(d.Types))
 		return v

@@ -104,7 +104,9 @@ func FuzzZeek(f *testing.F) {
 	fuzzFormat(f, "format: zeek", "#fields<TAB>indicator<TAB>indicator_type<TAB>meta.desc\nbad.example<TAB>Intel::DOMAIN<TAB>-\nbad.example<TAB>Intel::URL\n")
 }
 
-func FuzzIPRep(f *testing.F) { fuzzFormat(f, "format: iprep", "192.0.2.1,1,100\n#x\n192.0.2.0/24,99,1\n") }
+func FuzzIPRep(f *testing.F) {
+	fuzzFormat(f, "format: iprep", "192.0.2.1,1,100\n#x\n192.0.2.0/24,99,1\n")
+}
 
 func FuzzWarninglist(f *testing.F) {
 	fuzzFormat(f, "format: warninglist", `{"name":"x","type":"regex","list":["/^a\\/$/i","#b#"]}`, `{"type":"hostname","list":[".B.example",1]}`)

@@ -23,7 +23,7 @@ type pass struct {
 	report *Report
 	now    time.Time
 	values valuer
-	seen   map[uint64]string // by indicator, why it is not looked up
+	seen   map[uint64]disuse // by indicator; empty when it was measured before
 	again  map[uint64]bool   // indicators that came more than once
 	eval   *engine.Evaluator
 	names  map[string]any
@@ -77,7 +77,7 @@ type about struct {
 
 func newPass(ctx context.Context, s *Source, now time.Time) *pass {
 	return &pass{
-		ctx: ctx, source: s, report: newReport(s.Format), now: now, values: valuer{s.padded}, seen: map[uint64]string{},
+		ctx: ctx, source: s, report: newReport(s.Format), now: now, values: valuer{s.padded}, seen: map[uint64]disuse{},
 		again: map[uint64]bool{}, names: map[string]any{},
 	}
 }
@@ -346,7 +346,7 @@ func (p *pass) withSubdomains(v value, below bool) bool {
 	return below || v.subdomains
 }
 
-// finish counts what was found of an entry, and yields it.
+// finish counts what was found of an entry, or yields it.
 func (p *pass) finish(e *entry) error {
 	ends := p.ends(e)
 	if p.yield == nil {
@@ -355,53 +355,74 @@ func (p *pass) finish(e *entry) error {
 	for i := range p.found {
 		in := &p.found[i]
 		in.Line, in.Expires = e.line, ends
-		why := p.unused(in)
-		key := p.key(in, e)
-		before, again := p.seen[key]
-		switch {
-		case e.whole:
-			p.counted(in, why)
-		case again:
-			p.repeat(key, before, why)
-		case len(p.seen) >= maxValues:
-			return errManyValues
-		default:
-			p.seen[key] = why
-			p.counted(in, why)
-		}
-		if p.yield != nil {
+		var err error
+		if p.yield == nil {
+			err = p.note(in, e)
+		} else {
 			if i == 0 {
 				p.describe(e, in)
 			} else {
 				in.copyFrom(&p.found[0])
 			}
-			if err := p.yield(key, *in); err != nil {
-				return err
-			}
+			err = p.yield(p.key(in, e), *in)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// repeat counts an indicator that comes again. One that is looked up by one of its entries is looked up.
-func (p *pass) repeat(key uint64, before, why string) {
+// A disuse is why an indicator is not looked up; 0 if it is.
+type disuse uint8
+
+// disuses are the keys of Report.Unused.
+var disuses = []string{"", Private, Expired, TooWide, NotCompared}
+
+const (
+	used disuse = iota
+	isPrivate
+	isExpired
+	isTooWide
+	isNotCompared
+)
+
+// note counts an indicator. One that comes again, and is looked up by one of its entries, is looked up.
+func (p *pass) note(in *Indicator, e *entry) error {
+	why := p.unused(in, e)
+	if e.whole {
+		p.counted(in, why)
+		return nil
+	}
+	key := p.key(in, e)
+	before, again := p.seen[key]
+	switch {
+	case !again && len(p.seen) >= maxValues:
+		return errManyValues
+	case !again:
+		p.seen[key] = why
+		p.counted(in, why)
+		return nil
+	}
 	p.report.Repeated++
 	if len(p.again) < maxRepeated {
 		p.again[key] = true
 	}
-	if before != "" && why == "" {
-		p.seen[key] = ""
-		if p.report.Unused[before]--; p.report.Unused[before] == 0 {
-			delete(p.report.Unused, before)
+	if before != used && why == used {
+		p.seen[key] = used
+		name := disuses[before]
+		if p.report.Unused[name]--; p.report.Unused[name] == 0 {
+			delete(p.report.Unused, name)
 		}
 	}
+	return nil
 }
 
 // counted counts an indicator.
-func (p *pass) counted(in *Indicator, why string) {
+func (p *pass) counted(in *Indicator, why disuse) {
 	p.report.Indicators[in.Type]++
-	if why != "" {
-		p.report.Unused[why]++
+	if why != used {
+		p.report.Unused[disuses[why]]++
 	}
 	if len(p.report.Examples) < maxExamples {
 		p.report.Examples = append(p.report.Examples, Example{in.Line, engine.Type(in.Type), strings.Clone(in.Value)})
@@ -422,19 +443,19 @@ func (p *pass) key(in *Indicator, e *entry) uint64 {
 	return d.Sum64()
 }
 
-// unused returns why an indicator is not looked up; empty if it is.
-func (p *pass) unused(in *Indicator) string {
+// unused returns why an indicator is not looked up.
+func (p *pass) unused(in *Indicator, e *entry) disuse {
 	t := engine.Type(in.Type)
-	if t == typeURI || len(engine.Indicators(t, in.lookedUp())) == 0 {
-		return NotCompared
+	if t == typeURI || e.whole && len(engine.Indicators(t, in.lookedUp())) == 0 {
+		return isNotCompared
 	}
 	if !in.Expires.IsZero() && in.Expires.Before(p.now) {
-		return Expired
+		return isExpired
 	}
 	plain, _, _ := strings.Cut(in.Value, "|")
-	if t.Family() == "ip" {
+	if t.Family() == "ip" && strings.Contains(plain, "/") {
 		if n, err := netip.ParsePrefix(plain); err == nil && !p.source.wide && isWide(n) {
-			return TooWide
+			return isTooWide
 		}
 	}
 	switch {
@@ -446,9 +467,9 @@ func (p *pass) unused(in *Indicator) string {
 		plain = in.Value
 	}
 	if engine.Unused(t, plain) != nil {
-		return Private
+		return isPrivate
 	}
-	return ""
+	return used
 }
 
 // lookedUp is the first value by which an indicator is found.
@@ -507,6 +528,10 @@ func (p *pass) truth(x *engine.Expression, e *entry) (bool, error) {
 
 // textOf runs an expression whose failure means that there is no text.
 func (p *pass) textOf(x *engine.Expression, e *entry) string {
+	if column, plain := p.source.plain[x]; plain && e.cell != nil {
+		text, _ := e.cell(column)
+		return text
+	}
 	out, err := p.run(x, e)
 	if err != nil {
 		return ""

@@ -2,6 +2,7 @@ package source
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"custom-misp/engine"
@@ -27,7 +28,8 @@ type Source struct {
 
 	marks       []string
 	member      string
-	used        []string // columns that expressions read
+	used        []string                      // columns that expressions read
+	plain       map[*engine.Expression]string // expressions that are a column, and which
 	comments    []string
 	separator   string
 	scan        bool
@@ -93,17 +95,19 @@ type Indicator struct {
 	Reference  string
 }
 
-// usesRow reports which members of a row the expressions of a source read; all of them if whole is set.
-func (s *Source) usesRow() (names []string, whole bool) {
+// expressions returns the expressions over a row.
+func (s *Source) expressions() []*engine.Expression {
 	all := []*engine.Expression{s.only, s.expires.at, s.expires.from, s.firstSeen, s.lastSeen, s.toIDs, s.tagsFrom, s.comment, s.reference}
 	for _, v := range s.values {
 		all = append(all, v.from, v.typeFrom, v.port, v.when)
 	}
-	for _, e := range all {
-		if e == nil {
-			continue
-		}
-		n, w := e.Members("row")
+	return slices.DeleteFunc(all, func(x *engine.Expression) bool { return x == nil })
+}
+
+// usesRow reports which members of a row the expressions of a source read; all of them if whole is set.
+func (s *Source) usesRow() (names []string, whole bool) {
+	for _, x := range s.expressions() {
+		n, w := x.Members("row")
 		names, whole = append(names, n...), whole || w
 	}
 	return names, whole

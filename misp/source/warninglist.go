@@ -65,8 +65,8 @@ func (p *pass) readWarninglist(in io.Reader) error {
 			p.report.Repeated++
 			continue
 		}
-		p.seen[key] = ""
-		p.counted(&in, "")
+		p.seen[key] = used
+		p.counted(&in, used)
 	}
 	return nil
 }
