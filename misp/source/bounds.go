@@ -4,6 +4,8 @@ package source
 const (
 	maxFile        = 1 << 30    // bytes of a file, and of what it is unpacked to; more fail the load
 	maxEntries     = 10_000_000 // of a file; more fail the load
+	maxFutile      = 1 << 17    // entries without any indicator, at the beginning of a file; more fail the load
+	maxWords       = 10_000     // of a line of free text; more are passed over
 	maxValues      = 2_000_000  // different indicators of a file; more fail the load
 	maxLine        = 1 << 20    // bytes of a line; a longer one is reported, and passed over
 	maxColumns     = 1000       // of a row; a row with more is reported

@@ -18,6 +18,7 @@
 // indicator.
 //
 //   - A file has at most 1 GiB, also unpacked, and 10,000,000 entries, 2,000,000 of them different indicators.
+//     One whose first 131,072 entries hold no indicator is refused at once.
 //   - A line has at most 1 MiB and 1,000 columns; a longer one is reported and passed over. A quoted cell ends within 100
 //     lines and 64 KiB, or its quote is a part of the text.
 //   - A JSON object that is read as a whole has at most 32 MiB, an event of MISP 128 MiB. Objects and lists are nested at

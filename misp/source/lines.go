@@ -153,8 +153,9 @@ func firstWord(text string) (word, rest string) {
 // scanLine finds the indicators of a line of free text: addresses, URLs and hashes, and names that are defanged. Others are
 // too often those of files, of victims and of the writer.
 func (p *pass) scanLine(e *entry) error {
+	words := 0
 	for word := range strings.FieldsFuncSeq(e.text, breaksWord) {
-		if len(e.given) == maxOfEntry {
+		if words++; words > maxWords || len(e.given) == maxOfEntry {
 			break
 		}
 		word = strings.TrimRight(strings.TrimLeft(word, "([{'*"), ").,;:]}'!?*")

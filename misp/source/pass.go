@@ -87,10 +87,13 @@ func (p *pass) count() error {
 	if p.report.Entries++; p.report.Entries > maxEntries {
 		return errManyEntries
 	}
-	if p.report.Entries&0x3ff == 0 {
-		return p.ctx.Err()
+	if p.report.Entries&0x3ff != 0 {
+		return nil
 	}
-	return nil
+	if p.report.Entries == maxFutile && p.report.Total() == 0 && p.report.Bad() >= maxFutile-1 {
+		return fmt.Errorf("no indicator in the first %d entries", maxFutile)
+	}
+	return p.ctx.Err()
 }
 
 // skip counts an entry that is without indicator at first sight.
