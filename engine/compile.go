@@ -34,6 +34,7 @@ type pick struct {
 	prefix string
 	part   string            // "", or one of parts
 	regex  func() valueRegex // nil for none
+	pair   *fieldPath        // of the second half; nil for none
 	scan   bool
 	typ    Type
 	keep   *program // nil: keepByDefault
@@ -144,10 +145,23 @@ func (r reader) compilePick(d declaredPick) pick {
 			r.Fault(d.Type.Node, "write type: auto", "scan finds values of every type, so type %q has no effect", d.Type.Value)
 		}
 	}
+	r.compilePair(d, &p)
 	if d.Keep.Node != nil {
 		p.keep, _ = r.compileExpr(d.Keep, "keep", keepNames)
 	}
 	return p
+}
+
+// compilePair sets where the second half of a pair is.
+func (r reader) compilePair(d declaredPick, p *pick) {
+	if d.Pair.Node == nil {
+		return
+	}
+	p.pair = r.paths.of(d.Pair.Value)
+	r.checkPath(d.Pair, "pair")
+	if d.Type.Node != nil && p.typ != registryPair {
+		r.Fault(d.Pair.Node, "write type: "+string(registryPair)+", or leave the key out", "pair makes values of two halves, which type %q has not", d.Type.Value)
+	}
 }
 
 // valueRegex is a regular expression and which of its groups is the value.

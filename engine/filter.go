@@ -36,6 +36,9 @@ type Filter struct {
 	Orgs []string `json:"orgs,omitempty"`
 	// ExcludeOrgs rejects attributes of events that one of these created.
 	ExcludeOrgs []string `json:"exclude_orgs,omitempty"`
+	// Expired says what an attribute is that has ended: a match that says so ([ExpiredReport], and empty), none
+	// ([ExpiredIgnore]), or a match like others ([ExpiredMatch]).
+	Expired string `json:"expired,omitempty"`
 	// MatchKinds accepts only matches of these kinds; empty for all.
 	MatchKinds []MatchKind `json:"match_kinds,omitempty"`
 }
@@ -52,6 +55,9 @@ func (f *Filter) Over(base Filter) Filter {
 	base.MinDecayScore = first(f.MinDecayScore, base.MinDecayScore)
 	if f.MinThreatLevel != "" {
 		base.MinThreatLevel = f.MinThreatLevel
+	}
+	if f.Expired != "" {
+		base.Expired = f.Expired
 	}
 	for _, list := range []struct{ own, base *[]string }{
 		{&f.Tags, &base.Tags}, {&f.ExcludeTags, &base.ExcludeTags}, {&f.Orgs, &base.Orgs}, {&f.ExcludeOrgs, &base.ExcludeOrgs},
@@ -77,6 +83,16 @@ func first[T any](own, base *T) *T {
 func (f Filter) Wants(k MatchKind) bool {
 	return len(f.MatchKinds) == 0 || slices.Contains(f.MatchKinds, k)
 }
+
+// The values of [Filter.Expired].
+const (
+	ExpiredReport = "report"
+	ExpiredIgnore = "ignore"
+	ExpiredMatch  = "match"
+)
+
+// ExpiredWords are the values of [Filter.Expired].
+var ExpiredWords = []string{ExpiredReport, ExpiredIgnore, ExpiredMatch}
 
 // ThreatLevels are MISP's words for threat levels, highest first. The index of a level is its threat_level_id minus one.
 var ThreatLevels = []string{"high", "medium", "low", "undefined"}

@@ -55,10 +55,18 @@ func (ig *Ignore) add(entry string) error {
 	if len(entry) > MaxValue {
 		return fmt.Errorf("%.40q… is longer than a value can be (%d bytes)", entry, MaxValue)
 	}
-	if _, value, err := decide(entry); err == nil {
+	t, value, err := decide(entry)
+	if err == nil {
 		entry = value
 	}
 	ig.values[strings.ToLower(entry)] = true
+	// In whatever form it is written.
+	switch {
+	case t.Family() == familyURL:
+		ig.values[urlKey(entry)] = true
+	case strings.Contains(entry, `\`):
+		ig.values[registryForm(entry).key], ig.values[pathForm(entry).key] = true, true
+	}
 	return nil
 }
 
@@ -76,6 +84,9 @@ func (ig *Ignore) check(t Type, value string) error {
 	lower := strings.ToLower(value)
 	if ig.values[lower] {
 		return errIgnored{lower}
+	}
+	if err := ig.checkForms(t.Family(), value); err != nil {
+		return err
 	}
 	host := ""
 	switch t.Family() {
@@ -100,6 +111,37 @@ func (ig *Ignore) check(t Type, value string) error {
 	for name, more := host, true; more; _, name, more = strings.Cut(name, ".") {
 		if ig.names[name] {
 			return errIgnored{name}
+		}
+	}
+	return nil
+}
+
+// checkForms checks the other ways to write a value, and the halves of a pair.
+func (ig *Ignore) checkForms(f Family, value string) error {
+	if len(ig.values) == 0 {
+		return nil
+	}
+	switch f {
+	case familyRegistryPair:
+		key, data, _ := strings.Cut(value, pairMark)
+		for _, half := range []comparison{registryForm(key), registryDataForm(data)} {
+			if err := ig.checkKeys(half); err != nil {
+				return err
+			}
+		}
+	case familyFilename, familyRegistryKey, familyURL:
+		return ig.checkKeys(compared(f, value))
+	}
+	return nil
+}
+
+func (ig *Ignore) checkKeys(c comparison) error {
+	if ig.values[c.key] {
+		return errIgnored{c.key}
+	}
+	for _, w := range c.wider {
+		if ig.values[w] {
+			return errIgnored{w}
 		}
 	}
 	return nil

@@ -81,3 +81,34 @@ func TestDisable(t *testing.T) {
 		t.Error("the engine itself was changed, or its copy was not")
 	}
 }
+
+// TestIgnoreForms leaves out a value in whatever form the alert or the site writes it, and pairs that have it.
+func TestIgnoreForms(t *testing.T) {
+	const mapping = "version: 1\nmappings: [{id: a, match: 'true', pick: [{path: data.u, type: url}, {path: data.f, type: filename}, {path: data.k, type: regkey}, {path: data.k, pair: data.d, type: regkey|value}]}]"
+	e := load(t, mapping)
+	alert := []byte(`{"rule":{},"data":{"u":"https://a.example:443/x","f":"C:\\Users\\b\\AppData\\Roaming\\x.exe","k":"HKU\\S-1-5-21-1\\A","d":"%TMP%\\y"}}`)
+	const url, file, key, pair = "https://a.example:443/x", `C:\Users\b\AppData\Roaming\x.exe`, `HKU\S-1-5-21-1\A`, `HKU\S-1-5-21-1\A|%TMP%\y`
+	for entry, want := range map[string][]string{
+		"http://a.example/x": {file, key, pair}, `%APPDATA%\X.exe`: {url, key, pair}, `HKEY_CURRENT_USER\A`: {url, file}, `%temp%\y`: {url, file, key}, `C:\y`: {url, file, key, pair},
+	} {
+		ig, err := engine.NewIgnore([]string{entry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		site, err := e.For(engine.Site{Ignore: ig})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := site.Pick(alert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range found {
+			got = append(got, o.Value)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", entry, diff)
+		}
+	}
+}

@@ -11,19 +11,19 @@ import (
 // twice. base is the configured filter: kinds of matches that it, or the filter of the mapping, does not want are not
 // counted.
 //
-// The own values of the observables are kept in any case; there are at most [MaxObservables], in two spellings each.
-// Then come the hosts of URLs, then parent domains, then networks: of each observable the nearest one, before the
-// second nearest of any.
+// The own values of the observables are kept in any case, as they are written; there are at most [MaxObservables]. Then
+// come the other ways to write them, of each observable all or none ([Observable.Plain]). Then come halves of pairs, the
+// hosts of URLs, parent domains, and networks: of each observable the nearest one, before the second nearest of any.
 func Limit(observables []Observable, base Filter, most int) (left int) {
 	if fewRelated(observables, most) {
 		return 0
 	}
 	l := limiter{most: most, asked: map[string]bool{}, items: make([]limited, len(observables))}
-	for i, o := range observables {
-		for _, v := range o.Spellings() {
-			l.asked[v] = true
-		}
-		l.items[i] = limited{Observable: o, filter: o.Filter.Over(base), kept: 1}
+	for _, o := range observables {
+		l.asked[o.Value] = true
+	}
+	for i := range observables {
+		left += l.keepForms(i, &observables[i], base)
 	}
 	for _, kind := range MatchKinds()[1:] {
 		for l.keepNext(kind) {
@@ -46,11 +46,15 @@ func fewRelated(observables []Observable, most int) bool {
 	for _, o := range observables {
 		switch o.Type.Family() {
 		case familyIP:
-			most -= 1 + networks
+			most -= addressTexts + networks
 		case familyHost:
 			most -= 1 + strings.Count(o.Value, ".")
 		case familyURL:
-			most -= 3 + max(networks, strings.Count(o.Value, "."))
+			most -= urlTexts + addressTexts + max(networks, strings.Count(o.Value, "."))
+		case familyFilename:
+			most -= pathTexts
+		case familyRegistryKey, familyRegistryPair:
+			most -= registryTexts
 		default:
 			most -= 2
 		}
@@ -75,16 +79,54 @@ func (l *limiter) keepNext(kind MatchKind) bool {
 		if !ok || r.Kind != kind {
 			continue
 		}
-		if item.filter.Wants(kind) && !l.asked[r.Indicator.Key] {
-			if len(l.asked) >= l.most {
-				continue
-			}
-			l.asked[r.Indicator.Key] = true
+		if item.filter.Wants(kind) && !l.fits(item.Texts(r).all()) {
+			continue
 		}
 		item.kept++
 		some = true
 	}
 	return some
+}
+
+// keepForms keeps all the ways to write the i-th observable, or none but its own if there is no room for all. It returns
+// how many texts that leaves out.
+func (l *limiter) keepForms(i int, o *Observable, base Filter) (left int) {
+	item := &l.items[i]
+	*item = limited{Observable: *o, filter: o.Filter.Over(base)}
+	var texts []string
+	for r, ok := item.next(); ok && r.Kind == MatchExact; r, ok = item.next() {
+		texts = append(texts, item.Texts(r).all()...)
+		item.kept++
+	}
+	if !item.filter.Wants(MatchExact) || l.fits(texts) {
+		return 0
+	}
+	o.Plain, item.Plain = true, true
+	for _, t := range texts {
+		if !l.asked[t] {
+			left++
+		}
+	}
+	return left
+}
+
+// fits notes texts to ask for, if there is room for those that are new.
+func (l *limiter) fits(texts []string) bool {
+	var added []string
+	for _, t := range texts {
+		if l.asked[t] {
+			continue
+		}
+		if len(l.asked) >= l.most {
+			for _, t := range added {
+				delete(l.asked, t)
+			}
+			return false
+		}
+		l.asked[t] = true
+		added = append(added, t)
+	}
+	return true
 }
 
 // limited is an observable with what of it is kept.

@@ -17,11 +17,8 @@ func asked(observables []engine.Observable, base engine.Filter) []string {
 	for _, o := range observables {
 		f := o.Filter.Over(base)
 		for _, r := range o.Related() {
-			forms := []string{r.Indicator.Key}
-			if r.Kind == engine.MatchExact {
-				forms = o.Spellings()
-			}
-			for _, v := range forms {
+			texts := o.Texts(r)
+			for _, v := range slices.Concat(texts.Values, texts.Patterns) {
 				if f.Wants(r.Kind) && !seen[v] {
 					seen[v] = true
 					values = append(values, v)
@@ -45,23 +42,30 @@ func TestLimit(t *testing.T) {
 		want        []string
 		left        int
 	}{
-		{"all fit", []engine.Observable{address("192.31.196.1")}, engine.Filter{}, 26, nil, 0},
-		{"the nearest networks", []engine.Observable{address("192.31.196.1"), address("192.31.196.129")}, engine.Filter{}, 7, []string{
-			"192.31.196.1", "192.31.196.1/32", "192.31.196.0/31", "192.31.196.129", "192.31.196.129/32", "192.31.196.128/31", "192.31.196.0/30",
+		{"all fit", []engine.Observable{address("192.31.196.1")}, engine.Filter{}, 28, nil, 0},
+		{"the nearest networks", []engine.Observable{address("192.31.196.1"), address("192.31.196.129")}, engine.Filter{}, 11, []string{
+			"192.31.196.1", "::ffff:192.31.196.1", "::ffff:c01f:c401", "192.31.196.1/32", "192.31.196.0/31",
+			"192.31.196.129", "::ffff:192.31.196.129", "::ffff:c01f:c481", "192.31.196.129/32", "192.31.196.128/31", "192.31.196.0/30",
 		}, 22 + 23},
+		{"other forms before networks", []engine.Observable{address("192.31.196.1"), address("192.31.196.129")}, engine.Filter{}, 4, []string{
+			"192.31.196.1", "::ffff:192.31.196.1", "::ffff:c01f:c401", "192.31.196.129",
+		}, 25 + 25 + 2},
+		{"all forms or none", []engine.Observable{{Type: "regkey", Value: `HKLM\A`}}, engine.Filter{}, 5, []string{`HKLM\A`}, 24},
 		{"own values before all others", []engine.Observable{link("http://a.b.example.org/x"), name("c.d.example.net"), address("192.31.196.1")}, engine.Filter{}, 3, []string{
 			"http://a.b.example.org/x", "c.d.example.net", "192.31.196.1",
-		}, 3 + 2 + 25},
+		}, 3 + 2 + 25 + 6 + 2},
 		{"hosts before parents", []engine.Observable{name("c.d.example.net"), link("http://a.b.example.org/x")}, engine.Filter{}, 4, []string{
 			"c.d.example.net", "d.example.net", "http://a.b.example.org/x", "a.b.example.org",
-		}, 3},
-		{"parents before networks", []engine.Observable{address("192.31.196.1"), name("c.d.example.net")}, engine.Filter{}, 5, []string{
-			"192.31.196.1", "192.31.196.1/32", "c.d.example.net", "d.example.net", "example.net",
+		}, 3 + 6},
+		{"parents before networks", []engine.Observable{address("192.31.196.1"), name("c.d.example.net")}, engine.Filter{}, 7, []string{
+			"192.31.196.1", "::ffff:192.31.196.1", "::ffff:c01f:c401", "192.31.196.1/32", "c.d.example.net", "d.example.net", "example.net",
 		}, 24},
-		{"two spellings", []engine.Observable{link("http://example.org"), {Type: "AS", Value: "AS64500"}}, engine.Filter{}, 4, []string{
-			"http://example.org", "http://example.org/", "AS64500", "64500",
-		}, 1},
-		{"what nobody wants takes no room", []engine.Observable{address("192.31.196.1"), address("192.31.196.2")}, exactOnly, 2, []string{"192.31.196.1", "192.31.196.2"}, 0},
+		{"two forms", []engine.Observable{link("http://example.org"), {Type: "AS", Value: "AS64500"}}, engine.Filter{}, 4, []string{
+			"http://example.org", "example.org", "AS64500", "64500",
+		}, 13},
+		{"what nobody wants takes no room", []engine.Observable{address("192.31.196.1"), address("192.31.196.2")}, exactOnly, 6, []string{
+			"192.31.196.1", "::ffff:192.31.196.1", "::ffff:c01f:c401", "192.31.196.2", "::ffff:192.31.196.2", "::ffff:c01f:c402",
+		}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

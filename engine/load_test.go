@@ -52,6 +52,7 @@ func TestLoadFaults(t *testing.T) {
 		{"pick without type", head + "'true'\n    pick:\n      - path: x\n", `m.yaml:6:9: a pick lacks the key "type"`},
 		{"misspelt key is not missed too", head + "'true'\n    pick:\n      - {pth: x, type: md5}\n", `m.yaml:6:10: unknown key "pth" in a pick; did you mean "path"?`},
 		{"type", head + "'true'\n    pick:\n      - {path: x, type: sha265}\n", `m.yaml:6:25: type "sha265" is not a MISP attribute type that can be picked; did you mean "sha256"?`},
+		{"pair of a plain type", head + "'true'\n    pick:\n      - {path: x, type: regkey, pair: y}\n", `m.yaml:6:39: pair makes values of two halves, which type "regkey" has not; write type: regkey|value, or leave the key out`},
 		{"composite type", head + "'true'\n    pick:\n      - {path: x, type: 'ip-dst|port'}\n", `m.yaml:6:25: type "ip-dst|port" is not a MISP attribute type that can be picked; pick each half with its own type`},
 		{"regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: '(?=a)'}\n", "m.yaml:6:37: regex: invalid or unsupported Perl syntax: `(?=`; write RE2 syntax"},
 		{"empty regex", head + "'true'\n    pick:\n      - {path: x, type: md5, regex: ''}\n", `m.yaml:6:37: regex is empty; leave the key out to take the whole value`},

@@ -50,6 +50,7 @@ type (
 		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate must begin with, and which is removed; other candidates are dropped"`
 		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
 		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Pair   yamlfile.Scalar `key:"pair" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
 		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
 		Keep   yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public, reverse names, and URLs of either or of a name that is only known at a site are"`
@@ -66,6 +67,7 @@ type (
 		MinDecayScore  yamlfile.Scalar   `key:"min_decay_score" doc:"accept only attributes whose best score by MISP's enabled decaying models is this or more, from 0 to 100; those that no model scores are accepted"`
 		Orgs           []yamlfile.Scalar `key:"orgs" doc:"accept only events created by one of these organisations, by name or UUID"`
 		ExcludeOrgs    []yamlfile.Scalar `key:"exclude_orgs" doc:"reject events created by one of these organisations"`
+		Expired        yamlfile.Scalar   `key:"expired" enum:"expired" doc:"what an attribute is that was last seen in the past, or that has an expiration sighting: report, a match that says so; ignore, none; match, a match like others"`
 		MatchKinds     []yamlfile.Scalar `key:"match_kinds" enum:"match_kind" doc:"accept only matches of these kinds"`
 	}
 )
@@ -86,6 +88,7 @@ func FileShape() yamlfile.Shape {
 	}
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
+		"expired": ExpiredWords,
 	}}
 }
 
@@ -126,6 +129,10 @@ func (r reader) filter(f *declaredFilter) *Filter {
 	if level := f.MinThreatLevel; level.Value != "" {
 		out.MinThreatLevel = level.Value
 		r.oneOf(level, "min_threat_level", ThreatLevels)
+	}
+	if f.Expired.Value != "" {
+		out.Expired = f.Expired.Value
+		r.oneOf(f.Expired, "expired", ExpiredWords)
 	}
 	if s := f.MaxAge; s.Value != "" {
 		age, err := ParseAge(s.Value)

@@ -3,13 +3,9 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
-	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
 
@@ -34,6 +30,7 @@ var (
 	errNotCVE      = errors.New("not a CVE id")
 	errNotMAC      = errors.New("not a MAC address")
 	errNotAS       = errors.New("not an AS number")
+	errNoPair      = errors.New("not a registry key and its data with | between them")
 	errControl     = errors.New("contains control characters")
 )
 
@@ -52,10 +49,11 @@ var emptyHashes = map[string]bool{
 	"cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e": true,
 }
 
-// Normal brings raw to the one form in which values of type t are compared: hashes in lower case, addresses
+// Normal brings raw to the form in which values of type t are shown and asked for: hashes in lower case, addresses
 // without port, zone and IPv4 mapping, names without trailing dot and in ASCII, URLs with scheme and host in
 // lower case, e-mail addresses without display name, defanged forms refanged. The error says why a value does
-// not fit the type. The form is the same for values from alerts and from MISP.
+// not fit the type. The form is the same for values from alerts and from MISP. Paths, keys of the registry and URLs stay
+// as they are written: [Observable.Indicator] is what is compared.
 func (t Type) Normal(raw string) (string, error) {
 	s := strings.TrimSpace(raw)
 	if isPlaceholder(s) {
@@ -85,7 +83,9 @@ func (t Type) Normal(raw string) (string, error) {
 		return normalEmail(refang(s))
 	case familyCVE:
 		return normalCVE(s)
-	case familyFilename, "regkey", "named pipe":
+	case familyRegistryPair:
+		return normalPair(s)
+	case familyFilename, familyRegistryKey, "named pipe":
 		return normalText(unescapePath(s))
 	case "mac-address":
 		return normalMAC(s, 12)
@@ -174,281 +174,6 @@ func normalHash(s string, digits int) (string, error) {
 		return "", errHashOfNone
 	}
 	return h, nil
-}
-
-// parseIP accepts an address alone, with a port (1.2.3.4:80, [2001:db8::1]:80) or in brackets.
-func parseIP(s string) (netip.Addr, error) {
-	if s == "" || len(s) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%]:65535")+64 {
-		return netip.Addr{}, errNotIP
-	}
-	if c := s[0]; c != '[' && c != ':' && hexDigit(c) < 0 {
-		return netip.Addr{}, errNotIP
-	}
-	if v4, port, _ := strings.Cut(s, ":"); strings.IndexByte(port, ':') < 0 && !isIPv4(v4) {
-		return netip.Addr{}, errNotIP // netip takes its time to say so
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		if p, perr := netip.ParseAddrPort(s); perr == nil {
-			a, err = p.Addr(), nil
-		} else if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
-			a, err = netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		}
-	}
-	if err != nil {
-		return netip.Addr{}, errNotIP
-	}
-	return a.WithZone("").Unmap(), nil
-}
-
-// isIPv4 reports whether a text has the bytes of an IPv4 address.
-func isIPv4(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c != '.' && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
-}
-
-func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
-
-// normalHost checks a name as resolvers and logs use them: letters, digits, hyphens and underscores, at least
-// two labels, the last one not a number.
-func normalHost(s string) (string, error) {
-	s = strings.TrimSuffix(s, ".")
-	if _, err := parseIP(s); err == nil {
-		return "", errHostIsIP
-	}
-	return normalName(s)
-}
-
-// normalName is normalHost for what is no address and does not end in a dot.
-func normalName(s string) (string, error) {
-	s, err := asciiName(s)
-	if err != nil || len(s) > 253 {
-		return "", errNotHost
-	}
-	s = strings.ToLower(s)
-	labels, last := 0, ""
-	for rest, more := s, true; more; labels++ {
-		last, rest, more = strings.Cut(rest, ".")
-		if !isLabel(last) {
-			return "", errNotHost
-		}
-	}
-	if labels < 2 {
-		return "", errOneLabel
-	}
-	if isDigits(last) || strings.Contains(last, "_") {
-		return "", errNotHost
-	}
-	return s, nil
-}
-
-// asciiName returns an internationalised name as DNS has it, and any other as it is.
-func asciiName(s string) (string, error) {
-	if isASCII(s) {
-		return s, nil
-	}
-	puny, err := idna.Lookup.ToASCII(s)
-	return strings.TrimSuffix(puny, "."), err
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-// isLabel reports whether s, in lower case, can be a label of a name.
-func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
-
-func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
-
-// underPublicSuffix reports whether the name ends in a suffix of the public suffix list: file.exe and java.util.List do
-// not. The reserved .example counts too: documentation and test indicators use it.
-func underPublicSuffix(host string) bool {
-	_, ok := publicSuffix(host)
-	return ok
-}
-
-// publicSuffix returns the suffix that a name is under; false if it is under none.
-func publicSuffix(host string) (string, bool) {
-	suffix, icann := publicsuffix.PublicSuffix(host)
-	if !icann && strings.IndexByte(suffix, '.') < 0 && suffix != "example" {
-		return "", false
-	}
-	return suffix, host != suffix
-}
-
-// unescapeAmpersands makes & of &amp;, &amp;amp; and so on, as in Windows event data and in pages.
-func unescapeAmpersands(s string) string {
-	const amp = "amp;"
-	at := strings.Index(s, "&"+amp)
-	if at < 0 {
-		return s
-	}
-	var b strings.Builder
-	for ; at >= 0; at = strings.Index(s, "&"+amp) {
-		b.WriteString(s[:at+1])
-		for s = s[at+1:]; strings.HasPrefix(s, amp); {
-			s = s[len(amp):]
-		}
-	}
-	b.WriteString(s)
-	return b.String()
-}
-
-func normalURL(s string) (string, error) {
-	s = unescapeAmpersands(s)
-	u, ok := splitURL(s)
-	if !ok {
-		if u, ok = parseURL(s); !ok {
-			return "", errNotURL
-		}
-	}
-	host := u.host
-	if a, err := parseIP(host); err == nil {
-		host = a.String()
-		if a.Is6() {
-			host = "[" + host + "]"
-		}
-	} else if name, err := normalHost(host); err == nil {
-		host = name
-	} else if errors.Is(err, errOneLabel) {
-		host = strings.ToLower(host)
-	} else {
-		return "", errNotURL
-	}
-	if u.port != "" {
-		host += ":" + u.port
-	}
-	return normalText(u.scheme + "://" + u.user + host + u.tail)
-}
-
-// urlParts are the parts of a URL: the scheme in lower case, the user with the @ behind, the host without port and
-// brackets, the port without the colon, and what follows, which is never / alone.
-type urlParts struct{ scheme, user, host, port, tail string }
-
-// parseURL takes a URL apart as [url.Parse] does; false if it is none with scheme and host.
-func parseURL(s string) (p urlParts, ok bool) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return p, false
-	}
-	_, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		return p, false
-	}
-	p = urlParts{scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
-	if u.User != nil {
-		p.user = u.User.String() + "@"
-	}
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 && rest[i:] != "/" {
-		p.tail = rest[i:]
-	}
-	return p, true
-}
-
-// splitURL does what parseURL does, in a fraction of the time, with most URLs; false if only parseURL can tell.
-func splitURL(s string) (p urlParts, ok bool) {
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok || scheme == "" {
-		return p, false
-	}
-	for i := range len(scheme) {
-		if c := scheme[i] | 0x20; c < 'a' || c > 'z' {
-			return p, false
-		}
-	}
-	p.scheme = strings.ToLower(scheme)
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	if tail := rest[end:]; tail != "/" {
-		p.tail = tail
-		if !isPlainTail(tail) {
-			return p, false
-		}
-	}
-	ok = p.splitAuthority(rest[:end])
-	return p, ok
-}
-
-// splitAuthority sets user, host and port; false if only parseURL can tell.
-func (p *urlParts) splitAuthority(s string) bool {
-	if at := strings.IndexByte(s, '@'); at >= 0 {
-		if name, password, both := strings.Cut(s[:at], ":"); !isPlainHost(name) || both && !isPlainHost(password) {
-			return false
-		}
-		p.user, s = s[:at+1], s[at+1:]
-	}
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		p.host, s, ok = strings.Cut(inner, "]")
-		if a, err := netip.ParseAddr(p.host); !ok || err != nil || !a.Is6() || a.Zone() != "" {
-			return false
-		}
-	} else {
-		end := strings.IndexByte(s, ':')
-		if end < 0 {
-			end = len(s)
-		}
-		p.host, s = s[:end], s[end:]
-		if !isPlainHost(p.host) {
-			return false
-		}
-	}
-	p.port = strings.TrimPrefix(s, ":")
-	return isDigits(p.port) && (s == "" || s[0] == ':')
-}
-
-// isPlainTail reports whether what follows the host of a URL is as it can be: url.Parse refuses control characters, and a
-// percent sign without two hexadecimal digits but in a query.
-func isPlainTail(tail string) bool {
-	query := false
-	for i := range len(tail) {
-		switch c := tail[i]; {
-		case c < ' ' || c == 0x7f:
-			return false
-		case c == '?':
-			query = true
-		case c == '#':
-			query = false
-		case c == '%' && !query && (i+2 >= len(tail) || hexDigit(tail[i+1]) < 0 || hexDigit(tail[i+2]) < 0):
-			return false
-		}
-	}
-	return true
-}
-
-// isPlainHost reports whether a text has only bytes of ASCII names of hosts, and some.
-func isPlainHost(s string) bool {
-	for i := range len(s) {
-		if !isHostByte(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isHostByte reports whether a byte is one of the ASCII names of hosts.
-func isHostByte(c byte) bool {
-	return classes[c]&(inWord|noName|endsURL) == inWord || c == '_'
 }
 
 func normalEmail(s string) (string, error) {

@@ -13,6 +13,8 @@ type Observable struct {
 	Filter *Filter `json:"lookup,omitempty"`
 	// Limit is how many of [Observable.Related] are asked for, nearest first; 0 for all. See [Limit].
 	Limit int `json:"-"`
+	// Plain asks MISP for the value as it is written, and not for the other ways to write it. See [Limit].
+	Plain bool `json:"-"`
 }
 
 // A Pick is one place that an observable was found at.

@@ -128,6 +128,13 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 			r.cut(m.id, p.path.text, CutLong, s.long)
 			return !s.ended
 		}
+		if p.pair != nil {
+			second := r.value(p.pair)
+			if isPlaceholder(strings.TrimSpace(second.String())) || second.IsObject() || second.IsArray() {
+				return true
+			}
+			candidate += pairMark + second.String()
+		}
 		t, value, err := p.typ.Resolve(candidate)
 		return take(candidate, t, value, err) != stop
 	}}

@@ -14,7 +14,8 @@ type MatchKind string
 
 // The kinds, closest first. MISP itself knows only the first: the others are found by asking for more values.
 const (
-	MatchExact        MatchKind = "exact"         // the same value
+	MatchExact        MatchKind = "exact"         // the same value, in whatever form
+	MatchHalf         MatchKind = "half"          // a key of the registry, or a path, that is one half of a known pair regkey|value
 	MatchURLHost      MatchKind = "url-host"      // a URL whose host is a known host name, domain or address
 	MatchParentDomain MatchKind = "parent-domain" // a name, or a URL with one, below a known domain
 	MatchNetwork      MatchKind = "network"       // an address, or a URL with one, in a known network (CIDR)
@@ -22,7 +23,7 @@ const (
 
 // MatchKinds returns all kinds, closest first.
 func MatchKinds() []MatchKind {
-	return []MatchKind{MatchExact, MatchURLHost, MatchParentDomain, MatchNetwork}
+	return []MatchKind{MatchExact, MatchHalf, MatchURLHost, MatchParentDomain, MatchNetwork}
 }
 
 // A Relation is an indicator by which an observable may be known, and what it means if it is.
@@ -41,8 +42,10 @@ const (
 	shortestIPv6 = 16
 )
 
-// Related returns every indicator that o may be known by: first its own, then
+// Related returns every indicator that o may be known by: first its own, and those of values that stand for o or that o
+// stands for, which are all exact; then
 //
+//   - for a key of the registry and for a path, those of the halves of a pair regkey|value;
 //   - for a name, each domain above it, down to the registrable one by the public suffix list;
 //   - for an address, each network that it is in, from /8 or /16 on;
 //   - for a URL, its host, and what is related to that. An address there that is not globally routable is left
@@ -71,28 +74,14 @@ func (o Observable) nearest(n int) []Relation {
 	return related[:min(n, len(related))]
 }
 
-// Spellings returns the forms in which MISP may have stored the value of o: it strips the letters of an AS number, and
-// a URL of a host alone may end in a slash there.
-func (o Observable) Spellings() []string {
-	switch o.Type.Family() {
-	case Type("AS").Family():
-		if digits, ok := strings.CutPrefix(o.Value, "AS"); ok {
-			return []string{o.Value, digits}
-		}
-	case familyURL:
-		if _, rest, ok := strings.Cut(o.Value, "://"); ok && !strings.ContainsAny(rest, "/?#") {
-			return []string{o.Value, o.Value + "/"}
-		}
-	}
-	return []string{o.Value}
-}
-
 // RelatedIn is [Observable.Related] for a look-up that knows which networks there are: around yields those that an
 // address is in, without the bits of a host. It knows no limit, for it costs no question.
 func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	own := o.Indicator()
 	related := []Relation{{own, MatchExact}}
 	switch own.Family {
+	case familyFilename, familyRegistryKey, familyRegistryPair:
+		return o.formRelations()
 	case familyHost:
 		return appendParents(related, own.Key)
 	case familyIP:
@@ -101,6 +90,38 @@ func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []
 		return appendURLHost(related, o.Value, around)
 	}
 	return related
+}
+
+// formRelations is RelatedIn for what has several forms.
+func (o Observable) formRelations() (to []Relation) {
+	f := o.Type.Family()
+	add := func(kind MatchKind, in Family, keys []string) {
+		for _, k := range keys {
+			to = append(to, Relation{Indicator{in, k}, kind})
+		}
+	}
+	switch f {
+	case familyRegistryKey:
+		keys := registryForm(o.Value).asked()
+		add(MatchExact, f, keys)
+		add(MatchExact, familyRegistryName, keys)
+		add(MatchHalf, familyPairKey, keys)
+	case familyRegistryPair:
+		key, second, _ := strings.Cut(o.Value, pairMark)
+		add(MatchExact, f, pairKeys(registryForm(key).asked(), registryDataForm(second).asked()))
+		if isValueName(second) {
+			keys := registryForm(key + `\` + second).asked()
+			add(MatchExact, familyRegistryKey, keys)
+			add(MatchHalf, familyPairKey, keys)
+		}
+	default:
+		path := pathForm(o.Value)
+		add(MatchExact, f, path.asked())
+		if hasDirectory(path) {
+			add(MatchHalf, familyPairData, path.asked())
+		}
+	}
+	return to
 }
 
 func appendURLHost(to []Relation, address string, around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {

@@ -33,16 +33,16 @@ func TestRelated(t *testing.T) {
 			"exact url http://www.bad.example:8080/in.php", "url-host host www.bad.example", "parent-domain host bad.example",
 		}},
 		{"url", "http://192.31.196.77/", []string{
-			"exact url http://192.31.196.77/", "url-host ip 192.31.196.77", "network network 192.31.196.77/32",
+			"exact url http://192.31.196.77", "url-host ip 192.31.196.77", "network network 192.31.196.77/32",
 			"network network 192.31.196.0/24", "network network 192.31.0.0/16",
 		}},
 		{"url", "http://[2620:4f:8000::bad]/", []string{
-			"exact url http://[2620:4f:8000::bad]/", "url-host ip 2620:4f:8000::bad", "network network 2620:4f:8000::bad/128",
+			"exact url http://[2620:4f:8000::bad]", "url-host ip 2620:4f:8000::bad", "network network 2620:4f:8000::bad/128",
 			"network network 2620:4f:8000::/48", "network network 2620:4f::/32", "network network 2620::/24", "network network 2620::/16",
 		}},
-		{"url", "http://10.0.0.1/", []string{"exact url http://10.0.0.1/"}},
-		{"url", "http://printer/", []string{"exact url http://printer/"}},
-		{"url", "http://1.0.0.10.in-addr.arpa/", []string{"exact url http://1.0.0.10.in-addr.arpa/"}},
+		{"url", "http://10.0.0.1/", []string{"exact url http://10.0.0.1"}},
+		{"url", "http://printer/", []string{"exact url http://printer"}},
+		{"url", "http://1.0.0.10.in-addr.arpa/", []string{"exact url http://1.0.0.10.in-addr.arpa"}},
 	}
 	for _, tt := range tests {
 		var got []string

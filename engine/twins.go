@@ -72,11 +72,14 @@ func canonicalForm(m *mapping) string {
 	b.WriteString(canonicalExpr(m.match))
 	for i := range m.picks {
 		p := &m.picks[i]
-		regex := ""
+		regex, pair := "", ""
+		if p.pair != nil {
+			pair = p.pair.text
+		}
 		if p.regex != nil {
 			regex = p.regex().String()
 		}
-		fmt.Fprintf(&b, "\n%q %q %q %q %q %t %q %q", p.path.text, p.split, p.prefix, p.part, p.typ, p.scan, regex, canonicalExpr(p.keep))
+		fmt.Fprintf(&b, "\n%q %q %q %q %q %q %t %q %q", p.path.text, pair, p.split, p.prefix, p.part, p.typ, p.scan, regex, canonicalExpr(p.keep))
 	}
 	filter, err := json.Marshal(m.filter)
 	if err != nil {

@@ -3,7 +3,6 @@ package engine
 import (
 	"maps"
 	"slices"
-	"strings"
 )
 
 // A Type is the name of a MISP attribute type, or [Auto].
@@ -49,7 +48,7 @@ var simple = map[Type]Family{
 	"email": familyEmail, "email-src": familyEmail, "email-dst": familyEmail, "email-reply-to": familyEmail,
 	"filename":      familyFilename,
 	"vulnerability": familyCVE,
-	"regkey":        "regkey", "named pipe": "named pipe",
+	"regkey":        familyRegistryKey, "named pipe": "named pipe",
 	"mac-address": "mac-address", "mac-eui-64": "mac-eui-64", "AS": "AS",
 }
 
@@ -85,9 +84,10 @@ var composites = func() map[Type][2]Family {
 	return m
 }()
 
-// families maps every type with one value to its family.
+// families maps every type that can be picked to its family: those with one value, and the pair of the registry.
 var families = func() map[Type]Family {
 	m := maps.Clone(simple)
+	m[registryPair] = familyRegistryPair
 	for t := range hashLengths {
 		m[t] = Family(t)
 	}
@@ -114,6 +114,9 @@ var asks = func() map[Family][]Type {
 		slices.Sort(m[f])
 	}
 	m[familyNetwork] = m[familyIP]
+	for _, f := range []Family{familyRegistryName, familyPairKey, familyPairData} {
+		m[f] = m[familyRegistryPair]
+	}
 	return m
 }()
 
@@ -135,53 +138,6 @@ func (t Type) Family() Family { return families[t] }
 // with a port and domain|ip for an address. The caller must not change the result.
 func (f Family) Asks() []Type { return asks[f] }
 
-// An Indicator is the part of a value that is compared: two values match if their indicators are equal.
-type Indicator struct {
-	Family Family
-	// Key is the normal form in lower case: MISP compares without regard to case.
-	Key string
-}
-
-// Indicator returns the indicator of an observable.
-func (o Observable) Indicator() Indicator {
-	return Indicator{o.Type.Family(), strings.ToLower(o.Value)}
-}
-
-// Indicators returns the indicators by which a MISP attribute of type t with this value is found: one for a plain type,
-// up to two for a composite one, none for a value that does not fit its type or for a type that is never compared. A
-// network in an attribute for addresses has an indicator of a family of its own.
-func Indicators(t Type, value string) []Indicator {
-	if f, ok := families[t]; ok {
-		return appendIndicator(nil, f, t, value)
-	}
-	halves, ok := composites[t]
-	if !ok {
-		return nil
-	}
-	first, second, ok := strings.Cut(value, "|")
-	if !ok {
-		return nil
-	}
-	found := appendIndicator(nil, halves[0], halves[0].lead(), first)
-	return appendIndicator(found, halves[1], halves[1].lead(), second)
-}
-
-func appendIndicator(to []Indicator, f Family, t Type, value string) []Indicator {
-	if f == "" {
-		return to
-	}
-	if f == familyIP {
-		if network, ok := networkOf(value); ok {
-			return append(to, Indicator{familyNetwork, network})
-		}
-	}
-	normal, err := t.Normal(value)
-	if err != nil {
-		return to
-	}
-	return append(to, Indicator{f, strings.ToLower(normal)})
-}
-
 // lead returns a plain type of the family.
 func (f Family) lead() Type {
 	switch f {
@@ -189,7 +145,8 @@ func (f Family) lead() Type {
 		return "ip-dst"
 	case familyHost:
 		return "hostname"
-	case familyURL, familyEmail, familyFilename, familyCVE, familyNetwork, "":
+	case familyURL, familyEmail, familyFilename, familyCVE, familyNetwork, familyRegistryKey, familyRegistryPair,
+		familyRegistryName, familyPairKey, familyPairData, "":
 	}
 	return Type(f)
 }

@@ -231,7 +231,7 @@ type raised struct {
 	level int
 }
 
-// levels returns hits of every kind, flagged or not, of every threat level, on a warninglist or not.
+// levels returns hits of every kind, flagged or not, of every threat level, on a warninglist or not, expired or not.
 func levels() []raised {
 	type rule struct{ id, level int }
 	tests := []struct {
@@ -241,8 +241,8 @@ func levels() []raised {
 	}{
 		{[]engine.MatchKind{engine.MatchExact}, "true", rule{100622, 12}, rule{100624, 14}},
 		{[]engine.MatchKind{engine.MatchExact}, "false", rule{100623, 7}, rule{100623, 7}},
-		{[]engine.MatchKind{engine.MatchURLHost, engine.MatchParentDomain, engine.MatchNetwork}, "true", rule{100660, 7}, rule{100665, 9}},
-		{[]engine.MatchKind{engine.MatchURLHost, engine.MatchParentDomain, engine.MatchNetwork}, "false", rule{100661, 5}, rule{100661, 5}},
+		{engine.MatchKinds()[1:], "true", rule{100660, 7}, rule{100665, 9}},
+		{engine.MatchKinds()[1:], "false", rule{100661, 5}, rule{100661, 5}},
 	}
 	var all []raised
 	for _, tt := range tests {
@@ -257,6 +257,10 @@ func levels() []raised {
 				all = append(all, raised{name, body, want.id, want.level})
 				body.Warninglists = []string{"List of known public DNS resolvers"}
 				all = append(all, raised{name + ", on a warninglist", body, 100626, 3})
+				body.Expired = "true"
+				all = append(all, raised{name + ", on a warninglist, expired", body, 100626, 3})
+				body.Warninglists = nil
+				all = append(all, raised{name + ", expired", body, 100667, 3})
 			}
 		}
 	}
@@ -292,7 +296,7 @@ func TestMISPRules(t *testing.T) {
 	}
 	tests = append(tests, levels()...)
 	all := rules(t, "rules/misp_rules.xml")
-	reached := map[int]bool{100625: true, 100664: true} // only lead to 100626 and 100660
+	reached := map[int]bool{100625: true, 100664: true, 100666: true} // only lead to 100626, 100660 and 100667
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			body, err := enrich.Enrichment{Body: tt.body}.JSON()

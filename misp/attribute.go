@@ -19,6 +19,7 @@ type Attribute struct {
 	LastSeen     string    // ISO 8601, empty if not known
 	Tags         []string  // its own first, then those of the event; without repeats
 	Warninglists []string  // names of the enabled MISP warninglists that hold the value
+	Expires      time.Time // when the first of its expiration sightings says that it ends; zero for none, or not known
 	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if there is no score
 	Event        Event
 	// Origin names the source where there is more than one: [OriginServer], or a feed or list by the name that the
@@ -28,6 +29,18 @@ type Attribute struct {
 
 // OriginServer is the Origin of what a mirror has from the MISP server itself.
 const OriginServer = "misp"
+
+// Expired reports whether a has ended: it was last seen before now, or a sighting says that it has expired.
+func (a Attribute) Expired(now time.Time) bool {
+	if !a.Expires.IsZero() && !a.Expires.After(now) {
+		return true
+	}
+	if a.LastSeen == "" {
+		return false
+	}
+	seen, err := time.Parse(time.RFC3339, a.LastSeen)
+	return err == nil && seen.Before(now)
+}
 
 // LastActive returns when a was last changed or seen, whichever is later; zero if neither is known.
 func (a Attribute) LastActive() time.Time {

@@ -33,6 +33,27 @@ func TestCreatedBy(t *testing.T) {
 	}
 }
 
+func TestExpired(t *testing.T) {
+	now := time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		seen    string
+		expires time.Time
+		want    bool
+	}{
+		{"", time.Time{}, false},
+		{"2026-10-05T07:59:59.000000+00:00", time.Time{}, true},
+		{"2026-10-05T10:30:00+02:00", time.Time{}, false},
+		{"yesterday", time.Time{}, false},
+		{"", now, true},
+		{"", now.Add(time.Second), false},
+		{"2027-01-01T00:00:00Z", now.Add(-time.Second), true},
+	} {
+		if got := (misp.Attribute{LastSeen: tt.seen, Expires: tt.expires}).Expired(now); got != tt.want {
+			t.Errorf("last seen %q, expires %s: %t", tt.seen, tt.expires, got)
+		}
+	}
+}
+
 func TestLastActive(t *testing.T) {
 	changed := time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
 	for seen, want := range map[string]time.Time{

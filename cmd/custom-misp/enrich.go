@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"runtime"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,9 +73,12 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 		return dryRun(ctx, e, st, f.output, files)
 	}
 	sink := newPrinter(st.Out, f.output)
-	a, err := app.Build(c, app.Hooks{Sink: sink, Mappings: f.mappings})
+	joined, stop := context.WithCancel(ctx)
+	defer stop() // of the questions
+	a, err := app.Build(c, app.Hooks{Sink: sink, Mappings: f.mappings, Join: joined})
 	if a != nil {
 		defer a.Close()
+		defer stop() // before: questions whose answers no one waits for
 	}
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 	}
 	pipeline := a.Chain.Pipeline
 	pipeline.Lookup = a.Lookup
-	failed, err := enrichEach(ctx, &pipeline, c.Timeout, st, files)
+	failed, err := enrichEach(ctx, &pipeline, st, files)
 	if err := cmp.Or(err, sink.finish()); err != nil {
 		return err
 	}
@@ -97,42 +99,102 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 	return nil
 }
 
-// enrichEach takes the alerts of files through a pipeline, each within a time. failed says that some could not be.
-func enrichEach(ctx context.Context, p *enrich.Pipeline, timeout time.Duration, st cli.Streams, files []string) (failed bool, err error) {
-	one := func(a enrich.Alert) error {
-		if wazuh.IsEnrichment(a.JSON) {
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		out, err := p.Process(ctx, a)
-		if out.Warning != nil {
-			cli.PrintError(st.Err, "alert "+a.Source.AlertID, out.Warning)
-		}
-		for _, c := range out.Cuts {
-			cli.PrintError(st.Err, "alert "+a.Source.AlertID, errors.New(c.String()))
-		}
-		return err
-	}
-	for _, name := range files {
-		err := eachAlert(name, st, func(where string, a enrich.Alert, err error) error {
-			if err == nil {
-				err = one(a)
+// enrichWindow is how many alerts are worked on at the same time: what they look up is joined in common questions.
+const enrichWindow = 1000
+
+// taken is what became of an alert.
+type taken struct {
+	read   readText
+	alert  enrich.Alert
+	out    enrich.Outcome
+	events []enrich.Enrichment
+	err    error
+}
+
+// enrichEach takes the alerts of files through a pipeline, many at a time, and hands their events over in the order of the
+// alerts. failed says that some could not be. It ends at the first alert that cannot be looked up: the next one would only
+// meet the same trouble.
+func enrichEach(ctx context.Context, p *enrich.Pipeline, st cli.Streams, files []string) (failed bool, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	sink, unread := p.Sink, newBudget()
+	produce := func(yield func(readText) error) error {
+		return apart(ctx, func(yield func(readText) error) error { return readTexts(st, files, yield) }, func(r readText) error {
+			if err := unread.take(ctx, len(r.text)); err != nil {
+				return err
 			}
-			if err != nil {
-				failed = true
-				cli.PrintError(st.Err, where, err)
-			}
-			if _, stop := errors.AsType[*enrich.Trouble](err); stop || ctx.Err() != nil {
-				return cli.ErrReported // the next alert would only meet the same trouble
-			}
-			return nil
+			return yield(r)
 		})
+	}
+	consume := func(t taken) error {
+		unread.giveBack(len(t.read.text))
+		if ctx.Err() != nil {
+			return cli.ErrReported
+		}
+		t.report(st)
+		for _, e := range t.events {
+			if t.err == nil {
+				t.err = sink.Send(ctx, e)
+			}
+		}
+		if t.err == nil {
+			return nil
+		}
+		failed = true
+		cli.PrintError(st.Err, t.read.at.String(), t.err)
+		if _, trouble := errors.AsType[*enrich.Trouble](t.err); trouble {
+			stop()
+			return cli.ErrReported
+		}
+		return nil
+	}
+	err = enrich.InOrder(enrichWindow, produce, func(r readText) taken { return take(ctx, p, r) }, consume)
+	return failed, err
+}
+
+// readTexts yields the texts of the alerts of files.
+func readTexts(st cli.Streams, files []string, yield func(readText) error) error {
+	for _, name := range files {
+		err := eachText(name, st, nil, func(at wazuh.Position, text []byte, err error) error { return yield(readText{at, text, err}) })
 		if err != nil {
-			return failed, err
+			return err
 		}
 	}
-	return failed, nil
+	return nil
+}
+
+// take takes a text through a pipeline, and keeps its events.
+func take(ctx context.Context, p *enrich.Pipeline, r readText) taken {
+	t := taken{read: r, err: r.err}
+	if t.err == nil {
+		t.alert, t.err = enrich.ParseAlert(r.text)
+	}
+	if t.err != nil || wazuh.IsEnrichment(t.alert.JSON) {
+		return t
+	}
+	mine := *p
+	mine.Sink = (*kept)(&t.events)
+	t.out, t.err = mine.Process(ctx, t.alert)
+	return t
+}
+
+// report prints what is to be said of an alert besides its events.
+func (t taken) report(st cli.Streams) {
+	if t.out.Warning != nil {
+		cli.PrintError(st.Err, "alert "+t.alert.Source.AlertID, t.out.Warning)
+	}
+	for _, c := range t.out.Cuts {
+		cli.PrintError(st.Err, "alert "+t.alert.Source.AlertID, errors.New(c.String()))
+	}
+}
+
+// kept is a sink that keeps events.
+type kept []enrich.Enrichment
+
+// Send implements enrich.Sink.
+func (k *kept) Send(_ context.Context, e enrich.Enrichment) error {
+	*k = append(*k, e)
+	return nil
 }
 
 // loadEngine loads the configured mappings, and those that are named. Unlike a call by integratord, a verb stops at a
@@ -209,13 +271,6 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 		err = cli.ErrReported
 	}
 	return err
-}
-
-// readText is the text of an alert, or why it cannot be read.
-type readText struct {
-	at   wazuh.Position
-	text []byte
-	err  error
 }
 
 // readBatches reads files and yields the texts of alerts, many at a time.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -31,6 +32,73 @@ func eachText(name string, s cli.Streams, watch func(io.Reader) io.Reader, do fu
 		r = watch(r)
 	}
 	return wazuh.EachText(name, r, do)
+}
+
+// readText is the text of an alert, or why it cannot be read.
+type readText struct {
+	at   wazuh.Position
+	text []byte
+	err  error
+}
+
+// apart passes on what read yields, until ctx ends. It does not wait for read then: no one can end a read of standard input.
+func apart[T any](ctx context.Context, read func(yield func(T) error) error, yield func(T) error) error {
+	items, ended := make(chan T), make(chan error, 1)
+	go func() {
+		ended <- read(func(item T) error {
+			select {
+			case items <- item:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	for {
+		select {
+		case item := <-items:
+			if err := yield(item); err != nil {
+				return err
+			}
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// A budget bounds how many bytes are read and not done yet. What is larger than all of it waits until it is alone.
+type budget struct {
+	room chan struct{} // one for each piece that is not used
+}
+
+// The pieces of a budget.
+const (
+	budgetPiece = 64 << 10 // bytes
+	budgetSize  = 512      // pieces: 32 MiB
+)
+
+func newBudget() budget { return budget{make(chan struct{}, budgetSize)} }
+
+func pieces(bytes int) int { return min(1+bytes/budgetPiece, budgetSize) }
+
+// take waits until there is room; only one goroutine may.
+func (b budget) take(ctx context.Context, bytes int) error {
+	for range pieces(bytes) {
+		select {
+		case b.room <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (b budget) giveBack(bytes int) {
+	for range pieces(bytes) {
+		<-b.room
+	}
 }
 
 // eachAlert calls do with every alert of a file. What is not an alert is passed as an error at its place, and the rest

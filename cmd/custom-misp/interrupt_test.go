@@ -49,6 +49,8 @@ func TestInterrupt(t *testing.T) {
 		"coverage file":  {[]string{"coverage", large}, syscall.SIGTERM},
 		"dry run file":   {[]string{"enrich", "--dry-run", large}, syscall.SIGINT},
 		"lookup at MISP": {[]string{"lookup", "192.31.196.7"}, syscall.SIGINT},
+		"lookup many":    {[]string{"lookup", "192.31.196.7", "192.31.196.8", "-"}, syscall.SIGTERM},
+		"enrich at MISP": {[]string{"enrich", large}, syscall.SIGINT},
 		"sync":           {[]string{"sync"}, syscall.SIGTERM},
 		"doctor":         {[]string{"doctor"}, syscall.SIGINT},
 		"explain file":   {[]string{"explain", large}, syscall.SIGTERM},

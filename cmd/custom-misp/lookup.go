@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +37,8 @@ func newLookupVerb(s cli.Streams, g *globals) *cobra.Command {
 		Use:   "lookup [flags] VALUE...|-",
 		Short: "Show what the mirror and MISP know about values",
 		Long: `Look values up and print what matches, as it would match in an alert: with the same normal forms, networks, parent
-domains, hosts of URLs and filters. With - values are read from standard input, one per line. Empty lines and lines
-that begin with # are ignored.
+domains, hosts of URLs and filters. With - values are read from standard input, one per line, and answers are
+printed as they come. Empty lines and lines that begin with # are ignored.
 
 lookup.policy says what is asked: the mirror, MISP itself, or both. --from names one of them.
 
@@ -91,6 +92,7 @@ type lookupMatch struct {
 	Timestamp    string           `json:"timestamp,omitempty"`
 	Tags         []string         `json:"tags"`
 	Warninglists []string         `json:"warninglists,omitempty"`
+	Expired      bool             `json:"expired,omitempty"`
 	Origin       string           `json:"origin"` // the source: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
 	Event        lookupEvent      `json:"event"`
 }
@@ -122,65 +124,106 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 	if f.all {
 		filter = unfiltered()
 	}
-	lookup, closeAll, err := askedBy(c, f.from)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lookup, closeAll, err := askedBy(ctx, c, f.from)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	inputs, err := inputValues(st, args)
-	if err != nil {
-		return err
-	}
+	defer stop() // before: questions whose answers no one waits for
+	show := newLookupWriter(st, f.output, slices.Contains(args, "-"))
+	var unanswered unansweredValues
 	failed := false
-	var lines []lookupLine
-	var observables []engine.Observable
-	for _, input := range inputs {
-		t, value, err := engine.Type(f.typ).Resolve(input)
-		if err != nil {
+	produce := func(yield func(string) error) error {
+		return apart(ctx, func(yield func(string) error) error { return inputValues(st, args, yield) }, yield)
+	}
+	err = enrich.InOrder(lookupWindow, produce, func(input string) lookedUp {
+		return lookUpValue(ctx, lookup, engine.Type(f.typ), input, filter)
+	}, func(l lookedUp) error {
+		if l.noForm != nil {
 			failed = true
-			fmt.Fprintf(st.Err, "custom-misp: %q: %v; name its type with --type\n", input, err)
-			continue
+			fmt.Fprintln(st.Err, cli.Clean(fmt.Sprintf("custom-misp: %q: %v; name its type with --type", l.line.Input, l.noForm)))
+			return nil //nolint:nilerr // it was printed, and the others go on
 		}
-		lines = append(lines, lookupLine{Input: input, Type: t, Value: value, Matches: []lookupMatch{}})
-		observables = append(observables, engine.Observable{Type: t, Value: value, Filter: filter})
-	}
-	if len(observables) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-		var matches []enrich.Match
-		matches, err = lookup.Lookup(ctx, observables)
-		if err != nil && !isPart(err) {
-			return err
-		}
-		addMatches(lines, observables, matches)
-	}
-	if err != nil { // of the other values it is not known whether they are known
-		lines = slices.DeleteFunc(lines, func(l lookupLine) bool { return len(l.Matches) == 0 })
-		err = fmt.Errorf("not all is known of these values: %w", err)
-	}
-	if err := cmp.Or(writeLookup(st, lines, f.output), err); err != nil {
+		unanswered.add(l.err)
+		return show.add(l)
+	})
+	switch err := cmp.Or(show.finish(), err, unanswered.report()); {
+	case err != nil:
 		return err
-	}
-	if failed {
+	case failed:
 		return cli.ErrReported
 	}
 	return nil
+}
+
+// lookupWindow is how many values are looked up at the same time, in common questions.
+const lookupWindow = 2000
+
+// lookedUp is a value that was looked up.
+type lookedUp struct {
+	line   lookupLine
+	noForm error // it has no type
+	err    error // not all is known of it
+}
+
+// lookUpValue looks up one value.
+func lookUpValue(ctx context.Context, l enrich.Lookup, typ engine.Type, input string, filter *engine.Filter) lookedUp {
+	t, value, err := typ.Resolve(input)
+	if err != nil {
+		return lookedUp{line: lookupLine{Input: input}, noForm: err}
+	}
+	of := engine.Observable{Type: t, Value: value, Filter: filter}
+	matches, err := l.Lookup(ctx, []engine.Observable{of})
+	line := lookupLine{Input: input, Type: t, Value: value, Matches: []lookupMatch{}}
+	for _, m := range matches {
+		line.Matches = append(line.Matches, newLookupMatch(m))
+	}
+	return lookedUp{line: line, err: err}
+}
+
+// unansweredValues counts the values of which it is not known whether they are known, by the reason.
+type unansweredValues struct {
+	all     int
+	reasons []error
+	count   map[string]int
+}
+
+func (u *unansweredValues) add(err error) {
+	u.all++
+	if err == nil {
+		return
+	}
+	if u.count == nil {
+		u.count = map[string]int{}
+	}
+	text := err.Error()
+	if u.count[text]++; u.count[text] == 1 {
+		u.reasons = append(u.reasons, err)
+	}
+}
+
+// report returns an error with a line for each reason; nil if all values were answered.
+func (u *unansweredValues) report() error {
+	var errs []error
+	for _, err := range u.reasons {
+		switch n := u.count[err.Error()]; {
+		case isPart(err):
+			errs = append(errs, fmt.Errorf("not all is known of these values: %w", err))
+		case u.all == 1:
+			errs = append(errs, err)
+		default:
+			errs = append(errs, fmt.Errorf("%d of %s could not be answered: %w", n, cli.Plural(u.all, "value"), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // isPart reports whether an answer is a part of what is known, since a source of the mirror is damaged.
 func isPart(err error) bool {
 	_, damaged := errors.AsType[*mirror.DamagedError](err)
 	return damaged
-}
-
-func addMatches(lines []lookupLine, of []engine.Observable, matches []enrich.Match) {
-	for i := range lines {
-		for _, m := range matches {
-			if m.Observable.Indicator() == of[i].Indicator() {
-				lines[i].Matches = append(lines[i].Matches, newLookupMatch(m))
-			}
-		}
-	}
 }
 
 // everyone is a Lookup that asks several others, all of them. Beside an error about a damaged mirror, it returns what the
@@ -211,8 +254,8 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 	return all, damaged
 }
 
-// askedBy returns what is asked for a person: what is named, else all that the policy names.
-func askedBy(configured *config.Config, from string) (asked everyone, closeAll func(), err error) {
+// askedBy returns what is asked for a person: what is named, else all that the policy names. ctx bounds questions to MISP.
+func askedBy(ctx context.Context, configured *config.Config, from string) (asked everyone, closeAll func(), err error) {
 	c := *configured
 	switch from {
 	case "":
@@ -224,7 +267,7 @@ func askedBy(configured *config.Config, from string) (asked everyone, closeAll f
 		return nil, nil, cli.WrongUsef("--from %q is unknown; use mirror or misp", from)
 	}
 	c.Sightings.Enabled = false // a person who looks has not seen
-	a, err := app.Build(&c, app.Hooks{})
+	a, err := app.Build(&c, app.Hooks{Join: ctx})
 	if a == nil || err != nil {
 		return nil, nil, err
 	}
@@ -242,37 +285,40 @@ func unfiltered() *engine.Filter {
 	return &engine.Filter{
 		ToIDs: new(false), Published: new(false), Warninglists: new(false), MaxAge: new(engine.Age(0)), MinDecayScore: new(0),
 		MinThreatLevel: "undefined", Tags: []string{}, ExcludeTags: []string{}, Orgs: []string{}, ExcludeOrgs: []string{},
-		MatchKinds: []engine.MatchKind{},
+		MatchKinds: []engine.MatchKind{}, Expired: engine.ExpiredReport,
 	}
 }
 
-// inputValues returns the values that are asked for.
-func inputValues(st cli.Streams, args []string) ([]string, error) {
-	var values []string
+// inputValues yields the values that are asked for; those of standard input as they come.
+func inputValues(st cli.Streams, args []string, yield func(string) error) error {
 	for _, arg := range args {
 		if arg != "-" {
-			values = append(values, arg)
+			if err := yield(arg); err != nil {
+				return err
+			}
 			continue
 		}
 		in := bufio.NewScanner(st.In)
 		in.Buffer(nil, 2*engine.MaxValue)
 		for in.Scan() {
 			if v := strings.TrimSpace(in.Text()); v != "" && !strings.HasPrefix(v, "#") {
-				values = append(values, v)
+				if err := yield(v); err != nil {
+					return err
+				}
 			}
 		}
 		if err := in.Err(); err != nil {
-			return nil, fmt.Errorf("standard input: %w", err)
+			return fmt.Errorf("standard input: %w", err)
 		}
 	}
-	return values, nil
+	return nil
 }
 
 func newLookupMatch(m enrich.Match) lookupMatch {
 	a := m.Attribute
 	l := lookupMatch{
 		Kind: m.Kind, UUID: a.UUID, Type: engine.Type(a.Type), Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
-		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Origin: a.Origin,
+		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Expired: m.Expired, Origin: a.Origin,
 		Event: lookupEvent{
 			ID: a.Event.ID, UUID: a.Event.UUID, Info: a.Event.Info, Org: a.Event.Org, ThreatLevel: a.Event.ThreatLevel.String(),
 			Date: a.Event.Date, Published: a.Event.Published,
@@ -284,23 +330,61 @@ func newLookupMatch(m enrich.Match) lookupMatch {
 	return l
 }
 
-func writeLookup(st cli.Streams, lines []lookupLine, output string) error {
-	if output == "json" {
-		for _, l := range lines {
-			if err := cli.WriteJSONLine(st.Out, l); err != nil {
-				return err
-			}
-		}
+// A lookupWriter prints what is known about values: JSON at once, rows of a table together, since columns are as wide as
+// their longest cell.
+type lookupWriter struct {
+	st      cli.Streams
+	stream  bool // the rows that there are, every now and then
+	mu      sync.Mutex
+	table   *cli.Table // nil for JSON
+	pending *time.Timer
+	err     error // of a row that was printed meanwhile
+}
+
+// rowsWait is how long a row of a stream waits for others.
+const rowsWait = 200 * time.Millisecond
+
+func newLookupWriter(st cli.Streams, output string, stream bool) *lookupWriter {
+	w := &lookupWriter{st: st, stream: stream}
+	if output != "json" {
+		w.table = cli.NewTable(st.Out, "VALUE", "TYPE", "MATCH", "ATTRIBUTE", "TO_IDS", "THREAT", "ORG", "DATE", "ORIGIN", "EVENT")
+	}
+	return w
+}
+
+// add prints a value, unless it is not known whether it is known.
+func (w *lookupWriter) add(v lookedUp) error {
+	l := v.line
+	switch {
+	case v.err != nil && len(l.Matches) == 0:
+		return nil
+	case w.table == nil:
+		return cli.WriteJSONLine(w.st.Out, l)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(l.Matches) == 0 {
+		w.table.Row(l.Value, l.Type, "not known")
+	}
+	for _, m := range l.Matches {
+		w.table.Row(l.Value, l.Type, m.Kind, string(m.Type)+" "+m.Value, m.ToIDs, m.Event.ThreatLevel, m.Event.Org, m.Event.Date, m.Origin, m.Event.Info)
+	}
+	if w.stream && w.pending == nil {
+		w.pending = time.AfterFunc(rowsWait, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.pending, w.err = nil, cmp.Or(w.err, w.table.Flush())
+		})
+	}
+	return w.err
+}
+
+// finish prints what is left.
+func (w *lookupWriter) finish() error {
+	if w.table == nil {
 		return nil
 	}
-	table := cli.NewTable(st.Out, "VALUE", "TYPE", "MATCH", "ATTRIBUTE", "TO_IDS", "THREAT", "ORG", "DATE", "ORIGIN", "EVENT")
-	for _, l := range lines {
-		if len(l.Matches) == 0 {
-			table.Row(l.Value, l.Type, "not known")
-		}
-		for _, m := range l.Matches {
-			table.Row(l.Value, l.Type, m.Kind, string(m.Type)+" "+m.Value, m.ToIDs, m.Event.ThreatLevel, m.Event.Org, m.Event.Date, m.Origin, m.Event.Info)
-		}
-	}
-	return table.Flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return cmp.Or(w.err, w.table.Flush())
 }

@@ -181,8 +181,8 @@ func benchHash(i int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// benchHome makes a Wazuh directory with a mirror of a list of hashes.
-func benchHome(b *testing.B, indicators int) string {
+// benchDir makes an empty Wazuh directory.
+func benchDir(b *testing.B) string {
 	b.Helper()
 	home, err := os.MkdirTemp("", "serve") // short enough for the address of a socket
 	if err != nil {
@@ -194,6 +194,13 @@ func benchHome(b *testing.B, indicators int) string {
 			b.Fatal(err)
 		}
 	}
+	return home
+}
+
+// benchHome makes a Wazuh directory with a mirror of a list of hashes.
+func benchHome(b *testing.B, indicators int) string {
+	b.Helper()
+	home := benchDir(b)
 	var list strings.Builder
 	for i := range indicators {
 		list.WriteString(benchHash(-i) + "\n")

@@ -6,7 +6,7 @@ import "custom-misp/misp/misptest"
 var wrongValues = map[string]string{
 	"misp.url": "misp.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
 	"timeout": "soon", "lookup.to_ids": "perhaps", "lookup.warninglists": "perhaps", "lookup.published": "perhaps", "lookup.min_threat_level": "huge",
-	"lookup.max_age": "old", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.remember_hit": "long",
+	"lookup.max_age": "old", "lookup.expired": "perhaps", "mirror.sightings": "perhaps", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.remember_hit": "long",
 	"lookup.remember_miss": "long", "mirror.misp": "perhaps", "mirror.feeds": "[etc/feed]", "mirror.lists": "[etc/list]", "mirror.interval": "often",
 	"mirror.feed_interval": "often", "mirror.reconcile_interval": "often", "mirror.full_interval": "often", "mirror.timeout": "long",
 	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "sightings.enabled": "perhaps",

@@ -1,7 +1,11 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,31 +16,43 @@ import (
 )
 
 // A Batch is a [Lookup] that joins what many callers want to know in common questions, asks the same only once, and
-// remembers the answers for a while. It is safe for concurrent use. Make one with [NewBatch]; another has no answer.
+// remembers the answers for a while. While as many questions are being asked as may be, the next one is filled: the more
+// there is to ask, the fuller questions are. It is safe for concurrent use. Make one with [NewBatch]; another has no answer.
 type Batch struct {
-	asked    Lookup
-	limits   BatchLimits
-	known    *ttlcache.Cache[answerKey, []Match] // nil if nothing is remembered
-	ctx      context.Context                     // of the questions: they outlive the callers
-	slots    chan struct{}                       // one for each question that may be asked at the same time
-	mu       sync.Mutex
-	waiting  []*pending      // for the next question
-	values   map[string]bool // of the next question
-	deadline *time.Timer     // when it is asked
-	pending  map[answerKey]*pending
-	asks     sync.WaitGroup
-	pace     atomic.Int64 // nanoseconds that large questions took for each value; 0 if that is not known yet
+	asked   Lookup
+	limits  BatchLimits
+	known   *ttlcache.Cache[answerKey, []Match] // nil if nothing is remembered
+	ctx     context.Context                     // of the questions: they outlive the callers
+	mu      sync.Mutex
+	queue   []*question // the next ones; only the last may have room
+	asking  int         // questions at this time
+	pending map[answerKey]*pending
+	asks    sync.WaitGroup
+	pace    atomic.Int64 // nanoseconds that large questions took for each value; 0 if that is not known yet
 }
 
 // BatchLimits says how questions are joined, and how long answers are remembered.
 type BatchLimits struct {
+	Name     string        // of the one who is asked, for errors, like "MISP at misp.example.org"; "MISP" if empty
 	Values   int           // in one question; 0 for one observable
+	Most     int           // in one question that is likely to take no longer than Aim; no more than Values where that is more
+	Aim      time.Duration // of a question with more than Values
+	Filter   engine.Filter // that of the one who is asked: values that it does not want are not asked for
 	Wait     time.Duration // for others, before a question is asked that is not full
 	Parallel int           // questions at the same time; 0 for one
 	Timeout  time.Duration // of a question; 0 for none
 	Hit      time.Duration // how long it is remembered that a value is known
 	Miss     time.Duration // and that it is not
 	Entries  int           // of which this is remembered; 0 for none
+}
+
+// A question is what is asked for at once.
+type question struct {
+	wanted []*pending
+	values map[string]bool
+	full   bool        // nothing more goes into it
+	due    bool        // it is asked as soon as that may be
+	timer  *time.Timer // makes it due
 }
 
 // pending is an observable that is asked for.
@@ -52,8 +68,7 @@ type pending struct {
 // NewBatch returns a Batch that asks another Lookup until ctx ends. Wait for the last questions with [Batch.Close].
 func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
 	b := &Batch{
-		asked: asked, limits: limits, ctx: ctx, slots: make(chan struct{}, max(1, limits.Parallel)), pending: map[answerKey]*pending{},
-		values: map[string]bool{},
+		asked: asked, limits: limits, ctx: ctx, pending: map[answerKey]*pending{},
 	}
 	if limits.Entries > 0 {
 		b.known = ttlcache.New(
@@ -64,10 +79,13 @@ func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
 	return b
 }
 
-// Close waits for questions that are being asked.
+// Close asks what is waiting, and waits for questions that are being asked.
 func (b *Batch) Close() {
 	b.mu.Lock()
-	b.flush()
+	for _, q := range b.queue {
+		q.due = true
+	}
+	b.start()
 	b.mu.Unlock()
 	b.asks.Wait()
 }
@@ -75,6 +93,16 @@ func (b *Batch) Close() {
 // Expect returns how long a question for so many values is likely to take, by what the last large ones took; 0 if that is
 // not known yet.
 func (b *Batch) Expect(values int) time.Duration { return time.Duration(b.pace.Load() * int64(values)) }
+
+// room returns how many values fit into a question. A value in a large question costs MISP much less than one in a small
+// one, and an address is asked for by each network around it. So questions grow as long as MISP answers them fast.
+func (b *Batch) room() int {
+	pace := b.pace.Load()
+	if pace == 0 || b.limits.Most <= b.limits.Values {
+		return b.limits.Values
+	}
+	return min(max(b.limits.Values, int(b.limits.Aim.Nanoseconds()/pace)), b.limits.Most)
+}
 
 // leastForPace is how many values a question must have for its time to say what each of them costs.
 const leastForPace = 100
@@ -128,6 +156,7 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 	var matches []Match
 	var wanted []*pending
 	var of []engine.Observable
+	began := time.Now()
 	b.mu.Lock()
 	for _, o := range observables {
 		if known, ok := b.Known(o); ok {
@@ -142,7 +171,7 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 		select {
 		case <-a.done:
 		case <-ctx.Done():
-			return nil, &Trouble{Code: CodeUnavailable, Err: context.Cause(ctx)}
+			return nil, b.noAnswer(context.Cause(ctx), time.Since(began))
 		}
 		if a.err != nil {
 			return nil, a.err
@@ -152,6 +181,33 @@ func (b *Batch) Lookup(ctx context.Context, observables []engine.Observable) ([]
 	return matches, nil
 }
 
+// noAnswer is why a caller stops waiting.
+func (b *Batch) noAnswer(cause error, waited time.Duration) error {
+	t := &Trouble{Code: CodeUnavailable, Err: &unansweredError{cmp.Or(b.limits.Name, "MISP"), waited, cause}}
+	if errors.Is(cause, context.DeadlineExceeded) {
+		t.Remedy = "is MISP overloaded? misp.timeout and timeout set how long we wait"
+	}
+	return t
+}
+
+// unansweredError is a look-up whose time ended, or that was cancelled.
+type unansweredError struct {
+	name   string
+	waited time.Duration
+	cause  error
+}
+
+// Error implements error.
+func (e *unansweredError) Error() string {
+	if errors.Is(e.cause, context.DeadlineExceeded) {
+		return fmt.Sprintf("%s did not answer in time: no answer after %s", e.name, e.waited.Round(time.Millisecond))
+	}
+	return e.name + " had not answered when the look-up was cancelled"
+}
+
+// Unwrap returns the cause.
+func (e *unansweredError) Unwrap() error { return e.cause }
+
 // want returns what is pending for an observable: from another caller, or new. The caller holds mu.
 func (b *Batch) want(o engine.Observable, patient bool) *pending {
 	key := keyOf(o)
@@ -160,49 +216,92 @@ func (b *Batch) want(o engine.Observable, patient bool) *pending {
 	}
 	a := &pending{observable: o, key: key, patient: patient, done: make(chan struct{})}
 	b.pending[key] = a
-	related := o.Related()
+	q := b.next()
+	values := b.valuesOf(o)
 	further := 0 // two values of an alert are often in the same networks
-	for _, r := range related {
-		if !b.values[r.Indicator.Key] {
+	for _, v := range values {
+		if !q.values[v] {
 			further++
 		}
 	}
-	if len(b.values)+further > b.limits.Values {
-		b.flush()
+	if len(q.wanted) > 0 && len(q.values)+further > b.limits.Values {
+		b.fill(q)
+		q = b.next()
 	}
-	b.waiting = append(b.waiting, a)
-	for _, r := range related {
-		b.values[r.Indicator.Key] = true
+	q.wanted = append(q.wanted, a)
+	for _, v := range values {
+		q.values[v] = true
 	}
-	switch {
-	case len(b.values) >= b.limits.Values:
-		b.flush()
-	case len(b.waiting) == 1:
-		b.deadline = time.AfterFunc(b.limits.Wait, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.flush()
-		})
+	if len(q.values) >= b.limits.Values {
+		b.fill(q)
 	}
 	return a
 }
 
-// flush asks for what is waiting. The caller holds mu.
-func (b *Batch) flush() {
-	if b.deadline != nil {
-		b.deadline.Stop()
-		b.deadline = nil
+// valuesOf returns what is asked for because of an observable.
+func (b *Batch) valuesOf(o engine.Observable) []string {
+	filter := o.Filter.Over(b.limits.Filter)
+	var values []string
+	for _, r := range o.Related() {
+		if filter.Wants(r.Kind) {
+			values = append(values, r.Indicator.Key)
+		}
 	}
-	if len(b.waiting) == 0 {
-		return
+	return values
+}
+
+// next returns the question that is not full yet; a new one if need be. The caller holds mu.
+func (b *Batch) next() *question {
+	if n := len(b.queue); n > 0 && !b.queue[n-1].full {
+		return b.queue[n-1]
 	}
-	question := b.waiting
-	b.waiting, b.values = nil, map[string]bool{}
-	b.asks.Go(func() {
-		b.slots <- struct{}{}
-		defer func() { <-b.slots }()
-		b.ask(question)
+	q := &question{values: map[string]bool{}}
+	q.timer = time.AfterFunc(b.limits.Wait, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		q.due = true
+		b.start()
 	})
+	b.queue = append(b.queue, q)
+	return q
+}
+
+// fill notes that a question is full. The caller holds mu.
+func (b *Batch) fill(q *question) {
+	q.full, q.due = true, true
+	b.start()
+}
+
+// start asks the questions that are due, as many as may be asked at the same time. The caller holds mu.
+func (b *Batch) start() {
+	for len(b.queue) > 0 && b.queue[0].due && b.asking < max(1, b.limits.Parallel) {
+		wanted := b.take()
+		b.asking++
+		b.asks.Go(func() {
+			b.ask(wanted)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.asking--
+			b.start()
+		})
+	}
+}
+
+// take removes the first question from the queue, together with those behind it that still fit into a large one. The caller
+// holds mu.
+func (b *Batch) take() []*pending {
+	first := b.queue[0]
+	n, values := 0, 0
+	for room := b.room(); n < len(b.queue) && (n == 0 || values+len(b.queue[n].values) <= room); n++ {
+		q := b.queue[n]
+		q.timer.Stop()
+		values += len(q.values)
+		if n > 0 {
+			first.wanted = append(first.wanted, q.wanted...)
+		}
+	}
+	b.queue = slices.Delete(b.queue, 0, n)
+	return first.wanted
 }
 
 const (
@@ -266,7 +365,7 @@ func (b *Batch) askPart(part []*pending) error {
 	began := time.Now()
 	matches, err := b.asked.Lookup(ctx, observables)
 	if err == nil {
-		b.measure(countValues(observables, engine.Filter{}), time.Since(began))
+		b.measure(countValues(observables, b.limits.Filter), time.Since(began))
 		b.answer(part, matches, nil)
 	}
 	return err

@@ -355,6 +355,88 @@ func TestBatchParallel(t *testing.T) {
 	})
 }
 
+// TestBatchFills checks that a question which cannot be asked yet is filled meanwhile.
+func TestBatchFills(t *testing.T) {
+	inBubble(t, func(l *enrich.BatchLimits) { l.Parallel = 1 }, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		var all sync.WaitGroup
+		for i, later := range []time.Duration{0, 5, 55, 60} { // the first is asked after 50 ms, for 100 ms
+			time.Sleep(later * time.Millisecond)
+			all.Go(func() { _, _ = b.Lookup(t.Context(), values(fmt.Sprint("v", i))) })
+			synctest.Wait()
+		}
+		all.Wait()
+		expect(t, "questions", []string{"v0 v1", "v2 v3"}, o.asked())
+	})
+}
+
+// TestBatchFilter checks that values which the configured filter does not want take no room: an address alone is one value.
+func TestBatchFilter(t *testing.T) {
+	exact := engine.Filter{MatchKinds: []engine.MatchKind{engine.MatchExact}}
+	inBubble(t, func(l *enrich.BatchLimits) { l.Filter = exact }, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		var addresses []engine.Observable
+		for i := range 100 {
+			addresses = append(addresses, engine.Observable{Type: "ip-dst", Value: fmt.Sprintf("192.%d.196.1", i)})
+		}
+		_, err := b.Lookup(t.Context(), addresses)
+		must(t, err)
+		if n := len(o.asked()); n != 1 {
+			t.Errorf("%d questions for 100 values, 100 in each", n)
+		}
+	})
+}
+
+// TestBatchGrows checks that questions grow as long as they are likely to be answered within a time, up to a bound, and only
+// when there is more to ask than fits into those that are asked at the same time.
+func TestBatchGrows(t *testing.T) {
+	grows := func(l *enrich.BatchLimits) { l.Most, l.Aim, l.Parallel, l.Entries = 500, 200*time.Millisecond, 1, 0 }
+	inBubble(t, grows, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		for _, step := range []struct {
+			takes time.Duration // for a question
+			sizes []int         // of the questions for 700 values
+		}{
+			{100 * time.Millisecond, []int{100, 200, 200, 200}}, // 1 ms for each value at first
+			{time.Millisecond, []int{100, 300, 300}},            // the first one is asked at once
+			{time.Millisecond, []int{100, 500, 100}},
+			{time.Minute, []int{100, 500, 100}}, // none is answered
+		} {
+			o.takes, o.questions = step.takes, nil
+			var observables []engine.Observable
+			for i := range 700 {
+				observables = append(observables, observable(fmt.Sprint(i)))
+			}
+			_, _ = b.Lookup(t.Context(), observables)
+			b.Close()
+			var sizes []int
+			for _, q := range o.asked() {
+				sizes = append(sizes, len(strings.Fields(q)))
+			}
+			if diff := cmp.Diff(step.sizes, sizes); diff != "" {
+				t.Errorf("%s: values of each question (-want +got):\n%s", step.takes, diff)
+			}
+		}
+	})
+}
+
+// TestBatchNoAnswer checks what is said to a caller whose time ends, or who is cancelled.
+func TestBatchNoAnswer(t *testing.T) {
+	inBubble(t, func(l *enrich.BatchLimits) { l.Name = "MISP at misp.example.org" }, func(t *testing.T, b *enrich.Batch, o *oracle) {
+		o.takes = 5 * time.Second
+		brief, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer stop()
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		for want, ctx := range map[string]context.Context{
+			"MISP at misp.example.org did not answer in time: no answer after 300ms; is MISP overloaded? misp.timeout and timeout set how long we wait": brief,
+			"MISP at misp.example.org had not answered when the look-up was cancelled":                                                                  cancelled,
+		} {
+			_, err := b.Lookup(ctx, values("a"))
+			if err == nil || err.Error() != want || !errors.Is(err, context.Cause(ctx)) {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+	})
+}
+
 // TestBatchTriesOnce checks that a question is a patient one if one of those who ask has patience.
 func TestBatchTriesOnce(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *enrich.Batch, o *oracle) {

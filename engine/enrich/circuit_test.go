@@ -153,3 +153,27 @@ func hasCode(err error, code enrich.Code) bool {
 	t, ok := errors.AsType[*enrich.Trouble](err)
 	return ok && t.Code == code
 }
+
+// TestCircuitReason checks that a brief question which runs out of time does not replace the reason that a patient one found,
+// and that a later patient one does.
+func TestCircuitReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, o := newCircuit(t)
+		expectReason := func(code enrich.Code, description string) {
+			t.Helper()
+			got, err := c.Outage.Load()
+			if err != nil || got.Code != code || got.Description != description {
+				t.Errorf("%s %q, %v; want %s %q", got.Code, got.Description, err, code, description)
+			}
+		}
+		o.err = &enrich.Trouble{Code: enrich.CodeTLS, Err: errors.New("wants https"), Remedy: "set misp.url"}
+		_, _ = c.Lookup(t.Context(), values("hit-1"))
+		o.err, o.takes = nil, time.Minute
+		_, _ = c.Lookup(t.Context(), values("hit-1"))
+		expectReason(enrich.CodeTLS, "wants https; set misp.url")
+		time.Sleep(time.Hour)
+		o.err, o.takes = &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}, time.Second
+		_, _ = c.Lookup(t.Context(), values("hit-1"))
+		expectReason(enrich.CodeUnavailable, "unreachable")
+	})
+}

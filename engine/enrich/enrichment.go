@@ -44,6 +44,7 @@ type Body struct {
 	Timestamp    string     `json:"timestamp,omitempty"` // of its last change, RFC 3339, UTC
 	FirstSeen    string     `json:"first_seen,omitempty"`
 	LastSeen     string     `json:"last_seen,omitempty"`
+	Expired      string     `json:"expired,omitempty"` // "true" if it, and so all that matched, has ended
 	Event        *EventBody `json:"event,omitempty"`
 	Tags         []string   `json:"tags,omitempty"`
 	TLP          string     `json:"tlp,omitempty"` // the strictest of its tlp: tags, without the prefix
@@ -54,7 +55,7 @@ type Body struct {
 	// Whose knowledge it is, where a mirror has it of more than one: "misp", or the name of a feed or list.
 	Origin string `json:"origin,omitempty"`
 
-	// How the value of the alert relates to that of the attribute: exact, url-host, parent-domain or network.
+	// How the value of the alert relates to that of the attribute: exact, half, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
 	// "delayed" if the value was looked up late, since MISP was unreachable.
 	MatchMode string `json:"match_mode,omitempty"`
@@ -198,7 +199,16 @@ func (p *Pipeline) events(j *job) []Enrichment {
 	accepted := map[answerKey]bool{}
 	found := map[engine.Indicator][]Match{}
 	have := map[attributeKey]bool{}
+	whole := map[string]bool{} // attributes that the alert has in full: a half of one says nothing more
 	for _, m := range j.matches {
+		if m.Kind == engine.MatchExact && m.Attribute.UUID != "" {
+			whole[m.Attribute.UUID] = true
+		}
+	}
+	for _, m := range j.matches {
+		if m.Kind == engine.MatchHalf && whole[m.Attribute.UUID] {
+			continue
+		}
 		i := m.Observable.Indicator()
 		accepted[keyOf(m.Observable)] = true
 		if k := keyOfAttribute(m); !have[k] {
@@ -292,6 +302,9 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	}
 	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == misp.OriginServer) {
 		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
+	}
+	if matches[0].Expired {
+		b.Expired = "true"
 	}
 	if lead.DecayScore != nil {
 		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)

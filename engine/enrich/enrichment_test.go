@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,8 +47,8 @@ func (l list) Lookup(_ context.Context, observables []engine.Observable) ([]enri
 	for _, a := range l {
 		for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
 			for _, o := range observables {
-				if o.Indicator() == i && enrich.Accepts(o.Filter.Over(engine.Filter{}), engine.MatchExact, a, time.Now()) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
+				if m, ok := enrich.NewMatch(o.Filter.Over(engine.Filter{}), o, engine.MatchExact, a, time.Now()); ok && o.Indicator() == i {
+					matches = append(matches, m)
 				}
 			}
 		}
@@ -227,6 +228,90 @@ mappings:
 	if len(sink.events) != 1 || !strings.Contains(sink.events[0], `"match_count":"1"`) ||
 		!strings.Contains(sink.events[0], `"mapping":"a","path":"data.dst","also":["b data.other"]`) {
 		t.Errorf("events %v", sink.events)
+	}
+}
+
+// TestExpiredEvent reports what has ended as such only if nothing else is known of the value.
+func TestExpiredEvent(t *testing.T) {
+	gone := misp.Attribute{UUID: "u1", Type: "ip-dst", Value: "192.31.196.66", ToIDs: true, LastSeen: "2020-01-01T00:00:00Z", Event: misp.Event{ID: "1"}}
+	lives := misp.Attribute{UUID: "u2", Type: "ip-dst", Value: "192.31.196.66", Event: misp.Event{ID: "2"}}
+	for _, tt := range []struct {
+		known    list
+		expired  string
+		id, says string // empty for no event
+	}{
+		{list{gone}, "", "1", `"expired":"true"`},
+		{list{gone}, "report", "1", `"expired":"true"`},
+		{list{gone}, "ignore", "", ""},
+		{list{gone}, "match", "1", `"last_seen":"2020-01-01T00:00:00Z","event"`},
+		{list{gone, lives}, "", "2", `"event_ids":["2","1"]`},
+	} {
+		e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte("version: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: data.dst, type: ip-dst}]" + map[bool]string{true: ", lookup: {expired: " + tt.expired + "}"}[tt.expired != ""] + "}\n")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := enrich.ParseAlert([]byte(alertJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &collected{}
+		p := enrich.Pipeline{Engine: e, Lookup: tt.known, Sink: sink}
+		if _, err := p.Process(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(sink.events, "\n")
+		if tt.id == "" && got != "" || tt.id != "" && (len(sink.events) != 1 || !strings.Contains(got, `"event_id":"`+tt.id+`"`) || !strings.Contains(got, tt.says)) {
+			t.Errorf("%d attributes, %q: %s", len(tt.known), tt.expired, got)
+		}
+	}
+}
+
+// related is a Lookup that knows attributes in all their relations.
+type related []misp.Attribute
+
+// Lookup implements enrich.Lookup.
+func (l related) Lookup(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	var matches []enrich.Match
+	for _, o := range observables {
+		for _, r := range o.Related() {
+			for _, a := range l {
+				if slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), r.Indicator) {
+					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				}
+			}
+		}
+	}
+	return matches, nil
+}
+
+// TestWholePair reports a pair that the alert has in full once: that one half of it is known says nothing more.
+func TestWholePair(t *testing.T) {
+	const mappings = `
+version: 1
+mappings:
+  - {id: a, match: 'true', pick: [{path: data.k, type: regkey}, {path: data.k, pair: data.v, type: regkey|value}, {path: data.v, type: filename}]}
+`
+	e, err := engine.Load(engine.Source{Name: "t.yaml", Data: []byte(mappings)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string][]string{
+		`HKEY_LOCAL_MACHINE\Run\a|C:\a.exe`: {`"match_kind":"exact"`},
+		`HKEY_LOCAL_MACHINE\Run\a|C:\b.exe`: {`"match_kind":"half"`},
+		`HKEY_LOCAL_MACHINE\Run\b|C:\a.exe`: {`"match_kind":"half"`},
+	} {
+		a, err := enrich.ParseAlert([]byte(`{"rule":{"id":"1","level":3},"agent":{"id":"001"},"data":{"k":"HKLM\\Run\\a","v":"C:\\a.exe"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &collected{}
+		p := enrich.Pipeline{Engine: e, Lookup: related{{UUID: "u", Type: "regkey|value", Value: value}}, Sink: sink}
+		if _, err := p.Process(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if len(sink.events) != len(want) || !strings.Contains(sink.events[0], want[0]) {
+			t.Errorf("%s: events %v, want %v", value, sink.events, want)
+		}
 	}
 }
 

@@ -113,6 +113,9 @@ type answerKey struct {
 	engine.Indicator
 	filter *engine.Filter
 	limit  int
+	plain  bool
 }
 
-func keyOf(o engine.Observable) answerKey { return answerKey{o.Indicator(), o.Filter, o.Limit} }
+func keyOf(o engine.Observable) answerKey {
+	return answerKey{o.Indicator(), o.Filter, o.Limit, o.Plain}
+}

@@ -24,6 +24,16 @@ type Match struct {
 	Attribute  misp.Attribute
 	// Kind says how the two relate: the same value, or one that the other is a part of.
 	Kind engine.MatchKind
+	// Expired says that the attribute has ended, which makes it weaker than all that have not.
+	Expired bool
+}
+
+// NewMatch returns the match of an observable with an attribute that it is known by; false if f does not let it count.
+func NewMatch(f engine.Filter, o engine.Observable, kind engine.MatchKind, a misp.Attribute, now time.Time) (Match, bool) {
+	if !Accepts(f, kind, a, now) {
+		return Match{}, false
+	}
+	return Match{Observable: o, Attribute: a, Kind: kind, Expired: f.Expired != engine.ExpiredMatch && a.Expired(now)}, true
 }
 
 // Accepts reports whether f lets a count as a match of a kind, now.
@@ -37,6 +47,7 @@ func Accepts(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.
 		misp.AnyTag(f.ExcludeTags, a.Tags),
 		len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs),
 		a.Event.CreatedBy(f.ExcludeOrgs),
+		f.Expired == engine.ExpiredIgnore && a.Expired(now),
 		f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
 		return false
 	}

@@ -117,7 +117,10 @@ func (f OutageFile) failed(err error, patiently bool) {
 		if patiently {
 			o.PatientAt = now
 		}
-		o.Answered, o.Code, o.Description, o.RetryAt = time.Time{}, codeOf(err, CodeUnavailable), err.Error(), time.Time{}
+		o.Answered, o.RetryAt = time.Time{}, time.Time{}
+		if patiently || o.Description == "" || !timedOut(err) { // a brief question that ran out of time says less than the one before
+			o.Code, o.Description = codeOf(err, CodeUnavailable), err.Error()
+		}
 		if t, ok := errors.AsType[*Trouble](err); ok && t.Wait > 0 {
 			o.RetryAt = now.Add(min(t.Wait, longestWait))
 		}

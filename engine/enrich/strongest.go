@@ -43,9 +43,15 @@ func (s *Strongest) cut() {
 
 var kinds = engine.MatchKinds() // the closest first
 
-// compareStrength orders matches with the strongest first: flagged for detection, then the closest kind, then by threat
+// compareStrength orders matches with the strongest first: those that have not expired, then flagged for detection, then the closest kind, then by threat
 // level, then the newest. Equal ones are ordered by UUID, so that the same answer always gives the same event.
 func compareStrength(a, b Match) int {
+	if a.Expired != b.Expired {
+		if b.Expired {
+			return -1
+		}
+		return 1
+	}
 	if a.Attribute.ToIDs != b.Attribute.ToIDs {
 		if a.Attribute.ToIDs {
 			return -1

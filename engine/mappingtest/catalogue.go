@@ -44,7 +44,7 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 					paths = append(paths, field)
 				}
 			}
-			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), strings.Join(types, ", "), cell(strings.Join(paths, " ")))
+			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), cell(strings.Join(types, ", ")), cell(strings.Join(paths, " ")))
 			shown = ""
 		}
 	}

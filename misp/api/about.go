@@ -28,6 +28,8 @@ type Role struct {
 	Name string
 	// Auth is the right to use the API.
 	Auth bool
+	// Sighting is the right to add sightings, which a read-only key does not have, whatever its user's role: see [About].
+	Sighting bool
 	// Change says whether it allows more than reading and adding sightings: to add, change or publish events, or
 	// to administer.
 	Change bool
@@ -67,6 +69,7 @@ func (c *Client) role(ctx context.Context) *Role {
 		Role *struct {
 			Name      loose     `json:"name"`
 			Auth      looseFlag `json:"perm_auth"`
+			Sighting  looseFlag `json:"perm_sighting"`
 			Add       looseFlag `json:"perm_add"`
 			Modify    looseFlag `json:"perm_modify"`
 			Publish   looseFlag `json:"perm_publish"`
@@ -81,7 +84,7 @@ func (c *Client) role(ctx context.Context) *Role {
 	}
 	r := user.Role
 	role := &Role{
-		Name: shorten(string(r.Name)), Auth: bool(r.Auth),
+		Name: shorten(string(r.Name)), Auth: bool(r.Auth), Sighting: bool(r.Sighting),
 		Change: bool(r.Add || r.Modify || r.Publish || r.Admin || r.SiteAdmin), RateLimit: -1,
 	}
 	if r.Limited {

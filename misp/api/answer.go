@@ -16,10 +16,10 @@ type (
 	wireAttribute struct {
 		id, eventID, uuid, typ, category, value, comment, toIDs, deleted, timestamp, firstSeen, lastSeen []byte
 
-		event, tags, warnings, scores []byte
+		event, tags, warnings, scores, sightings []byte
 	}
 	wireEvent struct {
-		id, uuid, info, date, threatLevel, analysis, published, creator, tags []byte
+		id, uuid, info, date, threatLevel, analysis, published, timestamp, count, creator, tags []byte
 
 		attributes, objects []byte // of one in a file
 	}
@@ -58,6 +58,8 @@ func (w *wireAttribute) set(key, value []byte) {
 		w.tags = value
 	case "warnings":
 		w.warnings = value
+	case "Sighting":
+		w.sightings = value
 	case "decay_score":
 		w.scores = value
 	}
@@ -80,6 +82,10 @@ func (w *wireEvent) set(key, value []byte) {
 		w.analysis = value
 	case "published":
 		w.published = value
+	case "timestamp":
+		w.timestamp = value
+	case "attribute_count":
+		w.count = value
 	case "Orgc":
 		w.creator = value
 	case "Tag":
@@ -211,9 +217,37 @@ func (w wireAttribute) attribute(ctx context.Context, e misp.Event) (misp.Attrib
 	if a.DecayScore, err = bestScore(ctx, w.scores); err != nil {
 		return a, err
 	}
+	if a.Expires, err = expiration(ctx, w.sightings); err != nil {
+		return a, err
+	}
 	a.Warninglists, err = warninglists(ctx, w.warnings)
 	return a, err
 }
+
+// expiration returns the earliest date of the sightings of a list that are expirations; zero if there is none.
+func expiration(ctx context.Context, list []byte) (earliest time.Time, err error) {
+	for sighting := range jsonscan.Elements(list) {
+		if err := ctx.Err(); err != nil {
+			return time.Time{}, err
+		}
+		var kind, date string
+		for key, value := range jsonscan.Members(sighting) {
+			switch string(key) {
+			case "type":
+				kind = text(value)
+			case "date_sighting":
+				date = text(value)
+			}
+		}
+		if at := epoch(date); kind == expirationSighting && !at.IsZero() && (earliest.IsZero() || at.Before(earliest)) {
+			earliest = at
+		}
+	}
+	return earliest, nil
+}
+
+// expirationSighting is MISP's number of the sightings that say when an attribute ends.
+const expirationSighting = "2"
 
 // tags returns the names in a list of tags, and those of them that are from the event.
 func tags(ctx context.Context, list []byte) (all, inherited []string, err error) {

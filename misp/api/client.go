@@ -46,6 +46,8 @@ type Config struct {
 	Retries int
 	// MaxAnswer is the longest answer that is read, in bytes; 0 for 32 MiB.
 	MaxAnswer int64
+	// MaxValues is how many values are in one question; 0 for 1,000. More become several questions.
+	MaxValues int
 	// Filter is what matches are filtered by where a mapping says nothing else.
 	Filter engine.Filter
 	// UserAgent names the program to MISP; empty for none.
@@ -64,6 +66,7 @@ type Client struct {
 	key       string
 	userAgent string
 	maxAnswer int64
+	maxValues int
 	filter    engine.Filter
 	now       func() time.Time
 	http      *retryablehttp.Client
@@ -84,6 +87,9 @@ func New(c Config) (*Client, error) {
 	}
 	if c.MaxAnswer <= 0 {
 		c.MaxAnswer = maxAnswer
+	}
+	if c.MaxValues <= 0 {
+		c.MaxValues = maxValues
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -119,7 +125,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base: base, host: base.Host, key: c.Key,
-		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, filter: c.Filter, now: c.Now, http: rc,
+		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
 
@@ -173,7 +179,8 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if c.http == nil {
 		return nil, nil, &enrich.Trouble{Code: enrich.CodeConfig, Err: errNotMade, Remedy: "make it with api.New"}
 	}
-	req, err := retryablehttp.NewRequestWithContext(withTries(ctx), method, c.base.JoinPath(path).String(), body)
+	var waits step
+	req, err := retryablehttp.NewRequestWithContext(waits.trace(withTries(ctx)), method, c.base.JoinPath(path).String(), body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask MISP: %w", err)
 	}
@@ -192,14 +199,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 		defer resp.Body.Close() //nolint:errcheck // only read
 	}
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err)
+		return nil, nil, c.connectionTrouble(err, &waits)
 	}
 	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err)
+		return nil, nil, c.connectionTrouble(err, &waits)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, c.statusTrouble(resp, data)
+		return nil, nil, c.statusTrouble(resp, path, data)
 	}
 	return data, resp.Header, nil
 }
@@ -222,7 +229,7 @@ func (w wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.tooLong()
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, w.max+1))
-	if err != nil {
+	if err != nil && resp.StatusCode == http.StatusOK { // of a refusal, the status says most
 		return nil, fmt.Errorf("the answer broke off: %w", err)
 	}
 	if resp.StatusCode == http.StatusOK {

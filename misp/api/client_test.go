@@ -178,8 +178,8 @@ func TestQuestion(t *testing.T) {
 	requests := ask(nil, observable("ip-dst", "192.31.196.24"), observable("ip-src", "192.31.196.24"), observable("md5", "!||&&"))
 	want := map[string]any{
 		"returnFormat": "json", "limit": 5000.0, "page": 1.0, "order": "Attribute.id asc",
-		"includeContext": true, "includeEventTags": true, "includeWarninglistHits": true,
-		"value": map[string]any{"OR": []any{"!||&&", "192.31.196.24"}},
+		"includeContext": true, "includeEventTags": true, "includeWarninglistHits": true, "includeSightings": true,
+		"value": map[string]any{"OR": []any{"!||&&", "192.31.196.24", "::ffff:192.31.196.24", "::ffff:c01f:c418"}},
 		"type":  []any{"domain|ip", "filename|md5", "ip-dst", "ip-dst|port", "ip-src", "ip-src|port", "malware-sample", "md5"},
 	}
 	if diff := cmp.Diff(want, requests[0].Body); diff != "" {
@@ -281,15 +281,18 @@ func TestBatches(t *testing.T) {
 	for i := range 1200 {
 		many = append(many, observable("md5", fmt.Sprintf("%032x", i+1)))
 	}
-	if _, err := client(t, nil, server.URL).Lookup(context.Background(), many); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(server.Requests()); n != 2 {
-		t.Errorf("%d questions", n)
-	}
-	for _, r := range server.Requests() {
-		if n := len(r.Body["value"].(map[string]any)["OR"].([]any)); n > 1000 {
-			t.Errorf("%d values in one question", n)
+	for most, want := range map[int][]int{0: {1000, 200}, 500: {500, 500, 200}, 10_000: {1200}} {
+		before := len(server.Requests())
+		asking := client(t, func(c *api.Config) { c.MaxValues = most }, server.URL)
+		if _, err := asking.Lookup(context.Background(), many); err != nil {
+			t.Fatal(err)
+		}
+		var sizes []int
+		for _, r := range server.Requests()[before:] {
+			sizes = append(sizes, len(r.Body["value"].(map[string]any)["OR"].([]any)))
+		}
+		if !slices.Equal(sizes, want) {
+			t.Errorf("at most %d: questions with %d values, want %d", most, sizes, want)
 		}
 	}
 }
@@ -422,11 +425,11 @@ func TestZeroClient(t *testing.T) {
 	var c api.Client
 	c.Close()
 	_, lookup := c.Lookup(t.Context(), []engine.Observable{observable("domain", "evil.example")})
-	_, walk := c.WalkAll(t.Context(), api.Walk{}, func(misp.Attribute, bool) error { return nil })
-	_, events := c.Events(t.Context())
+	_, read := c.Read(t.Context(), api.Reading{Events: []string{"1"}})
+	_, _, events := c.Events(t.Context(), api.EventList{})
 	_, about := c.About(t.Context())
 	for name, err := range map[string]error{
-		"Lookup": lookup, "WalkAll": walk, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
+		"Lookup": lookup, "Read": read, "Events": events, "About": about, "Sight": c.Sight(t.Context(), enrich.Sighting{UUID: "x"}),
 	} {
 		if trouble, ok := errors.AsType[*enrich.Trouble](err); !ok || trouble.Code != enrich.CodeConfig || trouble.Remedy == "" {
 			t.Errorf("%s: %v", name, err)

@@ -68,7 +68,7 @@ func TestEachLoopEnds(t *testing.T) {
 		"objects' attributes":  event(`"Object":[{"Attribute":[` + times(`{}`) + `]}]`),
 		"attribute of a event": event(`"Attribute":[{` + times(`"x":1`) + `}]`),
 		"list of events": func(ctx context.Context) error {
-			_, err := decodeIndex(ctx, []byte(`[`+times(`{"uuid":"u"}`)+`]`))
+			_, err := decodeIndex(ctx, []byte(`[`+times(`{"uuid":"u"}`)+`]`), indexPage)
 			return err
 		},
 	} {
@@ -116,7 +116,7 @@ func TestEndWhileAnswerIsJudged(t *testing.T) {
 func TestReadingTrouble(t *testing.T) {
 	t.Parallel()
 	c := Client{host: "misp.example.org"}
-	for _, why := range []error{c.searchTrouble(context.DeadlineExceeded), c.indexTrouble(fmt.Errorf("x: %w", context.DeadlineExceeded))} {
+	for _, why := range []error{c.searchTrouble(context.DeadlineExceeded), c.indexTrouble(fmt.Errorf("x: %w", context.DeadlineExceeded), indexPage)} {
 		if got := why.Error(); got != "MISP at misp.example.org answered with more than could be read in time; see what MISP answers; timeout sets how long we read" {
 			t.Error(got)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
-	"custom-misp/misp"
 	"custom-misp/misp/api"
 	"custom-misp/misp/misptest"
 )
@@ -75,8 +74,8 @@ func ExampleClient_Lookup_trouble() {
 	// check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API
 }
 
-// A walk over everything, as a mirror makes it; with Since, over what is new.
-func ExampleClient_WalkAll() {
+// All that MISP has, as a mirror reads it: the list of events, and then their attributes.
+func ExampleClient_Read() {
 	server := misptest.New(misptest.InExample{}, campaign)
 	defer server.Close()
 	server.SetNow(time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC))
@@ -86,16 +85,28 @@ func ExampleClient_WalkAll() {
 		return
 	}
 	defer client.Close()
-	began, err := client.WalkAll(context.Background(), api.Walk{}, func(a misp.Attribute, live bool) error {
-		fmt.Println(a.Type, a.Value, live)
-		return nil
-	})
-	fmt.Println(began.Format(time.RFC3339), err)
+	events, clock, err := client.Events(context.Background(), api.EventList{Counted: true})
+	fmt.Println(clock.Format(time.RFC3339), err)
+	for _, e := range events {
+		fmt.Println("event", e.ID, e.Attributes)
+		for reading, more := (api.Reading{Events: []string{e.ID}, Deleted: true}), true; more; {
+			page, err := client.Read(context.Background(), reading)
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			for _, row := range page.Rows {
+				fmt.Println(row.Type, row.Value, row.Live)
+			}
+			reading, more = page.Next, page.More
+		}
+	}
 	// Output:
+	// 2026-10-05T08:00:00Z <nil>
+	// event 1 2
 	// domain login.example.net true
 	// ip-dst|port 192.31.196.24|8443 true
 	// md5 0f0e0d0c0b0a09080706050403020100 false
-	// 2026-10-05T08:00:00Z <nil>
 }
 
 // An event as MISP exports it.

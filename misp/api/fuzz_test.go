@@ -57,7 +57,7 @@ func FuzzAnswer(f *testing.F) {
 		{Type: "user-agent", Value: "100%"},
 		{Type: "user-agent", Value: "\u200b"},
 	}
-	inquiries := inquire(asked, engine.Filter{})
+	inquiries := inquire(asked, engine.Filter{}, maxValues)
 	if len(inquiries) != 1 {
 		f.Fatalf("%d questions", len(inquiries))
 	}

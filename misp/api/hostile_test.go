@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -285,7 +286,7 @@ func TestHostileIndex(t *testing.T) {
 		"null":               {`null`, "not a list of events"},
 	} {
 		server := httptest.NewServer(sends(zipped(t, tt.answer)))
-		_, err := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL).Events(t.Context())
+		_, _, err := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL).Events(t.Context(), api.EventList{})
 		server.Close()
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
@@ -293,17 +294,29 @@ func TestHostileIndex(t *testing.T) {
 	}
 }
 
-// TestSamePage walks a MISP that does not look at the page that it is asked for.
+// TestSamePage reads from a MISP that does not look at the page that it is asked for, and from one that does not look at
+// the limit either.
 func TestSamePage(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(sends(zipped(t, `{"response":{"Attribute":`+list(5000, `{"id":"#","type":"ip-dst","value":"192.31.196.24"}`)+`}}`)))
-	defer server.Close()
-	n := 0
-	_, err := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL).WalkAll(t.Context(), api.Walk{}, func(misp.Attribute, bool) error {
-		n++
-		return nil
-	})
-	if err == nil || !strings.Contains(err.Error(), "answered with the same page twice") || n != 5000 {
-		t.Errorf("%d attributes, %v", n, err)
+	for says, ignoresLimit := range map[string]bool{"answered with the same page twice": false, "answered with more than the 5000": true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var q struct{ Limit int }
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil || ignoresLimit {
+				q.Limit = 5000
+			}
+			sends(zipped(t, `{"response":{"Attribute":`+list(q.Limit, `{"id":"#","type":"ip-dst","value":"192.31.196.24"}`)+`}}`))(w, r)
+		}))
+		m := client(t, func(c *api.Config) { c.Timeout = time.Minute }, server.URL)
+		page, err := m.Read(t.Context(), api.Reading{Events: []string{"1"}})
+		if err != nil || len(page.Rows) < 4999 || !page.More {
+			t.Fatalf("%d attributes, %v", len(page.Rows), err)
+		}
+		for tries := 0; err == nil && tries < 3; tries++ {
+			page, err = m.Read(t.Context(), page.Next)
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %s", err, says)
+		}
+		server.Close()
 	}
 }

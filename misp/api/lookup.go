@@ -35,6 +35,7 @@ type question struct {
 	IncludeContext         bool          `json:"includeContext"`
 	IncludeEventTags       bool          `json:"includeEventTags"`
 	IncludeWarninglistHits bool          `json:"includeWarninglistHits"`
+	IncludeSightings       bool          `json:"includeSightings,omitempty"`  // costs MISP a query for each attribute of the answer
 	IncludeDecayScore      bool          `json:"includeDecayScore,omitempty"` // costs MISP time, so only where a filter needs it
 }
 
@@ -52,60 +53,83 @@ type asking struct {
 	relation   engine.Relation
 }
 
-// inquire puts the values that observables may be known by into as few questions as they fit in. Each value is in one
-// question; those of one observable may be in two.
-func inquire(observables []engine.Observable, base engine.Filter) []inquiry {
-	var inquiries []inquiry
-	place := map[string]int{} // of a value: its question
+// inquiries are questions that are being put together.
+type inquiries struct {
+	list  []inquiry
+	place map[string]int // of a text: its question
+	most  int            // values in a question
+	// values and patterns are the questions that the next text goes into, -1 for none. Patterns have questions of their
+	// own: MISP reads all values of the types that are asked for to answer one, which must not be more than need be.
+	values, patterns int
+}
+
+// inquire puts the values that observables may be known by into as few questions as they fit in, each with so many values
+// at most. Each value is in one question; those of one observable may be in several.
+func inquire(observables []engine.Observable, base engine.Filter, most int) []inquiry {
+	to := inquiries{place: map[string]int{}, most: most, values: -1, patterns: -1}
 	for number, o := range observables {
 		f := o.Filter.Over(base)
+		if len(o.Type.Family().Asks()) == 0 {
+			continue
+		}
 		for _, r := range o.Related() {
-			if !f.Wants(r.Kind) || r.Kind == engine.MatchExact && !askable(o) {
-				continue
-			}
-			last := -1
-			for _, v := range forms(o, r) {
-				n, have := place[v]
-				if !have {
-					inquiries = withRoom(inquiries)
-					n = len(inquiries) - 1
-					place[v] = n
-					inquiries[n].question.Value.OR = append(inquiries[n].question.Value.OR, v)
-				}
-				if n != last { // two spellings are one reason to ask
-					inquiries[n].add(asking{number, o, f, r})
-				}
-				last = n
+			if f.Wants(r.Kind) {
+				to.ask(o.Texts(r), asking{number, o, f, r})
 			}
 		}
 	}
-	for i := range inquiries {
-		inquiries[i].question.seal()
+	for i := range to.list {
+		to.list[i].question.seal()
 	}
-	return inquiries
+	return to.list
 }
 
-// forms returns the texts in which a relation of an observable is asked for.
-func forms(o engine.Observable, r engine.Relation) []string {
-	if r.Kind == engine.MatchExact {
-		return o.Spellings()
+// ask adds the texts of a relation to the questions.
+func (q *inquiries) ask(texts engine.Texts, why asking) {
+	var in []int // where the reason is noted: several texts in one question are one reason to ask
+	put := func(text string, open *int, most int) {
+		n, have := q.place[text]
+		if !have {
+			if *open < 0 || len(q.list[*open].question.Value.OR) >= most {
+				*open = len(q.list)
+				q.list = append(q.list, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
+			}
+			n = *open
+			q.place[text] = n
+			q.list[n].question.Value.OR = append(q.list[n].question.Value.OR, text)
+		}
+		if !slices.Contains(in, n) {
+			in = append(in, n)
+			q.list[n].add(why)
+		}
 	}
-	return []string{r.Indicator.Key}
+	for _, v := range texts.Values {
+		if askable(v) {
+			put(v, &q.values, q.most)
+		}
+	}
+	for _, p := range texts.Patterns {
+		if specific(p) {
+			put(p, &q.patterns, maxPatterns)
+		}
+	}
 }
 
-// withRoom adds a question if the last one is full, or if there is none.
-func withRoom(inquiries []inquiry) []inquiry {
-	if n := len(inquiries); n > 0 && len(inquiries[n-1].question.Value.OR) < maxValues {
-		return inquiries
-	}
-	return append(inquiries, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
+// askable reports whether a value can be asked for as it stands. A % at either end is a wildcard, in whatever form; a
+// value that is nothing to MISP's database would find almost all that it has.
+func askable(value string) bool {
+	v := trimmed(value)
+	return weighs(v) && !strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%")
 }
 
-// askable reports whether the value of an observable can be asked for as it stands. A % at either end is a
-// wildcard, in whatever form; a value that is nothing to MISP's database would find almost all that it has.
-func askable(o engine.Observable) bool {
-	v := strings.TrimFunc(o.Value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
-	return weighs(v) && !strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%") && len(o.Type.Family().Asks()) > 0
+// specific reports whether a pattern has the wildcard that it begins with, none at its end, and says enough.
+func specific(pattern string) bool {
+	v := trimmed(pattern)
+	return len(v) == len(pattern) && strings.HasPrefix(v, "%") && !strings.HasSuffix(v, "%") && weighs(lastName(unescapeLike.Replace(v)))
+}
+
+func trimmed(v string) string {
+	return strings.TrimFunc(v, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
 // weighs reports whether a value has a character that counts when MISP's database compares. Accents, blanks and
@@ -131,6 +155,7 @@ func (i *inquiry) add(a asking) {
 	if a.filter.ToIDs == nil || !*a.filter.ToIDs {
 		q.ToIDs = 0
 	}
+	q.IncludeSightings = q.IncludeSightings || a.filter.Expired != engine.ExpiredMatch
 	q.IncludeDecayScore = q.IncludeDecayScore || a.filter.MinDecayScore != nil && *a.filter.MinDecayScore > 0
 }
 
@@ -145,7 +170,7 @@ func (q *question) seal() {
 // request, of the first page. It asks nobody.
 func Questions(observables []engine.Observable, filter engine.Filter) ([]json.RawMessage, error) {
 	var bodies []json.RawMessage
-	for _, i := range inquire(observables, filter) {
+	for _, i := range inquire(observables, filter, maxValues) {
 		body, err := json.Marshal(i.question)
 		if err != nil {
 			return nil, fmt.Errorf("question to MISP: %w", err)
@@ -155,12 +180,27 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 	return bodies, nil
 }
 
-// Lookup asks MISP for all observables in one question, or in one for each thousand values. Of each observable it
+// Lookup asks MISP for all observables in one question, or in one for each Config.MaxValues values. Of each observable it
 // returns at most [enrich.MaxMatches] matches. Errors are [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	found := make([]enrich.Strongest, len(observables))
-	for _, i := range inquire(observables, c.filter) {
-		if err := c.lookup(ctx, i, found); err != nil {
+	questions := inquire(observables, c.filter, c.maxValues)
+	var once map[answered]bool // what two questions find is one match
+	if len(questions) > 1 {
+		once = map[answered]bool{}
+	}
+	for _, i := range questions {
+		err := c.lookup(ctx, i, func(number int, m enrich.Match) {
+			if once != nil {
+				a := answered{number, m.Attribute.ID, m.Attribute.UUID}
+				if once[a] {
+					return
+				}
+				once[a] = true
+			}
+			found[number].Add(m)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -171,15 +211,21 @@ func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([
 	return matches, nil
 }
 
-// lookup adds what is found to the matches of each observable.
-func (c *Client) lookup(ctx context.Context, i inquiry, found []enrich.Strongest) error {
+// answered is an attribute that an observable is known by.
+type answered struct {
+	number   int // of the observable
+	id, uuid string
+}
+
+// lookup calls add with what is found for each observable.
+func (c *Client) lookup(ctx context.Context, i inquiry, add func(number int, m enrich.Match)) error {
 	asked := i.question.askedFor()
 	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
-		answered := false
+		some := false
 		n, err := c.ask(ctx, i.question, func(a misp.Attribute, live bool) error {
-			answered = answered || asked.answer(a.Value)
+			some = some || asked.answer(a.Value)
 			if live {
-				i.match(a, c.now(), func(number int, m enrich.Match) { found[number].Add(m) })
+				i.match(a, c.now(), add)
 			}
 			return nil
 		})
@@ -189,7 +235,7 @@ func (c *Client) lookup(ctx context.Context, i inquiry, found []enrich.Strongest
 		if n < pageSize { // the count that MISP gives in a header is wrong
 			return nil
 		}
-		if !answered {
+		if !some {
 			return c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("answered with %d attributes, none of which was asked for", pageSize),
 				remedyDropped, nil)
 		}
@@ -205,6 +251,9 @@ func (q *question) askedFor() askedFor {
 	asked := make(askedFor, len(q.Value.OR))
 	for _, v := range q.Value.OR {
 		asked[fold(v)] = true
+		if strings.HasPrefix(v, "%") {
+			asked[patternEnd(lastName(unescapeLike.Replace(v)))] = true
+		}
 	}
 	return asked
 }
@@ -215,6 +264,10 @@ func (a askedFor) answer(value string) bool {
 	if a[fold(value)] {
 		return true
 	}
+	// A pattern begins with what stands for anything, so an answer to one ends as it does.
+	if last := lastName(value); len(last) < len(value) && a[patternEnd(last)] {
+		return true
+	}
 	for part := range strings.SplitSeq(value, "|") {
 		if a[fold(part)] {
 			return true
@@ -222,6 +275,15 @@ func (a askedFor) answer(value string) bool {
 	}
 	return false
 }
+
+// patternEnd is what askedFor has of a pattern that ends with the name of a file or of a key.
+func patternEnd(name string) string { return `%\` + fold(name) }
+
+// lastName returns what follows the last backslash.
+func lastName(path string) string { return path[strings.LastIndexByte(path, '\\')+1:] }
+
+// unescapeLike undoes the escapes of a pattern.
+var unescapeLike = strings.NewReplacer(`\\`, `\`, `\%`, "%", `\_`, "_")
 
 // fold returns a form that is the same for texts that differ in case alone.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
@@ -231,8 +293,11 @@ func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 func (i inquiry) match(a misp.Attribute, now time.Time, add func(number int, m enrich.Match)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
 		for _, why := range i.asked[indicator] {
-			if why.relation.Fits(engine.Type(a.Type)) && enrich.Accepts(why.filter, why.relation.Kind, a, now) {
-				add(why.number, enrich.Match{Observable: why.observable, Attribute: a, Kind: why.relation.Kind})
+			if !why.relation.Fits(engine.Type(a.Type)) {
+				continue
+			}
+			if m, ok := enrich.NewMatch(why.filter, why.observable, why.relation.Kind, a, now); ok {
+				add(why.number, m)
 			}
 		}
 	}

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,28 +38,39 @@ func (d described) Error() string { return d.text }
 // Unwrap returns the cause.
 func (d described) Unwrap() error { return d.cause }
 
-// statusTrouble says what an answer other than 200 means. MISP explains itself in a JSON text, which is passed
-// on in one line.
-func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
-	said := ""
+// statusTrouble says what an answer other than 200 means, to a question at an endpoint. MISP explains itself in a JSON text,
+// which is passed on in one line.
+func (c *Client) statusTrouble(resp *http.Response, endpoint string, body []byte) error {
 	var answer struct {
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(body, &answer) == nil && answer.Message != "" {
-		said = ": " + shorten(withoutKey(answer.Message, c.key))
+	_ = json.Unmarshal(body, &answer)
+	code := resp.StatusCode
+	what := fmt.Sprintf("answered %d", code)
+	if _, special := remedyRefused[endpoint]; special {
+		what += " to " + endpoint
 	}
-	what := fmt.Sprintf("answered %d%s", resp.StatusCode, said)
-	switch code := resp.StatusCode; {
+	if answer.Message != "" {
+		what += ": " + shorten(withoutKey(answer.Message, c.key))
+	}
+	switch {
+	case code == http.StatusBadRequest && c.base.Scheme == "http" && wantsTLS(body):
+		return c.trouble(enrich.CodeTLS, "wants https at this port", "set misp.url to https://"+c.host+c.base.Path, nil)
+	case code >= 400 && code < 405 && answer.Message == "" && isPage(resp):
+		return c.strangerTrouble(code, what)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return c.trouble(enrich.CodeUnauthorized, what,
-			"check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API", nil)
+		remedy := "check the key: still valid, not bound to other addresses, its user enabled and with a role that may use the API"
+		if strings.Contains(answer.Message, "permission") {
+			remedy = cmp.Or(remedyRefused[endpoint], "give the role of the key's user this right in MISP: Administration, List Roles")
+		}
+		return c.trouble(enrich.CodeUnauthorized, what, remedy, nil)
 	case code >= 300 && code < 400:
 		return c.trouble(enrich.CodeUnavailable, fmt.Sprintf("answered %d, a redirect", code),
 			"is MISP in maintenance, or misp.url not exactly its base address (http or https, path)?", nil)
 	case code == http.StatusNotFound:
 		return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP, without a path to one of its pages?", nil)
 	case code == http.StatusMethodNotAllowed:
-		return c.trouble(enrich.CodeRejected, what, "does the role of the key's user have a rate limit of 0?", nil)
+		return c.trouble(enrich.CodeRejected, what, cmp.Or(remedyRefused[endpoint], "does the role of the key's user have a rate limit of 0?"), nil)
 	case code == http.StatusTooManyRequests:
 		remedy := "raise the rate limit of the role of the key's user"
 		if wait := AskedWait(resp); wait > 0 {
@@ -68,6 +81,34 @@ func (c *Client) statusTrouble(resp *http.Response, body []byte) error {
 		return waiting(c.trouble(enrich.CodeUnavailable, what, "see MISP's own logs, app/tmp/logs/error.log", nil), resp)
 	}
 	return c.trouble(enrich.CodeRejected, what, "is misp.url the base address of MISP?", nil)
+}
+
+// remedyRefused says what to do where MISP, or a proxy before it, refuses one of its endpoints but answers others.
+var remedyRefused = map[string]string{
+	"events/index": "the mirror needs this list of all events: allow POST to it for the key's user, in MISP's roles and in any proxy before MISP, or set lookup.policy to live",
+	"sightings/add": "give the role of the key's user perm_sighting in MISP (Administration, List Roles), and use a key that is not read-only; " +
+		"or set sightings.enabled to false",
+}
+
+// wantsTLS reports whether a server says that plain HTTP was spoken to its port for HTTPS: nginx, Apache, Go.
+func wantsTLS(body []byte) bool {
+	said := strings.ToLower(string(body[:min(len(body), 4096)]))
+	return strings.Contains(said, "sent to https port") || strings.Contains(said, "ssl-enabled server port") || strings.Contains(said, "to an https server")
+}
+
+// isPage reports whether an answer is HTML or plain text. MISP answers our questions in JSON, also if it refuses them.
+func isPage(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/html" || kind == "text/plain"
+}
+
+// strangerTrouble is about a refusal in a page, which is not MISP's.
+func (c *Client) strangerTrouble(code int, what string) error {
+	kind, remedy := enrich.CodeRejected, "is MISP below a path, like https://"+c.base.Hostname()+"/misp? set misp.url to the address of its start page"
+	if code == http.StatusUnauthorized || code == http.StatusForbidden {
+		kind, remedy = enrich.CodeUnauthorized, "does a proxy, or another site, answer at misp.url? set it to the address of MISP's start page, and let the proxy pass the key (Authorization)"
+	}
+	return c.trouble(kind, what+" with a page that is not MISP's", remedy, nil)
 }
 
 // waiting adds how long the server asks its clients to wait.
@@ -113,7 +154,7 @@ func (c *Client) readingTrouble(err error) *enrich.Trouble {
 }
 
 // connectionTrouble says why there is no answer at all.
-func (c *Client) connectionTrouble(err error) error {
+func (c *Client) connectionTrouble(err error, waits *step) error {
 	cause := err
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		cause = u.Err // without the address, which is named anyway
@@ -141,7 +182,8 @@ func (c *Client) connectionTrouble(err error) error {
 		return c.trouble(enrich.CodeTLS, "does not speak TLS at this port", "does misp.url have to begin with http:// or name another port?", err)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return c.trouble(enrich.CodeUnavailable, "did not answer in time", "is MISP overloaded or a firewall in between? misp.timeout and timeout set how long we wait", err)
+		what, remedy := waits.late()
+		return c.trouble(enrich.CodeUnavailable, what, remedy, err)
 	}
 	return c.trouble(enrich.CodeUnavailable, "cannot be reached: "+shorten(cause.Error()), "is MISP running, and reachable from here?", err)
 }

@@ -40,9 +40,9 @@ func TestTrouble(t *testing.T) {
 	}{
 		{"403", message(403, "Authentication failed.\nPlease make sure."), enrich.CodeUnauthorized, "answered 403: Authentication failed. Please make sure; check the key", 1},
 		{"403 with control characters", message(403, "a\x1b[31mb\u2028c"), enrich.CodeUnauthorized, "answered 403: a [31mb c; check", 1},
-		{"403 that is too long", text(403, "text/html", strings.Repeat("x", 5000)), enrich.CodeUnauthorized, "answered 403; check the key", 1},
+		{"403 that is too long", text(403, "text/html", strings.Repeat("x", 5000)), enrich.CodeUnauthorized, "answered 403 with a page that is not MISP's; does a proxy", 1},
 		{"403 repeating the key", message(403, "bad key "+misptest.Key), enrich.CodeUnauthorized, "bad key ***", 1},
-		{"401", text(401, "text/html", "<html>"), enrich.CodeUnauthorized, "answered 401; check the key", 1},
+		{"401", text(401, "text/html", "<html>"), enrich.CodeUnauthorized, "answered 401 with a page that is not MISP's; does a proxy", 1},
 		{"302 in maintenance", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/users/login", http.StatusFound)
 		}, enrich.CodeUnavailable, "answered 302, a redirect; is MISP in maintenance", 1},

@@ -196,8 +196,11 @@ func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]e
 					return nil, t
 				}
 				a.Tags = misp.JoinTags(a.Tags, a.Event.Tags)
-				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, now) {
-					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				if !r.Fits(engine.Type(a.Type)) {
+					continue
+				}
+				if m, ok := enrich.NewMatch(filter, o, r.Kind, a, now); ok {
+					found.Add(m)
 				}
 			}
 		}

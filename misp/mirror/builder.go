@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 )
@@ -54,7 +55,7 @@ func newBuilder(name string) (*builder, error) {
 	}
 	b := &builder{file: f, events: map[uuid.UUID]int{}, networks: map[string]bool{}, words: map[string]uint64{}}
 	b.out = bufio.NewWriterSize(f, 1<<18)
-	b.trailer.Block = 1 << blockBits
+	b.trailer.Block, b.trailer.Forms = 1<<blockBits, engine.FormsVersion
 	if err := b.write([]byte(magic)); err != nil {
 		return nil, err
 	}
@@ -128,6 +129,11 @@ func (b *builder) add(id uuid.UUID, a misp.Attribute, e event) error {
 			if b.networks[p.String()] = true; len(b.networks) > maxNetworks {
 				return fmt.Errorf("more than %d different networks; mirror less of this source", maxNetworks)
 			}
+		}
+	}
+	for _, i := range engine.Literals(engine.Type(a.Type), a.Value) {
+		if !slices.Contains(all, i) { // for programs with other forms
+			b.byIndicator = append(b.byIndicator, entry{hashIndicator(i), at})
 		}
 	}
 	return nil

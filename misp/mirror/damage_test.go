@@ -178,7 +178,7 @@ func lookUpGenerated(t *testing.T, s *snapshot, n int) (found, failed int) {
 	for i := range n {
 		o := generatedObservable(i)
 		broken := false
-		for a, err := range s.find(t.Context(), o.Indicator()) {
+		for a, err := range s.find(t.Context(), o.Indicator(), o.Literal()) {
 			switch {
 			case err == nil && strings.EqualFold(a.Value, o.Value):
 				found++

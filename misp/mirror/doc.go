@@ -20,6 +20,12 @@
 // 69 ms for each process, where a call by integratord maps it and looks a value up in 0.1 ms, and its memory is not
 // shared.
 //
+// # MISP
+//
+// A [Server] is followed by its events: polls, reconciliations and walks, see there and in README.md, which has a table of
+// what is seen when. A walk that is interrupted, by MISP, its rate limit or the end of the process, goes on with the next
+// sync where it stopped.
+//
 // # Limits
 //
 // What is more than a source may have is refused: the sync fails, its error names the bound, and the set stays as it was.
@@ -28,7 +34,12 @@
 //   - Each table of a segment has at most 2^31 entries: one for each indicator of an attribute (a composite type has
 //     two), and one for each attribute. Files are mapped into memory as a whole and need address space of that size,
 //     not memory. 32-bit systems can map files up to 2 GiB.
-//   - During a walk or a merge, the old files and the new ones are on the disk together.
+//   - During a walk or a merge, the old files and the new ones are on the disk together. During a walk over MISP there is a
+//     third file, of what was read, of 16 GiB at most.
+//   - MISP is asked for groups of at most 500 events and 5,000 attributes, fewer where an answer would be longer than 8 MiB.
+//     A page is asked for again up to 3 times, after 1, 3 and 10 seconds, if MISP fails in the middle of a sync.
+//   - A walk is gone on with for a week, and if its last page is not older than a day. The versions of 10,000 events are
+//     remembered between polls; what changed in others is read again while polls go back behind it (Overlap).
 //   - Writing a base takes 16 bytes of memory for each entry of a table. Changes since the base are collected in memory
 //     as a whole.
 //   - Changes become part of a new base when there are more than 20,000 of them, and more than a tenth of the base or

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,8 +37,12 @@ func when(s *misptest.Server, fits func(q map[string]any) bool, answer http.Hand
 	}
 }
 
-func page(n float64) func(map[string]any) bool {
-	return func(q map[string]any) bool { return q["page"] == n && q["returnFormat"] != nil }
+// reads fits the question for all attributes of some events, if an event is among them.
+func reads(id string) func(map[string]any) bool {
+	return func(q map[string]any) bool {
+		events, _ := q["eventid"].([]any)
+		return q["timestamp"] == nil && slices.Contains(events, any(id))
+	}
 }
 
 func text(status int, kind, body string) http.HandlerFunc {
@@ -88,17 +93,21 @@ func TestFailures(t *testing.T) {
 			}
 			s.mirror.Refresh()
 			want := before
-			want.Failure, want.FailedAt = state.Failure, state.FailedAt
+			if what == "list of events" { // what the poll has found is kept
+				want = state
+				want.Reconciled, want.Base, want.FullAt = before.Reconciled, before.Base, before.FullAt
+			}
+			want.Failure, want.FailedAt, want.Walk, want.Recent = state.Failure, state.FailedAt, state.Walk, state.Recent
 			if d := cmp.Diff(want, s.mirror.States()[0]); d != "" {
 				t.Errorf("%s, %s: state (-want +got):\n%s", tt.name, what, d)
 			}
 			if len(s.finds("md5", known)) != 1 {
 				t.Errorf("%s, %s: the set is another", tt.name, what)
 			}
-			onlySet(t, s.syncer.Dir+"/misp")
+			onlySetAndWalk(t, s.syncer.Dir+"/misp")
 		}
 		if i%3 == 0 { // a walk takes its time
-			fail("second page of a walk", page(2), true)
+			fail("second page of a walk", reads("5"), true)
 		}
 		s.AddAttribute(misptest.GeneratedEventUUID(0), `{"type":"domain","value":"new.example"}`)
 		fail("poll by timestamp", func(q map[string]any) bool { return q["timestamp"] != nil }, false)
@@ -167,7 +176,7 @@ func TestCancelled(t *testing.T) {
 	s := newSite(t, misptest.NewGenerated(t, twoPages))
 	want := s.sync()
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }))
+	s.Fault(when(s.Server, reads("5"), func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }))
 	if _, err := s.syncer.Sync(ctx, s.origin, true); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -175,49 +184,49 @@ func TestCancelled(t *testing.T) {
 	if d := cmp.Diff([]State{want}, s.mirror.States()); d != "" {
 		t.Errorf("state (-want +got):\n%s", d)
 	}
-	onlySet(t, s.syncer.Dir+"/misp")
+	onlySet(t, s.syncer.Dir+"/misp", walkFile)
 }
 
-// TestMovedWalk deletes events while MISP is walked, which moves attributes to pages that were read: the walk is made
-// again, but not for ever.
+// TestMovedWalk changes what was read and what was not while MISP is walked: events are deleted, attributes are deleted for
+// good, edited and added. Afterwards the mirror is as MISP is.
 func TestMovedWalk(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name           string
-		deleted, walks int
-	}{{"once", 1, 2}, {"each time", 9, 3}} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, misptest.NewGenerated(t, twoPages))
-			deleted := 0
-			s.Fault(when(s.Server, page(2), func(w http.ResponseWriter, r *http.Request) {
-				if deleted < tt.deleted {
-					s.DeleteEvent(misptest.GeneratedEventUUID(deleted))
-					deleted++
-				}
-				s.Answer(w, r)
-			}))
-			s.sync()
-			firsts := 0
-			for _, r := range s.Requests() {
-				if page(1)(r.Body) {
-					firsts++
-				}
-			}
-			if firsts != tt.walks {
-				t.Errorf("%d walks, want %d", firsts, tt.walks)
-			}
-			var all []engine.Observable
-			for i := 0; i < twoPages; i += 500 {
-				typ, value := misptest.Generated(i)
-				all = append(all, observable(engine.Type(typ), value))
-			}
-			if d := s.difference(all); d != "" && tt.deleted == 1 {
-				t.Errorf("(-misp +mirror):\n%s", d)
-			}
-			onlySet(t, s.syncer.Dir+"/misp")
-		})
+	s := newSite(t, misptest.NewGenerated(t, 9000))
+	changed := 0
+	s.Fault(func(w http.ResponseWriter, r *http.Request) {
+		s.Answer(w, r)
+		if last := s.Requests()[len(s.Requests())-1]; last.Path != "/attributes/restSearch" || changed > 4 {
+			return
+		}
+		s.tick(10 * time.Second)
+		s.DeleteEvent(misptest.GeneratedEventUUID(changed))
+		for i := range 40 {
+			s.HardDelete(misptest.GeneratedUUID(5000 + 100*changed + i))
+			s.HardDelete(misptest.GeneratedUUID(8000 + 100*changed + i))
+		}
+		s.EditAttribute(misptest.GeneratedUUID(5900+changed), `{"comment":"edited"}`)
+		s.AddAttribute(misptest.GeneratedEventUUID(8), `{"type":"domain","value":"new.example"}`)
+		s.PullEvent(late(fmt.Sprintf("d%d", changed), fmt.Sprintf("c%d", changed), "late.example"))
+		changed++
+	})
+	s.sync()
+	s.Fault(nil)
+	if changed < 3 {
+		t.Errorf("%d changes only", changed)
 	}
+	s.tick(time.Minute)
+	s.sync() // what was changed in the second of the last list
+	all := []engine.Observable{observable("domain", "new.example"), observable("domain", "late.example")}
+	for i := range 9000 {
+		typ, value := misptest.Generated(i)
+		all = append(all, observable(engine.Type(typ), value))
+	}
+	for part := range slices.Chunk(all, 1000) {
+		if d := s.difference(part); d != "" {
+			t.Fatalf("(-misp +mirror):\n%s", d)
+		}
+	}
+	onlySet(t, s.syncer.Dir+"/misp")
 }
 
 // TestBusy has another process come while one syncs.

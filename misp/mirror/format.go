@@ -59,7 +59,9 @@ type trailer struct {
 	UUIDBits      uint8     `json:"uuid_bits"`
 	Block         int64     `json:"block"` // bytes that have a checksum in the section of blocks
 	Sections      []section `json:"sections"`
-	Networks      []string  `json:"networks,omitempty"`
+	// Forms is the version of the forms that the table of indicators goes by: see [engine.FormsVersion].
+	Forms    int      `json:"forms,omitempty"`
+	Networks []string `json:"networks,omitempty"`
 	// Words are the types and categories of attributes, which refer to them by number.
 	Words []string `json:"words,omitempty"`
 }

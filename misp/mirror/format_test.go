@@ -231,7 +231,7 @@ func TestUnknownSection(t *testing.T) {
 		t.Fatalf("sections %+v", s.trailer.Sections)
 	}
 	i := engine.Indicator{Family: "host", Key: "evil.example"}
-	for a, err := range (&snapshot{base: s}).find(t.Context(), i) {
+	for a, err := range (&snapshot{base: s}).find(t.Context(), i, i) {
 		if err != nil || a.Value != "evil.example" {
 			t.Errorf("%+v, %v", a, err)
 		}

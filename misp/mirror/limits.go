@@ -28,9 +28,10 @@ const (
 	maxTexts    = 1000      // texts of one list in a record; more are passed over
 
 	// Of what is kept in memory.
-	maxChanges   = 500_000 // attributes and events since the base was written; more make a sync read the whole source
-	recentEvents = 4096    // events that are remembered of each segment: hits tend to be of few
-	maxRecent    = 4 << 10 // bytes of the record of such an event
+	maxChanges      = 500_000 // attributes and events since the base was written; more make a sync read the whole source
+	maxRecentEvents = 10_000  // events whose versions the state remembers; others are read again while a poll goes back behind them
+	recentEvents    = 4096    // events that are remembered of each segment: hits tend to be of few
+	maxRecent       = 4 << 10 // bytes of the record of such an event
 
 	// maxRead is how many attributes with one value are read of a set by a look-up; more are passed over. Of those that
 	// match, the strongest are returned, see [enrich.MaxMatches].

@@ -183,15 +183,22 @@ func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, 
 		if s.snapshot == nil {
 			continue
 		}
-		for _, r := range o.RelatedIn(s.snapshot.around) {
-			for a, err := range s.snapshot.find(ctx, r.Indicator) {
+		for i, r := range o.RelatedIn(s.snapshot.around) {
+			literal := r.Indicator
+			if i == 0 {
+				literal = o.Literal()
+			}
+			for a, err := range s.snapshot.find(ctx, r.Indicator, literal) {
 				if err != nil {
 					unread.add(s, err)
 					continue
 				}
 				a.Origin = s.name
-				if r.Fits(engine.Type(a.Type)) && enrich.Accepts(filter, r.Kind, a, m.clock()) {
-					found.Add(enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+				if !r.Fits(engine.Type(a.Type)) {
+					continue
+				}
+				if match, ok := enrich.NewMatch(filter, o, r.Kind, a, m.clock()); ok {
+					found.Add(match)
 				}
 			}
 		}

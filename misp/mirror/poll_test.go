@@ -1,8 +1,10 @@
 package mirror
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +102,9 @@ func TestOtherClock(t *testing.T) {
 func lastSince(s *site) map[string]any {
 	since := map[string]any{}
 	for _, r := range s.Requests() {
+		if r.Path != "/events/index" {
+			continue
+		}
 		for _, clock := range []string{"timestamp", "publish_timestamp"} {
 			if at, ok := r.Body[clock]; ok {
 				since[clock] = at
@@ -109,63 +114,73 @@ func lastSince(s *site) map[string]any {
 	return since
 }
 
-// TestConfirmedGone has the list of events lack some: one that is not in two lists in turn is removed, one that lacks
-// in either alone stays.
+// TestConfirmedGone has the list of events lack some: those that a search still finds stay, and are not written again;
+// those that no search finds are removed.
 func TestConfirmedGone(t *testing.T) {
 	t.Parallel()
-	const (
-		e1 = `{"id":"1","uuid":"00000000-0000-4000-8000-0000000000e1","published":true}`
-		e2 = `{"id":"2","uuid":"00000000-0000-4000-8000-0000000000e2","published":false}`
-	)
-	for _, tt := range []struct {
-		name   string
-		lists  []string
-		asked  int // asked for
-		events int // left
+	for name, tt := range map[string]struct {
+		lacks   []string // in the list alone
+		deleted []string
+		asked   int // confirmations
+		events  int // left
 	}{
-		{"none gone", []string{e1 + "," + e2}, 1, 2},
-		{"gone in the first alone", []string{e2, e1 + "," + e2}, 2, 2},
-		{"one gone in the first, the other in the second", []string{e2, e1}, 2, 2},
-		{"both gone in the first, one in the second", []string{"", e1}, 2, 1},
-		{"gone in both", []string{e2, e2}, 2, 1},
-		{"gone in both, and the other in the second", []string{e2, ""}, 2, 1},
-		{"all gone in both", []string{"", ""}, 2, 0},
+		"none":                   {nil, nil, 0, 2},
+		"one lacks":              {[]string{"e1"}, nil, 1, 2},
+		"both lack":              {[]string{"e1", "e2"}, nil, 1, 2},
+		"one deleted":            {nil, []string{"e1"}, 1, 1},
+		"one deleted, one lacks": {[]string{"e1"}, []string{"e2"}, 1, 1},
+		"both deleted":           {nil, []string{"e1", "e2"}, 1, 0},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, misptest.New(t, fixture))
-			s.sync()
+			before := s.sync()
 			s.tick(UsualReconcile)
-			asked := 0
-			s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil }, func(w http.ResponseWriter, r *http.Request) {
-				text(200, "application/json", "["+tt.lists[min(asked, len(tt.lists)-1)]+"]")(w, r)
-				asked++
+			for _, e := range tt.deleted {
+				s.DeleteEvent(uuidOf(e))
+			}
+			s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil }, func(w http.ResponseWriter, _ *http.Request) {
+				list := []map[string]any{}
+				for _, e := range []string{"e1", "e2"} {
+					if !slices.Contains(tt.lacks, e) && !slices.Contains(tt.deleted, e) {
+						list = append(list, map[string]any{"id": e[1:], "uuid": uuidOf(e), "timestamp": "1780000000", "published": e == "e1"})
+					}
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_ = json.NewEncoder(w).Encode(list)
 			}))
-			if state := s.sync(); asked != tt.asked || state.Events != tt.events {
-				t.Errorf("%d lists, %d events, want %d and %d", asked, state.Events, tt.asked, tt.events)
+			cost := s.Cost()
+			state := s.sync()
+			if asked := s.Cost().Minus(cost).Searches; asked != tt.asked || state.Events != tt.events {
+				t.Errorf("%d searches, %d events, want %d and %d", asked, state.Events, tt.asked, tt.events)
+			}
+			if len(tt.deleted) == 0 && state.Serial != before.Serial {
+				t.Error("something was written")
 			}
 			counted(t, s.mirror)
+			if d := s.difference(asked); d != "" {
+				t.Errorf("(-misp +mirror):\n%s", d)
+			}
 		})
 	}
 }
 
-// TestSecondListFails has MISP answer the first list of events only: nothing is removed on its word.
-func TestSecondListFails(t *testing.T) {
+// TestNotConfirmed has MISP leave all events out of its list, and refuse to confirm that: nothing is removed.
+func TestNotConfirmed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, misptest.New(t, fixture))
 	before := s.sync()
 	s.tick(UsualReconcile)
-	lists := 0
-	s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil }, func(w http.ResponseWriter, r *http.Request) {
-		if lists++; lists == 1 {
+	s.Fault(when(s.Server, func(q map[string]any) bool { return q["minimal"] != nil || q["eventid"] != nil }, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events/index" {
 			text(200, "application/json", "[]")(w, r)
 			return
 		}
 		text(403, "application/json", `{"message":"no"}`)(w, r)
 	}))
 	state, err := s.syncer.Sync(t.Context(), s.origin, false)
-	if err == nil || lists != 2 || state.Events != before.Events || state.Serial != before.Serial {
-		t.Errorf("%d lists, %v, state %+v", lists, err, state)
+	if err == nil || state.Events != before.Events || state.Serial != before.Serial || !state.Reconciled.Equal(before.Reconciled) {
+		t.Errorf("%v, state %+v", err, state)
 	}
 }
 
@@ -194,5 +209,22 @@ func TestFeedRetryAfter(t *testing.T) {
 		if err == nil || errors.Is(err, ErrNever) || asked != tt.asked || longest > time.Minute {
 			t.Errorf("%s: asked %d times, waited for %s, %v", tt.after, asked, longest, err)
 		}
+	}
+}
+
+// TestSameSecond has an event change again in the second in which it was read, which moves nothing.
+func TestSameSecond(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, misptest.New(t, fixture))
+	s.sync()
+	s.tick(UsualReconcile)
+	e := s.AddEvent(`{"info":"New","Attribute":[{"uuid":"` + uuidOf("a1") + `","type":"domain","value":"new.example","to_ids":true}]}`)
+	s.sync()
+	s.EditAttribute(uuidOf("a1"), `{"value":"other.example"}`)
+	s.TagEvent(e, "tlp:red")
+	s.tick(time.Minute)
+	s.sync()
+	if d := s.difference(asked); d != "" {
+		t.Errorf("(-misp +mirror):\n%s", d)
 	}
 }

@@ -155,5 +155,5 @@ func failingStep(t *testing.T, steps []string, full bool, least int) {
 	if d := s.difference(asked); d != "" {
 		t.Errorf("after the next sync (-misp +mirror):\n%s", d)
 	}
-	onlySet(t, dir)
+	onlySetAndWalk(t, dir)
 }

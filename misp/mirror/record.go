@@ -117,7 +117,11 @@ func appendAttribute(to []byte, id uuid.UUID, at uint64, a misp.Attribute, word 
 	}
 	to = appendText(to, a.ID, text, a.Value, a.Comment, a.FirstSeen, a.LastSeen)
 	to = appendTexts(to, a.OwnTags())
-	return appendTexts(to, a.Warninglists)
+	to = appendTexts(to, a.Warninglists)
+	if a.Expires.IsZero() {
+		return to
+	}
+	return binary.AppendVarint(to, a.Expires.Unix())
 }
 
 // A cursor reads a record, whose texts all share its memory. After anything that does not fit it is broken, and reads
@@ -221,6 +225,9 @@ func (c *cursor) attribute(words []string) (id uuid.UUID, at uint64, a misp.Attr
 	}
 	a.Value, a.Comment, a.FirstSeen, a.LastSeen = c.text(), c.text(), c.text(), c.text()
 	a.Tags, a.Warninglists = c.texts(), c.texts()
+	if c.data != "" && !c.broken {
+		a.Expires = time.Unix(c.signed(), 0).UTC()
+	}
 	return id, at, a
 }
 

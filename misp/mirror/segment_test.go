@@ -153,7 +153,7 @@ func finds(r *rapid.T, s *segment, id uuid.UUID, a misp.Attribute) {
 	}
 	for _, i := range indicators(a) {
 		there := false
-		for f, err := range (&snapshot{base: s}).find(context.Background(), i) {
+		for f, err := range (&snapshot{base: s}).find(context.Background(), i, i) {
 			there = there || err == nil && cmp.Equal(a, f, sameAs)
 		}
 		if !there {
@@ -196,7 +196,7 @@ func TestCollision(t *testing.T) {
 		}
 	})
 	snap := snapshot{base: s}
-	for a, err := range snap.find(context.Background(), one) {
+	for a, err := range snap.find(context.Background(), one, one) {
 		must(t, err)
 		if a.Value != "one.example" {
 			t.Errorf("found %s", a.Value)
@@ -265,7 +265,7 @@ func (s *segment) read() {
 		}
 		_, _, _ = s.find(in.id)
 		for _, i := range engine.Indicators(engine.Type(in.attribute.Type), in.attribute.Value) {
-			drain((&snapshot{base: s}).find(context.Background(), i))
+			drain((&snapshot{base: s}).find(context.Background(), i, i))
 		}
 	}
 	for e, err := range s.events() {

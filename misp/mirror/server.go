@@ -4,25 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
+	"os"
+	"path/filepath"
 	"time"
-
-	"github.com/google/uuid"
 
 	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
 
-// Server is a MISP server as a source. It is walked as a whole once a day, and in between asked for what is new by
-// both of MISP's clocks, since a while before the last poll: an attribute that is edited, added or deleted is seen
-// by its own time at the next poll, a draft that is published or an event that is pulled from elsewhere by the time
-// of publication. Events that were deleted or unpublished, or are no longer visible, are missed by both and
-// found by comparing the list of events; attributes that were deleted for good are found by the next walk.
+// Server is a MISP server as a source. It is followed by its events: whatever changes an attribute moves the time of its
+// event, or the event is published, appears or goes. A poll asks for the events that are new by either time, and reads
+// what has changed in them; a reconciliation compares MISP's list of all events with what was read of each, and reads
+// those again that differ; a walk reads all, once a day, for the few changes that move no time. README.md says which
+// change is seen by which.
 type Server struct {
 	Client *api.Client
 	URL    string
 	// Warninglists asks MISP which values are on its warninglists; this costs MISP time.
 	Warninglists bool
+	// Sightings asks MISP for sightings, to know which attributes have expired; this costs MISP a query for each attribute.
+	Sightings bool
 }
 
 // ServerName is the name of the source that is the configured MISP.
@@ -36,82 +38,49 @@ func (s *Server) describe() (Kind, string) { return KindMISP, newPlace(s.URL, ""
 func (s *Server) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.now()
 	if full || w.set == nil || w.state.Watermark.IsZero() {
-		return s.walk(ctx, w, y, began)
+		return s.walk(ctx, w, y, full)
 	}
-	err := s.poll(ctx, w, y, began)
+	followed, err := w.followed()
+	if err != nil {
+		return err
+	}
+	err = s.poll(ctx, w, y, followed)
 	switch {
 	case errors.Is(err, errBlind):
 		y.log().Info("MISP is walked as a whole", "because", err.Error())
-		return s.walk(ctx, w, y, began)
-	case err == nil && due(began, w.state.FullAt, y.full()):
-		// After the poll: where MISP is too slow for a walk, the set grows no older for it.
-		return s.walk(ctx, w, y, began)
+	case err != nil:
+		return err
+	case followed && !w.outdated() && !due(began, w.state.FullAt, y.full()) && !w.interrupted():
+		return nil
+	case began.Before(w.state.Walk.NotBefore):
+		return nil // the set is as new as the poll; the walk goes on later
 	}
-	return err
+	// After the poll: where MISP is too slow for a walk, the set grows no older for it.
+	return s.walk(ctx, w, y, false)
+}
+
+// interrupted reports whether a walk was not completed.
+func (w *writer) interrupted() bool {
+	_, err := os.Lstat(filepath.Join(w.dir, walkFile))
+	return err == nil
+}
+
+// followed reports whether the set knows when its events were changed, which sets of earlier versions do not.
+func (w *writer) followed() (bool, error) {
+	versions, err := w.versions()
+	if err != nil {
+		return false, err
+	}
+	for _, version := range versions {
+		if version != "" {
+			return true, nil
+		}
+	}
+	return len(versions) == 0, nil
 }
 
 // errBlind is something that a poll would miss, so that only a walk helps.
 var errBlind = errors.New("a poll does not see all that is new")
-
-const walks = 3 // over MISP, to find one during which nothing was deleted
-
-// walk makes a new base. Pages are counted by MISP, so an attribute that is deleted for good during a walk moves
-// others to a page that was read already. Where an event is gone after a walk, it walks again.
-func (s *Server) walk(ctx context.Context, w *writer, y *Syncer, began time.Time) error {
-	for try := 1; ; try++ {
-		err := s.walkOnce(ctx, w, y, began, try == walks)
-		if !errors.Is(err, errMoved) {
-			return err
-		}
-		y.log().Info("events were deleted in MISP while it was walked; walking again", "try", try)
-	}
-}
-
-// walkOnce makes a new base. Unless it is the last try, it fails with errMoved if an event was deleted meanwhile.
-func (s *Server) walkOnce(ctx context.Context, w *writer, y *Syncer, began time.Time, last bool) error {
-	before, err := s.Client.Events(ctx)
-	if err != nil {
-		return err
-	}
-	var clock time.Time
-	fill := func(b *builder) error {
-		var err error
-		clock, err = s.Client.WalkAll(ctx, api.Walk{Warninglists: s.Warninglists}, func(a misp.Attribute, live bool) error {
-			if !live {
-				return nil
-			}
-			return b.Add(a, "")
-		})
-		if err != nil {
-			return err
-		}
-		after, err := s.Client.Events(ctx)
-		if err == nil && !last && missing(before, after) {
-			err = errMoved
-		}
-		return err
-	}
-	return w.replace(ctx, fill, y.done(began, func(st *State) {
-		st.FullAt, st.Reconciled = began.UTC(), began.UTC()
-		st.Watermark = watermark(clock, began)
-	}))
-}
-
-var errMoved = errors.New("events were deleted during the walk")
-
-// missing reports whether an event of one list is not in another.
-func missing(from, in []api.IndexedEvent) bool {
-	have := uuids(in)
-	return slices.ContainsFunc(from, func(e api.IndexedEvent) bool { return !have[identify(e.UUID)] })
-}
-
-func uuids(list []api.IndexedEvent) map[uuid.UUID]bool {
-	all := make(map[uuid.UUID]bool, len(list))
-	for _, e := range list {
-		all[identify(e.UUID)] = true
-	}
-	return all
-}
 
 // watermark returns the clock of MISP, or ours if MISP does not say what time it is.
 func watermark(clock, ours time.Time) time.Time {
@@ -121,105 +90,48 @@ func watermark(clock, ours time.Time) time.Time {
 	return clock.UTC()
 }
 
-// poll applies what is new.
-func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, began time.Time) error {
+// poll applies what is new. It compares the list of events too if that is due, and if the set was read event by event.
+func (s *Server) poll(ctx context.Context, w *writer, y *Syncer, followed bool) error {
+	began := y.now()
 	c := changesOf(w.set)
 	c.most = w.mostChanges
-	clock, err := s.collect(ctx, c, w.state.Watermark.Add(-y.overlap()))
+	p := &pass{reader: newReader(s, y), c: c, was: w.state.Recent, recent: map[string]string{}}
+	clock, err := p.poll(ctx, w.state.Watermark.Add(-y.overlap()))
 	if err != nil {
-		return err
+		return p.keep(ctx, w, err)
 	}
 	reconciled := w.state.Reconciled
-	if due(began, reconciled, y.reconcile()) {
-		if err := s.reconcile(ctx, c); err != nil {
-			return err
+	if followed && due(began, reconciled, y.reconcile()) {
+		if err = p.reconcile(ctx); err == nil {
+			reconciled = began.UTC()
+		} else if errors.Is(err, errManyChanges) || ctx.Err() != nil {
+			return blind(err)
 		}
-		reconciled = began.UTC()
 	}
-	return w.apply(ctx, c, y.done(began, func(st *State) {
-		st.Watermark, st.Reconciled = watermark(clock, began), reconciled
-	}))
+	// Also if the reconciliation failed: what was read of events is complete.
+	return errors.Join(err, w.apply(ctx, c, y.done(began, func(st *State) {
+		st.Watermark, st.Reconciled, st.Recent = watermark(clock, began), reconciled, bounded(p.recent)
+	})))
 }
 
-// collect adds what is new since a time, by MISP's clock, and returns that clock at the begin.
-func (s *Server) collect(ctx context.Context, c *changeSet, since time.Time) (began time.Time, err error) {
-	for _, by := range []api.Clock{api.ByTimestamp, api.ByPublished} {
-		at, err := s.Client.WalkAll(ctx, api.Walk{Clock: by, Since: since, Warninglists: s.Warninglists}, func(a misp.Attribute, live bool) error {
-			if live {
-				c.Put(a)
-			} else {
-				c.Remove(a.UUID)
-				c.UpdateEvent(a.Event)
-			}
-			if err := c.room(); err != nil {
-				return fmt.Errorf("%w: %w", errBlind, err)
-			}
-			return nil
-		})
-		if err != nil {
-			return began, err
-		}
-		if began.IsZero() {
-			began = at
-		}
-		if !at.IsZero() && at.Before(since) {
-			// What has happened since then bears times that were asked for already.
-			return began, fmt.Errorf("%w: MISP's clock was set back, from %s or later to %s", errBlind, since.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
-		}
+// keep keeps what was read of events before a poll failed, so that the next one need not read it again: a rate limit may
+// not let it read all at once.
+func (p *pass) keep(ctx context.Context, w *writer, failed error) error {
+	if p.pages == 0 || errors.Is(failed, errBlind) || errors.Is(failed, errManyChanges) || ctx.Err() != nil {
+		return blind(failed)
 	}
-	return began, nil
+	recent := maps.Clone(p.was)
+	if recent == nil {
+		recent = map[string]string{}
+	}
+	maps.Copy(recent, p.recent)
+	return errors.Join(failed, w.apply(ctx, p.c, func(st *State) { st.Recent = bounded(recent) }))
 }
 
-// reconcile compares the events with MISP's list of them.
-func (s *Server) reconcile(ctx context.Context, c *changeSet) error {
-	list, err := s.Client.Events(ctx)
-	if err != nil {
-		return err
+// blind makes errBlind of what a walk helps against.
+func blind(err error) error {
+	if errors.Is(err, errManyChanges) {
+		return fmt.Errorf("%w: %w", errBlind, err)
 	}
-	gone := c.gone(list)
-	if len(gone) > 0 {
-		// An event that moved from one page of the list to another meanwhile is missing in one list only.
-		again, err := s.Client.Events(ctx)
-		if err != nil {
-			return err
-		}
-		for id := range c.gone(again) {
-			if gone[id] {
-				c.RemoveEvent(id)
-			}
-		}
-		list = again
-	}
-	for _, e := range list {
-		id := identify(e.UUID)
-		if c.events[id].change == eventRemoved {
-			// It is visible to the user of the key again; its attributes are as old as they were.
-			return fmt.Errorf("%w: event %s is back", errBlind, e.ID)
-		}
-		c.setPublished(id, e.Published)
-	}
-	return nil
-}
-
-// gone returns the events that are not in a list.
-func (c *changeSet) gone(list []api.IndexedEvent) map[uuid.UUID]bool {
-	have, gone := uuids(list), map[uuid.UUID]bool{}
-	for id := range c.known {
-		if !have[id] && c.events[id].change != eventRemoved {
-			gone[id] = true
-		}
-	}
-	return gone
-}
-
-// setPublished notes whether an event that the set has is published.
-func (c *changeSet) setPublished(id uuid.UUID, published bool) {
-	e, ok := c.events[id]
-	if !ok {
-		e, ok = c.known[id]
-	}
-	if ok && e.change != eventRemoved && e.Published != published {
-		e.Published = published
-		c.UpdateEvent(e.Event)
-	}
+	return err
 }

@@ -161,8 +161,9 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 }
 
 // find yields the attributes that have an indicator, the first [maxRead] of them, and an error in place of each that
-// cannot be read. It ends early when the context is done.
-func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq2[misp.Attribute, error] {
+// cannot be read. It ends early when the context is done. literal is how a segment with other forms has it, see
+// [engine.Observable.Literal].
+func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
 		hash := hashIndicator(i)
 		left := maxRead
@@ -170,7 +171,11 @@ func (s *snapshot) find(ctx context.Context, i engine.Indicator) iter.Seq2[misp.
 			if g == nil {
 				continue
 			}
-			for at, err := range g.all(g.byIndicator, hash) {
+			of := hash
+			if g.trailer.Forms != engine.FormsVersion { // each attribute has an entry for its literal indicator, in every version
+				of = hashIndicator(literal)
+			}
+			for at, err := range g.all(g.byIndicator, of) {
 				if left--; left < 0 || ctx.Err() != nil {
 					return
 				}

@@ -58,7 +58,8 @@ func newClient(t testing.TB, url, key string) *api.Client {
 func newSyncer(t testing.TB, dir string, now func() time.Time) *Syncer {
 	t.Helper()
 	y := &Syncer{
-		Dir: dir, Full: UsualFull, Reconcile: UsualReconcile, Overlap: UsualOverlap, Log: slog.New(slog.DiscardHandler), Now: now,
+		testOnlyPause: func(time.Duration) {},
+		Dir:           dir, Full: UsualFull, Reconcile: UsualReconcile, Overlap: UsualOverlap, Log: slog.New(slog.DiscardHandler), Now: now,
 	}
 	t.Cleanup(y.Close)
 	return y
@@ -170,12 +171,22 @@ func files(t testing.TB, dir string) []string {
 	return names
 }
 
-// onlySet checks that a directory holds the files of its set and nothing else.
-func onlySet(t testing.TB, dir string) {
+// onlySetAndWalk is onlySet where a walk may have been interrupted.
+func onlySetAndWalk(t testing.TB, dir string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(dir, walkFile)); err == nil {
+		onlySet(t, dir, walkFile)
+		return
+	}
+	onlySet(t, dir)
+}
+
+// onlySet checks that a directory holds the files of its set, and others that are named, and nothing else.
+func onlySet(t testing.TB, dir string, others ...string) {
 	t.Helper()
 	state, err := loadState(dir)
 	must(t, err)
-	want := []string{lockFile, stateFile}
+	want := append([]string{lockFile, stateFile}, others...)
 	for _, name := range []string{state.Base, state.Changes} {
 		if name != "" {
 			want = append(want, name)

@@ -41,6 +41,12 @@ type State struct {
 	Watermark time.Time `json:"watermark,omitzero"`
 	// Reconciled is when the events were last compared with MISP's own list of them.
 	Reconciled time.Time `json:"reconciled,omitzero"`
+	// Forms is the version of the forms of values that the last complete walk was read with, see [engine.FormsVersion].
+	Forms int `json:"forms,omitempty"`
+	// Recent is what polls have read of the events that they will be answered with again: id → version.
+	Recent map[string]string `json:"recent,omitempty"`
+	// Walk is how far a walk over MISP is that was interrupted; zero for none.
+	Walk Walk `json:"walk,omitzero"`
 	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
 	Tag string `json:"tag,omitempty"`
 
@@ -48,6 +54,15 @@ type State struct {
 	FailedAt time.Time `json:"failed_at,omitzero"`
 	Failure  string    `json:"failure,omitempty"`
 	Serial   uint64    `json:"serial"` // of the last file that was written
+}
+
+// A Walk is one that was interrupted. It goes on with the next sync.
+type Walk struct {
+	Began      time.Time `json:"began"`               // by our clock
+	Events     int       `json:"events"`              // that there are
+	Read       int       `json:"events_read"`         // of them
+	Attributes int       `json:"attributes"`          // that were read
+	NotBefore  time.Time `json:"not_before,omitzero"` // it waits until then, as MISP asked for
 }
 
 // A Kind says what a source is.

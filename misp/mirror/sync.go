@@ -27,7 +27,7 @@ type Origin interface {
 type Syncer struct {
 	// Dir is the directory of all sets.
 	Dir string
-	// Full is how often a MISP server is walked as a whole, which is what finds attributes that were deleted for good;
+	// Full is how often a MISP server is walked as a whole, which is what finds the few changes that move no time in MISP;
 	// 0 for UsualFull.
 	Full time.Duration
 	// Reconcile is how often the events are compared with MISP's own list of them; 0 for UsualReconcile.
@@ -43,6 +43,7 @@ type Syncer struct {
 
 	testOnlyLeastBase   int // instead of leastBase; 0 for that
 	testOnlyMostChanges int // instead of maxChanges; 0 for that
+	testOnlyPause       func(time.Duration)
 }
 
 // Times that a Syncer is usually given.
@@ -91,6 +92,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	if before.Place != "" && (before.Kind != kind || before.Place != where) {
 		full = true // another source of that name
 	}
+	full = full || kind != KindMISP && w.outdated() // a server decides itself, and polls before
 	w.state.Kind, w.state.Place = kind, where
 	began := y.now()
 	if err = o.sync(ctx, w, y, full); err == nil {

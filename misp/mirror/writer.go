@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
 
 	"github.com/google/uuid"
@@ -165,7 +166,7 @@ func (w *writer) replace(ctx context.Context, fill func(*builder) error, change 
 		return err
 	}
 	state := w.state
-	state.Base, state.Changes, state.Serial = name, "", serial
+	state.Base, state.Changes, state.Serial, state.Forms = name, "", serial, engine.FormsVersion
 	state.Attributes, state.Events = b.trailer.Attributes, b.trailer.Events
 	change(&state)
 	return w.swap(ctx, state)
@@ -205,10 +206,15 @@ func (w *writer) apply(ctx context.Context, c *changeSet, change func(*State)) e
 	return w.merge(ctx)
 }
 
-// upgrade makes a new base, without asking the source, of a set in a format that is no longer written.
+// outdated reports whether the set was last read as a whole with other forms of values: attributes of types that were not
+// compared then are missing.
+func (w *writer) outdated() bool { return w.set != nil && w.state.Forms != engine.FormsVersion }
+
+// upgrade makes a new base, without asking the source, of a set in a format that is no longer written, or with other
+// forms of values.
 func (w *writer) upgrade(ctx context.Context) error {
 	for _, g := range w.set.segments() {
-		if g.version != version {
+		if g.version != version || g.trailer.Forms != engine.FormsVersion {
 			return w.merge(ctx)
 		}
 	}
@@ -243,7 +249,7 @@ func (w *writer) merge(ctx context.Context) error {
 			}
 		}
 		return nil
-	}, func(*State) {})
+	}, func(s *State) { s.Forms = w.state.Forms })
 }
 
 // swap makes other files the set, unless they cannot be opened, and removes those that were.

@@ -21,20 +21,24 @@ type attribute struct {
 	halves         []string // folded, for comparison
 	timestamp      int64
 	toIDs, deleted bool
+	hidden         bool // not visible to the user of the key any more
 }
 
 // event is one as the server keeps it.
 type event struct {
 	fields map[string]any // all but its tags
 	tags   []map[string]any
+	count  int // attribute_count as MISP has it, which may be wrong: see Server.DeleteObject
 
 	// Taken from fields by settle.
 	timestamp, publishTimestamp int64
 	published                   bool
+
+	hidden bool // not visible to the user of the key any more
 }
 
 // ids are those of one more attribute, event and made up uuid.
-type ids struct{ attribute, event, uuid int }
+type ids struct{ attribute, event, object, uuid int }
 
 // load adds an event, and gives out ids as a server does.
 func (s *Server) load(fields map[string]any) {
@@ -52,8 +56,9 @@ func (s *Server) load(fields map[string]any) {
 	for _, a := range items(fields["Attribute"]) {
 		s.add(a, e, nil)
 	}
-	for i, o := range items(fields["Object"]) {
-		object := map[string]any{"id": strconv.Itoa(i + 1), "distribution": "5", "sharing_group_id": "0"}
+	for _, o := range items(fields["Object"]) {
+		s.last.object++
+		object := map[string]any{"id": strconv.Itoa(s.last.object), "distribution": "5", "sharing_group_id": "0"}
 		for _, a := range items(o["Attribute"]) {
 			if on(o["deleted"]) {
 				a["deleted"] = true
@@ -81,7 +86,13 @@ func (s *Server) add(fields map[string]any, e *event, object map[string]any) {
 	}
 	a.settle()
 	s.attributes = append(s.attributes, a)
+	if !a.deleted {
+		e.counted(1)
+	}
 }
+
+// counted moves the counter of an event, which never gets below 0.
+func (e *event) counted(by int) { e.count = max(0, e.count+by) }
 
 // settle takes out of the fields what is looked at most; it follows each change of them.
 func (a *attribute) settle() {
@@ -207,7 +218,7 @@ func (e *event) render(q map[string]any) map[string]any {
 	tags := []map[string]any{}
 	for _, t := range e.tags {
 		tag := renderTag(t)
-		tag["local"] = false
+		tag["local"] = on(t["local"])
 		tags = append(tags, tag)
 	}
 	out["Tag"] = tags
@@ -220,7 +231,7 @@ func (a *attribute) renderTags(inherited bool) []map[string]any {
 	var tags []map[string]any
 	for _, t := range a.own {
 		tag := renderTag(t)
-		tag["is_galaxy"], tag["local"] = strings.HasPrefix(textOf(t["name"]), "misp-galaxy:"), false
+		tag["is_galaxy"], tag["local"] = strings.HasPrefix(textOf(t["name"]), "misp-galaxy:"), on(t["local"])
 		tags = append(tags, tag)
 	}
 	if inherited {

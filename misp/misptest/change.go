@@ -1,9 +1,12 @@
 package misptest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 )
 
 // This file is what other users of a MISP do to it. Each change moves the clocks that it was seen to move in a real
@@ -12,7 +15,8 @@ import (
 //   - whatever changes an attribute moves its timestamp and that of its event, and makes the event a draft at once;
 //   - whatever changes an event alone moves that of the event, and makes it a draft;
 //   - publishing moves publish_timestamp and nothing else, making a draft of an event moves nothing;
-//   - what is gone for good leaves no trace.
+//   - an attribute that is gone for good moves the timestamp of its event, and leaves no other trace; an object or an
+//     event leaves none.
 //
 // Events and attributes are given in JSON, in the shape of a feed, and named by their uuid. One that does not exist
 // fails the test, as does a field that no user can set.
@@ -28,6 +32,13 @@ func (s *Server) AddEvent(event string) string {
 			a["timestamp"] = s.stamp()
 		}
 	})
+}
+
+// PushEvent adds an event that came by a sync push or an import: published or not and as old as it says itself, in all
+// its clocks.
+func (s *Server) PushEvent(event string) string {
+	s.t.Helper()
+	return s.adopt(event, func(map[string]any) {})
 }
 
 // PullEvent adds an event that this server took over from another: published or not and as old as it says itself,
@@ -53,6 +64,19 @@ func (s *Server) AddAttribute(eventUUID, fields string) string {
 	return textOf(known["uuid"])
 }
 
+// AddOldAttribute adds an attribute that says itself how old it is: the timestamp of its event moves, and its own does
+// not. It returns the attribute's uuid, which is made up if it has none.
+func (s *Server) AddOldAttribute(eventUUID, fields string, timestamp int64) string {
+	s.t.Helper()
+	uuid := s.AddAttribute(eventUUID, fields)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.attributeOf(uuid); a != nil {
+		a.set(map[string]any{"timestamp": strconv.FormatInt(timestamp, 10)})
+	}
+	return uuid
+}
+
 // EditAttribute changes fields of an attribute, like to_ids, value or comment.
 func (s *Server) EditAttribute(uuid, fields string) {
 	s.t.Helper()
@@ -68,23 +92,37 @@ func (s *Server) TagAttribute(uuid, tag string) {
 // SoftDelete marks an attribute as deleted. It stays, for those who ask for deleted ones too.
 func (s *Server) SoftDelete(uuid string) {
 	s.t.Helper()
-	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": true}) })
+	s.change(uuid, func(a *attribute) { a.delete(true) })
 }
 
 // Restore takes a soft deletion back.
 func (s *Server) Restore(uuid string) {
 	s.t.Helper()
-	s.change(uuid, func(a *attribute) { a.set(map[string]any{"deleted": false}) })
+	s.change(uuid, func(a *attribute) { a.delete(false) })
 }
 
-// HardDelete removes an attribute for good. No search of a real MISP shows it. What becomes of the event's own clock
-// was not observed, so it stays as it is, which is the worst for a mirror.
+// delete marks an attribute as deleted or not, and counts.
+func (a *attribute) delete(deleted bool) {
+	switch {
+	case deleted && !a.deleted:
+		a.event.counted(-1)
+	case !deleted && a.deleted:
+		a.event.counted(1)
+	}
+	a.set(map[string]any{"deleted": deleted})
+}
+
+// HardDelete removes an attribute for good. No search of a real MISP shows it, but the timestamp of its event moves.
 func (s *Server) HardDelete(uuid string) {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if gone := s.attributeOf(uuid); gone != nil {
+		if !gone.deleted {
+			gone.event.counted(-1)
+		}
 		s.attributes = slices.DeleteFunc(s.attributes, func(a *attribute) bool { return a == gone })
+		gone.event.touch(s.stamp())
 	}
 }
 
@@ -95,6 +133,171 @@ func (s *Server) TagEvent(eventUUID, tag string) {
 		e.tags = append(e.tags, map[string]any{"name": tag})
 		e.touch(s.stamp())
 	})
+}
+
+// UntagEvent removes a tag from an event. The timestamps of its attributes stay.
+func (s *Server) UntagEvent(eventUUID, tag string) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) {
+		e.tags = without(e.tags, tag)
+		e.touch(s.stamp())
+	})
+}
+
+func without(tags []map[string]any, tag string) []map[string]any {
+	return slices.DeleteFunc(slices.Clone(tags), func(t map[string]any) bool { return t["name"] == tag })
+}
+
+// UntagAttribute removes a tag from an attribute, which moves the attribute's timestamp as an edit does.
+func (s *Server) UntagAttribute(uuid, tag string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.fields, a.own = a.known(), without(a.own, tag) })
+}
+
+// EditEvent changes fields of an event, like info, threat_level_id, analysis, date or distribution.
+func (s *Server) EditEvent(eventUUID string, fields map[string]any) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) {
+		maps.Copy(e.fields, fields)
+		e.touch(s.stamp())
+	})
+}
+
+// TagEventLocally adds a local tag to an event, or to an attribute. No clock moves.
+func (s *Server) TagEventLocally(eventUUID, tag string) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) { e.tags = append(e.tags, map[string]any{"name": tag, "local": true}) })
+}
+
+// TagAttributeLocally adds a local tag to an attribute. No clock moves.
+func (s *Server) TagAttributeLocally(uuid, tag string) {
+	s.t.Helper()
+	s.withAttribute(uuid, func(a *attribute) {
+		a.set(nil)
+		a.own = append(a.own, map[string]any{"name": tag, "local": true})
+	})
+}
+
+// DeleteTag removes a tag from all that has it. No clock moves.
+func (s *Server) DeleteTag(tag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		e.tags = without(e.tags, tag)
+	}
+	for _, a := range s.attributes {
+		a.own = without(a.own, tag)
+	}
+}
+
+// Warn puts the value of an attribute on a warninglist that is enabled. No clock moves.
+func (s *Server) Warn(uuid, list string) {
+	s.t.Helper()
+	s.withAttribute(uuid, func(a *attribute) {
+		a.set(map[string]any{"warnings": []any{map[string]any{"warninglist_name": list}}})
+	})
+}
+
+// objectOf returns the attributes of the object that an attribute is in. The caller holds mu.
+func (s *Server) objectOf(uuid string) (e *event, all []*attribute) {
+	s.t.Helper()
+	one := s.attributeOf(uuid)
+	if one == nil || one.object == nil {
+		s.t.Errorf("no object with attribute %s", uuid)
+		return nil, nil
+	}
+	for _, a := range s.attributes {
+		if a.object != nil && a.object["id"] == one.object["id"] {
+			all = append(all, a)
+		}
+	}
+	return one.event, all
+}
+
+// DeleteObject deletes the object that an attribute is in, softly, with its attributes. A real MISP counts each of them
+// down twice, so that an event with other attributes may have a counter of 0.
+func (s *Server) DeleteObject(uuid string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, all := s.objectOf(uuid)
+	for _, a := range all {
+		a.delete(true)
+		e.counted(-1)
+		a.set(map[string]any{"timestamp": s.stamp()})
+		e.touch(s.stamp())
+	}
+}
+
+// HardDeleteObject removes an object for good. No clock moves.
+func (s *Server) HardDeleteObject(uuid string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, all := s.objectOf(uuid)
+	for range all {
+		e.counted(-1)
+	}
+	s.attributes = slices.DeleteFunc(s.attributes, func(a *attribute) bool { return slices.Contains(all, a) })
+}
+
+// Merge copies the attributes of one event into another, with new uuids. No clock moves, and they keep their times.
+func (s *Server) Merge(from, into string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	source, target := s.eventOf(from), s.eventOf(into)
+	if source == nil || target == nil {
+		return
+	}
+	for _, a := range slices.Clone(s.attributes) {
+		if a.event != source || a.deleted {
+			continue
+		}
+		copied := maps.Clone(a.known())
+		copied["uuid"] = ""
+		s.name(copied)
+		s.add(copied, target, nil)
+	}
+}
+
+// HideAttribute narrows the distribution of an attribute of another organisation, so that the user of the key does not
+// see it any more. The timestamp of its event moves.
+func (s *Server) HideAttribute(uuid string) {
+	s.t.Helper()
+	s.change(uuid, func(a *attribute) { a.hidden = true })
+}
+
+// HideEvent narrows the distribution of an event of another organisation, or shows it again. Its timestamp moves.
+func (s *Server) HideEvent(eventUUID string, hidden bool) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) {
+		e.hidden = hidden
+		e.touch(s.stamp())
+	})
+}
+
+// ShareEvent hides an event from the user of the key, or shows it, as when his organisation leaves a sharing group or
+// joins it. No clock moves.
+func (s *Server) ShareEvent(eventUUID string, hidden bool) {
+	s.t.Helper()
+	s.changeEvent(eventUUID, func(e *event) { e.hidden = hidden })
+}
+
+// EditByPush has another server push an edited event: its timestamp is the other server's, and so are those of its
+// attributes.
+func (s *Server) EditByPush(eventUUID string, timestamp int64, change func(attributes func(uuid, fields string))) {
+	s.t.Helper()
+	stamp := strconv.FormatInt(timestamp, 10)
+	change(func(uuid, fields string) {
+		s.t.Helper()
+		known := s.read(fields, "deleted", "uuid", "Tag")
+		s.withAttribute(uuid, func(a *attribute) {
+			a.set(known)
+			a.set(map[string]any{"timestamp": stamp})
+		})
+	})
+	s.changeEvent(eventUUID, func(e *event) { e.fields["timestamp"] = stamp })
 }
 
 // Publish publishes an event, or does so again.
@@ -137,6 +340,16 @@ func (s *Server) change(uuid string, change func(*attribute)) {
 		change(a)
 		a.set(map[string]any{"timestamp": s.stamp()})
 		a.event.touch(s.stamp())
+	}
+}
+
+// withAttribute changes an attribute without moving a clock.
+func (s *Server) withAttribute(uuid string, change func(*attribute)) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.attributeOf(uuid); a != nil {
+		change(a)
 	}
 }
 
@@ -226,9 +439,14 @@ func (s *Server) attributeOf(uuid string) *attribute {
 }
 
 func (s *Server) attributeWith(uuid string) *attribute {
-	number := generatedNumber(uuid)
+	if number := generatedNumber(uuid); number >= 0 { // there may be many
+		at, ok := slices.BinarySearchFunc(s.attributes, number+1, func(a *attribute, id int) int { return cmp.Compare(a.id, id) })
+		if ok && s.attributes[at].uuid() == uuid {
+			return s.attributes[at]
+		}
+	}
 	for _, a := range s.attributes {
-		if a.fields == nil && a.number == number || a.fields != nil && a.fields["uuid"] == uuid {
+		if a.fields != nil && a.fields["uuid"] == uuid {
 			return a
 		}
 	}

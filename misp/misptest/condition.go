@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Condition is a state of MISP, or of the user of the key, in which it does not simply answer. The zero value is
@@ -15,7 +16,8 @@ type Condition struct {
 	Maintenance bool
 	// DatabaseDown answers everything with status 500.
 	DatabaseDown bool
-	// RateLimit is how many searches the user may make; 0 for any number. Other pages do not count.
+	// RateLimit is how many searches the user may make in 15 minutes by the server's clock; 0 for any number. Other
+	// pages do not count.
 	RateLimit int
 	// NoSightings removes the right to add sightings. What the server says of the user's role stays the same.
 	NoSightings bool
@@ -40,7 +42,7 @@ const window = 900
 func (s *Server) Set(c Condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.condition, s.searches = c, 0
+	s.condition, s.searches, s.window = c, 0, s.clock()
 }
 
 func (s *Server) state() Condition {
@@ -91,6 +93,10 @@ func toLogin(w http.ResponseWriter) {
 func (s *Server) spend(w http.ResponseWriter) bool {
 	s.mu.Lock()
 	limit := s.condition.RateLimit
+	since := int(s.clock().Sub(s.window) / time.Second)
+	if since >= window || since < 0 {
+		s.window, s.searches, since = s.clock(), 0, 0
+	}
 	s.searches++
 	left := limit - s.searches
 	s.mu.Unlock()
@@ -99,7 +105,7 @@ func (s *Server) spend(w http.ResponseWriter) bool {
 	}
 	w.Header().Set("X-Rate-Limit-Limit", strconv.Itoa(limit))
 	w.Header().Set("X-Rate-Limit-Remaining", strconv.Itoa(max(0, left)))
-	w.Header().Set("X-Rate-Limit-Reset", strconv.Itoa(window))
+	w.Header().Set("X-Rate-Limit-Reset", strconv.Itoa(window-since))
 	if left < 0 {
 		Message(w, http.StatusTooManyRequests, "Rate limit exceeded.") // without Retry-After
 		return false

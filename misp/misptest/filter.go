@@ -1,13 +1,15 @@
 package misptest
 
-import "time"
+import "strings"
 
 // A filter judges an attribute by one thing that a question asks for.
 type filter func(*attribute) bool
 
 // filtersOf returns the filters of a question, and whether it filters by time. Filters that let everything through
 // are not among them. Unknown ones are ignored, misspelt ones with them.
-func filtersOf(q map[string]any, now time.Time) (filters []filter, timed bool) {
+func (s *Server) filtersOf(q map[string]any) (filters []filter, timed bool) {
+	now, in := s.clock(), s.eventsIn(q["eventid"])
+	filters = append(filters, func(a *attribute) bool { return !a.hidden && !a.event.hidden })
 	flag := func(fits func(filter any, flag bool) bool, asked any, has func(*attribute) bool) {
 		yes, no := fits(asked, true), fits(asked, false)
 		if !yes || !no {
@@ -43,7 +45,9 @@ func filtersOf(q map[string]any, now time.Time) (filters []filter, timed bool) {
 	}
 	word(q["type"], func(a *attribute) string { return textOf(a.known()["type"]) })
 	word(q["category"], func(a *attribute) string { return textOf(a.known()["category"]) })
-	word(q["eventid"], func(a *attribute) string { return textOf(a.event.fields["id"]) })
+	if words := texts(q["eventid"]); len(words) > 0 {
+		filters = append(filters, func(a *attribute) bool { return in[a.event] })
+	}
 	word(q["threat_level_id"], func(a *attribute) string { return textOf(a.event.fields["threat_level_id"]) })
 	word(q["org"], func(a *attribute) string { return textOf(a.event.org()["name"]) })
 	if tags := q["tags"]; tags != nil {
@@ -53,4 +57,28 @@ func filtersOf(q map[string]any, now time.Time) (filters []filter, timed bool) {
 		filters = append(filters, want.fit)
 	}
 	return filters, timed
+}
+
+// eventsIn returns the events that a filter on events lets through: by their ids or UUIDs, ! for not.
+func (s *Server) eventsIn(asked any) map[*event]bool {
+	words := texts(asked)
+	if len(words) == 0 {
+		return nil
+	}
+	named := make(map[string]bool, len(words))
+	all := true // but those that are excluded
+	for _, word := range words {
+		name, not := strings.CutPrefix(strings.ToLower(word), "!")
+		named[name] = !not
+		all = all && not
+	}
+	in := make(map[*event]bool, len(words))
+	for _, e := range s.events {
+		fits, asked := named[textOf(e.fields["id"])]
+		if !asked {
+			fits, asked = named[strings.ToLower(textOf(e.fields["uuid"]))]
+		}
+		in[e] = fits || !asked && all
+	}
+	return in
 }

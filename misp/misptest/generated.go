@@ -33,6 +33,7 @@ func NewGenerated(t T, n int) *Server {
 			s.loadGenerated(i / GeneratedPerEvent)
 		}
 		e := s.events[len(s.events)-1]
+		e.count++
 		all[i] = attribute{id: i + 1, number: i, event: e, timestamp: e.timestamp, toIDs: true}
 		s.attributes = append(s.attributes, &all[i])
 	}

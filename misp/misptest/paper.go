@@ -12,6 +12,8 @@ type paper struct {
 	expect int // attributes, at most
 	events map[*event]common
 	body   []byte
+
+	sightings map[string][]map[string]any // by UUID of the attribute; nil if they are not wanted
 }
 
 // common is what each attribute of an event says of it, in JSON.
@@ -38,8 +40,13 @@ func (p *paper) add(a *attribute) {
 }
 
 func (p *paper) write(a *attribute) {
+	seen := p.sightings[a.uuid()]
 	if a.fields != nil {
-		data, _ := json.Marshal(a.render(p.q))
+		out := a.render(p.q)
+		if len(seen) > 0 {
+			out["Sighting"] = seen
+		}
+		data, _ := json.Marshal(out)
 		p.body = append(p.body, data...)
 		return
 	}
@@ -48,6 +55,10 @@ func (p *paper) write(a *attribute) {
 	p.body = append(append(p.body, `,"Event":`...), c.event...)
 	if c.tags != nil {
 		p.body = append(append(p.body, `,"Tag":`...), c.tags...)
+	}
+	if len(seen) > 0 {
+		data, _ := json.Marshal(seen)
+		p.body = append(append(p.body, `,"Sighting":`...), data...)
 	}
 	p.body = append(p.body, '}')
 }

@@ -14,6 +14,7 @@ import (
 
 // search answers /attributes/restSearch.
 func (s *Server) search(w http.ResponseWriter, r *http.Request) {
+	s.count(func(c *Cost) { c.Searches++ })
 	if !s.spend(w) {
 		return
 	}
@@ -61,6 +62,7 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 	}
 	s.mu.Lock()
 	body, count, skipped := s.page(q, limit)
+	s.cost.Bytes += len(body)
 	s.mu.Unlock()
 	w.Header().Set("X-Result-Count", strconv.Itoa(count))
 	w.Header().Set("X-Skipped-Elements-Count", strconv.Itoa(skipped))
@@ -74,12 +76,16 @@ func (s *Server) answer(w http.ResponseWriter, q map[string]any) {
 func (s *Server) page(q map[string]any, limit int) (body []byte, count, skipped int) {
 	found := s.find(q)
 	count = len(found)
+	s.cost.Rows += s.examined(q, len(found), limit)
 	if limit > 0 {
 		start := min(len(found), (pageOf(q["page"])-1)*limit)
 		found = found[start:min(len(found), start+limit)]
 		count = headerCount(len(found), limit)
 	}
 	out := newPaper(q, len(found))
+	if on(q["includeSightings"]) {
+		out.sightings = s.sightingsOf()
+	}
 	for _, a := range found {
 		if on(q["enforceWarninglist"]) && a.warned() { // after the limit: the page gets shorter
 			skipped++
@@ -101,17 +107,13 @@ func headerCount(n, limit int) int {
 
 // find returns the attributes that a question asks for, in its order. An order that MISP does not know is no order:
 // then they come by id, but not if the question filters by time, when the database takes them from whatever index
-// it likes. Here they come backwards then, so that no one relies on an order. What is returned may be the
-// server's own list, and is not to be written to. The caller holds mu.
+// it likes. Here they come backwards then, so that no one relies on an order. The caller holds mu.
 func (s *Server) find(q map[string]any) []*attribute {
-	found := s.attributes
-	filters, timed := filtersOf(q, s.clock())
-	if len(filters) > 0 { // a walk through everything costs no more than its pages
-		found = nil
-		for _, a := range s.attributes {
-			if !slices.ContainsFunc(filters, func(fits filter) bool { return !fits(a) }) {
-				found = append(found, a)
-			}
+	var found []*attribute
+	filters, timed := s.filtersOf(q)
+	for _, a := range s.attributes {
+		if !slices.ContainsFunc(filters, func(fits filter) bool { return !fits(a) }) {
+			found = append(found, a)
 		}
 	}
 	order, _ := q["order"].(string)
@@ -119,14 +121,12 @@ func (s *Server) find(q map[string]any) []*attribute {
 	backwards := direction == "desc"
 	switch field {
 	case "attribute.timestamp":
-		found = slices.Clone(found)
 		slices.SortStableFunc(found, func(a, b *attribute) int { return cmp.Compare(a.timestamp, b.timestamp) })
 	case "attribute.id":
 	default:
 		backwards = timed
 	}
 	if backwards {
-		found = slices.Clone(found)
 		slices.Reverse(found)
 	}
 	return found

@@ -81,7 +81,9 @@ type Server struct {
 	fault     http.HandlerFunc
 	sightings []Sighting
 	condition Condition
-	searches  int // since the condition was set
+	searches  int       // since the window began
+	window    time.Time // when the user's first search of the last 15 minutes was
+	cost      Cost
 }
 
 // New starts a server with the events of a directory in MISP feed format; it stops with the test. Values stand in
@@ -141,6 +143,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.mu.Lock()
 	s.requests = append(s.requests, request)
+	s.cost.Questions++
 	fault, n, now := s.fault, len(s.requests), s.clock()
 	s.mu.Unlock()
 	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))

@@ -1,6 +1,7 @@
 package misptest
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -20,6 +21,26 @@ func (s *Server) Sightings() []Sighting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.sightings)
+}
+
+// sightingsOf returns the sightings of each attribute, by its UUID, as a search answers them. The caller holds mu.
+func (s *Server) sightingsOf() map[string][]map[string]any {
+	of := map[string][]map[string]any{}
+	for i, one := range s.sightings {
+		of[one.UUID] = append(of[one.UUID], map[string]any{
+			"id": strconv.Itoa(i + 1), "org_id": "1", "date_sighting": one.Date, "uuid": "sighting-" + strconv.Itoa(i+1), "source": one.Source,
+			"type": cmp.Or(one.Type, "0"), "attribute_uuid": one.UUID, "Organisation": map[string]any{"id": "1", "name": ""},
+		})
+	}
+	return of
+}
+
+// AddSighting adds a sighting as another user's: of type "0" seen, "1" false positive, "2" expiration; at a time in seconds
+// since 1970.
+func (s *Server) AddSighting(uuid, kind string, at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sightings = append(s.sightings, Sighting{UUID: uuid, Type: kind, Date: strconv.FormatInt(at, 10)})
 }
 
 // sight answers /sightings/add. It adds one to each attribute that is meant: that with the uuid or id, or all that

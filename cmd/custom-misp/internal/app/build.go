@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -33,6 +34,16 @@ type Hooks struct {
 	Now func() time.Time
 	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
 	Daemon *Daemon
+	// Join has App.Lookup and App.Live do the same, and bounds the questions; nil for verbs that ask few.
+	Join context.Context
+}
+
+// maxValues is how many values a question to MISP has at most; 0 for what is usual.
+func (h Hooks) maxValues() int {
+	if h.Daemon != nil || h.Join != nil {
+		return liveMost
+	}
+	return 0
 }
 
 // Daemon is what serve adds to a chain.
@@ -126,10 +137,13 @@ func (a *App) Close() {
 }
 
 const (
-	liveValues   = 1000                  // in one question to MISP
-	liveWait     = 50 * time.Millisecond // for more of them
-	liveParallel = 2                     // questions at a time: more only wait for each other in MISP
-	liveEntries  = 200_000               // answers that are remembered
+	liveValues   = 1000                   // in one question to MISP
+	liveMost     = 10_000                 // in one that it is likely to answer within liveAim
+	liveAim      = 250 * time.Millisecond // so that an alert that comes meanwhile does not wait long
+	liveWait     = 50 * time.Millisecond  // for more of them
+	joinWait     = 5 * time.Millisecond   // the same for a verb, which reads without a pause
+	liveParallel = 2                      // questions at a time: more only wait for each other in MISP
+	liveEntries  = 200_000                // answers that are remembered
 )
 
 // openLookup opens what the policy asks: Live and Mirror.
@@ -201,6 +215,11 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	left := &leftOut{app: a, h: h, reported: map[string]time.Time{}}
 	live, mirrored := a.Live, enrich.Lookup(&mirror.LeaveOut{Mirror: a.Mirror, LeftOut: left.report})
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
+	if h.Join != nil && live != nil && a.Config.FeedDir == "" {
+		batch := a.batch(h.Join, live, joinWait)
+		a.closers = append(a.closers, batch.Close)
+		a.Live, live = batch, batch
+	}
 	if a.Lookup = live; inside {
 		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: live}
 	}
@@ -235,15 +254,25 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 	if inside {
 		asked = a.circuit(h, asked)
 	}
-	a.Batch = enrich.NewBatch(h.Daemon.Context, asked, enrich.BatchLimits{
-		Values: liveValues, Wait: liveWait, Parallel: liveParallel, Timeout: a.Config.Timeout,
-		Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
-	})
+	a.Batch = a.batch(h.Daemon.Context, asked, liveWait)
 	if inside {
 		return remembered{a.Batch, a.Batch, h.Daemon.Meter}
 	}
 	// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
 	return remembered{a.circuit(h, a.Batch), a.Batch, h.Daemon.Meter}
+}
+
+// batch joins the questions to MISP.
+func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration) *enrich.Batch {
+	name := "MISP"
+	if u, err := url.Parse(a.Config.MISP.URL); err == nil {
+		name += " at " + u.Host
+	}
+	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
+		Name:   name,
+		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
+		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
+	})
 }
 
 // chain puts mappings, look-up and sink together with all that keeps an alert from being lost.

@@ -57,7 +57,7 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 	}
 	settings := api.Config{
 		URL: c.MISP.URL, Key: key, InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
-		Timeout: timeout, Retries: c.MISP.Retries,
+		Timeout: timeout, Retries: c.MISP.Retries, MaxValues: h.maxValues(),
 		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
 	}
 	if c.MISP.CAFile != "" {
@@ -176,7 +176,7 @@ func newSyncs(c *config.Config, h Hooks) (list []Sync, closeAll func(), err erro
 			syncer.Close()
 			client.Close()
 		}
-		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: *c.Lookup.Filter.Warninglists}
+		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: true, Sightings: c.Mirror.Sightings}
 		list = append(list, Sync{server, c.Mirror.Interval, syncer})
 	}
 	for _, s := range c.Mirror.Feeds {

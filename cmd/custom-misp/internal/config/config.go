@@ -93,6 +93,7 @@ const (
 // Mirror says what the mirror holds, and how often it is synced.
 type Mirror struct {
 	MISP              bool
+	Sightings         bool
 	Feeds             []Source
 	Lists             []Source
 	Interval          time.Duration
@@ -189,7 +190,7 @@ func (l *layers) config() *Config {
 			MISP: l.flag("mirror.misp"), Feeds: l.sources("mirror.feeds"), Lists: l.sources("mirror.lists"),
 			Interval: l.duration("mirror.interval"), FeedInterval: l.duration("mirror.feed_interval"),
 			ReconcileInterval: l.duration("mirror.reconcile_interval"), FullInterval: l.duration("mirror.full_interval"),
-			Timeout: l.duration("mirror.timeout"),
+			Timeout: l.duration("mirror.timeout"), Sightings: l.flag("mirror.sightings"),
 		},
 		Serve: Serve{
 			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
@@ -225,7 +226,7 @@ func (l *layers) filter() engine.Filter {
 		ToIDs: new(l.flag("lookup.to_ids")), Published: new(l.flag("lookup.published")), Warninglists: new(l.flag("lookup.warninglists")),
 		Tags: l.texts("lookup.tags"), ExcludeTags: l.texts("lookup.exclude_tags"),
 		Orgs: l.texts("lookup.orgs"), ExcludeOrgs: l.texts("lookup.exclude_orgs"),
-		MinThreatLevel: l.text("lookup.min_threat_level"),
+		MinThreatLevel: l.text("lookup.min_threat_level"), Expired: l.text("lookup.expired"),
 	}
 	if age, err := engine.ParseAge(l.text("lookup.max_age")); err == nil && age > 0 {
 		f.MaxAge = &age

@@ -38,7 +38,7 @@ var (
 	listenAddress = form{read: emptyOr(checkListenAddress)}
 
 	threatLevel = form{read: emptyOr(isOneOf(engine.ThreatLevels))}
-	matchKinds  = form{list: true, read: oneOf("exact", "url-host", "parent-domain", "network").read}
+	matchKinds  = form{list: true, read: oneOf("exact", "half", "url-host", "parent-domain", "network").read}
 	pins        = form{list: true, read: checked(func(s string) error { _, err := api.ParsePin(s); return err })}
 	sources     = form{list: true, read: checked(func(s string) error { _, err := parseSource(s); return err })}
 	ignored     = form{list: true, read: checked(func(s string) error { _, err := engine.NewIgnore([]string{s}); return err })}

@@ -16,6 +16,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/api"
@@ -62,19 +63,7 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 	}()
 	var findings []Finding
 	failed := ""
-	for _, step := range []struct {
-		id   string
-		on   bool // what comes after it needs it
-		look func(*visit, context.Context) Finding
-	}{
-		{"misp-name", true, (*visit).lookName},
-		{"misp-connect", true, (*visit).lookConnect},
-		{"misp-tls", true, (*visit).lookTLS},
-		{"misp-key", true, (*visit).lookKey},
-		{"misp-role", false, (*visit).lookRole},
-		{"misp-clock", false, (*visit).lookClock},
-		{"misp-search", false, (*visit).lookSearch},
-	} {
+	for _, step := range i.stepsToMISP() {
 		f := skipped("not tried, see %s", failed)
 		if failed == "" {
 			f = step.look(v, ctx)
@@ -86,6 +75,33 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// A mispStep is a part of the way to MISP.
+type mispStep struct {
+	id   string
+	on   bool // what comes after it needs it
+	look func(*visit, context.Context) Finding
+}
+
+// stepsToMISP returns the steps of a visit: all the endpoints of MISP that the configuration needs are among them.
+func (i *examination) stepsToMISP() []mispStep {
+	steps := []mispStep{
+		{"misp-name", true, (*visit).lookName},
+		{"misp-connect", true, (*visit).lookConnect},
+		{"misp-tls", true, (*visit).lookTLS},
+		{"misp-key", true, (*visit).lookKey},
+		{"misp-role", false, (*visit).lookRole},
+		{"misp-clock", false, (*visit).lookClock},
+		{"misp-search", false, (*visit).lookSearch},
+	}
+	if i.config.MirrorsMISP() && i.config.Lookup.Policy != config.PolicyLive {
+		steps = append(steps, mispStep{"misp-events", false, (*visit).lookEvents}, mispStep{"misp-walk", false, (*visit).lookWalk})
+	}
+	if i.config.Sightings.Enabled {
+		steps = append(steps, mispStep{"misp-sightings", false, (*visit).lookSightings})
+	}
+	return steps
 }
 
 // address returns MISP's host and port.
@@ -198,11 +214,8 @@ func (v *visit) lookKey(context.Context) Finding {
 		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
 		return problemOf(err, "see the checks configuration and key")
 	}
-	if trouble, ok := errors.AsType[*enrich.Trouble](v.err); ok {
-		return problem(trouble.Remedy, "%v", trouble.Err)
-	}
 	if v.err != nil {
-		return problem("", "%v", v.err)
+		return mispProblem(v.err)
 	}
 	return good("accepted by MISP %s", v.about.Version)
 }
@@ -215,9 +228,6 @@ func (v *visit) lookRole(context.Context) Finding {
 	switch {
 	case !role.Auth:
 		return problem("give the role perm_auth in MISP: Administration, List Roles", "the role %q must not use the API", role.Name)
-	case v.config.Sightings.Enabled && !v.about.Sighting:
-		return problem("give the role perm_sighting in MISP: Administration, List Roles; or set sightings.enabled to false",
-			"sightings.enabled is set, but the role %q must not add sightings", role.Name)
 	case role.RateLimit >= 0:
 		return warning("raise it, or take it away, in MISP: Administration, List Roles",
 			"the role %q has a limit of %d searches in 15 minutes; each alert is one", role.Name, role.RateLimit)
@@ -256,11 +266,8 @@ func (v *visit) lookSearch(ctx context.Context) Finding {
 		Type: "hostname", Value: name, Picks: []engine.Pick{{Mapping: "doctor", Type: "hostname"}},
 	}})
 	took := v.now().Sub(start)
-	if trouble, ok := errors.AsType[*enrich.Trouble](err); ok {
-		return problem(trouble.Remedy, "%v", trouble.Err)
-	}
 	if err != nil {
-		return problem("", "%v", err)
+		return mispProblem(err)
 	}
 	if limit := v.config.MISP.Timeout; took > limit/2 {
 		return warning("see why MISP is slow, or raise misp.timeout in "+filepath.Join(v.Home, "etc", "custom-misp.yaml"),

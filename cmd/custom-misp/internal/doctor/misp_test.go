@@ -2,11 +2,14 @@ package doctor
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/misp/misptest"
@@ -62,7 +65,8 @@ func TestDoctorMISP(t *testing.T) {
 		{"no key", func(t *testing.T, w *ward) { w.remove(t, "etc/custom-misp.key") }, nil, "misp-key", StatusProblem, "misp.key_file", ""},
 		{"no MISP", answer("/servers/getVersion", `{"status":"UP"}`), nil, "misp-key", StatusProblem, "answered without a version", "misp.url"},
 		{"role unknown", answer("/users/view/me", `[]`), nil, "misp-role", StatusSkipped, "does not tell the role", ""},
-		{"sightings", nil, setting(map[string]any{"sightings.enabled": true}), "misp-role", StatusProblem, "must not add sightings", "perm_sighting"},
+		{"sightings", nil, setting(map[string]any{"sightings.enabled": true}), "misp-sightings", StatusProblem, "sightings.enabled is set, but the key must not add sightings; look-ups work", "perm_sighting"},
+		{"sightings, the role", nil, setting(map[string]any{"sightings.enabled": true}), "misp-role", StatusOK, `"Read Only", which may read`, ""},
 		{"clock", nil, clock(2 * time.Minute), "misp-clock", StatusWarning, "MISP's clock is 2m", "timedatectl"},
 		{"clock far off", nil, clock(-time.Hour), "misp-clock", StatusProblem, "ahead", "timedatectl"},
 		{"no search", answer("/attributes/restSearch", `{"response":"no"}`), nil, "misp-search", StatusProblem, "not a search result", "misp.url"},
@@ -110,4 +114,94 @@ func TestDoctorHangs(t *testing.T) {
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("took %s", took)
 	}
+}
+
+// TestDoctorEndpoints compares whole findings about the endpoints that a mirror and sightings need.
+func TestDoctorEndpoints(t *testing.T) {
+	const (
+		mirror    = "lookup: {policy: mirror-then-live}\n"
+		sightings = "sightings: {enabled: true}\n"
+		version   = "/servers/getVersion"
+		user      = "/users/view/me"
+		raise     = "raise the limit, or take it away, in MISP: Administration, List Roles"
+	)
+	limited := func(limit string) string {
+		return `{"Role":{"name":"wazuh","perm_auth":true,"perm_sighting":true,"enforce_rate_limit":true,"rate_limit_count":"` + limit + `"}}`
+	}
+	newest := map[string]string{"/attributes/restSearch": `{"response":{"Attribute":[{"id":"205490","type":"md5","value":"x","uuid":"262b4eb5-37a1-55ba-8236-f3824a9b682e"}]}}`}
+	for name, tt := range map[string]struct {
+		config  string
+		answers map[string]string
+		refused string // endpoint with status 403
+		want    Finding
+	}{
+		"events": {config: mirror, want: Finding{"misp-events", StatusOK, "the list of events (events/index) can be read", ""}},
+		"events refused": {
+			config: mirror, refused: "/events/index",
+			want: Finding{
+				"misp-events", StatusProblem, "MISP at HOST answered 403 to events/index: You do not have permission to use this functionality",
+				"the mirror needs this list of all events: allow POST to it for the key's user, in MISP's roles and in any proxy before MISP, or set lookup.policy to live",
+			},
+		},
+		"walk":          {config: mirror, want: Finding{"misp-walk", StatusOK, "a walk over all of MISP takes about 1 question", ""}},
+		"walk, larger":  {config: mirror, answers: newest, want: Finding{"misp-walk", StatusOK, "a walk over all of MISP takes about 42 questions", ""}},
+		"walk, limited": {config: mirror, answers: with(newest, user, limited("20")), want: Finding{"misp-walk", StatusWarning, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make 20 in 15 minutes: it takes more than 30m0s`, raise}},
+		"walk, none":    {config: mirror, answers: with(newest, user, limited("0")), want: Finding{"misp-walk", StatusProblem, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make none`, raise}},
+		"sightings": {
+			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":true}`},
+			want: Finding{"misp-sightings", StatusOK, "sightings may be added; none was", ""},
+		},
+		"sightings refused": {
+			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":true}`}, refused: "/sightings/add",
+			want: Finding{
+				"misp-sightings", StatusProblem, "MISP at HOST answered 403 to sightings/add: You do not have permission to use this functionality",
+				"give the role of the key's user perm_sighting in MISP (Administration, List Roles), and use a key that is not read-only; or set sightings.enabled to false",
+			},
+		},
+		"a read-only key": {
+			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":false}`, user: limited("100")},
+			want: Finding{
+				"misp-sightings", StatusProblem, `sightings.enabled is set, but the key is read-only; its role "wazuh" may add sightings, and look-ups work`,
+				"make a key for its user in MISP that is not read-only; or set sightings.enabled to false",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWard(t)
+			w.configure(t, tt.config)
+			w.answers = tt.answers
+			if tt.refused != "" {
+				w.misp.Fault(func(rw http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == tt.refused {
+						misptest.Message(rw, http.StatusForbidden, misptest.NoPermission)
+						return
+					}
+					w.misp.Answer(rw, r)
+				})
+			}
+			_, host, _ := strings.Cut(w.url, "://")
+			for _, f := range w.examine(t, nil) {
+				if f.Check != tt.want.Check {
+					continue
+				}
+				f.Found = strings.ReplaceAll(f.Found, host, "HOST")
+				if diff := cmp.Diff(tt.want, f); diff != "" {
+					t.Errorf("finding (-want +got):\n%s", diff)
+				}
+				if n := len(w.misp.Sightings()); n > 0 {
+					t.Errorf("%d sightings were added", n)
+				}
+				return
+			}
+			t.Errorf("no finding %s", tt.want.Check)
+		})
+	}
+}
+
+// with returns a copy of answers with one more.
+func with(answers map[string]string, path, body string) map[string]string {
+	more := maps.Clone(answers)
+	more[path] = body
+	return more
 }

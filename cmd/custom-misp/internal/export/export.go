@@ -106,7 +106,8 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 			if v.Family == networkFamily {
 				kind = engine.MatchNetwork
 			}
-			if !enrich.Accepts(filter, kind, a, now) {
+			// A list cannot say that a value has expired.
+			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
 				continue
 			}
 			lines, why := x.form.lines(v)
@@ -230,7 +231,7 @@ const (
 // compare texts need them, in URLs above all.
 func valuesOf(a misp.Attribute) []value {
 	var values []value
-	for _, i := range engine.Indicators(engine.Type(a.Type), a.Value) {
+	for _, i := range engine.Literals(engine.Type(a.Type), a.Value) {
 		v := value{Indicator: i, Type: engine.Type(a.Type), Text: i.Key, Attribute: a}
 		halves := []string{a.Value}
 		if engine.Type(a.Type).Family() == "" { // a composite type
