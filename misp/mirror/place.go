@@ -35,6 +35,9 @@ type place struct {
 	at   string // path or URL; a slash is put before a file's name
 	max  limits
 	http *retryablehttp.Client // nil for a directory
+
+	headers http.Header // of each request; nil for none
+	masked  string      // the place as logs may contain it; empty to make it of at
 }
 
 // located is what feeds and lists have in common.
@@ -60,7 +63,11 @@ func newPlace(at, userAgent string) place {
 	p.http.Backoff = api.Backoff
 	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	p.http.HTTPClient.CheckRedirect = follow
-	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
+	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) {
+		if r.Header.Get("User-Agent") == "" {
+			r.Header.Set("User-Agent", userAgent)
+		}
+	}
 	return p
 }
 
@@ -76,6 +83,13 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 // follow says whether to follow a redirect.
 func follow(r *http.Request, via []*http.Request) error {
 	r.Header.Del("Referer") // it would send a key in the address to another server
+	if r.URL.Host != via[0].URL.Host {
+		for name := range via[0].Header {
+			if name != "User-Agent" && name != "Accept" {
+				r.Header.Del(name) // a key may be in any of them
+			}
+		}
+	}
 	switch {
 	case len(via) >= 10:
 		return errors.New("stopped after 10 redirects")
@@ -93,6 +107,9 @@ func IsURL(at string) bool {
 // shown is the place as logs and state.json may contain it: without a password, and without a query, which may contain
 // a key.
 func (p place) shown() string {
+	if p.masked != "" {
+		return p.masked
+	}
 	if p.http == nil {
 		return p.at
 	}
@@ -140,6 +157,9 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
 	if err != nil {
 		return nil, "", p.trouble(file, errors.New("no valid address"), "is the address right?")
+	}
+	for name, values := range p.headers {
+		req.Header[name] = values
 	}
 	if tag != "" {
 		req.Header.Set("If-None-Match", tag)

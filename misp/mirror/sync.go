@@ -35,8 +35,10 @@ type Syncer struct {
 	// Overlap is how far a poll goes back behind the begin of the last one, so that nothing is lost that was being
 	// written then; 0 for UsualOverlap.
 	Overlap time.Duration
-	Log     *slog.Logger     // nil for silence
-	Now     func() time.Time // nil for the machine's clock
+	// Accept takes a copy of a declared source that is much smaller than the one before, when it is read as a whole.
+	Accept bool
+	Log    *slog.Logger     // nil for silence
+	Now    func() time.Time // nil for the machine's clock
 
 	mu   sync.Mutex
 	sets map[string]*snapshot // directory → the set as the last sync left it, which need not be read again

@@ -67,7 +67,7 @@ func (c compiler) compile(d declaredSource) *Source {
 		s.threatLevel = misp.ThreatLevel(1 + slices.Index(engine.ThreatLevels, d.ThreatLevel.Value))
 	}
 	c.times(d, s)
-	s.marks = texts(d.Marks)
+	s.marks, s.form = texts(d.Marks), fingerprint(d)
 	s.used, _ = s.usesRow()
 	s.plain = map[*engine.Expression]string{}
 	for _, x := range s.expressions() {

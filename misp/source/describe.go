@@ -174,6 +174,7 @@ func (in *Indicator) join(later Indicator) {
 	}
 	in.Tags = tags.Tags()
 	in.ToIDs = in.ToIDs || later.ToIDs
+	in.unused = min(in.unused, later.unused)
 	in.Subdomains = in.Subdomains || later.Subdomains
 	in.Comment, in.Reference = cmp.Or(in.Comment, later.Comment), joinTexts(in.Reference, later.Reference)
 	in.LastSeen = max(in.LastSeen, later.LastSeen)

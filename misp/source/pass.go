@@ -357,7 +357,10 @@ func (p *pass) finish(e *entry) error {
 	}
 	for i := range p.found {
 		in := &p.found[i]
-		in.Line, in.Expires = e.line, ends
+		in.Line, in.whole = e.line, e.whole
+		if !ends.IsZero() {
+			in.Expires = ends
+		}
 		var err error
 		if p.yield == nil {
 			err = p.note(in, e)
@@ -367,6 +370,7 @@ func (p *pass) finish(e *entry) error {
 			} else {
 				in.copyFrom(&p.found[0])
 			}
+			in.unused = p.unused(in, e)
 			err = p.yield(p.key(in, e), *in)
 		}
 		if err != nil {
@@ -452,7 +456,7 @@ func (p *pass) unused(in *Indicator, e *entry) disuse {
 	if t == typeURI || e.whole && len(engine.Indicators(t, in.lookedUp())) == 0 {
 		return isNotCompared
 	}
-	if !in.Expires.IsZero() && in.Expires.Before(p.now) {
+	if !in.Expires.IsZero() && in.Expires.Before(p.now) || e.whole && in.Expired(p.now) {
 		return isExpired
 	}
 	plain, _, _ := strings.Cut(in.Value, "|")

@@ -27,6 +27,7 @@ type Source struct {
 	Line        int
 
 	marks       []string
+	form        string // changes when the declaration does
 	member      string
 	used        []string                      // columns that expressions read
 	plain       map[*engine.Expression]string // expressions that are a column, and which
@@ -88,11 +89,12 @@ type Indicator struct {
 	Line int // of the file
 	// Values are those that are looked up in place of Attribute.Value, of a URL without scheme.
 	Values []string
-	// Expires is when it ceases to count; zero for never.
-	Expires time.Time
 	// Subdomains is set for a name that stands for all below it too.
 	Subdomains bool
 	Reference  string
+
+	unused disuse
+	whole  bool // an attribute of MISP, which stays as it is
 }
 
 // expressions returns the expressions over a row.
