@@ -25,7 +25,7 @@ declared in etc/custom-misp/sources/*.yaml; misp/source/README.md describes the 
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSourcePreview(s, g), newSourceSuggest(s, g))
+	cmd.AddCommand(newSourceList(s, g), newSourcePreview(s, g), newSourceSuggest(s), newSourceAccept(s, g))
 	return cmd
 }
 
@@ -76,7 +76,8 @@ type previewJSON struct {
 }
 
 func previewSource(ctx context.Context, st cli.Streams, g globals, f previewFlags, what string) error {
-	form, content, err := app.PreviewOf(ctx, app.PreviewRequest{What: what, Preset: f.preset, Declaration: f.declaration, Config: g.installed})
+	c, _ := g.installed() // a preview needs no installation
+	form, content, err := app.PreviewOf(ctx, c, app.PreviewRequest{What: what, Preset: f.preset, Declaration: f.declaration})
 	if err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func printPreview(st cli.Streams, r *source.Report) error {
 	return nil
 }
 
-func newSourceSuggest(s cli.Streams, g *globals) *cobra.Command {
+func newSourceSuggest(s cli.Streams) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "suggest [flags] FILE|URL",
@@ -164,7 +165,7 @@ source preview with the file before you use it.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			content, err := app.ReadContent(cmd.Context(), args[0], g.installed)
+			content, err := app.ReadContent(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,8 +20,8 @@ func newSync(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync [flags] [SOURCE...]",
 		Short: "Bring the mirror up to date, once",
-		Long: `Bring the mirror up to date: all sources, or the named ones. The sources are misp, and the names in mirror.feeds and
-mirror.lists.
+		Long: `Bring the mirror up to date: all sources, or the named ones. The sources are misp, the names in mirror.feeds and
+mirror.lists, and the declared sources. Under the policy live, only these are mirrored.
 
 serve does this by itself. Run sync from a timer if calls by integratord use a mirror and serve does not run. A running
 serve uses what sync writes. Started as root, it becomes Wazuh's user.`,
@@ -38,10 +39,16 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		return err
 	}
 	syncs, closeAll, err := app.Syncs(c, cli.NewLog(st.Err, slog.LevelWarn, false))
-	if err != nil {
+	if syncs == nil && err != nil {
 		return err
 	}
-	defer closeAll()
+	lacking := err // what a source needs that it does not have
+	if lacking != nil {
+		cli.PrintError(st.Err, "custom-misp", lacking)
+	}
+	if closeAll != nil {
+		defer closeAll()
+	}
 	var known []string
 	for _, s := range syncs {
 		known = append(known, s.Name())
@@ -52,7 +59,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		}
 	}
 	table := cli.NewTable(st.Out, "ORIGIN", "ATTRIBUTES", "EVENTS", "NETWORKS", "MIB", "TOOK", "NOTE")
-	failed := false
+	failed := lacking != nil
 	for _, o := range syncs {
 		if len(names) > 0 && !slices.Contains(names, o.Name()) {
 			continue
@@ -68,7 +75,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 			continue
 		}
 		table.Row(state.Origin, state.Attributes, state.Events, state.Networks, fmt.Sprintf("%.1f", float64(state.Bytes)/(1<<20)),
-			time.Since(began).Round(time.Millisecond), state.Failure)
+			time.Since(began).Round(time.Millisecond), cmp.Or(state.Failure, state.Partial))
 	}
 	if err := table.Flush(); err != nil {
 		return err

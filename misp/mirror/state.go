@@ -57,7 +57,7 @@ type State struct {
 
 	// Of a declared source: the declaration that the set was read with, how many indicators it has, what of the file yields
 	// none, and how many indicators, plus one, the copy has that was refused last.
-	Form       string `json:"form,omitempty"`
+	Form       string `json:"declaration,omitempty"`
 	Indicators int    `json:"indicators,omitempty"`
 	Partial    string `json:"partial,omitempty"`
 	Refused    int    `json:"refused,omitempty"`

@@ -318,7 +318,12 @@ func guessColumns(columns []*column, sep string, named bool, rows int) *guess {
 		candidates = withoutReferences(columns, candidates)
 	}
 	if len(candidates) == 0 {
-		return nil
+		candidates = bestByForm(columns, typeColumn)
+		if len(candidates) == 0 || columns[candidates[0]].ratio(columns[candidates[0]].hits) < 30 {
+			return nil
+		}
+		c := columns[candidates[0]]
+		g.doubt = fmt.Sprintf("%d of %d cells of the column %s hold indicators, and its name does not say so", c.hits, c.filled, cmp.Or(c.name, columnName(candidates[0])))
 	}
 	for _, i := range candidates {
 		c := columns[i]

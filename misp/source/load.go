@@ -128,5 +128,6 @@ func (c compiler) source(d declaredSource) *Source {
 	}
 	s := c.compile(merged)
 	s.Line = line
+	s.File = c.Name()
 	return s
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Serve     Serve
 	Sightings Sightings
 	Mappings  Mappings
+	Sources   Sources
 	Ignore    Ignore
 	Queue     Queue
 	StateDir  string
@@ -143,6 +144,13 @@ type Mappings struct {
 	MayBeAbsent bool
 }
 
+// Sources says where sources are declared.
+type Sources struct {
+	Dirs []string
+	// MayBeAbsent is set while Dirs is the default.
+	MayBeAbsent bool
+}
+
 // Ignore says what is never asked for.
 type Ignore struct {
 	Values []string
@@ -201,7 +209,8 @@ func (l *layers) config() *Config {
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
-		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Sources: Sources{Dirs: l.paths("sources.dirs"), MayBeAbsent: l.from["sources.dirs"] == fromDefault},
+		Ignore:  Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,
