@@ -103,6 +103,7 @@ var breakages = []breakage{
 	{key: "state_dir", name: "below a file", keys: map[string]string{"state_dir": "etc/key/state"}, fault: "%H/etc/key is not a directory", done: true},
 	{key: "mappings.dirs", name: "absent", keys: map[string]string{"mappings.dirs": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "mappings.disable", name: "unknown id", keys: map[string]string{"mappings.disable": "[nothing]"}, fault: "nothing"},
+	{key: "sources.dirs", name: "absent", keys: map[string]string{"sources.dirs": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "ignore.files", name: "absent", keys: map[string]string{"ignore.files": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "ignore.files", name: "unreadable", keys: map[string]string{"ignore.files": "[etc]"}, fault: "is a directory"},
 	{
