@@ -123,7 +123,7 @@ func (r *feedReader) changes(ctx context.Context, w *writer, done func(*State)) 
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
-	return r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
+	err := r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
 			return err
 		}
@@ -137,6 +137,10 @@ func (r *feedReader) all(ctx context.Context, b *builder) error {
 		}
 		return nil
 	})
+	if err == nil && r.broken > 0 && r.broken == len(ids) {
+		err = fmt.Errorf("none of its %d events can be read, the first: %w", len(ids), r.first)
+	}
+	return err
 }
 
 func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error) error {
@@ -172,8 +176,9 @@ func (r *feedReader) event(ctx context.Context, id string) (misp.Event, iter.Seq
 	name, from := id+".json", r.feed.from
 	data, _, err := from.read(ctx, name, "", from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
+	_, answered := errors.AsType[errAnswered](err)
 	switch {
-	case absent || errors.Is(err, errLong):
+	case absent || answered || errors.Is(err, errLong):
 		return misp.Event{}, nil, errBroken{err}
 	case err != nil:
 		return misp.Event{}, nil, err

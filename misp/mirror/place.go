@@ -144,6 +144,12 @@ type errAbsent struct{ error }
 // Unwrap returns what happened.
 func (e errAbsent) Unwrap() error { return e.error }
 
+// errAnswered is a file that the server does not give, for another reason.
+type errAnswered struct{ error }
+
+// Unwrap returns what happened.
+func (e errAnswered) Unwrap() error { return e.error }
+
 // open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that. A file that
 // says that it is longer than a number of bytes is refused at once; the caller bounds what it reads.
 func (p place) open(ctx context.Context, file, tag string, most int64) (content io.ReadCloser, newTag string, err error) {
@@ -191,7 +197,7 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	case http.StatusNotFound, http.StatusGone:
 		return nil, "", errAbsent{errors.Join(p.trouble(file, answered, "is the address right?"), resp.Body.Close())}
 	}
-	return nil, "", errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())
+	return nil, "", errAnswered{errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())}
 }
 
 // openFile opens a file, unless it is still what it was, and returns its tag and its size.
