@@ -38,10 +38,16 @@ func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measur
 	err := p.readAll(c)
 	m := &Measure{Report: p.report, source: source, now: now, again: p.again}
 	if err != nil {
+		if p.report.Total() == 0 && kindOf(sample(c)) == "HTML" {
+			err = errPage
+		}
 		return m, err
 	}
 	return m, source.judge(p.report, c)
 }
+
+// errPage is a page in the place of a file.
+var errPage = errors.New("it is an HTML page; is the address right, and does it need a key?")
 
 // as returns the source with the form of another one.
 func (s *Source) as(form *Source) *Source {
@@ -160,7 +166,7 @@ func (s *Source) nothing(r *Report, c Content) string {
 	text := sample(c)
 	switch kind := kindOf(text); {
 	case kind == "HTML":
-		return "it is an HTML page; is the address right, and does it need a key?"
+		return errPage.Error()
 	case kind == "JSON" && isMISP(text) && s.Format != FormatMISP:
 		return "this is a MISP export: format: misp"
 	case kind == "JSON" && (s.Format == FormatLines || s.Format == FormatCSV):

@@ -123,7 +123,7 @@ func guessOf(c Content) (*guess, error) {
 	case len(trimmed) == 0:
 		return nil, errNoRows
 	case kindOf(trimmed) == "HTML":
-		return nil, errors.New("it is an HTML page; is the address right, and does it need a key?")
+		return nil, errPage
 	case trimmed[0] == '{' || trimmed[0] == '[':
 		if g := guessJSON(c, trimmed, cut); g != nil {
 			return g, nil
