@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,45 +24,39 @@ var declaresSources = regexp.MustCompile(`(?m)^["']?sources["']?\s*:`)
 // sourceFiles takes the files of sources out of what is named: files, and those in directories. rest is what else is
 // named; a directory stays in it, unless it holds files of sources alone.
 func sourceFiles(args []string) (files []source.File, rest []string, err error) {
-	read := func(name string) (bool, error) {
-		data, err := cli.ReadYAML(name)
-		if err != nil || !declaresSources.Match(data) {
-			return false, err
-		}
-		files = append(files, source.File{Name: filepath.ToSlash(name), Data: data})
-		return true, nil
-	}
 	for _, arg := range args {
-		st, err := os.Stat(arg)
+		names, err := yamlFiles(arg)
 		if err != nil {
 			return nil, nil, cli.WrongUse{Err: err}
 		}
-		others := 0
-		if st.IsDir() {
-			err = filepath.WalkDir(arg, func(name string, d fs.DirEntry, err error) error {
-				if err != nil || d.IsDir() || filepath.Ext(name) != ".yaml" && filepath.Ext(name) != ".yml" {
-					return err
-				}
-				is, err := read(name)
-				if !is {
-					others++
-				}
-				return err
-			})
-		} else {
-			var is bool
-			if is, err = read(arg); !is {
-				others++
+		found := 0
+		for _, name := range names {
+			data, err := cli.ReadYAML(name)
+			if err == nil && declaresSources.Match(data) {
+				files = append(files, source.File{Name: filepath.ToSlash(name), Data: data})
+				found++
 			}
 		}
-		if err != nil && !errors.Is(err, fs.ErrPermission) {
-			return nil, nil, cli.WrongUse{Err: err}
-		}
-		if others > 0 || st.IsDir() && len(files) == 0 {
+		if found == 0 || found < len(names) {
 			rest = append(rest, arg)
 		}
 	}
 	return files, rest, nil
+}
+
+// yamlFiles returns a file, or the *.yaml and *.yml below a directory.
+func yamlFiles(name string) (names []string, err error) {
+	st, err := os.Stat(name)
+	if err != nil || !st.IsDir() {
+		return []string{name}, err
+	}
+	err = filepath.WalkDir(name, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (filepath.Ext(name) == ".yaml" || filepath.Ext(name) == ".yml") {
+			names = append(names, name)
+		}
+		return err
+	})
+	return names, err
 }
 
 // withoutSources leaves files of sources out of mapping files.

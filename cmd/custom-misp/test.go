@@ -69,19 +69,7 @@ directories are run.`,
 					}
 				}
 			}
-			once := func() error {
-				files, rest, err := sourceFiles(args)
-				if err != nil {
-					return err
-				}
-				if len(files) > 0 {
-					err = testSourceFiles(cmd.Context(), s, files, only)
-				}
-				if len(files) > 0 && len(rest) == 0 {
-					return err
-				}
-				return cmp.Or(runTests(s, c, rest, only, f.output), err)
-			}
+			once := func() error { return runAllTests(cmd.Context(), s, c, args, only, f.output) }
 			if f.watch {
 				return watchFiles(cmd.Context(), s, args, once)
 			}
@@ -92,6 +80,21 @@ directories are run.`,
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again when a file changes, until interrupted")
 	outputFlag(cmd, &f.output, "table", "table", "json", "junit")
 	return cmd
+}
+
+// runAllTests runs the tests of files of sources, and those of mappings.
+func runAllTests(ctx context.Context, s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, output string) error {
+	files, rest, err := sourceFiles(args)
+	if err != nil {
+		return err
+	}
+	if len(files) > 0 {
+		err = testSourceFiles(ctx, s, files, only)
+		if len(rest) == 0 {
+			return err
+		}
+	}
+	return cmp.Or(runTests(s, c, rest, only, output), err)
 }
 
 // findTests returns the files with tests that args name.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -164,9 +165,7 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	if err != nil {
 		return nil, "", p.trouble(file, errors.New("no valid address"), "is the address right?")
 	}
-	for name, values := range p.headers {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, p.headers)
 	if tag != "" {
 		req.Header.Set("If-None-Match", tag)
 	}

@@ -65,7 +65,7 @@ func quoted(text string, start int, sep byte) (cell string, end int, state quote
 		}
 		ends := after >= len(text) || text[after] == sep || text[after] == '\n'
 		switch {
-		case i+1 < len(text) && text[i+1] == '"' && !(i > start+1 && text[i-1] == '\\' && !ends):
+		case i+1 < len(text) && text[i+1] == '"' && (ends || i == start+1 || text[i-1] != '\\'):
 			escaped = true
 			i += 2
 			continue

@@ -14,13 +14,14 @@ var layouts = []string{
 	"2006/01/02 15:04:05", "2006/01/02", time.RFC1123Z, time.RFC1123, "2 Jan 2006", "2 Jan 2006 15:04:05", "Jan 2, 2006", "20060102",
 }
 
-// dateOf reads a time: a layout of its own first, then the usual ones, then seconds since 1970.
-func dateOf(text, layout string) (time.Time, bool) {
-	at, _, ok := parseDate(text, layout)
+// dateOf reads a time in one of the usual forms.
+func dateOf(text string) (time.Time, bool) {
+	at, _, ok := parseDate(text, "")
 	return at, ok
 }
 
-// parseDate is dateOf that tells the layout too; empty for none.
+// parseDate reads a time: in a layout of its own first, then in the usual ones, then as seconds since 1970. It tells the
+// layout too; empty for none.
 func parseDate(text, layout string) (at time.Time, used string, ok bool) {
 	text = trim(text)
 	if isEmptyMark(text) || len(text) > 64 {

@@ -12,38 +12,46 @@ import (
 
 // guessJSON decides about a file that begins as JSON does; nil if it is none. cut is set if text is only the beginning.
 func guessJSON(c Content, text []byte, cut bool) *guess {
-	start := text[:min(len(text), 64<<10)]
-	has := func(names ...string) bool {
-		return !slices.ContainsFunc(names, func(n string) bool { return !bytes.Contains(start, []byte(`"`+n+`"`)) })
-	}
 	first, rest, several := bytes.Cut(text, []byte("\n"))
 	ndjson := text[0] == '{' && json.Valid(bytes.TrimSpace(first)) && (!several || bytes.HasPrefix(bytes.TrimSpace(rest), []byte("{")))
-	switch {
-	case !cut && !ndjson && !json.Valid(text):
-		if text[0] == '[' && !bytes.Contains(first, []byte(`"`)) && len(bytes.TrimSpace(first)) > 1 {
-			return nil // a list with [brackets]
-		}
-	case has("list") && (has("matching_attributes") || has("type", "name", "description")) && text[0] == '{':
-		return &guess{format: FormatWarninglist}
+	broken := !cut && !ndjson && !json.Valid(text)
+	if broken && text[0] == '[' && !bytes.Contains(first, []byte(`"`)) && len(bytes.TrimSpace(first)) > 1 {
+		return nil // a list with [brackets]
+	}
+	if g := guessOwnJSON(text, broken); g != nil {
+		return g
 	}
 	switch {
-	case has("stix_header"):
-		return &guess{format: FormatSTIX, doubt: "it is STIX 1, which is not read; export it as STIX 2"}
-	case has("type", "bundle", "objects"), has("pattern", "type", "indicator") && has("id"):
-		return &guess{format: FormatSTIX}
-	case has("Event"), has("response", "Attribute"), has("Attribute"), has("type", "value", "to_ids"), has("type", "value", "category"):
-		return &guess{format: FormatMISP}
-	case has("indicators", "indicator", "type"):
-		return &guess{format: FormatOTX}
 	case ndjson && several:
 		return guessObjects(c, text, FormatNDJSON)
-	case ndjson && !several:
+	case ndjson:
 		if g := guessObjects(c, text, FormatJSON); g != nil && g.doubt == "" {
 			return g
 		}
 		return guessObjects(c, text, FormatNDJSON)
 	}
 	return guessObjects(c, text, FormatJSON)
+}
+
+// guessOwnJSON finds formats whose documents have names of their own.
+func guessOwnJSON(text []byte, broken bool) *guess {
+	start := text[:min(len(text), 64<<10)]
+	has := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return !bytes.Contains(start, []byte(`"`+n+`"`)) })
+	}
+	switch {
+	case text[0] == '{' && !broken && has("list") && (has("matching_attributes") || has("type", "name", "description")):
+		return &guess{format: FormatWarninglist}
+	case has("stix_header"):
+		return &guess{format: FormatSTIX, doubt: "it is STIX 1, which is not read; export it as STIX 2"}
+	case has("type", "bundle", "objects"), has("pattern", "type", "indicator", "id"):
+		return &guess{format: FormatSTIX}
+	case has("Event"), has("response", "Attribute"), has("Attribute"), has("type", "value", "to_ids"), has("type", "value", "category"):
+		return &guess{format: FormatMISP}
+	case has("indicators", "indicator", "type"):
+		return &guess{format: FormatOTX}
+	}
+	return nil
 }
 
 // guessObjects decides which members of objects hold indicators.

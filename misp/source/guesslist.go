@@ -20,11 +20,11 @@ func guessList(_ Content, s sampled) *guess {
 	for _, l := range s.rows {
 		value := p.valueOfLine(l.text, prefixes)
 		found, reason := p.values.auto(trim(value))
-		switch {
-		case reason == "":
+		switch reason {
+		case "":
 			good++
 			families[familyOf(found[0].typ)]++
-		case reason == reasonPath:
+		case reasonPath:
 			paths++
 		}
 		if value != l.text {

@@ -29,41 +29,6 @@ var valueWords = map[string]bool{
 // expiryWords are names of columns with the end of an indicator.
 var expiryWords = regexp.MustCompile(`(?i)^(valid[ _-]?until|end[ _-]of[ _-]validity|expires?([ _-]?(at|on))?|expiration([ _-]?date(time)?)?|expirationdatetime|expiry|expire[ _-]?date|valid[ _-]?to|indicatorexpirationdatetime)$`)
 
-// A column is what a sample says about a column.
-type column struct {
-	name    string // in the file; empty without a header
-	filled  int
-	hits    int // cells that are indicators by their form
-	named   int // cells that fit the type of the name
-	words   int // cells that are words for types
-	dates   int
-	types   map[engine.Family]int
-	hosts   map[string]int // of URLs
-	values  map[string]bool
-	typ     engine.Type // by its name
-	context bool
-}
-
-func (c *column) ratio(n int) int {
-	if c.filled == 0 {
-		return 0
-	}
-	return 100 * n / c.filled
-}
-
-// isReference reports whether a column of URLs leads to pages of one site about different indicators.
-func (c *column) isReference() bool {
-	if c.types["url"] < 3 || c.types["url"] < c.hits {
-		return false
-	}
-	for _, n := range c.hosts {
-		if 10*n >= 9*c.types["url"] {
-			return true
-		}
-	}
-	return false
-}
-
 // guessTable decides about a file with columns.
 func guessTable(c Content, s sampled) *guess {
 	texts := make([]string, 0, len(s.rows))
@@ -257,7 +222,7 @@ func (c *column) see(cell string) {
 	if t, ok := typeOfWord(cell); ok && t != "" {
 		c.words++
 	}
-	if _, ok := dateOf(cell, ""); ok {
+	if _, ok := dateOf(cell); ok {
 		c.dates++
 	}
 	if c.typ != "" {
@@ -284,21 +249,49 @@ func (c *column) see(cell string) {
 	}
 }
 
-// guessColumns decides which columns hold indicators.
+// guessColumns decides which columns hold indicators; nil if none does.
 func guessColumns(columns []*column, sep string, named bool, rows int) *guess {
 	g := &guess{format: FormatCSV}
 	typeColumn := findTypeColumn(columns)
-	var values []string
-	var candidates []int
+	candidates := candidatesOf(columns, typeColumn, named)
+	if len(candidates) == 0 {
+		candidates = bestByForm(columns, typeColumn)
+		if len(candidates) == 0 || columns[candidates[0]].ratio(columns[candidates[0]].hits) < 30 {
+			return nil
+		}
+		c := columns[candidates[0]]
+		g.doubt = fmt.Sprintf("%d of %d cells of the column %s hold indicators, and its name does not say so", c.hits, c.filled, cmp.Or(c.name, columnName(candidates[0])))
+	}
+	values := make([]string, 0, len(candidates))
+	for _, i := range candidates {
+		values = append(values, valueOfColumn(columns, i, typeColumn))
+	}
+	g.keys = append(g.keys, "csv: {separator: "+separatorName(sep)+"}", "values: ["+strings.Join(values, ", ")+"]")
+	for i, c := range columns {
+		if expiryWords.MatchString(c.name) {
+			g.keys = append(g.keys, fmt.Sprintf("expires: {at: %s}", access(c.name, i)))
+			break
+		}
+	}
+	switch {
+	case named || len(candidates) < 2 || g.doubt != "":
+	case hashesAlone(columns, candidates):
+		g.doubt = "the hashes beside other values may be of files or of certificates, and no header says which"
+	case typeColumn < 0 && rows < 3 && sep != " ":
+		g.doubt = "several columns hold values, and no header says which are indicators"
+	}
+	return g
+}
+
+// candidatesOf returns the columns that hold indicators: by their names where these say so, else by their cells.
+func candidatesOf(columns []*column, typeColumn int, named bool) (candidates []int) {
 	byName := false
 	for i, c := range columns {
 		if i == typeColumn || c.context || c.filled == 0 {
 			continue
 		}
 		isNamed := c.typ != "" && 100*c.named >= 50*c.filled || valueWords[wordKey(c.name)] && c.ratio(c.hits) >= 30
-		if isNamed && named {
-			byName = true
-		}
+		byName = byName || isNamed && named
 		if isNamed || c.ratio(c.hits) >= most && c.ratio(c.dates) < most {
 			candidates = append(candidates, i)
 		}
@@ -309,46 +302,32 @@ func guessColumns(columns []*column, sep string, named bool, rows int) *guess {
 			return c.typ == "" && !valueWords[wordKey(c.name)]
 		})
 	}
-	if typeColumn >= 0 {
-		if len(candidates) == 0 {
-			candidates = bestByForm(columns, typeColumn)
-		}
-		candidates = agreeing(columns, candidates, byName)
-	} else {
-		candidates = withoutReferences(columns, candidates)
+	if typeColumn < 0 {
+		return withoutReferences(columns, candidates)
 	}
 	if len(candidates) == 0 {
 		candidates = bestByForm(columns, typeColumn)
-		if len(candidates) == 0 || columns[candidates[0]].ratio(columns[candidates[0]].hits) < 30 {
-			return nil
-		}
-		c := columns[candidates[0]]
-		g.doubt = fmt.Sprintf("%d of %d cells of the column %s hold indicators, and its name does not say so", c.hits, c.filled, cmp.Or(c.name, columnName(candidates[0])))
 	}
+	return agreeing(columns, candidates, byName)
+}
+
+// valueOfColumn declares the value of a column.
+func valueOfColumn(columns []*column, i, typeColumn int) string {
+	c := columns[i]
+	if typeColumn >= 0 && (c.typ == "" || c.typ == engine.Auto) {
+		return fmt.Sprintf("{from: %s, type_from: %s}", access(c.name, i), access(columns[typeColumn].name, typeColumn))
+	}
+	return fmt.Sprintf("{from: %s, type: %q}", access(c.name, i), cmp.Or(c.typ, engine.Auto))
+}
+
+// hashesAlone reports whether there are SHA-1 sums in a table, and no hashes of another kind.
+func hashesAlone(columns []*column, candidates []int) bool {
+	sha1, others := 0, 0
 	for _, i := range candidates {
-		c := columns[i]
-		from := access(c.name, i)
-		switch {
-		case typeColumn >= 0 && c.typ == "" || typeColumn >= 0 && c.typ == engine.Auto:
-			values = append(values, fmt.Sprintf("{from: %s, type_from: %s}", from, access(columns[typeColumn].name, typeColumn)))
-		default:
-			values = append(values, fmt.Sprintf("{from: %s, type: %q}", from, cmp.Or(c.typ, engine.Auto)))
-		}
-		if !named && c.types["sha1"] > 0 && len(candidates) > 1 && !slices.ContainsFunc(candidates, func(j int) bool { return columns[j].types["sha256"]+columns[j].types["md5"] > 0 }) {
-			g.doubt = "the hashes beside other values may be of files or of certificates, and no header says which"
-		}
+		sha1 += columns[i].types["sha1"]
+		others += columns[i].types["sha256"] + columns[i].types["md5"]
 	}
-	g.keys = append(g.keys, "csv: {separator: "+separatorName(sep)+"}", "values: ["+strings.Join(values, ", ")+"]")
-	for i, c := range columns {
-		if expiryWords.MatchString(c.name) {
-			g.keys = append(g.keys, fmt.Sprintf("expires: {at: %s}", access(c.name, i)))
-			break
-		}
-	}
-	if !named && typeColumn < 0 && len(candidates) > 1 && g.doubt == "" && rows < 3 && sep != " " {
-		g.doubt = "several columns hold values, and no header says which are indicators"
-	}
-	return g
+	return sha1 > 0 && others == 0
 }
 
 // separatorName is a separator as a declaration has it.
@@ -381,7 +360,11 @@ func findTypeColumn(columns []*column) int {
 	for i, c := range columns {
 		key := wordKey(c.name)
 		isNamed := strings.Contains(key, "type") || key == "indicator" || key == "kind"
-		if c.ratio(c.words) < most && !(isNamed && c.ratio(c.words) >= 20) || c.filled == 0 || len(c.values) > 25 {
+		least := most
+		if isNamed {
+			least = 20
+		}
+		if c.ratio(c.words) < least || c.filled == 0 || len(c.values) > 25 {
 			continue
 		}
 		if best < 0 || c.words > columns[best].words {

@@ -114,48 +114,54 @@ func (w *jsonWalker) end() error {
 
 func (w *jsonWalker) inside(t json.Token, path []string, do func(raw json.RawMessage, rest []string) error) error {
 	d, nested := t.(json.Delim)
-	if !nested {
-		return nil
+	if !nested || len(path) == 0 {
+		return w.skip(t)
 	}
-	star := len(path) > 0 && path[0] == "*"
-	if !star && d == '[' {
+	head, rest := path[0], path[1:]
+	if head != "*" && d == '[' {
 		return w.skip(t)
 	}
 	for w.dec.More() {
-		name := ""
-		if d == '{' {
-			key, err := w.token()
-			if err != nil {
-				return err
-			}
-			name, _ = key.(string)
+		name, err := w.name(d)
+		if err != nil {
+			return err
 		}
-		switch {
-		case star:
-			raw, err := w.raw()
-			if err == nil {
-				err = do(raw, path[1:])
+		if head == "*" {
+			raw, rerr := w.raw()
+			if err = rerr; err == nil {
+				err = do(raw, rest)
 			}
-			if err != nil {
-				return err
-			}
-		default:
-			next, err := w.token()
-			if err != nil {
-				return err
-			}
-			if name == path[0] {
-				err = w.inside(next, path[1:], do)
-			} else {
-				err = w.skip(next)
-			}
-			if err != nil {
-				return err
-			}
+		} else {
+			err = w.member(name == head, rest, do)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	_, err := w.token()
 	return err
+}
+
+// name reads the name of the next member of an object; it is empty for an item of a list.
+func (w *jsonWalker) name(in json.Delim) (string, error) {
+	if in != '{' {
+		return "", nil
+	}
+	key, err := w.token()
+	name, _ := key.(string)
+	return name, err
+}
+
+// member goes into the value of a member, or passes over it.
+func (w *jsonWalker) member(wanted bool, path []string, do func(raw json.RawMessage, rest []string) error) error {
+	next, err := w.token()
+	switch {
+	case err != nil:
+		return err
+	case wanted:
+		return w.inside(next, path, do)
+	}
+	return w.skip(next)
 }
 
 // readJSON reads format json.

@@ -35,26 +35,21 @@ func MaskURL(address string) string {
 	if path != "" {
 		shown += "/" + strings.Join(parts, "/")
 	}
-	if asks {
-		shown += "?"
-		for i, pair := range strings.Split(query, "&") {
-			name, value, has := strings.Cut(pair, "=")
-			if i > 0 {
-				shown += "&"
-			}
-			switch {
-			case has && placeholders().FindString(value) == value:
-				shown += pair
-			case has:
-				shown += name + "=…"
-			case looksLikeKey(name):
-				shown += "…"
-			default:
-				shown += name
-			}
+	if !asks {
+		return shown
+	}
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		name, value, has := strings.Cut(pair, "=")
+		switch {
+		case has && placeholders().FindString(value) == value:
+		case has:
+			pairs[i] = name + "=…"
+		case looksLikeKey(name):
+			pairs[i] = "…"
 		}
 	}
-	return shown
+	return shown + "?" + strings.Join(pairs, "&")
 }
 
 // looksLikeKey reports whether a part of an address may be a key: long, of letters and digits alone, and of both.

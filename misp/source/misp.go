@@ -43,37 +43,9 @@ func (p *pass) mispObject(w *jsonWalker, n *int) error {
 		if err != nil {
 			return err
 		}
-		switch key {
-		case "response", "Attribute":
-			next, err := w.token()
-			if err != nil {
-				return err
-			}
-			switch {
-			case next == json.Delim('[') || key == "Attribute":
-				err = w.inside(next, []string{"*"}, func(raw json.RawMessage, _ []string) error { return p.mispItem(raw, n) })
-			case next == json.Delim('{'):
-				err = p.mispObject(w, n)
-			}
-			if err != nil {
-				return err
-			}
-		case "Event":
-			raw, err := w.raw()
-			if err == nil {
-				err = p.event(append(append([]byte(`{"Event":`), raw...), '}'), n)
-			}
-			if err != nil {
-				return err
-			}
-		default:
-			raw, err := w.raw()
-			if err != nil {
-				return err
-			}
-			if name, ok := key.(string); ok && len(raw) <= maxQuoted && len(own) < maxColumns {
-				own[name] = raw
-			}
+		name, _ := key.(string)
+		if err := p.mispMember(w, name, own, n); err != nil {
+			return err
 		}
 	}
 	if _, err := w.token(); err != nil {
@@ -87,6 +59,30 @@ func (p *pass) mispObject(w *jsonWalker, n *int) error {
 		return err
 	}
 	return p.attribute(raw, n)
+}
+
+// mispMember reads a member of an object. own takes those of an attribute.
+func (p *pass) mispMember(w *jsonWalker, name string, own map[string]json.RawMessage, n *int) error {
+	if name == "response" || name == "Attribute" {
+		next, err := w.token()
+		switch {
+		case err != nil:
+			return err
+		case name == "response" && next == json.Delim('{'):
+			return p.mispObject(w, n)
+		}
+		return w.inside(next, []string{"*"}, func(raw json.RawMessage, _ []string) error { return p.mispItem(raw, n) })
+	}
+	raw, err := w.raw()
+	switch {
+	case err != nil:
+		return err
+	case name == "Event":
+		return p.event(append(append([]byte(`{"Event":`), raw...), '}'), n)
+	case len(raw) <= maxQuoted && len(own) < maxColumns:
+		own[name] = raw
+	}
+	return nil
 }
 
 // mispItem reads an item of a list: an event, or an attribute.

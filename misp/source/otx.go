@@ -84,9 +84,9 @@ func (p *pass) pulseIndicator(raw, pulse []byte, n *int) error {
 		return p.skip(*n, reasonInactive, e.text)
 	}
 	e.given = []given{{word: text(e.row, "type"), raw: text(e.row, "indicator")}}
-	e.own.firstSeen, _ = dateOf(text(e.row, "created"), "")
-	e.own.lastSeen, _ = dateOf(text(e.parent, "modified"), "")
-	e.own.expires, _ = dateOf(text(e.row, "expiration"), "")
+	e.own.firstSeen, _ = dateOf(text(e.row, "created"))
+	e.own.lastSeen, _ = dateOf(text(e.parent, "modified"))
+	e.own.expires, _ = dateOf(text(e.row, "expiration"))
 	e.own.comment = text(e.parent, "name")
 	if id := text(e.parent, "id"); id != "" {
 		e.own.reference = fmt.Sprintf("https://otx.alienvault.com/pulse/%s", short(id))

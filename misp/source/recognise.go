@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"custom-misp/engine/yamlfile"
 )
 
 // An Unrecognised is a file whose form is not certain.
@@ -83,7 +81,7 @@ func (g *guess) compile() (*Source, error) {
 	}
 	sources, faults := Load(File{Name: "suggestion", Data: []byte(g.declaration("suggestion"))})
 	if len(faults) > 0 || len(sources) == 0 {
-		return nil, fmt.Errorf("the declaration that was made is wrong: %w", yamlfile.Faults(faults))
+		return nil, fmt.Errorf("the declaration that was made is wrong: %w", faults)
 	}
 	return sources[0], nil
 }
@@ -250,7 +248,11 @@ func guessOwnForm(_ Content, s sampled) *guess {
 		format Format
 		is     func(string) bool
 	}{
-		{FormatAdblock, isAdblock}, {FormatDnsmasq, isDnsmasq}, {FormatUnbound, isUnbound}, {FormatRPZ, isRPZ}, {FormatHosts, isHosts},
+		{FormatAdblock, isAdblock},
+		{FormatDnsmasq, isDnsmasq},
+		{FormatUnbound, isUnbound},
+		{FormatRPZ, isRPZ},
+		{FormatHosts, isHosts},
 		{FormatIPRep, isIPRep},
 	} {
 		if share(s.rows, f.is) >= most {

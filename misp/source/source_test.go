@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -133,15 +132,6 @@ func (r result) one(t *testing.T, value string) source.Indicator {
 		t.Fatalf("no %q in %q", value, r.found)
 	}
 	return r.entries[i]
-}
-
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 func lines(list ...string) string { return strings.Join(list, "\n") + "\n" }

@@ -81,7 +81,8 @@ func indexSTIX(reopen func() (io.Reader, error)) (stixIndex, error) {
 	names, indicates := map[string]string{}, map[string]string{}
 	err := eachSTIX(reopen, func(raw json.RawMessage) error {
 		var o stixObject
-		if json.Unmarshal(raw, &o) != nil || len(x.latest) >= maxValues {
+		_ = json.Unmarshal(raw, &o) // what cannot be read has no type, and is counted by the second walk
+		if len(x.latest) >= maxValues {
 			return nil
 		}
 		switch o.Type {
@@ -208,9 +209,9 @@ func (p *pass) stixIndicator(n int, o *stixObject, x stixIndex) error {
 	}
 	e.row = map[string]any{"name": o.Name, "description": o.Description, "pattern": o.Pattern}
 	e.own.comment = trim(strings.Join(append([]string{short(o.Name)}, notes...), " "))
-	e.own.firstSeen, _ = dateOf(o.ValidFrom, "")
-	e.own.lastSeen, _ = dateOf(cmp.Or(o.Modified, o.Created), "")
-	e.own.expires, _ = dateOf(o.ValidUntil, "")
+	e.own.firstSeen, _ = dateOf(o.ValidFrom)
+	e.own.lastSeen, _ = dateOf(cmp.Or(o.Modified, o.Created))
+	e.own.expires, _ = dateOf(o.ValidUntil)
 	for _, r := range o.References {
 		if e.own.reference == "" {
 			e.own.reference = short(r.URL)
@@ -248,7 +249,6 @@ func (p *pass) stixLabels(e *entry, o *stixObject, x stixIndex) {
 // stixValues returns the indicators of comparisons that hold together: hashes of one file each alone, and what else says
 // more than a size or a type. note says what belongs together.
 func stixValues(group []comparison) (found []given, note, reason string) {
-	var weak []string
 	objects := map[string]bool{}
 	strong := false
 	var names []given
@@ -258,7 +258,7 @@ func stixValues(group []comparison) (found []given, note, reason string) {
 		case !known:
 			reason = better(reason, fmt.Sprintf("%s of a pattern", short(c.path)))
 		case t == "":
-			weak = append(weak, c.value)
+			// a size, a type: describes what is beside it
 		case t == "filename" || t == "email-subject":
 			names = append(names, given{typ: t, raw: c.value})
 		default:
@@ -272,9 +272,7 @@ func stixValues(group []comparison) (found []given, note, reason string) {
 		return names, "", reason
 	}
 	if len(objects) > 1 {
-		for _, g := range found {
-			names = append(names, g)
-		}
+		names = append(names, found...)
 	}
 	for _, g := range names {
 		note += " " + short(g.raw)
@@ -289,20 +287,14 @@ func stixType(path string) (t engine.Type, known bool) {
 	property = strings.ReplaceAll(property, "'", "")
 	switch object {
 	case "domain-name":
-		switch {
-		case property == "value":
-			return typeHost, true
-		case strings.HasPrefix(property, "resolves_to_refs"):
+		if strings.HasPrefix(property, "resolves_to_refs") {
 			return typeIP, true
 		}
+		return typeHost, property == "value"
 	case "ipv4-addr", "ipv6-addr":
-		if property == "value" {
-			return typeIP, true
-		}
+		return typeIP, property == "value"
 	case "url":
-		if property == "value" {
-			return typeURL, true
-		}
+		return typeURL, property == "value"
 	case "email-addr", "email-message":
 		return stixMail(property)
 	case "network-traffic":
@@ -323,8 +315,8 @@ func stixType(path string) (t engine.Type, known bool) {
 		return engine.Type("x509-fingerprint-" + hash), hash == "sha1" || hash == "sha256" || hash == "md5"
 	case "autonomous-system":
 		return typeAS, property == "number"
-	case "user-agent", "software", "vulnerability":
-		return "vulnerability", object == "vulnerability" && property == "name"
+	case "vulnerability":
+		return "vulnerability", property == "name"
 	}
 	return "", false
 }

@@ -29,8 +29,7 @@ type lineReader struct {
 func newLineReader(in *bufio.Reader) *lineReader {
 	l := &lineReader{in: in}
 	start, _ := in.Peek(4096)
-	cr := bytes.IndexByte(start, '\r')
-	l.bare = cr >= 0 && !bytes.Contains(start, []byte("\n"))
+	l.bare = bytes.Contains(start, []byte("\r")) && !bytes.Contains(start, []byte("\n"))
 	return l
 }
 

@@ -32,7 +32,7 @@ const declaredList = "version: 1\nsources:\n  - {name: list, path: list.txt, for
 func TestSourcesUnderEveryPolicy(t *testing.T) {
 	t.Parallel()
 	server := misptest.New(t, os.DirFS("../../../../testdata/feed"))
-	for _, policy := range []string{"live", "mirror", "mirror-then-live"} {
+	for policy, syncs := range map[string]int{"live": 1, "mirror": 2, "mirror-then-live": 2} {
 		c := load(t, "misp: {url: \""+server.URL+"\", key: "+misptest.Key+"}\nlookup: {policy: "+policy+"}")
 		declare(t, c, map[string]string{"etc/custom-misp/sources/a.yaml": declaredList, "list.txt": "192.31.196.9\n"})
 		a, err := Build(c, Hooks{Log: cli.NoLog()})
@@ -40,29 +40,12 @@ func TestSourcesUnderEveryPolicy(t *testing.T) {
 			t.Fatal(policy, err)
 		}
 		defer a.Close()
-		want := map[string]int{"live": 1}[policy]
-		if want == 0 {
-			want = 2
+		if len(a.Syncs) != syncs {
+			t.Errorf("%s: %d sources are synced, want %d", policy, len(a.Syncs), syncs)
 		}
-		if len(a.Syncs) != want {
-			t.Errorf("%s: %d sources are synced, want %d", policy, len(a.Syncs), want)
-		}
-		ask := func(value string) string {
-			matches, err := a.Chain.Lookup.Lookup(t.Context(), []engine.Observable{{Type: "ip-dst", Value: value}})
-			if err != nil {
-				return err.Error()
-			}
-			var origins []string
-			for _, m := range matches {
-				origins = append(origins, "hit:"+m.Attribute.Origin)
-			}
-			return strings.Join(origins, " ")
-		}
-		if policy == "live" {
-			// A source that was never synced keeps nothing from MISP.
-			if got := ask("192.31.196.66"); !strings.HasPrefix(got, "hit:") {
-				t.Errorf("before the first sync: %q", got)
-			}
+		// A source that was never synced keeps nothing from MISP.
+		if got := originsOf(t, a, "192.31.196.66"); policy == "live" && !strings.HasPrefix(got, "hit:") {
+			t.Errorf("before the first sync: %q", got)
 		}
 		for _, s := range a.Syncs {
 			if _, err := s.Run(t.Context(), false); err != nil {
@@ -70,13 +53,27 @@ func TestSourcesUnderEveryPolicy(t *testing.T) {
 			}
 		}
 		a.Mirror.Refresh()
-		if got := ask("192.31.196.9"); got != "hit:list" {
+		if got := originsOf(t, a, "192.31.196.9"); got != "hit:list" {
 			t.Errorf("%s: of the source: %q", policy, got)
 		}
-		if got := ask("192.31.196.66"); !strings.HasPrefix(got, "hit:") || strings.Contains(got, "list") {
+		if got := originsOf(t, a, "192.31.196.66"); !strings.HasPrefix(got, "hit:") || strings.Contains(got, "list") {
 			t.Errorf("%s: of MISP: %q", policy, got)
 		}
 	}
+}
+
+// originsOf looks an address up, and returns whose hits there are, or the error.
+func originsOf(t *testing.T, a *App, value string) string {
+	t.Helper()
+	matches, err := a.Chain.Lookup.Lookup(t.Context(), []engine.Observable{{Type: "ip-dst", Value: value}})
+	if err != nil {
+		return err.Error()
+	}
+	var origins []string
+	for _, m := range matches {
+		origins = append(origins, "hit:"+m.Attribute.Origin)
+	}
+	return strings.Join(origins, " ")
 }
 
 // TestSourceFaults leaves out what is wrong, and says so.
