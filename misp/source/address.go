@@ -134,4 +134,3 @@ func withoutZeros(s string) string {
 	}
 	return b.String()
 }
-

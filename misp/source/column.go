@@ -1,7 +1,6 @@
 package source
 
 import (
-
 	"custom-misp/engine"
 )
 
@@ -39,4 +38,3 @@ func (c *column) isReference() bool {
 	}
 	return false
 }
-

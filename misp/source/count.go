@@ -155,4 +155,3 @@ func isWide(n netip.Prefix) bool {
 	}
 	return n.Bits() < 32
 }
-

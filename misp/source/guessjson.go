@@ -63,12 +63,12 @@ func guessObjects(c Content, text []byte, format Format) *guess {
 	}
 	rows, path := objectsOf(text, format)
 	g := &guess{format: format}
-	if len(rows) == 0 {
+	names, cells := tableOf(rows)
+	if len(names) == 0 {
 		g.doubt = "there are no objects in a list"
 		g.keys = []string{`json: {rows: "*"}`, "values: [{from: row.VALUE, type: auto}]"}
 		return g
 	}
-	names, cells := tableOf(rows)
 	found := guessColumns(columnsOf(names, cells), ",", true, len(cells))
 	if format == FormatJSON && path != "*" {
 		g.keys = append(g.keys, fmt.Sprintf("json: {rows: %q}", path))

@@ -128,6 +128,12 @@ func (p *pass) event(raw []byte, n *int) error {
 	for a := range attributes {
 		*n++
 		a.Event = event
+		if a.Type == "" || a.Value == "" {
+			if err := p.skip(*n, reasonNoValue, a.Type); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := p.add(&entry{line: *n, text: a.Value, size: len(a.Value), whole: true, given: []given{{attr: &a}}, own: about{event: &event}, row: attributeRow(a)}); err != nil {
 			return err
 		}

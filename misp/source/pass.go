@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-
 	"custom-misp/engine"
 	"custom-misp/misp"
 )

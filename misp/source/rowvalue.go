@@ -167,7 +167,7 @@ func (p *pass) given(g given) string {
 		return ""
 	}
 	t := g.typ
-	if g.word != "" {
+	if g.word != "" || t == "" {
 		var known bool
 		if t, known = typeOfWord(g.word); !known {
 			return fmt.Sprintf("unknown type %q", short(g.word))
@@ -209,4 +209,3 @@ func (p *pass) withSubdomains(v value, below bool) bool {
 	}
 	return below || v.subdomains
 }
-
