@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"go.yaml.in/yaml/v4"
 
+	"custom-misp/engine"
 	"custom-misp/engine/yamlfile"
 	"custom-misp/misp"
 	"custom-misp/misp/mirror"
@@ -68,6 +69,9 @@ func (m measuredFile) Each(ctx context.Context, do func(misp.Attribute) error) e
 			// When a source saw a value last is not when the value ends, as it is in MISP.
 			a.LastSeen = ""
 		}
+		if engine.Type(a.Type).Family() == typeHost.Family() && !in.whole {
+			a.Type = string(m.source.hostType(in))
+		}
 		if in.Reference != "" && !strings.Contains(a.Comment, in.Reference) {
 			a.Comment = strings.TrimPrefix(a.Comment+" "+in.Reference, " ")
 		}
@@ -82,6 +86,19 @@ func (m measuredFile) Each(ctx context.Context, do func(misp.Attribute) error) e
 		}
 		return nil
 	})
+}
+
+// hostType returns the type of a name by how it is looked up: domain for one that stands for all below it, hostname for one
+// that is exact. Names of plain lists and hosts files are exact; elsewhere a name that can be registered stands for all
+// below it.
+func (s *Source) hostType(in Indicator) engine.Type {
+	switch {
+	case in.Subdomains:
+		return typeDomain
+	case s.names == exactNames, s.Format == FormatLines, s.Format == FormatHosts, s.Format == FormatRPZ, s.Format == FormatUnbound:
+		return typeHost
+	}
+	return engine.Type(in.Type)
 }
 
 // fingerprint changes when a declaration does.
