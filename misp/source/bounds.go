@@ -9,7 +9,7 @@ const (
 	maxValues      = 2_000_000  // different indicators of a file; more fail the load
 	maxLine        = 1 << 20    // bytes of a line; a longer one is reported, and passed over
 	maxColumns     = 1000       // of a row; a row with more is reported
-	maxQuotedLines = 100        // lines that a quoted cell may go over
+	maxQuotedLines = 10_000     // lines that a quoted cell may go over
 	maxQuoted      = 64 << 10   // bytes of such a cell
 	maxObject      = 32 << 20   // bytes of a JSON object that is read as a whole
 	maxEvent       = 128 << 20  // bytes of an event of MISP

@@ -22,6 +22,7 @@ type table struct {
 	all      bool     // they may read any
 	header   []string
 	width    int      // of the first row
+	quoted   bool     // the first row begins with a quote
 	comments []string // the last ones before the rows
 	cells    []string
 	entry    entry
@@ -116,9 +117,9 @@ func separatorOf(rows []string) string {
 	return best
 }
 
-func (t *table) split(text string) (cells []string, open bool) {
+func (t *table) split(text string) (cells []string, open int) {
 	if t.blanks {
-		return strings.Fields(text), false
+		return strings.Fields(text), -1
 	}
 	return splitRow(t.cells[:0], text, t.sep)
 }
@@ -126,8 +127,8 @@ func (t *table) split(text string) (cells []string, open bool) {
 // row reads a row, which may go over several lines.
 func (t *table) row(l line) error {
 	cells, open := t.split(l.raw)
-	if open && t.width > 1 {
-		if text, more, ok := t.rest(l); ok {
+	if open >= 0 && t.width > 1 {
+		if text, more, ok := t.rest(l, open); ok {
 			cells = more
 			l.text = text
 		} else {
@@ -142,6 +143,7 @@ func (t *table) row(l line) error {
 		return t.p.skip(l.number, reasonTooWide, l.text)
 	}
 	if t.names == nil {
+		t.quoted = strings.HasPrefix(l.text, `"`)
 		if isHeader, err := t.begin(cells); isHeader || err != nil {
 			return err
 		}
@@ -154,32 +156,45 @@ func (t *table) row(l line) error {
 
 // rest reads a row whose last cell begins with a quote that the line does not close. ok is false, and nothing is read, if
 // the next lines do not close it so that the row has as many cells as the first one.
-func (t *table) rest(first line) (text string, cells []string, ok bool) {
+func (t *table) rest(first line, open int) (text string, cells []string, ok bool) {
 	text = first.raw
 	var read []line
-	for len(read) < maxQuotedLines && len(text) < maxQuoted {
+	for from := len(text); len(read) < maxQuotedLines && len(text) < maxQuoted; {
 		l, err := t.lines.next()
 		if err != nil {
 			break
 		}
 		read = append(read, l)
-		if cells, _ := splitRow(nil, l.raw, t.sep); len(cells) >= t.width {
-			break // a row of its own
-		}
-		text += "\n" + l.raw
-		if !strings.Contains(l.text, `"`) {
-			continue
-		}
-		var open bool
-		if cells, open = splitRow(nil, text, t.sep); !open {
-			if len(cells) == t.width && utf8.ValidString(text) && slices.ContainsFunc(cells, func(c string) bool { return strings.Contains(c, "\n") }) {
-				return text, cells, true
-			}
+		if t.isRow(l.raw) {
 			break
 		}
+		text += "\n" + l.raw
+		_, _, state := quoted(text, open, from, t.sep)
+		if from = len(text); state == quoteOpen {
+			continue
+		}
+		if state == quoteText {
+			break
+		}
+		if cells, open = splitRow(nil, text, t.sep); open >= 0 {
+			continue // another cell
+		}
+		if len(cells) == t.width && utf8.ValidString(text) {
+			return text, cells, true
+		}
+		break
 	}
 	t.lines.unread(read)
 	return "", nil, false
+}
+
+// isRow reports whether a line is a row of its own: it has all columns, and a quote at its beginning if the first row has.
+func (t *table) isRow(text string) bool {
+	if t.quoted && !strings.HasPrefix(trim(text), `"`) {
+		return false
+	}
+	cells, _ := splitRow(nil, text, t.sep)
+	return len(cells) == t.width
 }
 
 // begin finds the names of the columns when the first row is read. isHeader is set if that row is the header.

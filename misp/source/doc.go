@@ -19,8 +19,8 @@
 //
 //   - A file has at most 1 GiB, also unpacked, and 10,000,000 entries, 2,000,000 of them different indicators.
 //     One whose first 131,072 entries hold no indicator is refused at once.
-//   - A line has at most 1 MiB and 1,000 columns; a longer one is reported and passed over. A quoted cell ends within 100
-//     lines and 64 KiB, or its quote is a part of the text.
+//   - A line has at most 1 MiB and 1,000 columns; a longer one is reported and passed over. A quoted cell ends within
+//     10,000 lines and 64 KiB, or its quote is a part of the text.
 //   - A JSON object that is read as a whole has at most 32 MiB, an event of MISP 128 MiB. Objects and lists are nested at
 //     most 100 levels deep.
 //   - An entry yields at most 1,000 indicators. Of a value that comes more than once, tags are joined for the first 200,000

@@ -18,7 +18,7 @@ func guessJSON(c Content, text []byte, cut bool) *guess {
 	if broken && text[0] == '[' && !bytes.Contains(first, []byte(`"`)) && len(bytes.TrimSpace(first)) > 1 {
 		return nil // a list with [brackets]
 	}
-	if g := guessOwnJSON(text, broken); g != nil {
+	if g := guessOwnJSON(text, tailOf(c, text), broken); g != nil {
 		return g
 	}
 	switch {
@@ -34,8 +34,8 @@ func guessJSON(c Content, text []byte, cut bool) *guess {
 }
 
 // guessOwnJSON finds formats whose documents have names of their own.
-func guessOwnJSON(text []byte, broken bool) *guess {
-	start := text[:min(len(text), 64<<10)]
+func guessOwnJSON(text, tail []byte, broken bool) *guess {
+	start := slices.Concat(text[:min(len(text), 64<<10)], tail)
 	has := func(names ...string) bool {
 		return !slices.ContainsFunc(names, func(n string) bool { return !bytes.Contains(start, []byte(`"`+n+`"`)) })
 	}
@@ -52,6 +52,17 @@ func guessOwnJSON(text []byte, broken bool) *guess {
 		return &guess{format: FormatOTX}
 	}
 	return nil
+}
+
+// tailOf returns the end of a file that is not packed: of a long list, what says what it is comes behind it.
+func tailOf(c Content, text []byte) []byte {
+	const length = 4096
+	if c.Size() <= int64(len(text)) {
+		return text[max(0, len(text)-length):]
+	}
+	tail := make([]byte, length)
+	n, _ := c.ReadAt(tail, max(0, c.Size()-length)) // what could be read
+	return tail[:n]
 }
 
 // guessObjects decides which members of objects hold indicators.

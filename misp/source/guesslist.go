@@ -38,11 +38,11 @@ func guessList(_ Content, s sampled) *guess {
 	if len(prefixes) != 1 || prefixes[0] != "#" {
 		g.keys = append(g.keys, fmt.Sprintf("lines: {comment_prefix: [%s]}", quotedList(prefixes)))
 	}
-	typ := "auto"
-	if hosts := families["host"]; 20*hosts >= 19*len(s.rows) {
-		typ = string(typeHost) // also the names under no public suffix
+	values := "{type: auto}"
+	if hosts := families["host"]; 100*hosts >= most*len(s.rows) {
+		values += ", {type: hostname}" // also the names under no public suffix
 	}
-	g.keys = append(g.keys, "values: [{type: "+typ+"}]")
+	g.keys = append(g.keys, "values: ["+values+"]")
 	switch {
 	case 10*(good+paths) < 9*len(s.rows):
 		if scanned(s) > good {

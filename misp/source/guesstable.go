@@ -32,7 +32,7 @@ var expiryWords = regexp.MustCompile(`(?i)^(valid[ _-]?until|end[ _-]of[ _-]vali
 // guessTable decides about a file with columns.
 func guessTable(c Content, s sampled) *guess {
 	texts := make([]string, 0, len(s.rows))
-	for _, l := range s.rows[:min(len(s.rows), 500)] {
+	for _, l := range s.rows[:min(len(s.rows), 5000)] {
 		texts = append(texts, l.raw)
 	}
 	if len(texts) == 0 {
@@ -80,13 +80,13 @@ func tableRows(texts []string, sep string, prefixes []string) [][]string {
 			continue
 		}
 		cells, open := t.split(l.raw)
-		if open && t.width > 1 {
-			if _, more, ok := t.rest(l); ok {
+		if open >= 0 && t.width > 1 {
+			if _, more, ok := t.rest(l, open); ok {
 				cells = more
 			}
 		}
 		if t.width == 0 {
-			t.width = len(cells)
+			t.width, t.quoted = len(cells), strings.HasPrefix(trim(l.raw), `"`)
 		}
 		rows = append(rows, slices.Clone(cells))
 	}

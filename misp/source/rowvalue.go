@@ -3,6 +3,7 @@ package source
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -188,6 +189,9 @@ func (p *pass) value(t engine.Type, raw string, named, below bool) string {
 	for _, v := range found {
 		if len(p.found) == maxOfEntry {
 			return reasonMany
+		}
+		if slices.ContainsFunc(p.found, func(f Indicator) bool { return f.Type == string(v.typ) && f.Value == v.text }) {
+			continue // another column has it too
 		}
 		in := Indicator{Values: v.also, Subdomains: p.withSubdomains(v, below)}
 		in.Type, in.Value = string(v.typ), v.text

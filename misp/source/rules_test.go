@@ -138,6 +138,7 @@ func TestQuotes(t *testing.T) {
 		{name: "doubled, with commas", declare: url, content: lines(`1,"http://bad.example/a,b","he said ""x"""`), want: []string{"url http://bad.example/a,b"}},
 		{name: "blank before", declare: url, content: lines(`"1", "http://bad.example/a,b", "x"`), want: []string{"url http://bad.example/a,b"}},
 		{name: "backslash", declare: url, content: lines(`"1", "http://bad.example/1", "X, the \"bot\""`, `"2", "http://bad.example/2", "C:\dir\"`), want: []string{"url http://bad.example/1", "url http://bad.example/2"}},
+		{name: "line breaks, commas and quotes", declare: url, content: lines(`"1","http://bad.example/1","x"`, `"2","http://bad.example/2","Co., Ltd.`, "", `<a href=""x"">, y, z`, `\\""w"", ok"`, `"3","http://bad.example/3","x"`), want: []string{"url http://bad.example/1", "url http://bad.example/2", "url http://bad.example/3"}},
 		{name: "line break", declare: url, content: lines("1,http://bad.example/1,x", "2,http://bad.example/2,\"a", "b, c\"", "3,http://bad.example/3,x"), want: []string{"url http://bad.example/1", "url http://bad.example/2", "url http://bad.example/3"}},
 	})
 }
