@@ -23,6 +23,7 @@ type table struct {
 	header   []string
 	width    int      // of the first row
 	quoted   bool     // the first row begins with a quote
+	cut      bool     // the file ended in an open cell
 	comments []string // the last ones before the rows
 	cells    []string
 	entry    entry
@@ -162,6 +163,7 @@ func (t *table) rest(first line, open int) (text string, cells []string, ok bool
 	for from := len(text); len(read) < maxQuotedLines && len(text) < maxQuoted; {
 		l, err := t.lines.next()
 		if err != nil {
+			t.cut = true
 			break
 		}
 		read = append(read, l)

@@ -83,6 +83,8 @@ func tableRows(texts []string, sep string, prefixes []string) [][]string {
 		if open >= 0 && t.width > 1 {
 			if _, more, ok := t.rest(l, open); ok {
 				cells = more
+			} else if t.cut && len(rows) > 2 {
+				return rows // the sample ends in the middle of a row
 			}
 		}
 		if t.width == 0 {

@@ -147,7 +147,9 @@ func sampledOf(lines []line) sampled {
 		}
 		prefix := ""
 		for _, p := range []string{"#", ";", "//", "!"} {
-			if strings.HasPrefix(text, p) && !strings.HasPrefix(text, "##.") {
+			// What begins a comment besides # does so before the first row: cells with several lines have all kinds of text.
+			known := p == "#" || len(s.rows) == 0 || slices.Contains(s.prefixes, p)
+			if known && strings.HasPrefix(text, p) && !strings.HasPrefix(text, "##.") {
 				prefix = p
 				break
 			}
