@@ -53,6 +53,9 @@ func (p *pass) eachLine(lines *lineReader, prefixes []string, comment func(text 
 // readLines reads format lines.
 func (p *pass) readLines(lines *lineReader) error {
 	s := p.source
+	if s.scan {
+		return p.readText(lines)
+	}
 	prefixes := s.comments
 	if len(prefixes) == 0 {
 		prefixes = hash
@@ -62,8 +65,6 @@ func (p *pass) readLines(lines *lineReader) error {
 	return p.eachLine(lines, prefixes, nil, func(l line) error {
 		e = entry{line: l.number, text: l.text, size: len(l.text), fill: e.fill, row: e.row, given: e.given[:0]}
 		switch {
-		case s.scan:
-			return p.scanLine(&e)
 		case s.onlyPart != nil:
 			part, ok := partOf(s.onlyPart, l.text)
 			if !ok {
@@ -82,6 +83,22 @@ func (p *pass) readLines(lines *lineReader) error {
 		}
 		return p.add(&e)
 	})
+}
+
+// readText reads free text. Each line is an entry; one without an indicator is nothing to report.
+func (p *pass) readText(lines *lineReader) error {
+	for {
+		l, err := lines.next()
+		if isEOF(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := p.scanLine(&entry{line: l.number, text: strings.ToValidUTF8(l.text, " "), size: len(l.text), row: map[string]any{"line": l.text}}); err != nil {
+			return err
+		}
+	}
 }
 
 // fillLine sets the words of a line.
@@ -174,7 +191,7 @@ func (p *pass) scanLine(e *entry) error {
 		e.given = append(e.given, given{typ: engine.Auto, raw: plain})
 	}
 	if len(e.given) == 0 {
-		return p.skip(e.line, reasonNoForm, e.text)
+		return p.count()
 	}
 	return p.add(e)
 }

@@ -172,6 +172,9 @@ func (s *Source) nothing(r *Report, c Content) string {
 	case kind == "JSON" && (s.Format == FormatLines || s.Format == FormatCSV):
 		return "it is JSON; is it an error, or is the format json?"
 	}
+	if s.scan {
+		return "no line holds one"
+	}
 	if r.Entries == 0 {
 		return "nothing in it has the form of an entry; is the format right?"
 	}

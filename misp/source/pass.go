@@ -85,7 +85,7 @@ func (p *pass) count() error {
 	if p.report.Entries&0x3ff != 0 {
 		return nil
 	}
-	if p.report.Entries == maxFutile && p.report.Total() == 0 && p.report.Bad() >= maxFutile-1 {
+	if p.report.Entries == maxFutile && p.report.Total() == 0 && (p.source.scan || p.report.Bad() >= maxFutile-1) {
 		return fmt.Errorf("no indicator in the first %d entries", maxFutile)
 	}
 	return p.ctx.Err()
