@@ -204,3 +204,33 @@ func TestRedirectWithoutKey(t *testing.T) {
 		t.Errorf("the other host got %v", got)
 	}
 }
+
+// TestFeedWithoutManifest reads the events of a directory that has no manifest, and sees when they change and go.
+func TestFeedWithoutManifest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(id, value string) {
+		content := `{"Event":{"uuid":"` + uuidOf(id) + `","info":"x","published":true,"Attribute":[{"type":"domain","value":"` + value + `","to_ids":true}]}}`
+		if err := os.WriteFile(filepath.Join(dir, uuidOf(id)+".json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCopy(t, NewFeed("directory", dir, ""))
+	if _, _, err := c.sync(t); err == nil || !strings.Contains(err.Error(), "manifest.json") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	write("a1", "one.example")
+	write("a2", "two.example")
+	if err := os.WriteFile(filepath.Join(dir, "other.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if state := c.want(t, "two events", "one.example", "two.example"); !strings.Contains(state.Partial, "no manifest.json") || state.Failure != "" {
+		t.Errorf("%+v", state)
+	}
+	write("a2", "second.example")
+	c.want(t, "one has changed", "one.example", "second.example")
+	if err := os.Remove(filepath.Join(dir, uuidOf("a1")+".json")); err != nil {
+		t.Fatal(err)
+	}
+	c.want(t, "one is gone", "second.example")
+}

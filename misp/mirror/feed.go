@@ -3,10 +3,12 @@ package mirror
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -37,6 +39,12 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		tag = w.state.Tag
 	}
 	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
+	partial := ""
+	if _, absent := errors.AsType[errAbsent](err); absent && f.from.http == nil {
+		if listed, lerr := f.from.listEvents(); lerr == nil && len(listed) > 0 {
+			data, err, partial = listed, nil, noManifest
+		}
+	}
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(*State) {}))
 	}
@@ -49,7 +57,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	r := feedReader{feed: f, y: y, manifest: manifest}
 	done := y.done(began, func(s *State) {
-		s.Tag = tag
+		s.Tag, s.Partial = tag, partial
 		if full {
 			s.FullAt = began.UTC()
 		}
@@ -65,6 +73,31 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	full = true
 	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
+}
+
+// noManifest is what a directory with events alone is told of.
+const noManifest = "no manifest.json: every UUID.json in the directory is read, by its size and time"
+
+// listEvents makes a manifest of the events in a directory that has none.
+func (p place) listEvents() ([]byte, error) {
+	files, err := os.ReadDir(p.at)
+	if err != nil {
+		return nil, err
+	}
+	manifest := map[string]map[string]string{}
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if _, err := uuid.Parse(id); err != nil || !ok {
+			continue
+		}
+		if st, err := f.Info(); err == nil {
+			manifest[id] = map[string]string{"timestamp": fmt.Sprintf("%d-%d", st.Size(), st.ModTime().UnixNano())}
+		}
+	}
+	if len(manifest) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(manifest)
 }
 
 // compareVersions returns the events of a manifest that the set does not have in that version, and those of the set that

@@ -7,38 +7,36 @@ import "strings"
 // quote is that begins a cell and is not closed, -1 for none; the row is split as if it was a part of the text.
 func splitRow(to []string, text string, sep byte) (cells []string, open int) {
 	cells, open = to, -1
-	for i := 0; ; {
-		start := i
-		for i < len(text) && (text[i] == ' ' || text[i] == '\t') && text[i] != sep {
-			i++
+	add := func(cell string) {
+		if len(cells) <= maxColumns {
+			cells = append(cells, cell)
 		}
-		if i < len(text) && text[i] == '"' {
-			cell, end, state := quoted(text, i, i+1, sep)
-			switch state {
-			case quoteClosed:
-				if len(cells) <= maxColumns {
-					cells = append(cells, cell)
-				}
+	}
+	for start := 0; ; {
+		first, _ := endsCell(text, start, sep)
+		state := quoteText
+		if first < len(text) && text[first] == '"' {
+			var cell string
+			var end int
+			if cell, end, state = quoted(text, first, first+1, sep); state == quoteClosed {
+				add(cell)
 				if end >= len(text) {
 					return cells, open
 				}
-				i = end + 1
+				start = end + 1
 				continue
-			case quoteOpen:
-				if open < 0 {
-					open = i
-				}
-			case quoteText:
 			}
+		}
+		if state == quoteOpen && open < 0 {
+			open = first
 		}
 		end := strings.IndexByte(text[start:], sep)
 		if end < 0 {
-			return append(cells, trim(text[start:])), open
+			add(trim(text[start:]))
+			return cells, open
 		}
-		if len(cells) <= maxColumns {
-			cells = append(cells, trim(text[start:start+end]))
-		}
-		i = start + end + 1
+		add(trim(text[start : start+end]))
+		start += end + 1
 	}
 }
 
