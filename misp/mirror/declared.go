@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Declared struct {
 // A DeclaredFile says where the file of a declared source is, and how it is read.
 type DeclaredFile struct {
 	Name  string
+	Kind  Kind   // KindSource if it is empty
 	Place string // path or URL
 	Shown string // the place without secrets
 	// Headers go with each request.
@@ -61,7 +63,7 @@ func NewDeclared(f DeclaredFile) *Declared {
 	return &Declared{located{f.Name, p}, f}
 }
 
-func (d *Declared) describe() (Kind, string) { return KindSource, d.from.shown() }
+func (d *Declared) describe() (Kind, string) { return cmp.Or(d.file.Kind, KindSource), d.from.shown() }
 
 // ErrRefused is a copy that may be good, and has far fewer indicators than the one before. It is taken when it comes again.
 var ErrRefused = errors.New("refused")
@@ -91,7 +93,11 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 	if err := d.refuse(w, y, measured.Total(), full); err != nil {
 		return err
 	}
-	event := misp.Event{UUID: identify("source " + d.name).String(), Info: "source " + d.name, Published: true}
+	what := "source " + d.name
+	if d.file.Kind == KindCSV {
+		what = "list " + d.name
+	}
+	event := misp.Event{UUID: identify(what).String(), Info: what, Published: true}
 	event.ID = event.UUID
 	done := y.done(began, func(s *State) {
 		s.Tag, s.FullAt, s.Form, s.Indicators = tag, began.UTC(), d.file.Form, measured.Total()
@@ -105,7 +111,7 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 				a.Event.ThreatLevel = level
 			}
 			if a.UUID == "" {
-				a.UUID = identify("source " + d.name + "\x00" + a.Type + "\x00" + a.Value).String()
+				a.UUID = identify(what + "\x00" + a.Type + "\x00" + a.Value).String()
 			}
 			if a.Event.ID == "" {
 				a.Event.ID = a.Event.UUID

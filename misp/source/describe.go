@@ -176,7 +176,7 @@ func (in *Indicator) join(later Indicator) {
 	in.ToIDs = in.ToIDs || later.ToIDs
 	in.unused = min(in.unused, later.unused)
 	in.Subdomains = in.Subdomains || later.Subdomains
-	in.Comment, in.Reference = cmp.Or(in.Comment, later.Comment), joinTexts(in.Reference, later.Reference)
+	in.Comment, in.Reference = joinTexts(in.Comment, later.Comment), joinTexts(in.Reference, later.Reference)
 	in.LastSeen = max(in.LastSeen, later.LastSeen)
 	if in.FirstSeen == "" || later.FirstSeen != "" && later.FirstSeen < in.FirstSeen {
 		in.FirstSeen = later.FirstSeen

@@ -338,3 +338,11 @@ func TestWarninglists(t *testing.T) {
 		}
 	}
 }
+
+// TestCompositeTypes keeps pairs together.
+func TestCompositeTypes(t *testing.T) {
+	checkAll(t, []fixture{{
+		name: "MISP's CSV", content: fill(lines("uuid,type,value,comment,to_ids,date", "1,domain|ip,bad.example|192.0.2.1,c,1,1780000000", "2,filename|md5,a.exe|M32,,0,", "3,md5,M32,,1,", "4,regkey|value,HKLM\\Software\\X|y,,1,", "5,link,https://x.example/,,1,")),
+		want: []string{"domain|ip bad.example|192.0.2.1", "filename|md5 a.exe|" + m32, "md5 " + m32, `regkey|value HKLM\Software\X|y`}, skipped: map[string]int{`unknown type "link"`: 1},
+	}})
+}

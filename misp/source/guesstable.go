@@ -51,6 +51,11 @@ func guessTable(c Content, s sampled) *guess {
 		return g
 	}
 	if header != nil && slices.Equal(header, rows[0]) {
+		if g := guessAttributes(header, sep); g != nil {
+			return g
+		}
+	}
+	if header != nil && slices.Equal(header, rows[0]) {
 		rows = rows[1:]
 	}
 	if len(rows) == 0 {

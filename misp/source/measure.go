@@ -28,7 +28,7 @@ type Measure struct {
 func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measure, error) {
 	source := s
 	if s.Format == "" {
-		recognised, err := Recognise(c)
+		recognised, err := s.recognise(c)
 		if err != nil {
 			return &Measure{Report: newReport("")}, err
 		}
@@ -55,6 +55,7 @@ func (s *Source) as(form *Source) *Source {
 	merged.Name, merged.Path, merged.URL, merged.File, merged.Line = s.Name, s.Path, s.URL, s.File, s.Line
 	merged.Refresh, merged.Shrink, merged.MayBeEmpty = s.Refresh, s.Shrink, s.MayBeEmpty
 	merged.tags = append(merged.tags, s.tags...)
+	merged.wide, merged.list = merged.wide || s.wide, s.list
 	return &merged
 }
 

@@ -34,8 +34,12 @@ func (s *Source) IsFeed(isDirectory bool) bool {
 // Origin returns the source as one of the mirror. place is its path or address with all secrets in it, shown the same
 // without.
 func (s *Source) Origin(place, shown string, headers http.Header, userAgent string) *mirror.Declared {
+	kind := mirror.KindSource
+	if s.list {
+		kind = mirror.KindCSV
+	}
 	return mirror.NewDeclared(mirror.DeclaredFile{
-		Name: s.Name, Place: place, Shown: shown, Headers: headers, UserAgent: userAgent, Shrink: s.Shrink, Form: s.form,
+		Name: s.Name, Kind: kind, Place: place, Shown: shown, Headers: headers, UserAgent: userAgent, Shrink: s.Shrink, Form: s.form,
 		Measure: func(ctx context.Context, file mirror.File, now time.Time) (mirror.Measured, error) {
 			m, err := s.Measure(ctx, file, now)
 			if err != nil {
@@ -95,6 +99,8 @@ func (s *Source) hostType(in Indicator) engine.Type {
 	switch {
 	case in.Subdomains:
 		return typeDomain
+	case s.list:
+		return engine.Type(in.Type)
 	case s.names == exactNames, s.Format == FormatLines, s.Format == FormatHosts, s.Format == FormatRPZ, s.Format == FormatUnbound:
 		return typeHost
 	}

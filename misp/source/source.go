@@ -26,6 +26,7 @@ type Source struct {
 	File        string // where it is declared
 	Line        int
 
+	list        bool // a plain list of the configuration, see List
 	marks       []string
 	form        string // changes when the declaration does
 	member      string

@@ -115,6 +115,12 @@ func (v valuer) declared(t engine.Type, s string) (found []value, reason string)
 	case typeURI:
 		return []value{{typ: t, text: s}}, ""
 	}
+	if strings.Contains(string(t), "|") || t == "malware-sample" {
+		if len(engine.Indicators(t, s)) == 0 {
+			return nil, reasonWrongForm
+		}
+		return []value{{typ: t, text: s}}, ""
+	}
 	text, err := t.Normal(s)
 	if err != nil {
 		switch {

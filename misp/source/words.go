@@ -55,11 +55,20 @@ var words = sync.OnceValue(func() map[string]engine.Type {
 			m[name] = t
 		}
 	}
-	for _, t := range engine.Types() {
+	for _, t := range append(engine.Types(), composites()...) {
 		m[wordKey(string(t))] = t
 	}
 	return m
 })
+
+// composites are MISP's types of two values with a bar between, which stay together.
+func composites() []engine.Type {
+	list := []engine.Type{"ip-src|port", typeIPPort, "domain|ip", typeHostPort, "malware-sample", "regkey|value"}
+	for h := range strings.FieldsSeq("md5 sha1 sha224 sha256 sha384 sha512 sha512/224 sha512/256 sha3-224 sha3-256 sha3-384 sha3-512 imphash pehash authentihash ssdeep tlsh impfuzzy vhash") {
+		list = append(list, engine.Type("filename|"+h))
+	}
+	return list
+}
 
 // wordKey is the form in which words are compared.
 func wordKey(word string) string {

@@ -236,7 +236,8 @@ func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync
 		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}
 	for _, s := range c.Mirror.Lists {
-		list = append(list, Sync{mirror.NewList(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
+		o := source.List(s.Name).Origin(s.Place, source.MaskURL(s.Place), nil, userAgent())
+		list = append(list, Sync{o, c.Mirror.FeedInterval, syncer})
 	}
 	return list, closeAll, wrong
 }
