@@ -137,11 +137,11 @@ func (t *table) row(l line) error {
 		}
 	}
 	t.cells = cells
-	if !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
-		return nil
-	}
 	if len(cells) > maxColumns {
 		return t.p.skip(l.number, reasonTooWide, l.text)
+	}
+	if !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
+		return nil
 	}
 	if t.names == nil {
 		t.quoted = strings.HasPrefix(l.text, `"`)
