@@ -40,7 +40,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
 	partial := ""
-	if _, absent := errors.AsType[errAbsent](err); absent && f.from.http == nil {
+	if f.from.http == nil && errors.Is(err, os.ErrNotExist) {
 		if listed, lerr := f.from.listEvents(); lerr == nil && len(listed) > 0 {
 			data, err, partial = listed, nil, noManifest
 		}
