@@ -46,8 +46,13 @@ func guessAttributes(header []string, sep string) *guess {
 	}
 	g.keys = append(g.keys, "values: ["+value+"]")
 	for _, column := range []struct{ key, name string }{
-		{"comment", "comment"}, {"first_seen", "first_seen"}, {"last_seen", "last_seen"}, {"last_seen", "timestamp"}, {"last_seen", "date"},
-		{"tags_from", "attribute_tag"}, {"tags_from", "tags"},
+		{"comment", "comment"},
+		{"first_seen", "first_seen"},
+		{"last_seen", "last_seen"},
+		{"last_seen", "timestamp"},
+		{"last_seen", "date"},
+		{"tags_from", "attribute_tag"},
+		{"tags_from", "tags"},
 	} {
 		line := fmt.Sprintf("%s: row.%s", column.key, column.name)
 		if has(column.name) && !slices.ContainsFunc(g.keys, func(k string) bool { return strings.HasPrefix(k, column.key+":") }) {
