@@ -88,8 +88,7 @@ func (p *pass) text(v *compiledValue, text string, t engine.Type, word string, e
 	if isEmptyMark(trim(text)) {
 		return reasonNoValue
 	}
-	named := word != ""
-	if named {
+	if word != "" {
 		if t, reason = v.typeOf(word, t); reason != "" {
 			return reason
 		}
@@ -116,7 +115,7 @@ func (p *pass) text(v *compiledValue, text string, t engine.Type, word string, e
 			reason = better(reason, p.pattern(part))
 			continue
 		}
-		reason = better(reason, p.value(t, part, named, below))
+		reason = better(reason, p.value(t, part, true, below))
 	}
 	return reason
 }

@@ -197,7 +197,11 @@ func TestForms(t *testing.T) {
 			want:    []string{"url https://bad.example/a", "sha1 " + q40, "domain bad.example"}, skipped: map[string]int{"no domain or host name": 1},
 		},
 		{
-			name: "but not of a fixed type", declare: list("values: [{type: x509-fingerprint-sha1}]"), content: lines(q40, m32),
+			name: "also of a declared type", declare: list("values: [{type: url}]"), content: lines("http://bad.example/a", "evil.bad.example", "192.0.2.1"),
+			want: []string{"url http://bad.example/a", "hostname evil.bad.example", "ip-dst 192.0.2.1"},
+		},
+		{
+			name: "but not of a type without a form", declare: list("values: [{type: x509-fingerprint-sha1}]"), content: lines(q40, m32),
 			want: []string{"x509-fingerprint-sha1 " + q40}, skipped: map[string]int{"no hash of this type": 1},
 		},
 		{
@@ -217,8 +221,8 @@ func TestForms(t *testing.T) {
 			skipped: map[string]int{"an address with leading zeros": 1},
 		},
 		{
-			name: "networks", declare: anyList, content: lines("198.51.100.77/24", "2001:db8::1/32", "192.0.2.5 - 192.0.2.8", "192.0.2.16-192.0.2.31", "0.0.0.0/0", "::/0"),
-			want: []string{"ip-dst 198.51.100.0/24", "ip-dst 2001:db8::/32", "ip-dst 192.0.2.5", "ip-dst 192.0.2.6/31", "ip-dst 192.0.2.8", "ip-dst 192.0.2.16/28"}, skipped: map[string]int{"a network of all addresses": 2},
+			name: "networks", declare: anyList, content: lines("198.51.100.77/24", "2001:db8::1/32", "192.0.2.5 - 192.0.2.8", "192.0.2.16-192.0.2.31", "0.0.0.0/0", "::/0", "192.0.2.0/33"),
+			want: []string{"ip-dst 198.51.100.0/24", "ip-dst 2001:db8::/32", "ip-dst 192.0.2.5", "ip-dst 192.0.2.6/31", "ip-dst 192.0.2.8", "ip-dst 192.0.2.16/28"}, skipped: map[string]int{"a network of all addresses": 2, "no indicator": 1},
 		},
 		{
 			name: "long names", declare: list("values: [{type: hostname}]"), content: lines(strings.Repeat("a", 64)+".example", strings.Repeat("a.", 130)+"example", "ok.example"),

@@ -63,8 +63,8 @@ type valuer struct {
 	padded bool
 }
 
-// as returns the values of a text whose type is declared, or named by its row. retyped is set if its form says otherwise,
-// and counts.
+// as returns the values of a text whose type is declared, or named by its row. retyped is set if its form says otherwise:
+// with named, that counts. A URL without a scheme is no form that is clear enough.
 func (v valuer) as(t engine.Type, raw string, named bool) (found []value, retyped bool, reason string) {
 	s := trim(raw)
 	if isEmptyMark(s) {
@@ -84,7 +84,7 @@ func (v valuer) as(t engine.Type, raw string, named bool) (found []value, retype
 		return found, false, ""
 	}
 	if named && ordinary[familyOf(t)] {
-		if other, why := v.several(s); why == "" {
+		if other, why := v.several(s); why == "" && !slices.ContainsFunc(other, func(f value) bool { return len(f.also) > 0 }) {
 			return other, true, ""
 		}
 	}
@@ -305,7 +305,11 @@ func schemeless(s string, sure bool) ([]value, bool) {
 	if i := strings.LastIndexByte(host, ':'); i > 0 && strings.Trim(host[i+1:], "0123456789") == "" {
 		name = host[:i]
 	}
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil {
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		if rest := s[slash+1:]; rest != "" && len(rest) < 4 && strings.Trim(rest, "0123456789") == "" {
+			return nil, false // a network that is wrong: 192.0.2.0/33
+		}
+	} else {
 		if _, err := typeHost.Normal(name); err != nil || sure && !knownName(name) {
 			return nil, false
 		}
