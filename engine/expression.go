@@ -58,14 +58,21 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		ast.Walk(&tree, &literals{r: r, s: s, what: what})
 		return p, tree
 	}
-	e, ok := errors.AsType[*file.Error](err)
-	if !ok {
+	if !r.explainExpr(s, what, names, err) {
 		remedy := ""
 		if strings.HasPrefix(err.Error(), "expected bool") {
 			remedy = `compare the value with something, like field("data.srcip") != ""`
 		}
 		r.Fault(s.Node, remedy, "%s must be true or false: %v", what, err)
-		return nil, nil
+	}
+	return nil, nil
+}
+
+// explainExpr notes an error of expr-lang that has a place in the expression. It returns false for any other.
+func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any, err error) bool {
+	e, ok := errors.AsType[*file.Error](err)
+	if !ok {
+		return false
 	}
 	message, _, _ := strings.Cut(e.Message, "\n")
 	remedy := ""
@@ -82,7 +89,7 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
 	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
-	return nil, nil
+	return true
 }
 
 // newProgram compiles a boolean expression. Errors are expr-lang's.

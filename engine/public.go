@@ -101,3 +101,19 @@ func hostOfURL(value string) string {
 	host, _, _ = strings.Cut(host, ":")
 	return host
 }
+
+// Unused returns why alerts are never looked up by a value of type t in normal form, unless a mapping says otherwise: an
+// address that is not public, a name or URL of a host that is only known at a site. It is nil for any other value. A
+// network is judged by its first address.
+func Unused(t Type, value string) error {
+	if address, _, isNetwork := strings.Cut(value, "/"); isNetwork && t.Family() == familyIP {
+		value = address
+	}
+	if t.Family() == familyHost && isLocalName(value) {
+		return errLocalName
+	}
+	return keepByDefault(t, value)
+}
+
+// Refang undoes what people do to keep an indicator from being clicked on: hxxp://, [.], (.), [dot], [:], [@].
+func Refang(s string) string { return refang(s) }

@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"misp/api":               {"engine", "engine/enrich", "misp", "misp/internal/jsonscan"},
 	"misp/feed":              {"engine", "engine/enrich", "misp", "misp/api", "misp/internal/jsonscan"},
 	"misp/mirror":            {"engine", "engine/enrich", "misp", "misp/api", "misp/feed", "misp/internal/jsonscan"},
+	"misp/source":            {"engine", "engine/yamlfile", "misp", "misp/api", "misp/internal/jsonscan", "misp/mirror"},
 	"misp/misptest":          {"engine", "engine/enrich", "misp"},
 
 	internal + "handover": {}, // everyone in cmd may import it

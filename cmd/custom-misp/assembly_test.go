@@ -26,7 +26,7 @@ var assembling = []assemblingName{
 	{"misp/feed", "Open"},
 	{"misp/mirror", "Open"},
 	{"misp/mirror", "NewFeed"},
-	{"misp/mirror", "NewList"},
+	{"misp/source", "List"},
 	{"misp/mirror", "Server"},
 	{"misp/mirror", "Syncer"},
 	{"engine/wazuh", "Queue"},

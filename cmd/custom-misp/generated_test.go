@@ -13,6 +13,7 @@ import (
 	"custom-misp/engine"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/mappings"
+	"custom-misp/misp/source"
 )
 
 // TestSchemaAcceptsTheMappings checks the built-in mappings and their tests against the schema, and that it
@@ -86,7 +87,12 @@ func TestGeneratedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var sourceSchema bytes.Buffer
+	if err := cli.WriteJSON(&sourceSchema, source.Schema()); err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
+		"../../misp/source/source.schema.json": sourceSchema.String(), "../../misp/source/REFERENCE.md": source.Reference(),
 		"../../mappings/outline.txt":         outline,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
 		"../../mappings/README.md": mappingtest.Pack(e.Mappings()),

@@ -82,7 +82,7 @@ func TestInterruptPipe(t *testing.T) {
 		{"explain", "-m", pipe, "-"},
 	}
 	arguments := map[string][]string{
-		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "suggest": {"-"}, "export": {"csv"},
+		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "suggest": {"-"}, "export": {"csv"}, "source": {"list"},
 	}
 	unread := []string{"serve", "schema", "version", "example", "manual"} // serve: see TestWait
 	for _, c := range newRoot(cli.Streams{}).Commands() {

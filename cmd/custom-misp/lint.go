@@ -24,10 +24,12 @@ func newLint(s cli.Streams, g *globals) *cobra.Command {
 	var strict bool
 	cmd := &cobra.Command{
 		Use:   "lint [FILE|DIR...]",
-		Short: "Check mapping files, and the configuration",
+		Short: "Check mapping files, files of sources, and the configuration",
 		Long: `Check mapping files and the tests beside them, without an alert. All faults are reported in one run, each with file,
 line, column and a remedy. Warnings name what compiles, but probably not as intended: a mapping that every alert meets
 or no alert can match, one that does the same as another, a pick that no test exercises.
+
+Files of sources are checked too.
 
 Without arguments, check the built-in and the configured mappings, and report everything that keeps a call by
 integratord from looking alerts up.
@@ -38,7 +40,21 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
   custom-misp lint --output github mappings        # annotations in a GitHub workflow
   custom-misp lint --output sarif mappings > lint.sarif`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, sources, err := authorSources(*g, args)
+			declared, rest, err := sourceFiles(args)
+			if err != nil {
+				return err
+			}
+			if len(declared) > 0 && len(rest) == 0 {
+				faults, err := lintSources(nil, declared)
+				if err != nil {
+					return err
+				}
+				if err := writeFaults(s, output, faults, len(declared), 0); err != nil || len(faults) == 0 {
+					return err
+				}
+				return cli.ErrReported
+			}
+			c, sources, err := authorSources(*g, rest)
 			var unusable error
 			if c != nil {
 				unusable = checkBuild(c) // with what err says, and more
@@ -47,7 +63,12 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 				return err
 			}
 			e, faults := app.Lint(sources)
-			faults = append(faults, lintTests(e, sources, args)...)
+			ofSources, err := lintSources(c, declared)
+			if err != nil {
+				return err
+			}
+			faults = append(faults, ofSources...)
+			faults = append(faults, lintTests(e, sources, rest)...)
 			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
 				return err
 			}
@@ -183,7 +204,7 @@ func authorSources(g globals, named []string) (*config.Config, []engine.Source, 
 		if err != nil {
 			return nil, nil, cli.WrongUse{Err: err}
 		}
-		sources = append(sources, found...)
+		sources = append(sources, withoutSources(found)...)
 	}
 	if len(sources) == 0 {
 		return nil, nil, cli.WrongUsef("no mapping files (*.yaml) in %v", named)

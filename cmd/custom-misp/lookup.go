@@ -242,7 +242,7 @@ func askedBy(ctx context.Context, configured *config.Config, from string) (asked
 	case "mirror":
 		c.Lookup.Policy = config.PolicyMirror
 	case "misp":
-		c.Lookup.Policy = config.PolicyLive
+		c.Lookup.Policy, c.Sources.Dirs = config.PolicyLive, nil
 	default:
 		return nil, nil, cli.WrongUsef("--from %q is unknown; use mirror or misp", from)
 	}

@@ -66,6 +66,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newQuality(s, &g),
 		newMute(s, &g),
 		newUnmute(s, &g),
+		newSource(s, &g),
 		newSpoolVerb(s, &g),
 		newExample(s),
 		newManual(s),

@@ -24,7 +24,7 @@ func TestServe(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *testManager){
 		"reload": serveReload, "reload while MISP is asked": serveReloadInFlight, "second instance": serveSecond,
 		"end while MISP hangs": serveEndMISPHangs, "end while the queue is full": serveEndQueueFull, "systemd": serveSystemd,
-		"HTTP": serveHTTP, "address": serveAddress, "live, MISP away": serveLiveAway, "held alert, MISP away": serveHeldAway, "damaged mirror": serveDamaged,
+		"HTTP": serveHTTP, "address": serveAddress, "live, MISP away": serveLiveAway, "held alert, MISP away": serveHeldAway, "damaged mirror": serveDamaged, "declared source": serveSource,
 		"mirror then live": serveMirrorThenLive, "queue away": serveQueueAway, "odd lines": serveOddLines, "call": serveHandOver,
 		"rejected value": serveRejected,
 	} {

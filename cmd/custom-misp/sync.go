@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,8 @@ func newSync(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync [flags] [SOURCE...]",
 		Short: "Bring the mirror up to date, once",
-		Long: `Bring the mirror up to date: all sources, or the named ones. The sources are misp, and the names in mirror.feeds and
-mirror.lists.
+		Long: `Bring the mirror up to date: all sources, or the named ones. The sources are misp, the names in mirror.feeds and
+mirror.lists, and the declared sources. Under the policy live, only these are mirrored.
 
 serve does this by itself. Run sync from a timer if calls by integratord use a mirror and serve does not run. A running
 serve uses what sync writes. Started as root, it becomes Wazuh's user.`,
@@ -40,10 +41,16 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		return err
 	}
 	syncs, closeAll, err := app.Syncs(c, cli.NewLog(st.Err, slog.LevelWarn, false))
-	if err != nil {
+	if syncs == nil && err != nil {
 		return err
 	}
-	defer closeAll()
+	lacking := err // what a source needs that it does not have
+	if lacking != nil {
+		cli.PrintError(st.Err, "custom-misp", lacking)
+	}
+	if closeAll != nil {
+		defer closeAll()
+	}
 	var known []string
 	for _, s := range syncs {
 		known = append(known, s.Name())
@@ -55,7 +62,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 	}
 	table := cli.NewTable(st.Out, "ORIGIN", "ATTRIBUTES", "EVENTS", "NETWORKS", "MIB", "TOOK", "NOTE")
 	syncs = slices.DeleteFunc(syncs, func(o app.Sync) bool { return len(names) > 0 && !slices.Contains(names, o.Name()) })
-	failed := false
+	failed := lacking != nil
 	for _, r := range syncAll(ctx, syncs, full) {
 		if r.err != nil {
 			failed = true
@@ -66,7 +73,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 			continue
 		}
 		table.Row(r.state.Origin, r.state.Attributes, r.state.Events, r.state.Networks, fmt.Sprintf("%.1f", float64(r.state.Bytes)/(1<<20)),
-			r.took.Round(time.Millisecond), r.state.Failure)
+			r.took.Round(time.Millisecond), cmp.Or(r.state.Failure, r.state.Partial))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -42,6 +43,8 @@ func newTest(s cli.Streams, g *globals) *cobra.Command {
 		Long: `Run tests of mappings. A FILE is a test file (NAME_test.yaml) or a mapping file. The tests of a mapping file are in it
 under the key tests, or beside it in NAME_test.yaml. A DIR stands for all such files below it.
 
+Files of sources are taken too, with the tests that are in them under the key tests.
+
 The other mapping files in the same directory are loaded too, and the built-in mappings unless mappings.builtin is false. A
 test names everything that all of them pick from its alert.
 
@@ -58,13 +61,13 @@ directories are run.`,
 			}
 			c := g.known(s.Err)
 			if len(args) == 0 {
-				for _, dir := range c.Mappings.Dirs {
+				for _, dir := range append(slices.Clip(c.Mappings.Dirs), c.Sources.Dirs...) {
 					if st, err := os.Stat(dir); err == nil && st.IsDir() {
 						args = append(args, dir)
 					}
 				}
 			}
-			once := func() error { return runTests(s, c, args, only, f.output) }
+			once := func() error { return runAllTests(cmd.Context(), s, c, args, only, f.output) }
 			if f.watch {
 				return watchFiles(cmd.Context(), s, args, once)
 			}
@@ -75,6 +78,21 @@ directories are run.`,
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again when a file changes, until interrupted")
 	outputFlag(cmd, &f.output, "table", "table", "json", "junit")
 	return cmd
+}
+
+// runAllTests runs the tests of files of sources, and those of mappings.
+func runAllTests(ctx context.Context, s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, output string) error {
+	files, rest, err := sourceFiles(args)
+	if err != nil {
+		return err
+	}
+	if len(files) > 0 {
+		err = testSourceFiles(ctx, s, files, only)
+		if len(rest) == 0 {
+			return err
+		}
+	}
+	return cmp.Or(runTests(s, c, rest, only, output), err)
 }
 
 // findTests returns the files with tests that args name.

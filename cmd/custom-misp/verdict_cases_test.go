@@ -109,6 +109,7 @@ var breakages = []breakage{
 		key: "mutes.file", name: "without a reason", keys: map[string]string{"mutes.file": "etc/m.yaml"}, done: true,
 		files: map[string]string{"etc/m.yaml": "version: 1\nmutes:\n  - value: a.example\n"}, fault: "etc/m.yaml:3:5",
 	},
+	{key: "sources.dirs", name: "absent", keys: map[string]string{"sources.dirs": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "ignore.files", name: "absent", keys: map[string]string{"ignore.files": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "ignore.files", name: "unreadable", keys: map[string]string{"ignore.files": "[etc]"}, fault: "is a directory"},
 	{

@@ -39,6 +39,7 @@ const (
 	CodeMirror       Code = "mirror_stale"        // the mirror cannot be synced, or never was
 	CodeDamaged      Code = "mirror_damaged"      // a file of the mirror is damaged: later, the source is fetched again
 	CodeLeftOut      Code = "mirror_left_out"     // alerts were looked up without a source that stayed damaged
+	CodeSource       Code = "source_refused"      // a declared source cannot be fetched, or its copy is refused: the one before stays
 	CodeAlerts       Code = "alerts_unreadable"   // Wazuh's file of alerts cannot be read
 	CodeFeed         Code = "feed_unreadable"     // the feed directory cannot be read
 	CodeConfig       Code = "configuration_fault" // the configuration cannot be used

@@ -79,6 +79,9 @@ func NewReader(name string, data []byte) *Reader {
 	return &Reader{file: name, data: data, lines: lines, limit: maxRepeats}
 }
 
+// Name returns how faults call the file.
+func (r *Reader) Name() string { return r.file }
+
 // Faults returns what was found so far, in the order of the file; nil if nothing.
 func (r *Reader) Faults() Faults {
 	slices.SortStableFunc(r.faults, func(a, b Fault) int {

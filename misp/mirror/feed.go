@@ -3,15 +3,18 @@ package mirror
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
@@ -37,6 +40,12 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		tag = w.state.Tag
 	}
 	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
+	partial := ""
+	if f.from.http == nil && errors.Is(err, os.ErrNotExist) {
+		if listed, lerr := f.from.listEvents(); lerr == nil && len(listed) > 0 {
+			data, err, partial = listed, nil, noManifest
+		}
+	}
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(*State) {}))
 	}
@@ -49,7 +58,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	r := feedReader{feed: f, y: y, manifest: manifest}
 	done := y.done(began, func(s *State) {
-		s.Tag = tag
+		s.Tag, s.Partial = tag, partial
 		if full {
 			s.FullAt = began.UTC()
 		}
@@ -65,6 +74,31 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	}
 	full = true
 	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
+}
+
+// noManifest is what a directory with events alone is told of.
+const noManifest = "no manifest.json: every UUID.json in the directory is read, by its size and time"
+
+// listEvents makes a manifest of the events in a directory that has none.
+func (p place) listEvents() ([]byte, error) {
+	files, err := atomicfile.ReadDir(p.at)
+	if err != nil {
+		return nil, err
+	}
+	manifest := map[string]map[string]string{}
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if _, err := uuid.Parse(id); err != nil || !ok {
+			continue
+		}
+		if st, err := f.Info(); err == nil {
+			manifest[id] = map[string]string{"timestamp": fmt.Sprintf("%d-%d", st.Size(), st.ModTime().UnixNano())}
+		}
+	}
+	if len(manifest) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(manifest)
 }
 
 // compareVersions returns the events of a manifest that the set does not have in that version, and those of the set that
@@ -123,7 +157,7 @@ func (r *feedReader) changes(ctx context.Context, w *writer, done func(*State)) 
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {
 	ids := slices.Sorted(maps.Keys(r.manifest))
-	return r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
+	err := r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
 			return err
 		}
@@ -137,6 +171,10 @@ func (r *feedReader) all(ctx context.Context, b *builder) error {
 		}
 		return nil
 	})
+	if err == nil && r.broken > 0 && r.broken == len(ids) {
+		err = fmt.Errorf("none of its %d events can be read, the first: %w", len(ids), r.first)
+	}
+	return err
 }
 
 func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error) error {
@@ -172,8 +210,9 @@ func (r *feedReader) event(ctx context.Context, id string) (misp.Event, iter.Seq
 	name, from := id+".json", r.feed.from
 	data, _, err := from.read(ctx, name, "", from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
+	_, answered := errors.AsType[errAnswered](err)
 	switch {
-	case absent || errors.Is(err, errLong):
+	case absent || answered || errors.Is(err, errLong):
 		return misp.Event{}, nil, errBroken{err}
 	case err != nil:
 		return misp.Event{}, nil, err

@@ -202,7 +202,6 @@ func TestFeedUnreachable(t *testing.T) {
 		{"too long", only("manifest", text(200, "application/json", strings.Repeat(" ", 100_001))), "too long: more than 100000 bytes"},
 		{"wrong name", only("manifest", text(200, "application/json", `{"../x":{}}`)), `"../x" is not the UUID of an event`},
 		{"lost connection", only("manifest", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), "EOF"},
-		{"event with 500", only(uuidOf("a2"), text(500, "text/plain", "no")), uuidOf("a2") + ".json: answered 500"},
 		{"half an event", only(uuidOf("a2"), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(`{"Event"`))
@@ -227,6 +226,41 @@ func TestFeedUnreachable(t *testing.T) {
 	p.instead(nil)
 	if state := c.want(t, "in the end", "one.example", "three.example", "zwei.example"); state.Failure != "" {
 		t.Errorf("state %+v", state)
+	}
+}
+
+// TestFeedWithoutAnEvent loads a feed without an event that its server does not give, and keeps the version that was there.
+func TestFeedWithoutAnEvent(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{403, 404, 500} {
+		p := newProvider(t)
+		feed := NewFeed("circl", p.URL+"/feed", "")
+		quick(feed.from)
+		c := newCopy(t, feed)
+		events := map[string][]string{"a1": {"one.example"}, "a2": {"two.example"}, "a3": {"three.example"}}
+		p.put(t, 1, events)
+		p.instead(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.URL.Path, "manifest") {
+				text(status, "text/plain", "no")(w, r)
+				return
+			}
+			_, _ = w.Write([]byte(p.files["manifest.json"]))
+		})
+		if values, _, err := c.sync(t); err == nil || len(values) > 0 || !strings.Contains(err.Error(), "none of its 3 events can be read") {
+			t.Errorf("%d for all: %v, %v", status, values, err)
+		}
+		p.instead(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, uuidOf("a2")) {
+				text(status, "text/plain", "no")(w, r)
+				return
+			}
+			_, _ = w.Write([]byte(p.files[strings.TrimPrefix(r.URL.Path, "/feed/")]))
+		})
+		if state := c.want(t, "without one", "one.example", "three.example"); !strings.Contains(state.Failure, "1 of 3 events not read") {
+			t.Errorf("%d: %+v", status, state)
+		}
+		p.instead(nil)
+		c.want(t, "in the end", "one.example", "three.example", "two.example")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,6 +37,9 @@ type place struct {
 	at   string // path or URL; a slash is put before a file's name
 	max  limits
 	http *retryablehttp.Client // nil for a directory
+
+	headers http.Header // of each request; nil for none
+	masked  string      // the place as logs may contain it; empty to make it of at
 }
 
 // located is what feeds and lists have in common.
@@ -61,7 +65,11 @@ func newPlace(at, userAgent string) place {
 	p.http.Backoff = api.Backoff
 	p.http.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	p.http.HTTPClient.CheckRedirect = follow
-	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) { r.Header.Set("User-Agent", userAgent) }
+	p.http.RequestLogHook = func(_ retryablehttp.Logger, r *http.Request, _ int) {
+		if r.Header.Get("User-Agent") == "" {
+			r.Header.Set("User-Agent", userAgent)
+		}
+	}
 	return p
 }
 
@@ -77,6 +85,13 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 // follow says whether to follow a redirect.
 func follow(r *http.Request, via []*http.Request) error {
 	r.Header.Del("Referer") // it would send a key in the address to another server
+	if r.URL.Host != via[0].URL.Host {
+		for name := range via[0].Header {
+			if name != "User-Agent" && name != "Accept" {
+				r.Header.Del(name) // a key may be in any of them
+			}
+		}
+	}
 	switch {
 	case len(via) >= 10:
 		return errors.New("stopped after 10 redirects")
@@ -94,6 +109,9 @@ func IsURL(at string) bool {
 // shown is the place as logs and state.json may contain it: without a password, and without a query, which may contain
 // a key.
 func (p place) shown() string {
+	if p.masked != "" {
+		return p.masked
+	}
 	if p.http == nil {
 		return p.at
 	}
@@ -128,6 +146,12 @@ type errAbsent struct{ error }
 // Unwrap returns what happened.
 func (e errAbsent) Unwrap() error { return e.error }
 
+// errAnswered is a file that the server does not give, for another reason.
+type errAnswered struct{ error }
+
+// Unwrap returns what happened.
+func (e errAnswered) Unwrap() error { return e.error }
+
 // open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that. A file that
 // says that it is longer than a number of bytes is refused at once; the caller bounds what it reads.
 func (p place) open(ctx context.Context, file, tag string, most int64) (content io.ReadCloser, newTag string, err error) {
@@ -142,6 +166,7 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	if err != nil {
 		return nil, "", p.trouble(file, errors.New("no valid address"), "is the address right?")
 	}
+	maps.Copy(req.Header, p.headers)
 	if tag != "" {
 		req.Header.Set("If-None-Match", tag)
 	}
@@ -172,7 +197,7 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 	case http.StatusNotFound, http.StatusGone:
 		return nil, "", errAbsent{errors.Join(p.trouble(file, answered, "is the address right?"), resp.Body.Close())}
 	}
-	return nil, "", errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())
+	return nil, "", errAnswered{errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())}
 }
 
 // openFile opens a file, unless it is still what it was, and returns its tag and its size.

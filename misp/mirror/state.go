@@ -54,6 +54,13 @@ type State struct {
 	FailedAt time.Time `json:"failed_at,omitzero"`
 	Failure  string    `json:"failure,omitempty"`
 	Serial   uint64    `json:"serial"` // of the last file that was written
+
+	// Of a declared source: the declaration that the set was read with, how many indicators it has, what of the file yields
+	// none, and how many indicators, plus one, the copy has that was refused last.
+	Form       string `json:"declaration,omitempty"`
+	Indicators int    `json:"indicators,omitempty"`
+	Partial    string `json:"partial,omitempty"`
+	Refused    int    `json:"refused,omitempty"`
 }
 
 // A Walk is one that was interrupted. It goes on with the next sync.
@@ -73,6 +80,8 @@ const (
 	KindMISP Kind = "misp" // a MISP server
 	KindFeed Kind = "feed" // events in MISP feed format
 	KindCSV  Kind = "csv"  // a plain list of values
+
+	KindSource Kind = "source" // a declared source
 )
 
 // ErrNever is a set that was never completed.

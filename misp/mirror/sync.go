@@ -38,8 +38,10 @@ type Syncer struct {
 	// Most is how long the sync of a source may take; 0 for UsualMost. One that takes longer fails; what a walk over MISP has
 	// read by then is kept for the next one.
 	Most time.Duration
-	Log  *slog.Logger     // nil for silence
-	Now  func() time.Time // nil for the machine's clock
+	// Accept takes a copy of a declared source that is much smaller than the one before, when it is read as a whole.
+	Accept bool
+	Log    *slog.Logger     // nil for silence
+	Now    func() time.Time // nil for the machine's clock
 
 	mu   sync.Mutex
 	sets map[string]*snapshot // directory → the set as the last sync left it, which need not be read again

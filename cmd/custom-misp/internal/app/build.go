@@ -19,6 +19,7 @@ import (
 	"custom-misp/engine/yamlfile"
 	"custom-misp/misp/api"
 	"custom-misp/misp/mirror"
+	"custom-misp/misp/source"
 )
 
 // Hooks adapt the chain to the one who runs it. The zero value is that of a call by integratord.
@@ -78,9 +79,10 @@ type App struct {
 	// Lookup is that of the chain without a record of outages, for verbs that only look.
 	Lookup enrich.Lookup
 
-	sighter enrich.Sighter                  // nil if no sightings are wanted
-	writers map[string]*enrich.OutageWriter // of the records of outages in serve, by path
-	closers []func()
+	declared []*source.Source                // of the mirror
+	sighter  enrich.Sighter                  // nil if no sightings are wanted
+	writers  map[string]*enrich.OutageWriter // of the records of outages in serve, by path
+	closers  []func()
 }
 
 // A LookupError says why the look-up of a chain cannot be made; the chain picks all the same.
@@ -111,21 +113,24 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	condition, err := alertCondition(c)
 	engineErr = errors.Join(engineErr, err)
 	errs := []error{engineErr}
-	var faults distinctErrors
-	a.openLookup(h, &faults)
-	forLookup := len(faults)
+	var wrong distinctErrors
+	declared, faults, err := Sources(c)
+	a.declared, a.Faults = declared, append(a.Faults, faults...)
+	wrong.add(err)
+	a.openLookup(h, &wrong)
+	forLookup := len(wrong)
 	var lookup, whole enrich.Lookup
 	if forLookup > 0 {
-		err := &LookupError{errors.Join(faults...)}
+		err := &LookupError{errors.Join(wrong...)}
 		errs = append(errs, err)
 		lookup = failing{asTrouble(err)}
 		a.Lookup = lookup
 	} else {
 		lookup, whole = a.lookup(h)
 	}
-	a.openServe(h, &faults)
-	a.Suppress = a.suppression(condition, h, &faults)
-	err = errors.Join(append(errs, faults[forLookup:]...)...)
+	a.openServe(h, &wrong)
+	a.Suppress = a.suppression(condition, h, &wrong)
+	err = errors.Join(append(errs, wrong[forLookup:]...)...)
 	if engineErr != nil {
 		a.Close()
 		return nil, err
@@ -166,8 +171,8 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 			a.closers = append(a.closers, client.Close)
 		}
 	}
-	if a.Config.Lookup.Policy != config.PolicyLive {
-		a.Mirror, err = Mirror(a.Config)
+	if usesMirror(a.Config, a.declared) {
+		a.Mirror, err = openMirror(a.Config, a.declared)
 		faults.add(err)
 		if a.Mirror != nil {
 			a.Mirror.Now = h.Now
@@ -187,10 +192,10 @@ func (a *App) openServe(h Hooks, faults *distinctErrors) {
 	if st, err := os.Stat(a.Config.Serve.Alerts); err == nil && st.IsDir() {
 		faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", a.Config.Serve.Alerts))
 	}
-	if a.Config.Lookup.Policy != config.PolicyLive {
-		syncs, closeSyncs, err := newSyncs(a.Config, h)
+	if usesMirror(a.Config, a.declared) {
+		syncs, closeSyncs, err := newSyncs(a.Config, a.declared, h)
 		faults.add(err)
-		if a.Syncs = syncs; err == nil {
+		if a.Syncs = syncs; closeSyncs != nil {
 			a.closers = append(a.closers, closeSyncs)
 		}
 	}
@@ -251,6 +256,10 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	if a.Config.Lookup.Policy == config.PolicyMirror {
 		a.Lookup = a.Mirror
 		return mirrored, nil
+	}
+	if a.Mirror != nil {
+		a.Lookup = &withSources{a.Mirror, a.Lookup}
+		return &withSources{mirrored, live}, nil
 	}
 	return live, nil
 }

@@ -67,7 +67,7 @@ func TestLeftOut(t *testing.T) {
 	c := twoLists(t)
 	now := time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)
 	began := now
-	syncs, closeAll, err := newSyncs(c, Hooks{Log: cli.NoLog(), Now: func() time.Time { return now }})
+	syncs, closeAll, err := newSyncs(c, nil, Hooks{Log: cli.NoLog(), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

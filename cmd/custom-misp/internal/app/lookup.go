@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,7 @@ import (
 	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
 	"custom-misp/misp/mirror"
+	"custom-misp/misp/source"
 )
 
 // newLive returns the feed directory if one is configured, else the client of the MISP server.
@@ -154,8 +156,11 @@ func mirrored(c *config.Config) []mirroredList {
 	return []mirroredList{{"mirror.feeds", c.Mirror.Feeds}, {"mirror.lists", c.Mirror.Lists}}
 }
 
-// sourceNames returns the names of everything in the mirror, MISP first.
-func sourceNames(c *config.Config) ([]string, error) {
+// sourceNames returns the names of everything in the mirror, MISP first. Under the policy live that is what is declared.
+func sourceNames(c *config.Config, declared []*source.Source) ([]string, error) {
+	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
+		return declaredNames(declared), nil
+	}
 	var names []string
 	if c.MirrorsMISP() {
 		names = append(names, mirror.ServerName)
@@ -168,19 +173,49 @@ func sourceNames(c *config.Config) ([]string, error) {
 			names = append(names, s.Name)
 		}
 	}
-	if len(names) == 0 {
-		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists")
+	if names = append(names, declaredNames(declared)...); len(names) == 0 {
+		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists, or declare sources in %s", strings.Join(c.Sources.Dirs, ", "))
 	}
 	return names, nil
 }
 
+// declaredNames returns the names of declared sources.
+func declaredNames(declared []*source.Source) []string {
+	names := make([]string, 0, len(declared))
+	for _, s := range declared {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// UsesMirror reports whether anything is looked up in the mirror: under the policy live, declared sources alone.
+func UsesMirror(c *config.Config) bool {
+	if c.Lookup.Policy != config.PolicyLive {
+		return true
+	}
+	declared, _, err := Sources(c)
+	return err != nil || usesMirror(c, declared)
+}
+
+func usesMirror(c *config.Config, declared []*source.Source) bool {
+	return c.Lookup.Policy != config.PolicyLive || len(declared) > 0
+}
+
 // Mirror opens the mirror for look-ups. Errors are [cli.WrongUse].
 func Mirror(c *config.Config) (*mirror.Mirror, error) {
-	names, err := sourceNames(c)
+	declared, _, err := Sources(c)
 	if err != nil {
 		return nil, err
 	}
-	if c.Lookup.Filter.MinDecayScore != nil {
+	return openMirror(c, declared)
+}
+
+func openMirror(c *config.Config, declared []*source.Source) (*mirror.Mirror, error) {
+	names, err := sourceNames(c, declared)
+	if err != nil {
+		return nil, err
+	}
+	if c.Lookup.Filter.MinDecayScore != nil && c.Lookup.Policy != config.PolicyLive {
 		return nil, cli.WrongUsef("lookup.min_decay_score needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out")
 	}
 	return mirror.Open(StateOf(c).Mirror(), names, c.Lookup.Filter), nil
@@ -193,6 +228,13 @@ type Sync struct {
 	syncer   *mirror.Syncer
 }
 
+// Accept brings a declared source up to date, also if its copy is much smaller than the one before.
+func (s Sync) Accept(ctx context.Context) (mirror.State, error) {
+	accepting := &mirror.Syncer{Dir: s.syncer.Dir, Log: s.syncer.Log, Now: s.syncer.Now, Accept: true}
+	defer accepting.Close()
+	return accepting.Sync(ctx, s.Origin, true)
+}
+
 // Run brings the source up to date, once.
 func (s Sync) Run(ctx context.Context, full bool) (mirror.State, error) {
 	return s.syncer.Sync(ctx, s.Origin, full)
@@ -200,18 +242,27 @@ func (s Sync) Run(ctx context.Context, full bool) (mirror.State, error) {
 
 // Syncs returns what is to be synced, and what ends the connections and unmaps the files for it. Errors are [cli.WrongUse].
 func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), err error) {
-	if _, err := sourceNames(c); err != nil {
+	declared, _, err := Sources(c)
+	if err != nil {
 		return nil, nil, err
 	}
-	return newSyncs(c, Hooks{Log: log, Now: time.Now})
+	if _, err := sourceNames(c, declared); err != nil {
+		return nil, nil, err
+	}
+	return newSyncs(c, declared, Hooks{Log: log, Now: time.Now})
 }
 
-func newSyncs(c *config.Config, h Hooks) (list []Sync, closeAll func(), err error) {
+// newSyncs returns what can be synced also beside an error.
+func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync, closeAll func(), err error) {
 	syncer := &mirror.Syncer{
 		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
 		Overlap: mirror.UsualOverlap, Log: h.Log, Now: h.Now,
 	}
 	closeAll = syncer.Close
+	list, wrong := declaredSyncs(c, declared, syncer)
+	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
+		return list, closeAll, wrong // what MISP knows is asked there
+	}
 	if c.MirrorsMISP() {
 		client, err := newClient(c, c.Mirror.Timeout, h)
 		if err != nil {
@@ -222,15 +273,30 @@ func newSyncs(c *config.Config, h Hooks) (list []Sync, closeAll func(), err erro
 			client.Close()
 		}
 		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: true, Sightings: c.Mirror.Sightings}
-		list = append(list, Sync{server, c.Mirror.Interval, syncer})
+		list = slices.Insert(list, 0, Sync{server, c.Mirror.Interval, syncer})
 	}
 	for _, s := range c.Mirror.Feeds {
 		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}
 	for _, s := range c.Mirror.Lists {
-		list = append(list, Sync{mirror.NewList(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
+		o := source.List(s.Name).Origin(s.Place, source.MaskURL(s.Place), nil, userAgent())
+		list = append(list, Sync{o, c.Mirror.FeedInterval, syncer})
 	}
-	return list, closeAll, nil
+	return list, closeAll, wrong
+}
+
+// declaredSyncs returns the declared sources to be synced. The error names those that lack a secret.
+func declaredSyncs(c *config.Config, declared []*source.Source, syncer *mirror.Syncer) (list []Sync, err error) {
+	var errs []error
+	for _, s := range declared {
+		o, err := origin(c, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, Sync{o, cmp.Or(s.Refresh, c.Mirror.FeedInterval), syncer})
+	}
+	return list, errors.Join(errs...)
 }
 
 // UnusedMirror says what of the mirror is configured without effect; empty if all is used.

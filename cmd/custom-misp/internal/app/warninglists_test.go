@@ -13,7 +13,7 @@ func TestMirrorAsksForWarninglists(t *testing.T) {
 	t.Parallel()
 	for _, reject := range []string{"", ", warninglists: true"} {
 		c := load(t, "misp: {url: https://misp.example.org, key: fake-key-for-tests-only}\nlookup: {policy: mirror"+reject+"}")
-		syncs, closeAll, err := newSyncs(c, Hooks{Log: cli.NoLog()})
+		syncs, closeAll, err := newSyncs(c, nil, Hooks{Log: cli.NoLog()})
 		if err != nil {
 			t.Fatal(err)
 		}

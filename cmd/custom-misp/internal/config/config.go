@@ -44,6 +44,7 @@ type Config struct {
 	Sightings Sightings
 	Events    Events
 	Mappings  Mappings
+	Sources   Sources
 	Ignore    Ignore
 	MutesFile string // empty for none
 	Queue     Queue
@@ -170,6 +171,13 @@ type Mappings struct {
 	MayBeAbsent bool
 }
 
+// Sources says where sources are declared.
+type Sources struct {
+	Dirs []string
+	// MayBeAbsent is set while Dirs is the default.
+	MayBeAbsent bool
+}
+
 // Ignore says what is never asked for.
 type Ignore struct {
 	Values []string
@@ -236,6 +244,7 @@ func (l *layers) config() *Config {
 		},
 		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
 		MutesFile: l.path("mutes.file"),
+		Sources:   Sources{Dirs: l.paths("sources.dirs"), MayBeAbsent: l.from["sources.dirs"] == fromDefault},
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,

@@ -54,6 +54,7 @@ var options = []option{
 	{key: "mirror.sightings", def: false, form: flag, help: "ask MISP for sightings in walks, to know of expirations by sighting; costs MISP a query for each attribute"},
 	{key: "mirror.feeds", def: []string{}, form: sources, help: "feeds in MISP format to mirror, each as NAME=DIRECTORY or NAME=https://…"},
 	{key: "mirror.lists", def: []string{}, form: sources, help: "plain lists (one value a line, or CSV) to mirror, each as NAME=FILE or NAME=https://…"},
+	{key: "sources.dirs", def: []string{"etc/custom-misp/sources"}, form: paths, watched: true, help: "directories with declared sources, *.yaml; the default one may be absent"},
 	{key: "mirror.interval", def: time.Minute, form: duration, help: "time between two polls of MISP for what is new"},
 	{key: "mirror.feed_interval", def: 15 * time.Minute, form: duration, help: "the same for feeds and lists"},
 	{key: "mirror.reconcile_interval", def: 10 * time.Minute, form: duration, help: "time between two comparisons with MISP's list of events, which find deleted and unpublished ones"},

@@ -124,7 +124,7 @@ func TestWatched(t *testing.T) {
 		}
 	}
 	c := with(t, home, "misp.url", "")
-	want := []string{filepath.Join(home, "etc/custom-misp.yaml"), filepath.Join(home, "etc/ossec.conf"), filepath.Join(home, "etc/custom-misp/mappings"), filepath.Join(home, "etc/custom-misp/mutes.yaml")}
+	want := []string{filepath.Join(home, "etc/custom-misp.yaml"), filepath.Join(home, "etc/ossec.conf"), filepath.Join(home, "etc/custom-misp/sources"), filepath.Join(home, "etc/custom-misp/mappings"), filepath.Join(home, "etc/custom-misp/mutes.yaml")}
 	if diff := cmp.Diff(want, c.Watched()); diff != "" {
 		t.Errorf("watched when nothing is set (-want +got):\n%s", diff)
 	}

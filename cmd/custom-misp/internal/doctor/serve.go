@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/serve"
 )
 
@@ -27,7 +26,7 @@ func (i *examination) checkResident(ctx context.Context) []Finding {
 	if unused := app.UnusedMirror(i.config); unused != "" {
 		return append(findings, Finding{Check: "mirror", Status: StatusWarning, Found: unused, Remedy: "set lookup.policy to mirror or mirror-then-live in " + i.config.File})
 	}
-	if i.config.Lookup.Policy == config.PolicyLive {
+	if !app.UsesMirror(i.config) {
 		return findings
 	}
 	m, err := app.Mirror(i.config)
@@ -51,6 +50,8 @@ func (i *examination) checkResident(ctx context.Context) []Finding {
 			f = warning(i.asRoot("sync "+s.Origin), "%s is of %s%s", s.Origin, s.SyncedAt.Format(time.RFC3339), because(s.Failure))
 		case s.Failure != "":
 			f = warning(i.asRoot("sync "+s.Origin), "%s: %s", s.Origin, s.Failure)
+		case s.Partial != "":
+			f = warning(i.command("source preview "+s.Origin), "%s: %s", s.Origin, s.Partial)
 		}
 		f.Check = "mirror"
 		findings = append(findings, f)

@@ -3,7 +3,9 @@ package serve
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,9 @@ type generation struct {
 	syncs       sync.WaitGroup // and the verification of the mirror
 	damage      damages
 }
+
+// firstReport is how long a source may fail when serve starts before that is reported: a network comes up meanwhile.
+const firstReport = 5 * time.Second
 
 // firstSync is how long a mirror that could not be made is not reported: networks come up late.
 const firstSync = time.Minute
@@ -82,6 +87,7 @@ func (g *generation) report(ctx context.Context) {
 			Code: enrich.CodeDamaged, Err: &mirror.DamagedError{Sources: []mirror.Damage{d}}, Remedy: d.Remedy(),
 		})
 	}
+	g.reportSources(ctx)
 	for _, s := range g.app.Mirror.States() {
 		var err error
 		switch {
@@ -94,6 +100,21 @@ func (g *generation) report(ctx context.Context) {
 		}
 		g.app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
 			Code: enrich.CodeMirror, Err: err, Remedy: "see custom-misp status; custom-misp sync tries at once",
+		})
+	}
+}
+
+// reportSources reports the declared sources that cannot be fetched, or whose copies are refused.
+func (g *generation) reportSources(ctx context.Context) {
+	var wrong []string
+	for _, s := range g.app.Mirror.States() {
+		if s.Kind == mirror.KindSource && s.Failure != "" && time.Since(g.built) >= firstReport {
+			wrong = append(wrong, s.Origin+": "+s.Failure)
+		}
+	}
+	if len(wrong) > 0 {
+		g.app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
+			Code: enrich.CodeSource, Err: errors.New(strings.Join(wrong, "; ")), Remedy: "what was there before is looked up; see custom-misp source preview NAME",
 		})
 	}
 }

@@ -15,9 +15,9 @@ func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	c := newState(t, "misp: {key_file: etc/key, ca_file: etc/ca, client_cert_file: etc/cert, client_key_file: etc/own}\n"+
 		"feed: {dir: etc/feed}\nmappings: {dirs: [etc/a, etc/b]}\nignore: {files: [etc/i, etc/j]}\n")
-	inDir := map[string]string{"etc/feed": "manifest.json", "etc/a": "m.yaml", "etc/b": "below/m.yaml"}
+	inDir := map[string]string{"etc/feed": "manifest.json", "etc/a": "m.yaml", "etc/b": "below/m.yaml", "etc/custom-misp/sources": "s.yaml"}
 	watched := c.Watched()
-	if len(watched) != 2+4+1+2+2+1 {
+	if len(watched) != 2+4+1+1+2+2+1 {
 		t.Fatalf("watched are %v; give each of them a content here", watched)
 	}
 	now := time.Now()

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,7 +104,7 @@ func mirrorStatuses(m *mirror.Mirror) []MirrorStatus {
 	for _, s := range m.States() {
 		status := MirrorStatus{
 			Origin: s.Origin, Kind: s.Kind, Place: s.Place, Attributes: s.Attributes, Events: s.Events, Networks: s.Networks, Bytes: s.Bytes,
-			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: s.Failure,
+			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: cmp.Or(s.Failure, s.Partial),
 		}
 		if d, ok := damaged[s.Origin]; ok {
 			status.Damage, status.DamagedSince = d.Err.Error(), d.Since.UTC()
@@ -167,7 +168,7 @@ func (v *server) ready() error {
 		return err
 	}
 	a := v.current.Load().app
-	if a.Mirror != nil {
+	if a.Mirror != nil && a.Config.Lookup.Policy != config.PolicyLive {
 		return a.Mirror.Usable()
 	}
 	if o, err := a.Chain.MISP.Load(); err == nil && o.Unreachable() {
@@ -268,9 +269,11 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 func stopped(c *config.Config) (Status, error) {
 	now := onDisk(c)
 	now.NotReady = "serve does not run"
-	if m, err := app.Mirror(c); err == nil && c.Lookup.Policy != config.PolicyLive {
-		now.Mirror = mirrorStatuses(m)
-		m.Close()
+	if app.UsesMirror(c) {
+		if m, err := app.Mirror(c); err == nil {
+			now.Mirror = mirrorStatuses(m)
+			m.Close()
+		}
 	}
 	at, found, err := alertlog.LoadCheckpoint(app.StateOf(c).Checkpoint())
 	if err != nil || !found || now.Alerts.File == "" {

@@ -67,7 +67,9 @@ func (y syncing) run(ctx context.Context) {
 			if failures++; failures == 1 {
 				y.log.Warn("mirror not synced; it stays as it was", "origin", y.source, "error", err.Error())
 			}
-			pause = min(pause, backOff(failures))
+			if !errors.Is(err, mirror.ErrRefused) { // a copy that comes again at once says nothing new
+				pause = min(pause, backOff(failures))
+			}
 		case failures > 0:
 			y.log.Info("mirror is in step again", "origin", y.source, "failures", failures)
 			failures = 0

@@ -1,0 +1,240 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
+	"custom-misp/engine/yamlfile"
+	"custom-misp/misp/mirror"
+	"custom-misp/misp/source"
+)
+
+// Sources loads the declared sources of a configuration. The faults are of files and of sources that are left out. Errors
+// are [cli.WrongUse].
+func Sources(c *config.Config) ([]*source.Source, yamlfile.Faults, error) {
+	var files []source.File
+	for _, dir := range c.Sources.Dirs {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && c.Sources.MayBeAbsent {
+			continue
+		}
+		found, err := ReadSources(dir)
+		if err != nil {
+			return nil, nil, cli.WrongUsef("sources.dirs: %w", err)
+		}
+		files = append(files, found...)
+	}
+	sources, faults := LintSources(c, files)
+	return sources, faults, nil
+}
+
+// ReadSources reads a file of sources, or those of a directory.
+func ReadSources(name string) ([]source.File, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		data, err := cli.ReadNamed(name)
+		return []source.File{{Name: filepath.ToSlash(name), Data: data}}, err
+	}
+	found, err := engine.ReadFS(atomicfile.DirFS(name), filepath.ToSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	files := make([]source.File, 0, len(found))
+	for _, f := range found {
+		files = append(files, source.File{Name: f.Name, Data: f.Data, Err: f.Err})
+	}
+	return files, nil
+}
+
+// LintSources loads files of sources, and leaves out those that have no place, or a name that is taken in the
+// configuration. c may be nil.
+func LintSources(c *config.Config, files []source.File) ([]*source.Source, yamlfile.Faults) {
+	all, faults := source.Load(files...)
+	var sources []*source.Source
+	for _, s := range all {
+		fault := func(remedy, format string, args ...any) {
+			faults = append(faults, yamlfile.Fault{File: s.File, Line: s.Line, Column: 1, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+		}
+		switch {
+		case s.URL == "" && s.Path == "":
+			fault("give it a url, or the path of a file", "source %q has no place", s.Name)
+		case s.Name == mirror.ServerName:
+			fault("give it another name", "the name %q is that of MISP", s.Name)
+		case c != nil && configuredName(c, s.Name):
+			fault("give one of them another name", "the name %q is taken by mirror.feeds or mirror.lists", s.Name)
+		default:
+			sources = append(sources, s)
+		}
+	}
+	return sources, faults
+}
+
+// configuredName reports whether a feed or list of the configuration has a name.
+func configuredName(c *config.Config, name string) bool {
+	for _, in := range mirrored(c) {
+		for _, s := range in.sources {
+			if s.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// origin returns a declared source with its secrets, for a sync. Errors name the file that lacks.
+func origin(c *config.Config, s *source.Source) (mirror.Origin, error) {
+	place, shown, headers, err := placeOf(c, s)
+	if err != nil {
+		return nil, cli.WrongUsef("%s:%d: source %q: %w", s.File, s.Line, s.Name, err)
+	}
+	st, err := os.Stat(place)
+	if s.IsFeed(err == nil && st.IsDir()) {
+		return mirror.NewFeed(s.Name, place, userAgent()), nil
+	}
+	return s.Origin(place, shown, headers, userAgent()), nil
+}
+
+// placeOf returns where a source is: with all secrets, and without.
+func placeOf(c *config.Config, s *source.Source) (place, shown string, headers http.Header, err error) {
+	headers = http.Header{}
+	for _, h := range s.Headers {
+		text := h.Text
+		if h.File != "" {
+			if text, err = readSecret(c, h.File); err != nil {
+				return "", "", nil, fmt.Errorf("header %s: %w", h.Name, err)
+			}
+		}
+		headers.Set(h.Name, text)
+	}
+	if s.URL == "" {
+		return c.FromHome(s.Path), c.FromHome(s.Path), headers, nil
+	}
+	place = s.URL
+	for _, k := range s.Secrets {
+		text, err := readSecret(c, k.File)
+		if err != nil {
+			return "", "", nil, fmt.Errorf("secret %s: %w", k.Name, err)
+		}
+		place = strings.ReplaceAll(place, "${"+k.Name+"}", url.PathEscape(text))
+	}
+	return place, source.MaskURL(s.URL), headers, nil
+}
+
+// readSecret reads a file with a key, which others than its owner and group may not read.
+func readSecret(c *config.Config, name string) (string, error) {
+	name = c.FromHome(name)
+	data, err := atomicfile.ReadRegular(name, cli.MaxFile)
+	if err != nil {
+		return "", fmt.Errorf("%w; write the key into this file", err)
+	}
+	if err := config.RefuseReadable(name); err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	switch {
+	case text == "":
+		return "", fmt.Errorf("%s is empty; write the key into it", name)
+	case strings.ContainsAny(text, "\r\n"):
+		return "", fmt.Errorf("%s has more than one line; write the key alone into it", name)
+	}
+	return text, nil
+}
+
+// A PreviewRequest says what to preview, and in which form.
+type PreviewRequest struct {
+	What        string // a file, an address, or the name of a declared source
+	Preset      string
+	Declaration string // file
+}
+
+// PreviewOf returns the form and the content to preview. c may be nil where there is no installation. Errors are
+// [cli.WrongUse], or about the file.
+func PreviewOf(ctx context.Context, c *config.Config, r PreviewRequest) (*source.Source, mirror.FetchedFile, error) {
+	form, err := formOf(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if declared := declaredAs(c, r.What); declared != nil {
+		if form.Format == "" && r.Declaration == "" {
+			form = declared
+		}
+		place, shown, headers, err := placeOf(c, declared)
+		if err != nil {
+			return nil, nil, cli.WrongUsef("source %q: %w", declared.Name, err)
+		}
+		content, err := declared.Origin(place, shown, headers, userAgent()).Fetch(ctx, "")
+		return form, content, err
+	}
+	content, err := ReadContent(ctx, r.What)
+	return form, content, err
+}
+
+// declaredAs returns the declared source of a name; nil if there is none, or a file of that name.
+func declaredAs(c *config.Config, name string) *source.Source {
+	if c == nil {
+		return nil
+	}
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	sources, _, err := Sources(c)
+	if err != nil {
+		return nil
+	}
+	for _, s := range sources {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// formOf returns the source that says how to read; one without a form if that is to be recognised.
+func formOf(r PreviewRequest) (*source.Source, error) {
+	switch {
+	case r.Preset != "" && r.Declaration != "":
+		return nil, cli.WrongUsef("name --preset or --declaration, not both")
+	case r.Preset != "":
+		if s := source.Preset(r.Preset); s != nil {
+			return s, nil
+		}
+		return nil, cli.WrongUsef("preset %q is unknown; %s", r.Preset, yamlfile.DidYouMean(r.Preset, source.PresetNames()))
+	case r.Declaration != "":
+		data, err := cli.ReadNamed(r.Declaration)
+		if err != nil {
+			return nil, cli.WrongUse{Err: err}
+		}
+		sources, faults := source.Load(source.File{Name: r.Declaration, Data: data})
+		switch {
+		case len(faults) > 0:
+			return nil, cli.WrongUse{Err: faults}
+		case len(sources) != 1:
+			return nil, cli.WrongUsef("%s declares %d sources; a preview needs one", r.Declaration, len(sources))
+		}
+		return sources[0], nil
+	}
+	return &source.Source{}, nil
+}
+
+// ReadContent opens a file, or fetches an address.
+func ReadContent(ctx context.Context, what string) (mirror.FetchedFile, error) {
+	s := source.Source{Name: what}
+	content, err := s.Origin(what, source.MaskURL(what), nil, userAgent()).Fetch(ctx, "")
+	if err != nil && !mirror.IsURL(what) {
+		return nil, cli.WrongUse{Err: err}
+	}
+	return content, err
+}

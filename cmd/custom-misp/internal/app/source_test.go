@@ -1,0 +1,133 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine"
+	"custom-misp/misp/misptest"
+)
+
+// declare writes files below the home of a configuration.
+func declare(t *testing.T, c *config.Config, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		name = filepath.Join(c.Home, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const declaredList = "version: 1\nsources:\n  - {name: list, path: list.txt, format: lines}\n"
+
+// TestSourcesUnderEveryPolicy finds what a declared source knows, and what MISP knows, whatever the policy.
+func TestSourcesUnderEveryPolicy(t *testing.T) {
+	t.Parallel()
+	server := misptest.New(t, os.DirFS("../../../../testdata/feed"))
+	for policy, syncs := range map[string]int{"live": 1, "mirror": 2, "mirror-then-live": 2} {
+		c := load(t, "misp: {url: \""+server.URL+"\", key: "+misptest.Key+"}\nlookup: {policy: "+policy+"}")
+		declare(t, c, map[string]string{"etc/custom-misp/sources/a.yaml": declaredList, "list.txt": "192.31.196.9\n"})
+		a, err := Build(c, Hooks{Log: cli.NoLog()})
+		if err != nil {
+			t.Fatal(policy, err)
+		}
+		defer a.Close()
+		if len(a.Syncs) != syncs {
+			t.Errorf("%s: %d sources are synced, want %d", policy, len(a.Syncs), syncs)
+		}
+		// A source that was never synced keeps nothing from MISP.
+		if got := originsOf(t, a, "192.31.196.66"); policy == "live" && !strings.HasPrefix(got, "hit:") {
+			t.Errorf("before the first sync: %q", got)
+		}
+		for _, s := range a.Syncs {
+			if _, err := s.Run(t.Context(), false); err != nil {
+				t.Fatal(policy, err)
+			}
+		}
+		a.Mirror.Refresh()
+		if got := originsOf(t, a, "192.31.196.9"); got != "hit:list" {
+			t.Errorf("%s: of the source: %q", policy, got)
+		}
+		if got := originsOf(t, a, "192.31.196.66"); !strings.HasPrefix(got, "hit:") || strings.Contains(got, "list") {
+			t.Errorf("%s: of MISP: %q", policy, got)
+		}
+	}
+}
+
+// originsOf looks an address up, and returns whose hits there are, or the error.
+func originsOf(t *testing.T, a *App, value string) string {
+	t.Helper()
+	matches, err := a.Chain.Lookup.Lookup(t.Context(), []engine.Observable{{Type: "ip-dst", Value: value}})
+	if err != nil {
+		return err.Error()
+	}
+	var origins []string
+	for _, m := range matches {
+		origins = append(origins, "hit:"+m.Attribute.Origin)
+	}
+	return strings.Join(origins, " ")
+}
+
+// TestSourceFaults leaves out what is wrong, and says so.
+func TestSourceFaults(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ config, file, fault string }{
+		"no place":      {"", "version: 1\nsources: [{name: a, format: lines}]", `source "a" has no place; give it a url, or the path of a file`},
+		"MISP's name":   {"", "version: 1\nsources: [{name: misp, format: lines, path: x}]", `the name "misp" is that of MISP`},
+		"a list's name": {"mirror: {lists: [a=x]}", "version: 1\nsources: [{name: a, format: lines, path: x}]", `the name "a" is taken by mirror.feeds or mirror.lists`},
+		"twice":         {"", "version: 1\nsources: [{name: a, format: lines, path: x}, {name: a, format: lines, path: y}]", `the name "a" is already taken`},
+		"a secret":      {"", "version: 1\nsources: [{name: a, format: lines, url: https://x.example, headers: {Auth-Key: abc}}]", `header "Auth-Key" holds a secret`},
+		"no secret":     {"", "version: 1\nsources: [{name: a, format: lines, 'url': 'https://x.example/${KEY}'}]", `the address needs the secret "KEY", which no file has`},
+		"both":          {"", "version: 1\nsources: [{name: a, format: lines, url: https://x.example, path: y}]", "both url and path are given"},
+		"a preset":      {"", "version: 1\nsources: [{name: a, preset: urlhouse}]", `preset "urlhouse" is unknown; did you mean "urlhaus"?`},
+		"no values":     {"", "version: 1\nsources: [{name: a, format: csv, path: x}]", "format csv needs values"},
+		"a type":        {"", "version: 1\nsources: [{name: a, format: lines, path: x, values: [{type: sha265}]}]", `type "sha265" is unknown; did you mean "sha256"?`},
+		"expression":    {"", "version: 1\nsources: [{name: a, format: lines, path: x, only: 'rwo.a == 1'}]", "unknown name rwo; did you mean \"row\"?"},
+		"a key":         {"", "version: 1\nsources: [{name: a, format: lines, pth: x}]", `unknown key "pth" in a source; did you mean "path"?`},
+	} {
+		c := load(t, tt.config+"\nlog: {level: info}\n")
+		declare(t, c, map[string]string{"etc/custom-misp/sources/a.yaml": tt.file + "\n"})
+		_, faults, err := Sources(c)
+		if err != nil || len(faults) == 0 || !strings.Contains(faults.Error(), tt.fault) {
+			t.Errorf("%s: %v, %v, want %q", name, faults, err, tt.fault)
+		}
+		if len(faults) > 0 && faults[0].Line < 1 {
+			t.Errorf("%s: no place: %+v", name, faults[0])
+		}
+	}
+}
+
+// TestSecrets reads keys from files, and shows none of them.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	c := load(t, "log: {level: info}\n")
+	declare(t, c, map[string]string{
+		"etc/custom-misp/sources/a.yaml": "version: 1\nsources:\n  - name: a\n    format: lines\n    url: 'https://u:pw@x.example/v2/${KEY}/recent.csv?token=abc'\n    secrets: {KEY: {file: etc/a.key}}\n    headers: {Auth-Key: {file: etc/b.key}, Accept: text/plain}\n",
+		"etc/a.key":                      "s3cret/1\n", "etc/b.key": "other\n",
+	})
+	sources, faults, err := Sources(c)
+	if err != nil || len(faults) > 0 {
+		t.Fatal(faults, err)
+	}
+	place, shown, headers, err := placeOf(c, sources[0])
+	if err != nil || place != "https://u:pw@x.example/v2/s3cret%2F1/recent.csv?token=abc" || headers.Get("Auth-Key") != "other" || headers.Get("Accept") != "text/plain" {
+		t.Errorf("%s, %v, %v", place, headers, err)
+	}
+	if shown != "https://x.example/v2/${KEY}/recent.csv?token=…" {
+		t.Errorf("shown %s", shown)
+	}
+	if err := os.Chmod(filepath.Join(c.Home, "etc/b.key"), 0o644); err != nil { //nolint:gosec // the mode that is refused
+		t.Fatal(err)
+	}
+	if _, _, _, err := placeOf(c, sources[0]); err == nil || !strings.Contains(err.Error(), "open to everybody") {
+		t.Errorf("a key that everybody can read: %v", err)
+	}
+}

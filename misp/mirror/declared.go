@@ -1,0 +1,193 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"custom-misp/misp"
+)
+
+// Declared is a declared source: a file in any form, at a path or an address, and what reads it. A copy that the reader
+// refuses, or that has far fewer indicators than the one before, leaves the set as it was.
+type Declared struct {
+	located
+	file DeclaredFile
+}
+
+// A DeclaredFile says where the file of a declared source is, and how it is read.
+type DeclaredFile struct {
+	Name  string
+	Kind  Kind   // KindSource if it is empty
+	Place string // path or URL
+	Shown string // the place without secrets
+	// Headers go with each request.
+	Headers   http.Header
+	UserAgent string
+	// Shrink is the share of the indicators of the set that a new copy needs; 0 to take any. A smaller one is refused until it
+	// comes twice.
+	Shrink float64
+	// Form changes when the declaration does: then the file is read again although it is the same.
+	Form string
+	// Measure judges a file.
+	Measure func(ctx context.Context, file File, now time.Time) (Measured, error)
+}
+
+// A File is what a reader reads, as often as it likes.
+type File interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Measured is a file that was judged to be good.
+type Measured interface {
+	// Total is how many different indicators it has.
+	Total() int
+	// Failure says what of it yields nothing; empty if all does.
+	Failure() string
+	// Each yields its attributes.
+	Each(ctx context.Context, do func(misp.Attribute) error) error
+}
+
+// NewDeclared returns a declared source.
+func NewDeclared(f DeclaredFile) *Declared {
+	p := newPlace(f.Place, f.UserAgent)
+	p.masked = f.Shown
+	p.headers = f.Headers
+	return &Declared{located{f.Name, p}, f}
+}
+
+func (d *Declared) describe() (Kind, string) { return cmp.Or(d.file.Kind, KindSource), d.from.shown() }
+
+// ErrRefused is a copy that may be good, and has far fewer indicators than the one before. It is taken when it comes again.
+var ErrRefused = errors.New("refused")
+
+func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
+	began := y.now()
+	tag := ""
+	if !full && w.set != nil && w.state.Form == d.file.Form && w.state.FailedAt.IsZero() {
+		tag = w.state.Tag
+	}
+	r, tag, err := d.from.open(ctx, "", tag, d.from.max.list)
+	if errors.Is(err, errSame) {
+		return w.keep(y.done(began, func(s *State) { s.Partial = w.state.Partial }))
+	}
+	if err != nil {
+		return err
+	}
+	file, err := d.copyOf(ctx, r, w.dir)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	measured, err := d.file.Measure(ctx, file, began)
+	if err != nil {
+		return d.from.trouble("", err, "the copy that was there stays; look at it with: custom-misp source preview "+d.name)
+	}
+	if err := d.refuse(w, y, measured.Total(), full); err != nil {
+		return err
+	}
+	what := "source " + d.name
+	if d.file.Kind == KindCSV {
+		what = "list " + d.name
+	}
+	event := misp.Event{UUID: identify(what).String(), Info: what, Published: true}
+	event.ID = event.UUID
+	done := y.done(began, func(s *State) {
+		s.Tag, s.FullAt, s.Form, s.Indicators = tag, began.UTC(), d.file.Form, measured.Total()
+		s.Partial, s.Refused = measured.Failure(), 0
+	})
+	return w.replace(ctx, func(b *builder) error {
+		return measured.Each(ctx, func(a misp.Attribute) error {
+			if a.Event.UUID == "" {
+				level := a.Event.ThreatLevel
+				a.Event = event
+				a.Event.ThreatLevel = level
+			}
+			if a.UUID == "" {
+				a.UUID = identify(what + "\x00" + a.Type + "\x00" + a.Value).String()
+			}
+			if a.Event.ID == "" {
+				a.Event.ID = a.Event.UUID
+			}
+			a.Event.Published = true
+			return b.Add(a, "")
+		})
+	}, done)
+}
+
+// refuse returns an error for a copy with far fewer indicators than the set, unless it came before, or is accepted.
+func (d *Declared) refuse(w *writer, y *Syncer, total int, full bool) error {
+	before := w.state.Indicators
+	if full && y.Accept || w.set == nil || before == 0 || float64(total) >= d.file.Shrink*float64(before) {
+		return nil
+	}
+	if w.state.Refused == total+1 {
+		return nil // it comes twice
+	}
+	w.state.Refused = total + 1
+	return d.from.trouble("", fmt.Errorf("%w: it has %d indicators, and the copy before %d", ErrRefused, total, before),
+		"if this is right, run custom-misp source accept "+d.name+"; the same smaller copy is taken when it comes again")
+}
+
+// copyOf returns a file that can be read again and again: the file itself, or what was fetched, which is deleted when it is
+// closed.
+func (d *Declared) copyOf(ctx context.Context, r io.Reader, dir string) (*fetched, error) {
+	if f, ok := r.(*os.File); ok {
+		again, st, err := openRegular(f.Name())
+		if err != nil {
+			return nil, d.from.trouble("", err, "let the user that this program runs as read it")
+		}
+		return &fetched{again, st.Size()}, nil
+	}
+	f, err := os.CreateTemp(dir, "fetched-*")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(filepath.Clean(f.Name())) // it is only read here
+	n, err := io.Copy(f, io.LimitReader(reading(ctx, r), d.from.max.list+1))
+	switch {
+	case err != nil:
+		err = d.from.trouble("", err, "the next sync tries again")
+	case n > d.from.max.list:
+		err = d.from.tooLong("", d.from.max.list)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &fetched{f, n}, nil
+}
+
+// fetched is a file with its size.
+type fetched struct {
+	*os.File
+	size int64
+}
+
+// Size implements File.
+func (f *fetched) Size() int64 { return f.size }
+
+// Fetch returns the file of a declared source, for a look at it. The caller has to close it.
+func (d *Declared) Fetch(ctx context.Context, dir string) (FetchedFile, error) {
+	r, _, err := d.from.open(ctx, "", "", d.from.max.list)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.copyOf(ctx, r, dir)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// A FetchedFile is a file that was fetched.
+type FetchedFile interface {
+	File
+	io.Closer
+}
