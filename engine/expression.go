@@ -46,14 +46,15 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		r.Fault(s.Node, "", "%s is empty", what)
 		return nil, nil
 	}
+	text, back := r.defined.expand(s.Value)
 	if r.builtin && !r.lint {
-		if p, tree, err := parseProgram(s.Value, names, r.paths); err == nil {
+		if p, tree, err := parseProgram(text, names, r.paths); err == nil {
 			return p, tree
 		}
 	}
-	p, tree, err := newProgram(s.Value, names, r.paths)
+	p, tree, err := newProgram(text, names, r.paths)
 	if err == nil {
-		ast.Walk(&tree, &literals{r: r, s: s, what: what})
+		ast.Walk(&tree, &literals{r: r, s: s, what: what, back: back})
 		return p, tree
 	}
 	e, ok := errors.AsType[*file.Error](err)
@@ -68,7 +69,11 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	message, _, _ := strings.Cut(e.Message, "\n")
 	remedy := ""
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
-		remedy = yamlfile.DidYouMean(name, exprWords(names))
+		words := exprWords(names)
+		for name := range r.defined {
+			words = append(words, name)
+		}
+		remedy = yamlfile.DidYouMean(name, words)
 	}
 	if m := noField().FindStringSubmatch(message); m != nil {
 		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
@@ -79,7 +84,7 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
-	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
+	r.FaultIn(s, back(e.From), remedy, "%s: %s", what, message)
 	return nil, nil
 }
 
@@ -157,6 +162,7 @@ type literals struct {
 	r    reader
 	s    yamlfile.Scalar
 	what string
+	back func(int) int // from a character of the expression to one of s
 }
 
 // Visit implements ast.Visitor.
@@ -195,5 +201,5 @@ func (l *literals) Visit(n *ast.Node) {
 }
 
 func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
-	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
+	l.r.FaultIn(l.s, l.back(n.Location().From), remedy, l.what+": "+format, args...)
 }

@@ -13,16 +13,24 @@ import (
 )
 
 // This file lets a process that runs for one alert read only the mapping files that can match the alert. An outline is a
-// text with a line for each mapping: its file, its id, its match in quotes, and the sets of index keys that it requires,
-// with tabs between them. It is made from the files ([Engine.Outline]) and stored beside them.
+// text with a line for each mapping: its file, its id, whether it is a fallback, its match in quotes, and the sets of index keys
+// that it requires, with tabs between them. It is made from the files ([Engine.Outline]) and stored beside them.
 
-const betweenKeys = " | "
+const (
+	betweenKeys = " | "
+	noFlag      = "-"
+	isFallback  = "fallback"
+)
 
 // Outline returns the outline of all mappings.
 func (e *Engine) Outline() (string, error) {
 	var b strings.Builder
 	for _, m := range e.mappings {
-		columns := []string{path.Base(m.file), m.id, strconv.Quote(m.match.source)}
+		flag := noFlag
+		if m.fallback {
+			flag = isFallback
+		}
+		columns := []string{path.Base(m.file), m.id, flag, strconv.Quote(m.match.source)}
 		for _, set := range m.needs {
 			words := make([]string, 0, len(set))
 			for _, a := range set {
@@ -48,15 +56,15 @@ func WithOutline(sources []Source, outline string) []Source {
 	byFile := map[string][]*mapping{}
 	for line := range strings.Lines(outline) {
 		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) < 3 {
+		if len(columns) < 4 {
 			continue
 		}
-		match, err := strconv.Unquote(columns[2])
+		match, err := strconv.Unquote(columns[3])
 		if err != nil {
 			continue
 		}
-		m := &mapping{id: columns[1], match: &program{source: match}}
-		for _, words := range columns[3:] {
+		m := &mapping{id: columns[1], fallback: columns[2] == isFallback, match: &program{source: match}}
+		for _, words := range columns[4:] {
 			var set []indexKey
 			for word := range strings.SplitSeq(words, betweenKeys) {
 				kind, name, _ := strings.Cut(word, ":")
@@ -83,12 +91,14 @@ func WithOutline(sources []Source, outline string) []Source {
 func (r reader) outlined(src Source) []*mapping {
 	read := sync.OnceValue(func() declaredFile {
 		r.Reader = yamlfile.NewReader(src.Name, src.Data)
-		return r.declare()
+		f := r.declare()
+		r.defined = r.define(f.Define)
+		return f
 	})
 	var mu sync.Mutex
 	mappings := make([]*mapping, 0, len(src.outline))
 	for _, o := range src.outline {
-		m := &mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin}
+		m := &mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, fallback: o.fallback}
 		m.early = sync.OnceValue(func() *program {
 			if p, _, err := parseProgram(o.match.source, matchNames, r.paths); err == nil {
 				return p
@@ -100,7 +110,7 @@ func (r reader) outlined(src Source) []*mapping {
 			defer mu.Unlock()
 			f := read()
 			i := slices.IndexFunc(f.Mappings, func(d declaredMapping) bool { return d.ID.Value == m.id })
-			if i < 0 || strings.TrimSpace(f.Mappings[i].Match.Value) != o.match.source {
+			if i < 0 || !sameMatch(r, f.Mappings[i], o) {
 				return &mapping{id: m.id, file: m.file, builtin: m.builtin, match: failing(errOutline)}
 			}
 			whole := r.compileMapping(f.Mappings[i])
@@ -110,6 +120,12 @@ func (r reader) outlined(src Source) []*mapping {
 		mappings = append(mappings, m)
 	}
 	return mappings
+}
+
+// sameMatch reports whether an outline says of a mapping what its file does.
+func sameMatch(r reader, d declaredMapping, o *mapping) bool {
+	match, _ := r.defined.expand(d.Match.Value)
+	return strings.TrimSpace(match) == o.match.source
 }
 
 var errOutline = errors.New("the outline was made from other files")

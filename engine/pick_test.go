@@ -66,7 +66,7 @@ func TestPickCandidates(t *testing.T) {
 		{"regex, named group", `path: data.x, regex: "(a|b)=(?P<value>\\S+)", type: user-agent`, `{"data":{"x":"a=1 b=2"}}`, []string{"user-agent 1", "user-agent 2"}},
 		{"regex, group not taking part", `path: data.x, regex: "a(?:=(\\d+))?", type: port`, `{"data":{"x":"a a=1"}}`, []string{"port 1"}},
 		{"internal address", `path: data.x, type: ip-dst`, `{"data":{"x":["10.1.2.3","127.0.0.1","169.254.1.1","100.64.0.1","224.0.0.1","255.255.255.255","0.0.0.0","192.168.1.1","172.31.0.1","192.0.2.1","198.18.0.1","::1","fe80::1","fd00::1","ff02::1","2001:db8::1","::"]}}`, []string{}},
-		{"internal address, kept", `path: data.x, type: ip-dst, keep: "true"`, `{"data":{"x":"10.1.2.3"}}`, []string{"ip-dst 10.1.2.3"}},
+		{"internal address, private", `path: data.x, type: ip-dst, private: true`, `{"data":{"x":"10.1.2.3"}}`, []string{"ip-dst 10.1.2.3"}},
 		{"reverse name", `path: data.x, type: hostname`, `{"data":{"x":"1.0.0.10.in-addr.arpa"}}`, []string{}},
 		{"keep by value", `path: data.x, type: hostname, keep: 'not under_domain(value, "corp.example")'`, `{"data":{"x":["a.corp.example","corp.example","xcorp.example"]}}`, []string{"hostname xcorp.example"}},
 		{"keep by type", `path: data.x, type: auto, keep: 'type == "md5"'`, `{"data":{"x":["192.31.196.1","0123456789abcdef0123456789abcdef"]}}`, []string{"md5 0123456789abcdef0123456789abcdef"}},

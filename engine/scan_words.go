@@ -36,7 +36,10 @@ func (w word) indicator() (Type, string, bool) {
 		return "ip-dst", a.String(), true
 	}
 	if f.ats > 0 {
-		return w.email()
+		if t, e, ok := w.email(); ok {
+			return t, e, true
+		}
+		return w.addressBehindUser()
 	}
 	if f.colons > 0 {
 		w = w.withoutPort()
@@ -115,6 +118,16 @@ func (w word) email() (Type, string, bool) {
 	}
 	_, host, _ := strings.Cut(e, "@")
 	return "email", e, endings()[host[strings.LastIndexByte(host, '.')+1:]] != fileEnding && underPublicSuffix(host)
+}
+
+// addressBehindUser returns the address of root@192.0.2.1, as programs name a user and where they come from.
+func (w word) addressBehindUser() (Type, string, bool) {
+	at := strings.LastIndexByte(w.text, '@')
+	behind := word{before: w.before, prefix: w.text[:at+1], text: w.text[at+1:], after: w.after}
+	if a, ok := formOf(behind.text).address(behind.text); ok && behind.isAddress(a) {
+		return "ip-dst", a.String(), true
+	}
+	return "", "", false
 }
 
 // withoutPort takes off a port behind the last colon, or what is before that: sha256:ba6c…, host:evil.example.

@@ -18,6 +18,9 @@ func TestMappings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range sources {
+		sources[i].Builtin = true // as the program has them
+	}
 	e, err := engine.Load(sources...)
 	if err != nil {
 		t.Fatal(err)
