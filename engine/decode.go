@@ -241,8 +241,8 @@ func isArgument(s string) bool {
 		return false
 	}
 	for _, dash := range []string{"-", "/", "–", "—", "―"} {
-		if strings.HasSuffix(option[:begin], dash) {
-			return true
+		if before, ok := strings.CutSuffix(option[:begin], dash); ok {
+			return before == "" || strings.IndexByte(" \t\"'", before[len(before)-1]) >= 0
 		}
 	}
 	return false

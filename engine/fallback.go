@@ -18,6 +18,7 @@ var (
 	errIdentity = errors.New("an e-mail address that is not known to be a sender's")
 	errLeftOut  = errors.New("behind a name that the pick leaves out")
 	errID       = errors.New("hexadecimal that nothing calls a hash")
+	errNetwork  = errors.New("a network")
 	errVersion  = errors.New("a version")
 	errMost     = errors.New("more values than fallback.max_values")
 )
@@ -45,7 +46,7 @@ func (r *run) pickedByProduct() bool {
 
 // AskedLive reports whether a server is asked for the value. Of what mappings with fallback picked, only addresses, names,
 // URLs and hashes leave the site: they have passed the filter of what is not public, and their form says what they are.
-func (o *Observable) AskedLive() bool {
+func (o Observable) AskedLive() bool {
 	if !o.Fallback {
 		return true
 	}
@@ -127,7 +128,7 @@ func (t *taker) checkScanned(typ Type, value string) error {
 		return errIdentity
 	case key != "" && t.leavesOut(key):
 		return errLeftOut
-	case typ.Family() == familyHost && t.isHostOfFound(value):
+	case typ.Family() == familyHost && t.before+t.scanner.after != "" && t.isHostOfFound(value):
 		return errKnown
 	case typ.Family() == familyHost && strings.Trim(value, "x.") == "":
 		return errPlaceholder // of an address in a log that was made anonymous
@@ -135,10 +136,21 @@ func (t *taker) checkScanned(typ Type, value string) error {
 	if hashLengths[typ] > 0 && !t.isCalledHash(value) {
 		return errID
 	}
-	if typ.Family() == familyIP && isHeaderVersion(t.before) {
-		return errVersion
+	if typ.Family() == familyIP {
+		switch {
+		case isHeaderVersion(t.before):
+			return errVersion
+		case isPrefixLength(t.scanner.after):
+			return errNetwork
+		}
 	}
 	return nil
+}
+
+// isPrefixLength reports whether a text begins with the length of a prefix, so that the address before it is a network.
+func isPrefixLength(s string) bool {
+	rest, ok := strings.CutPrefix(s, "/")
+	return ok && rest != "" && rest[0] >= '0' && rest[0] <= '9'
 }
 
 // isHostOfFound reports whether a name is the host of a URL that is found already, by which the URL is looked up too.
@@ -200,17 +212,23 @@ func (t *taker) isCalledHash(value string) bool {
 		}
 	}
 	near = strings.ToLower(near)
-	if slices.ContainsFunc(hashWords, func(word string) bool { return strings.Contains(near, word) }) {
-		return true
+	has := func(words []string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(near, word) })
 	}
-	if len(value) < 64 {
+	switch {
+	case has(hashWords):
+		return true
+	case has(idWords):
 		return false
 	}
-	return !slices.ContainsFunc(idWords, func(word string) bool { return strings.Contains(near, word) })
+	return len(value) >= 64 || has(fileWords)
 }
 
-// hashWords call hexadecimal the hash of a file.
-var hashWords = []string{"md5", "sha", "hash", "checksum", "digest", "malware", "virus", "file"}
+// hashWords and fileWords call hexadecimal the hash of a file.
+var (
+	hashWords = []string{"md5", "sha1", "sha-1", "sha2", "sha-2", "sha5", "sha-5", "hash", "checksum", "malware", "virus"}
+	fileWords = []string{"file", "digest", "sha"}
+)
 
 // idWords call hexadecimal something else than the hash of a file.
 var idWords = []string{

@@ -151,7 +151,8 @@ func (ig *Ignore) checkKeys(c comparison) error {
 type Site struct {
 	Disable []string // ids of mappings that are left out
 	Ignore  *Ignore  // values that are not picked, instead of those that the engine ignores; nil for the same
-	// MaxFallback is how many values of an alert mappings with fallback pick at most; 0 for as many as the engine has.
+	// MaxFallback is how many values of an alert mappings with fallback pick at most; 0 for as many as the engine
+	// has, -1 for none.
 	MaxFallback int
 }
 

@@ -51,6 +51,16 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
+// Labels returns the fixed texts that a mapping has for events; nil for none, and for an unknown mapping. The caller must not
+// change it.
+func (e *Engine) Labels(mapping string) map[string]string {
+	m := e.byID[mapping]
+	if m == nil {
+		return nil
+	}
+	return m.whole().labels
+}
+
 // scalars appends the texts of a scalar, or of those in an array.
 func scalars(texts []string, v gjson.Result, level int) []string {
 	switch {
@@ -112,11 +122,13 @@ func (r *run) apply(matches func(*mapping) bool, note noter) {
 		return
 	}
 	r.product = r.pickedByProduct()
-	for _, i := range r.candidates {
-		if m := r.engine.mappings[i]; m.fallback && matches(m) {
-			m = m.whole()
-			r.pickNamed(m, note)
-			r.pickPaths(m, note)
+	for _, builtin := range []bool{false, true} { // a site's own come first
+		for _, i := range r.candidates {
+			if m := r.engine.mappings[i]; m.fallback && m.builtin == builtin && matches(m) {
+				m = m.whole()
+				r.pickNamed(m, note)
+				r.pickPaths(m, note)
+			}
 		}
 	}
 }

@@ -27,6 +27,7 @@ const (
 type scanner struct {
 	yield   func(candidate string, t Type, value string, err error) verdict
 	before  string // what is before the value that is yielded
+	after   string // what is behind it
 	encoded bool   // what is read was encoded in the text
 	whole   bool   // the text itself was
 
@@ -106,7 +107,7 @@ func (s *scanner) read(text string) {
 		if at = end; url == "" {
 			continue
 		}
-		s.before = text[:at]
+		s.before, s.after = text[:at], ""
 		at += len(url)
 		s.url(withoutPunctuation(url))
 	}
@@ -117,7 +118,7 @@ func (s *scanner) word(text string, start, end int) {
 		return
 	}
 	if t, value, ok := wordAt(text, start, end).indicator(); ok {
-		s.before = text[:start]
+		s.before, s.after = text[:start], text[end:]
 		s.report(text[start:end], t, value)
 		if s.found != nil && !s.found[text[start:end]] {
 			s.found[text[start:end]] = true // the same word again is the same value again

@@ -41,9 +41,15 @@ func (w word) indicator() (Type, string, bool) {
 		}
 		return w.addressBehindUser()
 	}
-	if f.colons > 0 {
+	for range 2 { // a name before an address with a port
+		if f.colons == 0 {
+			break
+		}
 		w = w.withoutPort()
 		f = formOf(w.text)
+		if a, ok := f.address(w.text); ok {
+			return "ip-dst", a.String(), w.isAddress(a)
+		}
 	}
 	if f.seen&^(isDigit|isHex|inWord) == 0 && f.seen&isDigit != 0 && f.seen&isHex != 0 {
 		if t, h, ok := w.hash(); ok {
@@ -218,7 +224,7 @@ func (w word) looksLikeVersion(a netip.Addr) bool {
 	case "version", "versions", "vers", "ver", "v", "build", "release", "revision", "rev", "update", "upgrade", "firmware":
 		return true
 	}
-	if strings.HasPrefix(w.after, "-") || strings.HasPrefix(w.after, "+") {
+	if strings.HasPrefix(w.after, "-") && !strings.HasPrefix(w.after, "->") || strings.HasPrefix(w.after, "+") {
 		return true
 	}
 	if program, ok := strings.CutSuffix(near, "/"); ok && program != "" {

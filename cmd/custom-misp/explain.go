@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -40,7 +41,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
 					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
-				return explain(s.Out, e, c.Lookup.Filter, a, output)
+				return explain(s.Out, c, e, a, output)
 			})
 		},
 	}
@@ -60,13 +61,31 @@ func exactlyOneAlert(_ *cobra.Command, args []string) error {
 type explanation struct {
 	AlertID string `json:"alert_id"`
 	engine.Explanation
+	// Unasked are picked values that MISP is not asked for live.
+	Unasked   []unaskedValue    `json:"unasked,omitempty"`
 	Questions []json.RawMessage `json:"questions"`
 }
 
-func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert, output string) error {
+// unaskedValue is a picked value that MISP is not asked for live.
+type unaskedValue struct {
+	Type  engine.Type `json:"type"`
+	Value string      `json:"value"`
+	Asked bool        `json:"asked"` // false
+}
+
+func explain(w io.Writer, c *config.Config, e *engine.Engine, a enrich.Alert, output string) error {
 	x := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}
+	filter := c.Lookup.Filter
 	unasked := engine.Limit(x.Observables, filter, engine.MaxValues)
-	questions, err := api.Questions(x.Observables, filter)
+	var asked []engine.Observable
+	for _, o := range x.Observables {
+		if c.AsksLive(&o) {
+			asked = append(asked, o)
+		} else {
+			x.Unasked = append(x.Unasked, unaskedValue{Type: o.Type, Value: o.Value})
+		}
+	}
+	questions, err := api.Questions(asked, filter)
 	if err != nil {
 		return err
 	}
@@ -80,6 +99,9 @@ func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert
 	}
 	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cli.Clean(a.Source.AlertID), cli.Clean(a.Source.RuleID), cli.Clean(a.Source.RuleDescription))
 	mappingtest.WriteExplanation(w, x.Explanation, style)
+	for _, o := range x.Unasked {
+		fmt.Fprintf(w, "\nMISP is not asked for %s %s live: no mapping knows it, see fallback.ask_live\n", o.Type, cli.Clean(o.Value))
+	}
 	for _, q := range x.Questions {
 		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", cli.EscapeJSON(q))
 	}

@@ -64,8 +64,10 @@ type Body struct {
 	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
 
 	Observable *ObservableBody `json:"observable,omitempty"`
-	Source     *Source         `json:"source,omitempty"`
-	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
+	// Fixed texts of the mappings that picked the value.
+	Labels    map[string]string `json:"labels,omitempty"`
+	Source    *Source           `json:"source,omitempty"`
+	Truncated string            `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
 
 	// Instead of the above but the source: trouble.
 	Error       Code   `json:"error,omitempty"`
@@ -98,6 +100,8 @@ type ObservableBody struct {
 	Mapping string   `json:"mapping,omitempty"`
 	Path    string   `json:"path,omitempty"`
 	Also    []string `json:"also,omitempty"` // "mapping path" of every further pick
+	// "true" if the value was encoded in the alert, in base64 or the like, at every place.
+	Encoded string `json:"encoded,omitempty"`
 }
 
 // JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes: long fields are shortened until it
@@ -317,7 +321,19 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 		}
 	}
 	b.Source.Context = map[string]string{}
+	if !slices.ContainsFunc(o.Picks, func(p engine.Pick) bool { return !p.Encoded }) {
+		b.Observable.Encoded = "true"
+	}
 	for i, pick := range o.Picks {
+		for name, text := range p.Engine.Labels(pick.Mapping) {
+			if _, have := b.Labels[name]; have {
+				continue
+			}
+			if b.Labels == nil {
+				b.Labels = map[string]string{}
+			}
+			b.Labels[name] = text
+		}
 		if i > 0 {
 			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
 		}

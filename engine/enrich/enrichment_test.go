@@ -29,6 +29,7 @@ mappings:
       - {path: data.dst, type: ip-dst}
       - {path: data.other, type: ip-src}
     context: [data.user, data.image]
+    labels: {severity: low}
   - id: name
     match: has("data.host")
     lookup: {to_ids: true}
@@ -140,6 +141,7 @@ func TestProcess(t *testing.T) {
 		"tlp":"amber","mitre_id":["T1071.001"],"link":"https://misp.example.org/events/view/31",
 		"match_kind":"exact","match_count":"5","event_ids":["31","27","26","25"],
 		"observable":{"type":"ip-dst","value":"192.31.196.66","mapping":"conn","path":"data.dst","also":["conn data.other"]},
+		"labels":{"severity":"low"},
 		"source":{"alert_id":"1791187801.40960","timestamp":"2026-10-05T08:10:01.120+0000","rule_id":"61605","rule_level":"3",
 			"rule_description":"Network connection","location":"EventChannel","context":{"user":"CORP\\a","image":"C:\\a.exe"}}}}`), &want); err != nil {
 		t.Fatal(err)

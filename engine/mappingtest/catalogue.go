@@ -2,6 +2,7 @@ package mappingtest
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"path"
 	"slices"
@@ -50,8 +51,14 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 			shown = ""
 		}
 	}
+	b.WriteString("\n" + language)
 	return b.String()
 }
+
+// language is the language by example.
+//
+//go:embed language.md
+var language string
 
 // fieldsOf returns where a pick takes values from: its path, or names of members.
 func fieldsOf(p engine.MappingPick) []string {

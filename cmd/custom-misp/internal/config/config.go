@@ -41,6 +41,7 @@ type Config struct {
 	Serve     Serve
 	Sightings Sightings
 	Mappings  Mappings
+	Fallback  Fallback
 	Ignore    Ignore
 	Queue     Queue
 	StateDir  string
@@ -143,6 +144,12 @@ type Mappings struct {
 	MayBeAbsent bool
 }
 
+// Fallback says what is done with values that no mapping knows.
+type Fallback struct {
+	MaxValues int  // of an alert
+	AskLive   bool // all of them, and not only those that may leave the site
+}
+
 // Ignore says what is never asked for.
 type Ignore struct {
 	Values []string
@@ -201,7 +208,8 @@ func (l *layers) config() *Config {
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
-		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Fallback: Fallback{MaxValues: l.count("fallback.max_values"), AskLive: l.flag("fallback.ask_live")},
+		Ignore:   Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,
@@ -261,6 +269,11 @@ func (c *Config) FromHome(path string) string { return c.values.fromHome(path) }
 
 // MirrorsMISP reports whether the mirror holds the MISP server.
 func (c *Config) MirrorsMISP() bool { return c.Mirror.MISP && c.MISP.URL != "" }
+
+// AsksLive reports whether MISP is asked live for an observable. What it is not asked for, a mirror or a feed answers.
+func (c *Config) AsksLive(o *engine.Observable) bool {
+	return c.Fallback.AskLive || c.FeedDir != "" || c.Lookup.Policy == PolicyMirror || o.AskedLive()
+}
 
 // AsksMISP reports whether look-ups or syncs need MISP and its key.
 func (c *Config) AsksMISP() bool {
