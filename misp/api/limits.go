@@ -22,6 +22,8 @@ const (
 	countedPage = 1000
 	// maxEvents bounds the list of all events, which is kept in memory. A longer one is refused.
 	maxEvents = 2_000_000
+	// maxReading is how many attributes of an event are read, page by page. One that has more is refused.
+	maxReading = 5_000_000
 	// maxEventAttributes bounds one event of a feed, attributes and objects each. A larger one is refused.
 	maxEventAttributes = 500_000
 	// maxText is the longest text, in bytes as JSON has it: MISP stores 65,535, each of which is at most 6 in JSON. A

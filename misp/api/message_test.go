@@ -27,7 +27,7 @@ func look(ctx context.Context, c *api.Client) error {
 }
 
 func listEvents(ctx context.Context, c *api.Client) error {
-	_, err := c.Events(ctx, api.EventList{})
+	_, _, err := c.Events(ctx, api.EventList{})
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"custom-misp/engine/enrich"
 	"custom-misp/misp"
 )
 
@@ -92,6 +93,8 @@ func (c *Client) Read(ctx context.Context, r Reading) (Page, error) {
 		return Page{}, errNoEvents
 	case len(r.Events) > 1 && r.Rows > 0:
 		return Page{}, errReadingEnd
+	case r.Rows > maxReading:
+		return Page{}, c.trouble(enrich.CodeBadAnswer, fmt.Sprintf("has more than %d attributes in event %s", maxReading, r.Events[0]), remedyDropped, nil)
 	}
 	if r.Limit <= 0 {
 		r.Limit = pageSize

@@ -175,6 +175,20 @@ func TestReadPages(t *testing.T) {
 	}
 }
 
+// TestReadEndless goes on reading an event that has more attributes than any event of MISP.
+func TestReadEndless(t *testing.T) {
+	t.Parallel()
+	s := bigEvent(t, 100)
+	before := len(s.Requests())
+	_, err := client(t, nil, s.URL).Read(t.Context(), api.Reading{Events: []string{"7"}, Limit: 100, Rows: 5_000_001, Last: 5_000_001})
+	if want := "has more than 5000000 attributes in event 7"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	if len(s.Requests()) != before {
+		t.Error("asked for another page")
+	}
+}
+
 // TestReadWhileDeleted deletes attributes of an event for good while it is read, which moves those behind them to pages
 // that were read: none of those that stay is left out, and none comes twice.
 func TestReadWhileDeleted(t *testing.T) {

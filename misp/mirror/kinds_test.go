@@ -151,6 +151,9 @@ func kinds() []kind {
 		{"tag deleted everywhere", nil, func(s *site) { s.DeleteTag("own:first") }, byWalk},
 		{"object deleted for good", nil, func(s *site) { s.HardDeleteObject(uuidOf("41")) }, byWalk},
 		{"events merged", func(s *site) { s.PushEvent(late("e7", "71", "late.example")) }, func(s *site) { s.Merge(uuidOf("e7"), e1) }, byWalk},
+		{"expiration sighting added, with mirror.sightings", func(s *site) { s.origin.Sightings = true }, func(s *site) {
+			s.AddSighting(uuidOf("01"), "2", 1) // in the past by all clocks
+		}, byWalk},
 		{"warninglist enabled or changed", nil, func(s *site) { s.Warn(uuidOf("01"), "public DNS") }, byWalk},
 	}
 	var all []kind
