@@ -87,6 +87,7 @@ func (t *taker) checkFallback(typ Type, value string) error {
 // ownPaths are where an alert names the machine that it came from.
 var ownPaths = []string{
 	"agent.name", "agent.ip", "manager.name", "predecoder.hostname", "location", "data.win.system.computer", "data.system.computer",
+	"wazuh.agent.name", "host.name", "host.hostname", "observer.name",
 }
 
 // isOwn reports whether a value is a name or an address of the machine that the alert came from, or of its domain.
