@@ -131,6 +131,8 @@ func (t *taker) checkScanned(typ Type, value string) error {
 		return errLeftOut
 	case typ.Family() == familyHost && t.before+t.scanner.after != "" && t.isHostOfFound(value):
 		return errKnown
+	case typ.Family() == familyHost && isLogHeader(t.before):
+		return errOwn // the machine that wrote the log
 	case typ.Family() == familyHost && strings.Trim(value, "x.") == "":
 		return errPlaceholder // of an address in a log that was made anonymous
 	}
@@ -235,6 +237,19 @@ var (
 var idWords = []string{
 	"id", "key", "token", "session", "trace", "request", "transaction", "correlation", "container", "image", "layer", "commit", "nonce", "signature",
 	"etag", "cookie", "secret", "serial",
+}
+
+// isLogHeader reports whether a text is what syslog writes before the name of the machine: a priority and the time.
+func isLogHeader(s string) bool {
+	if len(s) > len("<134>1 2026-10-05T08:10:00.123456+00:00 ") || !strings.HasSuffix(s, " ") || !strings.Contains(s, ":") {
+		return false
+	}
+	for word := range strings.FieldsSeq(s) {
+		if !strings.ContainsAny(word, "0123456789") && !strings.Contains("jan feb mar apr may jun jul aug sep oct nov dec", strings.ToLower(word)) {
+			return false
+		}
+	}
+	return true
 }
 
 // isHeaderVersion reports whether a text is the beginning of a header of CEF or LEEF, in which the version of the product

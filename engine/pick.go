@@ -144,7 +144,13 @@ func (r *run) pickPaths(m *mapping, note noter) {
 		if !r.applies(m, i, note) {
 			took = m.known() // it has decided against the place
 		} else if v := r.value(p.path); v.Exists() {
-			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v)
+			if m.fallback && p.scan && r.isRead(p.path) {
+				if note != nil {
+					note(m, i, "", "", "", errRead)
+				}
+				continue
+			}
+			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v) || m.isProduct() && (p.scan || p.regex != nil)
 		}
 		if took && !m.fallback && r.engine.byName {
 			r.taken = append(r.taken, takenPath{m, p.path})
@@ -413,6 +419,7 @@ func (e evalError) Error() string { return e.err.Error() }
 var (
 	errNotKept = errors.New("keep is false")
 	errWhen    = errors.New("when is false")
+	errRead    = errors.New("a mapping of a product reads this text")
 	errProduct = errors.New("a mapping of a product has picked from this alert")
 )
 
