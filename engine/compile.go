@@ -56,6 +56,8 @@ type namedPicks struct {
 	under *fieldPath
 	picks []int // of the mapping; the number in the tree is the place in here
 	tree  nameTree
+	asked uint64    // picks that do not apply to every alert
+	off   [3]uint64 // picks that take nothing from an object by what it holds
 }
 
 // parts are what a pick may take of a path.
@@ -254,6 +256,12 @@ func (r reader) compileNamed(m *mapping, declared []declaredPick) {
 		}
 		bit := uint64(1) << len(n.picks)
 		n.picks = append(n.picks, i)
+		if p.when != nil || m.fallback && p.scan {
+			n.asked |= bit
+		}
+		for held := range p.needs() {
+			n.off[held] |= bit
+		}
 		for _, name := range p.names {
 			n.tree.add(name, nameSet{picked: bit})
 		}

@@ -200,7 +200,8 @@ const shortestArgument = 24
 func nextArgument(s string, from int) (begin, end int) {
 	for at := from + shortestArgument - 1; at < len(s); {
 		// Every so many bytes: one of them is in a run that is long enough.
-		if !isBase64[s[at]] {
+		const half = shortestArgument / 2
+		if !isBase64[s[at]] || !isBase64[s[at-half]] && (at+half >= len(s) || !isBase64[s[at+half]]) {
 			at += shortestArgument
 			continue
 		}

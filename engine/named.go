@@ -35,9 +35,14 @@ func (r *run) pickNamed(m *mapping, note noter) {
 		if r.heldAt != at {
 			r.heldAt, r.held = at, holdingOf(r.doc.raw(at))
 		}
-		for bit, number := range n.picks {
-			if p := &m.picks[number]; !r.applies(m, number, note) || r.held < p.needs() && note == nil {
-				w.off |= 1 << bit
+		if note == nil {
+			w.off = n.off[r.held]
+		}
+		if n.asked != 0 {
+			for bit, number := range n.picks {
+				if n.asked&(1<<bit) != 0 && !r.applies(m, number, note) {
+					w.off |= 1 << bit
+				}
 			}
 		}
 		if w.off == 1<<len(n.picks)-1 {

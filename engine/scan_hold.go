@@ -199,19 +199,24 @@ func mayHoldHash(text string) bool {
 // mayHoldIPv6 reports whether a text has hexadecimal and colons in a row as a public IPv6 address has: with two colons
 // together, or eight groups.
 func mayHoldIPv6(text string) bool {
-	for at := 0; ; {
-		i := strings.Index(text[at:], "::")
-		if i < 0 {
-			break
+	for at := 1; at < len(text); at += 2 { // of two colons, one is at such a place
+		if text[at] != ':' {
+			continue
 		}
-		if at += i; at > 0 && classes[text[at-1]]&(isDigit|isHex) != 0 {
+		first := at
+		if text[at-1] == ':' {
+			first--
+		} else if at+1 == len(text) || text[at+1] != ':' {
+			continue
+		}
+		if first > 0 && classes[text[first-1]]&(isDigit|isHex) != 0 {
 			return true
 		}
-		at += len("::")
 	}
 	const shortest = len("2000:0:0:0:0:0:0:1")
 	for at := shortest - 1; at < len(text); at += shortest {
-		if !isIPv6Byte(text[at]) {
+		// A run goes half as far to one side at least.
+		if !isIPv6Byte(text[at]) || !isIPv6Byte(text[at-shortest/2]) && (at+shortest/2 >= len(text) || !isIPv6Byte(text[at+shortest/2])) {
 			continue
 		}
 		begin, end := at, at
