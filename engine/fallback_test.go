@@ -70,11 +70,8 @@ func TestAddingAMappingRemovesNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, o := range was {
-					elsewhere := slices.ContainsFunc(o.Picks, func(p engine.Pick) bool { return p.Path != path })
-					if elsewhere && !slices.ContainsFunc(now, func(n engine.Observable) bool { return strings.EqualFold(n.Value, o.Value) }) {
-						t.Errorf("a pick of %s, %s removes %s %s, which %+v picked\n%s", path, pick, o.Type, o.Value, o.Picks, alert)
-					}
+				for _, o := range removed(was, now, path) {
+					t.Errorf("a pick of %s, %s removes %s %s, which %+v picked\n%s", path, pick, o.Type, o.Value, o.Picks, alert)
 				}
 			}
 		}
@@ -87,6 +84,17 @@ func TestAddingAMappingRemovesNothing(t *testing.T) {
 	}
 }
 
+// removed returns what was picked at other places than a path, and is no longer.
+func removed(was, now []engine.Observable, path string) (list []engine.Observable) {
+	for _, o := range was {
+		elsewhere := slices.ContainsFunc(o.Picks, func(p engine.Pick) bool { return p.Path != path })
+		if elsewhere && !slices.ContainsFunc(now, func(n engine.Observable) bool { return strings.EqualFold(n.Value, o.Value) }) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
 // TestFallbackLeavesOut shows what a fallback takes of a member that another mapping picks from, and of an alert of a known
 // product.
 func TestFallbackLeavesOut(t *testing.T) {
@@ -97,8 +105,10 @@ func TestFallbackLeavesOut(t *testing.T) {
 	}{
 		"none":           {"", []string{"url http://bad.example/x fallback-names", "ip-dst 192.31.196.1 fallback-names", "ip-dst 192.31.196.2 fallback-scan"}},
 		"the same value": {"      - {path: data.url, type: url}\n", []string{"url http://bad.example/x site", "ip-dst 192.31.196.1 fallback-names", "ip-dst 192.31.196.2 fallback-scan"}},
-		"another one of it": {"      - {path: data.url, type: hostname, regex: '//([^/]+)'}\n",
-			[]string{"hostname bad.example site", "ip-dst 192.31.196.1 fallback-names", "ip-dst 192.31.196.2 fallback-scan"}},
+		"another one of it": {
+			"      - {path: data.url, type: hostname, regex: '//([^/]+)'}\n",
+			[]string{"hostname bad.example site", "ip-dst 192.31.196.1 fallback-names", "ip-dst 192.31.196.2 fallback-scan"},
+		},
 	} {
 		observables, err := with(t, tt.picks).Pick([]byte(alert))
 		if err != nil {

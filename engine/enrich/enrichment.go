@@ -321,29 +321,35 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 		}
 	}
 	b.Source.Context = map[string]string{}
+	p.describePicks(&b, a, o)
+	return Enrichment{Agent: a.Agent, Body: b}
+}
+
+// describePicks says who picked a value where, with what these mappings have for the analyst.
+func (p *Pipeline) describePicks(b *Body, a Alert, o engine.Observable) {
 	if !slices.ContainsFunc(o.Picks, func(p engine.Pick) bool { return !p.Encoded }) {
 		b.Observable.Encoded = "true"
 	}
 	for i, pick := range o.Picks {
-		for name, text := range p.Engine.Labels(pick.Mapping) {
-			if _, have := b.Labels[name]; have {
-				continue
-			}
-			if b.Labels == nil {
-				b.Labels = map[string]string{}
-			}
-			b.Labels[name] = text
-		}
 		if i > 0 {
 			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
 		}
-		for k, v := range p.Engine.Context(pick.Mapping, a.JSON) {
-			if _, have := b.Source.Context[k]; !have {
-				b.Source.Context[k] = v
-			}
+		b.Labels = addTo(b.Labels, p.Engine.Labels(pick.Mapping))
+		b.Source.Context = addTo(b.Source.Context, p.Engine.Context(pick.Mapping, a.JSON))
+	}
+}
+
+// addTo adds texts under names that are not there yet.
+func addTo(texts, more map[string]string) map[string]string {
+	for name, text := range more {
+		if texts == nil {
+			texts = map[string]string{}
+		}
+		if _, have := texts[name]; !have {
+			texts[name] = text
 		}
 	}
-	return Enrichment{Agent: a.Agent, Body: b}
+	return texts
 }
 
 // TroubleEvent reports that something went wrong with an alert. It is the manager's event, not the agent's, for it says

@@ -530,7 +530,7 @@ func TestEverythingFits(t *testing.T) {
 	names := map[string]bool{}
 	for only := -1; ; only++ {
 		n := 0
-		body := enrich.Body{Source: &enrich.Source{Context: map[string]string{"k": ""}}}
+		body := enrich.Body{}
 		var set func(v reflect.Value, name string)
 		set = func(v reflect.Value, name string) {
 			switch v.Kind() {
@@ -547,6 +547,7 @@ func TestEverythingFits(t *testing.T) {
 				v.Set(reflect.MakeSlice(v.Type(), 3, 3))
 				set(v.Index(2), name)
 			case reflect.Map:
+				v.Set(reflect.MakeMap(v.Type()))
 				v.SetMapIndex(reflect.ValueOf("k"), reflect.ValueOf(long))
 			case reflect.String:
 				if n++; only < 0 || n == only+1 {

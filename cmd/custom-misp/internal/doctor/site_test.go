@@ -122,7 +122,7 @@ func (w *ward) replace(t *testing.T, name, from, to string) {
 // configure writes the configuration with more lines.
 func (w *ward) configure(t *testing.T, more string) {
 	t.Helper()
-	w.write(t, "etc/custom-misp.yaml", "misp: {url: "+w.url+", key_file: etc/custom-misp.key, ca_file: etc/misp-ca.pem}\n"+more, 0o640)
+	w.write(t, "etc/custom-misp.yaml", "misp: {url: "+w.url+", key_file: etc/custom-misp.key, ca_file: etc/misp-ca.pem}\n"+more+"\nignore: {values: [corp.example]}\n", 0o640)
 }
 
 // block writes ossec.conf with one block of these elements.
