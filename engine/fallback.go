@@ -141,7 +141,7 @@ func (t *taker) checkScanned(typ Type, value string) error {
 	}
 	if typ.Family() == familyIP {
 		switch {
-		case isHeaderVersion(t.before):
+		case isHeaderVersion(t.before) || isPackageVersion(t.before):
 			return errVersion
 		case isPrefixLength(t.scanner.after):
 			return errNetwork
@@ -169,7 +169,7 @@ func (r *run) isHostOfFound(name string) bool {
 // senders are the names that mail servers write before the address of a sender.
 var senders = sync.OnceValue(func() *nameTree {
 	t := &nameTree{}
-	for _, name := range []string{"from", "sender", "mail_from", "env_from", "envelope_from", "smtp_from", "hfrom", "header_from", "return_path", "suser"} {
+	for _, name := range []string{"from", "sender", "mail_from", "env_from", "envelope_from", "smtp_from", "hfrom", "header_from", "return_path", "suser", "f"} {
 		t.add(name, nameSet{picked: 1})
 	}
 	return t
@@ -250,6 +250,15 @@ func isLogHeader(s string) bool {
 		}
 	}
 	return true
+}
+
+// isPackageVersion reports whether a text ends in an architecture, which the version of a package follows.
+func isPackageVersion(s string) bool {
+	switch lastWord(s[max(0, len(s)-nearby):]) {
+	case "amd64", "arm64", "i386", "x86_64", "aarch64", "noarch", "armhf":
+		return true
+	}
+	return false
 }
 
 // isHeaderVersion reports whether a text is the beginning of a header of CEF or LEEF, in which the version of the product

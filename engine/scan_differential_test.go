@@ -32,7 +32,7 @@ func all(text string) (now, before []string) {
 //     addresses themselves.
 //   - A value that is longer than MaxValue is left out.
 //   - hxXp:// and HxXp:// are refanged, like hxxp://, HXXP://, hXXp:// and HxxP:// before.
-//   - An address behind a user and an @, or behind a name and a colon, is found, one before an arrow is no version, and what is
+//   - An address behind a user and an @, behind a name and a colon, or before a port and an interface, is found, one before an arrow is no version, and what is
 //     encoded in the text is found.
 //   - The Kelvin sign and the long s are no longer letters of [ .] marks and of words like version: the old regular
 //     expressions ignored case, and Unicode gives k and s a third one.
@@ -44,7 +44,7 @@ func comparable(text string) bool {
 }
 
 // behindUser matches an address behind an @, in any of the ways to write these.
-var behindUser = regexp.MustCompile(`(?i)(?:@|:|\[at\]|\[:\])[\])}]*(?:[0-9.]|::|[0-9a-f]*:)|-(?:>|&)`)
+var behindUser = regexp.MustCompile(`(?i)(?:@|:|\[at\]|\[:\])[\])}]*(?:[0-9.]|::|[0-9a-f]*:)|-(?:>|&)|[0-9]:[0-9]+:`)
 
 // fragments are what texts are put together from, to be scanned.
 var fragments = strings.Split("http:// https:// ws:// ldap:// hxxp:// hXXps:// HXXP:// ftp HtTp:// jndi: a.example evil.example evil.com bad-cdn.ru "+

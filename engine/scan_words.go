@@ -41,6 +41,9 @@ func (w word) indicator() (Type, string, bool) {
 		}
 		return w.addressBehindUser()
 	}
+	if a, ok := f.beginsWithAddress(w.text); ok {
+		return "ip-dst", a.String(), w.isAddress(a)
+	}
 	for range 2 { // a name before an address with a port
 		if f.colons == 0 {
 			break
@@ -100,6 +103,20 @@ func (f form) address(text string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	a, err := parseIP(text)
+	return a, err == nil
+}
+
+// beginsWithAddress returns the address before a port and an interface, as firewalls write 192.0.2.1:443:X1.
+func (f form) beginsWithAddress(text string) (netip.Addr, bool) {
+	if f.colons != 2 || f.dots != 3 {
+		return netip.Addr{}, false
+	}
+	head, rest, _ := strings.Cut(text, ":")
+	port, _, _ := strings.Cut(rest, ":")
+	if !isIPv4(head) || port == "" || !isDigits(port) {
+		return netip.Addr{}, false
+	}
+	a, err := parseIP(head)
 	return a, err == nil
 }
 
