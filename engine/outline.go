@@ -50,33 +50,48 @@ func (e *Engine) Outline() (string, error) {
 	return b.String(), nil
 }
 
+// described is a line of an outline.
+type described struct {
+	id       string
+	fallback bool
+	match    string // in quotes
+	needs    needs
+}
+
 // WithOutline returns mapping files with the outline that was made from them. [Load] does not parse the files that the
 // outline describes: that waits for the first alert that can match.
 func WithOutline(sources []Source, outline string) []Source {
-	byFile := map[string][]*mapping{}
+	// All keys and sets lie in two arrays: every call reads all of the outline, most often for a single alert.
+	tabs := strings.Count(outline, "\t")
+	keys := make([]indexKey, 0, tabs+strings.Count(outline, betweenKeys))
+	sets := make([][]indexKey, 0, tabs)
+	byFile := make(map[string][]described, len(sources))
 	for line := range strings.Lines(outline) {
-		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) < 4 {
+		file, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		id, rest, _ := strings.Cut(rest, "\t")
+		flag, rest, _ := strings.Cut(rest, "\t")
+		match, rest, more := strings.Cut(rest, "\t")
+		if match == "" {
 			continue
 		}
-		match, err := strconv.Unquote(columns[3])
-		if err != nil {
-			continue
-		}
-		m := &mapping{id: columns[1], fallback: columns[2] == isFallback, match: &program{source: match}}
-		for _, words := range columns[4:] {
-			var set []indexKey
-			for word := range strings.SplitSeq(words, betweenKeys) {
+		firstSet := len(sets)
+		for more {
+			var words string
+			words, rest, more = strings.Cut(rest, "\t")
+			firstKey := len(keys)
+			for another := true; another; {
+				var word string
+				word, words, another = strings.Cut(words, betweenKeys)
 				kind, name, _ := strings.Cut(word, ":")
 				a := indexKey{kind: keyKind(kind), name: name}
 				if a.kind == keyField {
 					a.name, a.text, _ = strings.Cut(name, "=")
 				}
-				set = append(set, a)
+				keys = append(keys, a)
 			}
-			m.needs = append(m.needs, set)
+			sets = append(sets, keys[firstKey:len(keys):len(keys)])
 		}
-		byFile[columns[0]] = append(byFile[columns[0]], m)
+		byFile[file] = append(byFile[file], described{id, flag == isFallback, match, sets[firstSet:len(sets):len(sets)]})
 	}
 	outlined := make([]Source, len(sources))
 	for i, src := range sources {
@@ -86,62 +101,90 @@ func WithOutline(sources []Source, outline string) []Source {
 	return outlined
 }
 
-// outlined returns the mappings of a file. The file is parsed when the first of them matches an alert, and each mapping
-// is compiled when it first does.
-func (r reader) outlined(src Source) []*mapping {
-	read := sync.OnceValue(func() declaredFile {
-		r.Reader = yamlfile.NewReader(src.Name, src.Data)
-		f := r.declare()
-		r.defined = r.define(f.Define)
-		return f
-	})
-	var mu sync.Mutex
-	mappings := make([]*mapping, 0, len(src.outline))
-	for _, o := range src.outline {
-		m := &mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, fallback: o.fallback}
-		m.early = sync.OnceValue(func() *program {
-			if p, _, err := parseProgram(o.match.source, matchNames, r.paths); err == nil {
-				return p
-			}
-			return failing(errOutline)
-		})
-		m.rest = sync.OnceValue(func() *mapping {
-			mu.Lock()
-			defer mu.Unlock()
-			f := read()
-			i := slices.IndexFunc(f.Mappings, func(d declaredMapping) bool { return d.ID.Value == m.id })
-			if i < 0 || !sameMatch(r, f.Mappings[i], o) {
-				return &mapping{id: m.id, file: m.file, builtin: m.builtin, match: failing(errOutline)}
-			}
-			whole := r.compileMapping(f.Mappings[i])
-			whole.source = f.Source.Value
-			return whole
-		})
-		mappings = append(mappings, m)
-	}
-	return mappings
+// outlinedFile is a mapping file that is parsed when the first of its mappings matches an alert.
+type outlinedFile struct {
+	reader reader
+	source Source
+	once   sync.Once
+	mu     sync.Mutex // held while a mapping is compiled
+	file   declaredFile
 }
 
-// sameMatch reports whether an outline says of a mapping what its file does.
-func sameMatch(r reader, d declaredMapping, o *mapping) bool {
+// outlinedMapping is what an outline does not say of a mapping: its match is compiled when an alert can match, the rest
+// when one does.
+type outlinedMapping struct {
+	described
+	file        *outlinedFile
+	early, rest sync.Once
+	condition   *program
+	whole       *mapping
+}
+
+// outlined returns the mappings of a file.
+func (r reader) outlined(src Source) []*mapping {
+	file := &outlinedFile{reader: r, source: src}
+	outlined := make([]outlinedMapping, len(src.outline))
+	mappings := make([]mapping, len(src.outline))
+	pointers := make([]*mapping, len(src.outline))
+	for i, o := range src.outline {
+		outlined[i].described, outlined[i].file = o, file
+		mappings[i] = mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, fallback: o.fallback, outlined: &outlined[i]}
+		pointers[i] = &mappings[i]
+	}
+	return pointers
+}
+
+func (o *outlinedMapping) compileMatch() {
+	o.condition = failing(errOutline)
+	source, err := strconv.Unquote(o.match)
+	if err != nil {
+		return
+	}
+	if p, _, err := parseProgram(source, matchNames, o.file.reader.paths); err == nil {
+		o.condition = p
+	}
+}
+
+func (o *outlinedMapping) compile() {
+	f := o.file
+	f.once.Do(func() {
+		f.reader.Reader = yamlfile.NewReader(f.source.Name, f.source.Data)
+		f.file = f.reader.declare()
+		f.reader.defined = f.reader.define(f.file.Define)
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.file.Mappings, func(d declaredMapping) bool { return d.ID.Value == o.id })
+	if i < 0 || f.reader.quotedMatch(f.file.Mappings[i]) != o.match {
+		o.whole = &mapping{id: o.id, file: f.source.Name, builtin: f.source.Builtin, match: failing(errOutline)}
+		return
+	}
+	o.whole = f.reader.compileMapping(f.file.Mappings[i])
+	o.whole.source = f.file.Source.Value
+}
+
+// quotedMatch returns the match of a mapping as an outline has it.
+func (r reader) quotedMatch(d declaredMapping) string {
 	match, _ := r.defined.expand(d.Match.Value)
-	return strings.TrimSpace(match) == o.match.source
+	return strconv.Quote(strings.TrimSpace(match))
 }
 
 var errOutline = errors.New("the outline was made from other files")
 
 // condition returns the program of match.
 func (m *mapping) condition() *program {
-	if m.early == nil {
+	if m.outlined == nil {
 		return m.match
 	}
-	return m.early()
+	m.outlined.early.Do(m.outlined.compileMatch)
+	return m.outlined.condition
 }
 
 // whole returns the mapping with everything that its file declares.
 func (m *mapping) whole() *mapping {
-	if m.rest == nil {
+	if m.outlined == nil {
 		return m
 	}
-	return m.rest()
+	m.outlined.rest.Do(m.outlined.compile)
+	return m.outlined.whole
 }

@@ -82,13 +82,39 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	r.apply(func(m *mapping) bool {
-		ok, err := r.eval(m.condition())
+		ok, err := r.matches(m)
 		if err != nil {
-			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+			r.undecided(m, err)
 		}
 		return ok
 	}, nil)
 	return r.found, r.cuts, errors.Join(r.errs...)
+}
+
+// undecided notes why a match could not be evaluated.
+func (r *run) undecided(m *mapping, err error) {
+	if errors.Is(err, errWork) {
+		r.cut(m.id, "", CutWork, 1)
+		return
+	}
+	r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+}
+
+// matches evaluates the match of a mapping. One that is decided directly takes no steps from the others.
+func (r *run) matches(m *mapping) (bool, error) { return r.shared(m.condition()) }
+
+// shared evaluates a match or a when: one that is not decided directly takes half of the steps that are left at most.
+func (r *run) shared(p *program) (bool, error) {
+	work := r.work
+	if p.direct != nil {
+		ok, err := r.eval(p)
+		r.work = work
+		return ok, err
+	}
+	r.work -= work / 2
+	ok, err := r.eval(p)
+	r.work = max(r.work, 0) + work/2
+	return ok, err
 }
 
 // A noter is called with each candidate of a pick, by its number in the mapping, and why it was dropped. A pick that did not
@@ -166,8 +192,10 @@ func (r *run) applies(m *mapping, number int, note noter) bool {
 	case m.fallback && p.scan && r.product:
 		why = errProduct
 	case p.when != nil:
-		ok, err := r.eval(p.when)
-		if err != nil {
+		ok, err := r.shared(p.when)
+		if errors.Is(err, errWork) {
+			r.cut(m.id, p.title(), CutWork, 1)
+		} else if err != nil {
 			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: pick %s: when: %w", m.file, m.line, m.id, strconv.Quote(p.title()), err))
 		}
 		if ok {

@@ -39,7 +39,10 @@ type taking struct {
 func (t *taker) value(what taking, v gjson.Result) bool {
 	t.taking = what
 	t.walker.pick, t.walker.tooDeep, t.walker.unread = t.p, 0, 0
+	reserve := t.work / 2
+	t.work -= reserve
 	t.walker.walk(v, 0)
+	t.work = max(t.work, 0) + reserve
 	t.cut(CutLevels, t.walker.tooDeep)
 	t.cut(CutText, t.walker.unread)
 	return t.took
@@ -83,17 +86,33 @@ func (t *taker) decoded(text string) bool {
 		return t.scan(text)
 	}
 	if t.p.pair != nil {
-		second := t.run.value(t.p.pair)
-		if isPlaceholder(strings.TrimSpace(second.String())) || second.IsObject() || second.IsArray() {
+		var ok bool
+		if text, ok = t.paired(text); !ok {
 			return true
 		}
-		text += pairMark + second.String()
 	}
 	if t.note == nil && !t.p.private && isPrivateText(t.p.typ, text) {
 		return true // most addresses of most alerts
 	}
 	typ, value, err := t.p.typ.Resolve(text)
 	return t.take(text, typ, value, err) != stop
+}
+
+// paired returns a candidate with the other half of its value; false if there is none.
+func (t *taker) paired(candidate string) (string, bool) {
+	second := t.run.value(t.p.pair)
+	if second.IsObject() || second.IsArray() {
+		return "", false
+	}
+	text := second.String()
+	if len(text) > MaxValue { // a copy for each candidate would be long
+		t.cut(CutLong, 1)
+		return "", false
+	}
+	if isPlaceholder(strings.TrimSpace(text)) {
+		return "", false
+	}
+	return candidate + pairMark + text, true
 }
 
 // isPrivateText reports whether a text is plainly an address that is not public.
@@ -131,7 +150,7 @@ func (t *taker) take(candidate string, typ Type, value string, err error) verdic
 		err = t.keep(typ, value)
 	}
 	if err == nil {
-		err = t.engine.ignore.check(typ, value)
+		err = t.engine.ignore.drops(typ, value)
 	}
 	if err == nil && t.m.fallback {
 		err = t.checkFallback(typ, value)
@@ -145,6 +164,10 @@ func (t *taker) take(candidate string, typ Type, value string, err error) verdic
 	if err == nil {
 		t.took = true
 		return kept
+	}
+	if errors.Is(err, errWork) {
+		t.cut(CutWork, 1)
+		return stop
 	}
 	if fatal, ok := errors.AsType[evalError](err); ok {
 		t.errs = append(t.errs, fmt.Errorf("%s:%d: mapping %q: %w", t.m.file, t.m.line, t.m.id, fatal.err))
@@ -175,11 +198,17 @@ func (t *taker) keep(typ Type, value string) error {
 	if t.p.keep == nil {
 		return nil
 	}
+	if t.work <= 0 {
+		return errWork
+	}
 	t.current = value
 	if t.p.keep.direct == nil {
 		t.names["value"], t.names["type"] = value, string(typ)
 	}
 	ok, err := t.eval(t.p.keep)
+	if errors.Is(err, errWork) {
+		return err
+	}
 	if err != nil {
 		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(t.p.title()), err)}
 	}

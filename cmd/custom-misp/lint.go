@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,11 +72,11 @@ func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfi
 	for _, src := range sources {
 		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
 		files := []engine.Source{src}
-		if data, err := cli.ReadYAML(stem + "_test" + filepath.Ext(src.Name)); err == nil {
+		if data, err := readRegular(stem + "_test" + filepath.Ext(src.Name)); err == nil {
 			files = append(files, engine.Source{Name: stem + "_test" + filepath.Ext(src.Name), Data: data})
 		}
 		for _, f := range files {
-			cases, err := mappingtest.Load(f, os.ReadFile)
+			cases, err := mappingtest.Load(f, readRegular)
 			if found, ok := errors.AsType[yamlfile.Faults](err); ok && f.Name != src.Name {
 				faults = append(faults, found...)
 			}

@@ -94,7 +94,7 @@ func TestCoverageMerges(t *testing.T) {
 	if !strings.Contains(fallback, "json data.acme.sha256 sha256 1") || want.ByFallback == 0 {
 		t.Errorf("%d alerts by fallback: %s", want.ByFallback, fallback)
 	}
-	if strings.Contains(unpicked, "data.acme.sha256") || strings.Contains(unpicked, "syscheck.md5_after") || strings.Contains(unpicked, "192.175.48.77") {
+	if strings.Contains(unpicked, "data.acme.sha256") || strings.Contains(unpicked, "destinationIp") || strings.Contains(unpicked, "192.175.48.77") {
 		t.Errorf("unpicked: %s", unpicked)
 	}
 }

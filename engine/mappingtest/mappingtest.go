@@ -265,7 +265,7 @@ type Result struct {
 	Case       Case
 	Missing    []Pick             // expected and not picked
 	Unexpected []Pick             // picked and not expected
-	Err        error              // an expression failed
+	Err        error              // an expression failed, or took too long
 	Trace      engine.Explanation // how it came to this
 }
 
@@ -274,7 +274,12 @@ func (r Result) OK() bool { return r.Err == nil && len(r.Missing) == 0 && len(r.
 
 // Run runs one case.
 func Run(e *engine.Engine, c Case) Result {
-	observables, err := e.Pick(c.Alert)
+	observables, cuts, err := e.PickWithCuts(c.Alert)
+	for _, cut := range cuts {
+		if cut.What == engine.CutWork {
+			err = errors.Join(err, errors.New(cut.String()))
+		}
+	}
 	var got []Pick
 	for _, o := range observables {
 		for _, p := range o.Picks {
