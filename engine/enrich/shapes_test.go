@@ -39,8 +39,10 @@ func TestShapes(t *testing.T) {
 	}
 	const document = `{"@timestamp":"2026-10-05T08:10:01Z","wazuh":{"agent":{"id":"007","name":"dc01","host":{"ip":["10.20.0.15"]}},"integration":{"name":"windows"},"event":{"id":"e1"},` +
 		`"protocol":{"location":"EventChannel"},"rule":{"id":"r1","level":"medium","title":"Started"}},"event":{"id":"x"}}`
-	wantDocument := enrich.Source{AlertID: "e1", Timestamp: "2026-10-05T08:10:01Z", RuleID: "r1", RuleLevel: "medium", RuleDescription: "Started", Location: "EventChannel",
-		Agent: &enrich.SourceAgent{ID: "007", Name: "dc01", IP: "10.20.0.15"}}
+	wantDocument := enrich.Source{
+		AlertID: "e1", Timestamp: "2026-10-05T08:10:01Z", RuleID: "r1", RuleLevel: "medium", RuleDescription: "Started", Location: "EventChannel",
+		Agent: &enrich.SourceAgent{ID: "007", Name: "dc01", IP: "10.20.0.15"},
+	}
 	got, err := enrich.ParseAlert([]byte(document))
 	if err != nil || got.Agent != (enrich.Agent{ID: "007", Name: "dc01", IP: "10.20.0.15"}) {
 		t.Errorf("a document of Wazuh 5: agent %+v, %v", got.Agent, err)
