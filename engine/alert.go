@@ -12,6 +12,8 @@ import (
 // takes any text: what is not JSON has fewer members, or odd ones.
 type document struct {
 	text    string
+	escapes bool // it has a backslash, perhaps in a name
+	names   nameFilter
 	members []member
 }
 
@@ -29,7 +31,8 @@ func (d *document) name(m *member) string { return d.text[m.name:m.nameEnd] }
 func (d *document) raw(i int32) string { return d.text[d.members[i].raw:d.members[i].rawEnd] }
 
 func (d *document) read(text string) {
-	d.text, d.members = text, d.members[:0]
+	d.text, d.members, d.escapes = text, d.members[:0], strings.IndexByte(text, '\\') >= 0
+	d.names = nameFilter{}
 	if len(text) > math.MaxInt32 {
 		return
 	}
@@ -51,6 +54,7 @@ func (d *document) object(at, depth int) int {
 		}
 		end := stringEnd(s, at)
 		m := member{name: int32(at + 1), nameEnd: int32(max(at+1, end-1))} //nolint:gosec // read has seen to it
+		d.names.add(d.name(&m))
 		for at = end; at < len(s) && (s[at] == ':' || s[at] <= ' '); {
 			at++
 		}
@@ -127,6 +131,9 @@ func nestedEnd(s string, at int) int {
 
 // find returns the place of the member of this name in members[from:to], -1 if there is none. Of two, it is the first.
 func (d *document) find(from, to int32, name string) int32 {
+	if !d.escapes && !d.names.mayHave(name) {
+		return -1
+	}
 	for i := from; i < to; i = d.members[i].next {
 		if d.is(&d.members[i], name) {
 			return i
@@ -138,7 +145,7 @@ func (d *document) find(from, to int32, name string) int32 {
 // is reports whether a member has a name.
 func (d *document) is(m *member, name string) bool {
 	written := d.name(m)
-	return written == name || len(written) > len(name) && strings.IndexByte(written, '\\') >= 0 && unescaped(written) == name
+	return written == name || d.escapes && len(written) > len(name) && strings.IndexByte(written, '\\') >= 0 && unescaped(written) == name
 }
 
 // inside returns the range of the members of an object that is the value of member i; an empty one for other values.

@@ -11,6 +11,9 @@ const (
 	// a mapping can always pick a part.
 	MaxValue = 4096
 
+	// MaxFallback is how many values of an alert mappings with fallback pick, unless [Site.MaxFallback] says otherwise.
+	MaxFallback = 20
+
 	maxCandidates  = 5000       // candidates of one pick that does not scan, texts of one that does, and groups of an alert
 	maxNesting     = 4          // levels of arrays in arrays below the path of a pick
 	maxScan        = 64 << 10   // bytes of one text that scan reads: the first and the last half; Wazuh's alerts are no longer

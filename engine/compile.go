@@ -2,6 +2,7 @@ package engine
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,7 +20,10 @@ type mapping struct {
 	line, column            int    // of the id
 	match                   *program
 	needs                   needs
+	fallback                bool // it applies after the others, to what they leave
 	picks                   []pick
+	named                   []namedPicks // picks by name, by the object that they are about
+	labels                  map[string]string
 	context                 []contextField
 	filter                  *Filter
 	canonical               string           // only for lint: see canonicalForm
@@ -28,16 +32,30 @@ type mapping struct {
 
 // pick is one pick of a mapping, ready to run. Immutable.
 type pick struct {
-	path   *fieldPath
-	split  string
-	prefix string
-	part   string            // "", or one of parts
-	regex  func() valueRegex // nil for none
-	pair   *fieldPath        // of the second half; nil for none
-	scan   bool
-	typ    Type
-	keep   *program // nil: keepByDefault
-	line   int
+	path    *fieldPath // of the value; for a pick by name, of the object
+	names   []string   // of members; empty if path leads to the value
+	except  []string   // names of members that a pick by name leaves out
+	when    *program   // nil for always
+	split   string
+	prefix  string
+	part    string            // "", or one of parts
+	regex   func() valueRegex // nil for none
+	decode  []decoder
+	pair    *fieldPath // of the second half; nil for none
+	scan    bool
+	typ     Type
+	keep    *program // nil for all
+	private bool     // also what keepByDefault drops
+	line    int
+}
+
+// namedPicks are the picks by name of a mapping that are about one object.
+type namedPicks struct {
+	under *fieldPath
+	picks []int // of the mapping; the number in the tree is the place in here
+	tree  nameTree
+	asked uint64    // picks that do not apply to every alert
+	off   [3]uint64 // picks that take nothing from an object by what it holds
 }
 
 // parts are what a pick may take of a path.
@@ -56,6 +74,7 @@ func (r reader) compile(f declaredFile) []*mapping {
 	if f.Version.Node != nil && f.Version.Value != "1" {
 		r.Fault(f.Version.Node, "write version: 1", "version %q is not supported", f.Version.Value)
 	}
+	r.defined = r.define(f.Define)
 	compiled := make([]*mapping, 0, len(f.Mappings))
 	first := map[string]int{}
 	for _, d := range f.Mappings {
@@ -76,6 +95,7 @@ var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{
 		id: d.ID.Value, description: strings.TrimSpace(d.Description.Value), file: r.file, builtin: r.builtin, filter: r.filter(d.Lookup),
+		fallback: d.Fallback != nil && *d.Fallback, labels: r.labels(d.Labels),
 	}
 	if d.ID.Given() {
 		m.line, m.column = d.ID.Node.Line, d.ID.Node.Column
@@ -96,6 +116,7 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 	for _, p := range d.Pick {
 		m.picks = append(m.picks, r.compilePick(p))
 	}
+	r.compileNamed(m, d.Pick)
 	paths := make([]string, 0, len(d.Context))
 	for _, c := range d.Context {
 		r.checkPath(c, "a context path")
@@ -108,24 +129,19 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 }
 
 func (r reader) compilePick(d declaredPick) pick {
-	p := pick{path: r.paths.of(d.Path.Value), split: d.Split.Value, typ: Type(d.Type.Value)}
+	p := pick{
+		path: r.paths.of(d.Path.Value), split: d.Split.Value, typ: Type(d.Type.Value), private: d.Private != nil && *d.Private,
+	}
 	if d.Path.Node != nil {
 		p.line = d.Path.Node.Line
 		r.checkPath(d.Path, "path")
 	}
-	if d.Type.Node != nil && !p.typ.Pickable() {
-		remedy := ""
-		if _, composite := composites[p.typ]; composite {
-			remedy = "pick each half with its own type"
-		} else {
-			words := make([]string, 0, len(families)+1)
-			for _, t := range Types() {
-				words = append(words, string(t))
-			}
-			remedy = yamlfile.DidYouMean(d.Type.Value, words)
-		}
-		r.Fault(d.Type.Node, remedy, "type %q is not a MISP attribute type that can be picked", d.Type.Value)
+	r.compileNames(d, &p)
+	if d.When.Node != nil {
+		p.when, _ = r.compileExpr(d.When, "when", matchNames)
 	}
+	p.decode = r.compileDecode(d.Decode)
+	r.checkType(d.Type)
 	if d.Split.Node != nil && d.Split.Value == "" {
 		r.Fault(d.Split.Node, "name a separator or leave the key out", "split is empty")
 	}
@@ -146,9 +162,36 @@ func (r reader) compilePick(d declaredPick) pick {
 	}
 	r.compilePair(d, &p)
 	if d.Keep.Node != nil {
-		p.keep, _ = r.compileExpr(d.Keep, "keep", keepNames)
+		var tree ast.Node
+		p.keep, tree = r.compileExpr(d.Keep, "keep", keepNames)
+		if tree != nil && !p.private {
+			r.checkKeep(d.Keep, p.typ, tree)
+		}
 	}
 	return p
+}
+
+// checkType refuses types that cannot be picked.
+func (r reader) checkType(s yamlfile.Scalar) {
+	if s.Node == nil || Type(s.Value).Pickable() {
+		return
+	}
+	remedy := "pick each half with its own type"
+	if _, composite := composites[Type(s.Value)]; !composite {
+		remedy = yamlfile.DidYouMean(s.Value, words(Types()))
+	}
+	r.Fault(s.Node, remedy, "type %q is not a MISP attribute type that can be picked", s.Value)
+}
+
+// compileDecode returns the steps of decode.
+func (r reader) compileDecode(list []yamlfile.Scalar) (steps []decoder) {
+	for _, s := range list {
+		r.oneOf(s, "decode", decodeWords())
+		if i := slices.IndexFunc(decoders, func(d decoder) bool { return d.word == s.Value }); i >= 0 {
+			steps = append(steps, decoders[i])
+		}
+	}
+	return steps
 }
 
 // compilePair sets where the second half of a pair is.

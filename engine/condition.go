@@ -13,10 +13,11 @@ import (
 // time that starting expr-lang's machine takes.
 type condition struct {
 	is    conditionKind
-	of    []condition // of and, or, not
-	on    operand     // of textIn, textStarts, textMatches
-	field *fieldPath  // of onField, fieldThere
-	texts []string    // of groupIn, groupStarts, textIn, textStarts: one of them
+	of    []condition     // of and, or, not
+	on    operand         // of textIn, textStarts, textMatches
+	field *fieldPath      // of onField, fieldThere
+	texts []string        // of groupIn, groupStarts, textIn, textStarts: one of them
+	names map[string]bool // of valueUnder
 	regex func() *pattern
 }
 
@@ -34,6 +35,8 @@ type conditionKind uint8
 
 const (
 	isAnd conditionKind = iota
+	isTrue
+	isFalse
 	isOr
 	isNot
 	groupIn     // a group is one of texts
@@ -42,11 +45,17 @@ const (
 	textStarts  // the text starts with one of texts
 	textMatches // regex matches the text
 	fieldThere  // there is a value that is not null
+	valueUnder  // the value, or its host, is one of names or below one
 )
 
 // conditionOf reads a syntax tree; false if a part of it needs expr-lang.
 func conditionOf(n ast.Node, paths *paths) (condition, bool) {
 	switch n := n.(type) {
+	case *ast.BoolNode:
+		if n.Value {
+			return condition{is: isTrue}, true
+		}
+		return condition{is: isFalse}, true
 	case *ast.UnaryNode:
 		if of, ok := conditionOf(n.Node, paths); ok && (n.Operator == "not" || n.Operator == "!") {
 			return condition{is: isNot, of: []condition{of}}, true
@@ -54,6 +63,9 @@ func conditionOf(n ast.Node, paths *paths) (condition, bool) {
 	case *ast.CallNode:
 		if p := argumentOf(n, "has"); p != "" {
 			return condition{is: fieldThere, field: paths.of(p)}, true
+		}
+		if names := domainsOf(n); names != nil {
+			return condition{is: valueUnder, names: names}, true
 		}
 	case *ast.BuiltinNode:
 		if n.Name == "any" && len(n.Arguments) == 2 && isGroups(n.Arguments[0]) {
@@ -94,6 +106,27 @@ func conditionOfElement(n ast.Node) (condition, bool) {
 	}
 	operand, texts, ok := comparedWith(b)
 	return condition{is: groupIn, texts: texts}, ok && isElement(operand)
+}
+
+// domainsOf returns the domains of under_domain(value, "a", …), with a list or not; nil for another call.
+func domainsOf(n *ast.CallNode) map[string]bool {
+	list := argumentsOfValue(n, "under_domain")
+	if len(list) < 2 {
+		return nil
+	}
+	list = list[1:]
+	if array, ok := list[0].(*ast.ArrayNode); ok && len(list) == 1 {
+		list = array.Nodes
+	}
+	names := map[string]bool{}
+	for _, item := range list {
+		text, ok := item.(*ast.StringNode)
+		if !ok {
+			return nil
+		}
+		names[hostKey(text.Value)] = true
+	}
+	return names
 }
 
 func conditionOfComparison(n *ast.BinaryNode, paths *paths) (condition, bool) {
@@ -204,6 +237,9 @@ func isMember(n ast.Node, of, name string) bool {
 // decide reports whether a condition is true of the alert.
 func (r *run) decide(c *condition) bool {
 	switch c.is {
+	case isTrue:
+		return true
+	case isFalse:
 	case isAnd:
 		return r.decide(&c.of[0]) && r.decide(&c.of[1])
 	case isOr:
@@ -229,6 +265,18 @@ func (r *run) decide(c *condition) bool {
 		return matches
 	case fieldThere:
 		return r.has(c.field)
+	case valueUnder:
+		return isUnder(hostOf(r.current), c.names)
+	}
+	return false
+}
+
+// isUnder reports whether a name is one of several or below one.
+func isUnder(host string, names map[string]bool) bool {
+	for more := host != ""; more; _, host, more = strings.Cut(host, ".") {
+		if names[host] {
+			return true
+		}
 	}
 	return false
 }

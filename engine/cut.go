@@ -22,6 +22,7 @@ const (
 	CutCandidates  CutKind = "candidates"  // candidates of a pick
 	CutLevels      CutKind = "levels"      // arrays that are nested too deeply
 	CutObservables CutKind = "observables" // values of an alert beyond [MaxObservables]
+	CutFallback    CutKind = "fallback"    // values that mappings with fallback found beyond [Site.MaxFallback]
 	CutGroups      CutKind = "groups"      // groups of an alert
 	CutWork        CutKind = "work"        // candidates of a pick, or the mapping if Path is empty: an expression took too many steps
 	CutValues      CutKind = "values"      // values beyond [MaxValues] that MISP is not asked for, see [Limit]
@@ -37,6 +38,7 @@ var cutTexts = map[CutKind]string{
 	CutCandidates:  "further values at the path were left out",
 	CutLevels:      "arrays are nested too deeply",
 	CutObservables: "further values of the alert were left out",
+	CutFallback:    "further values that no mapping knows were left out; see fallback.max_values",
 	CutGroups:      "further groups of the alert were left out",
 	CutWork:        "an expression takes too long on this alert, so what it was to decide about was left out",
 	CutValues:      "further values are not asked for: the farthest networks and domains",

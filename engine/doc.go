@@ -24,6 +24,7 @@
 //	2 GiB            size
 //	5,000            groups (groups)
 //	1,000            observables ([MaxObservables]); an error beyond (observables)
+//	20               values of mappings with fallback ([MaxFallback], [Site.MaxFallback]) (fallback)
 //	2,000            values that MISP is asked for ([MaxValues]), see [Limit]
 //	67,108,864       steps of all expressions: bytes of texts and items of lists that they read and make; a mapping or a pick
 //	                 takes at most half of those that are left (work)
@@ -34,6 +35,11 @@
 //	4                levels of arrays in arrays below the path (levels)
 //	4,096 bytes      length of a value ([MaxValue]) (long)
 //	64 KiB           length of a text that scan reads; of a longer one it reads the first and the last 32 KiB (text)
+//	5,000            members that a mapping looks at for its picks by name (candidates)
+//	12               levels of objects and arrays that picks by name follow
+//	64 KiB           length of a candidate that decode reads; longer ones are dropped
+//	32               texts that a step of decode makes of one, and encoded parts that scan reads of one text
+//	3                encodings in encodings that scan follows
 //	64               values that scan keeps from one text; those that are dropped do not count (found)
 //	4 to 253 bytes   length of a word that scan takes for an address, a name, a hash, a CVE id or an e-mail address
 //	20,000,000       bytes of a text times instructions of regex; of a longer text the first and the last part are read (text)
@@ -46,5 +52,5 @@
 // # Where to start
 //
 // mappingfile.go has what authors write, pick.go what happens to an alert, normalform.go what becomes of a value.
-// scan.go finds values in free text. index.go explains why only those mappings are evaluated that the groups and fields of an alert can match.
+// named.go follows members by their names, fallback.go has the rules for what no mapping knows. scan.go finds values in free text. index.go explains why only those mappings are evaluated that the groups and fields of an alert can match.
 package engine

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,11 @@ type FieldValue struct {
 
 // A PickTrace is what one pick took.
 type PickTrace struct {
-	Path       string           `json:"path"`
+	Path string `json:"path"` // for a pick by name, of the object that it is about
+	// Names are those of members at any depth; empty if Path leads to the value.
+	Names []string `json:"names,omitempty"`
+	// Left is why the pick was not applied to the alert; empty if it was.
+	Left       string           `json:"not_applied,omitempty"`
 	Type       Type             `json:"type"`
 	Found      string           `json:"found"` // the JSON at the path; empty if there is none
 	Candidates []CandidateTrace `json:"candidates,omitempty"`
@@ -83,10 +88,12 @@ func (e *Engine) Explain(alert []byte) Explanation {
 		Mappings: []MappingTrace{}, Observables: []Observable{},
 	}
 	r.candidates = e.index.candidates(r, r.candidates[:0])
+	traces := map[string]*MappingTrace{}
 	for i, m := range e.mappings {
 		m = m.whole()
 		t := MappingTrace{ID: m.id, File: m.file, Line: m.line, Builtin: m.builtin}
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
+			traces[m.id] = &t
 			r.explain(m, &t)
 		} else {
 			for _, k := range e.index.keys[i] {
@@ -95,11 +102,49 @@ func (e *Engine) Explain(alert []byte) Explanation {
 		}
 		x.Mappings = append(x.Mappings, t)
 	}
+	for i := range x.Mappings {
+		if t := &x.Mappings[i]; traces[t.ID] != nil {
+			traces[t.ID] = t
+		}
+	}
+	note := func(m *mapping, pick int, candidate string, typ Type, value string, err error) {
+		t := &traces[m.id].Picks[pick]
+		switch {
+		case candidate == "" && (errors.Is(err, errWhen) || errors.Is(err, errProduct) || errors.Is(err, errRead)):
+			t.Left = err.Error()
+		default:
+			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
+			if err != nil {
+				c.Dropped = err.Error()
+			}
+			t.Candidates = append(t.Candidates, c)
+		}
+	}
+	r.apply(func(m *mapping) bool { return traces[m.id].Matched }, note)
+	for _, c := range r.cuts {
+		for i := range x.Mappings {
+			x.Mappings[i].addCut(c)
+		}
+	}
 	x.Observables = append(x.Observables, r.found...)
 	return x
 }
 
-// explain fills in the trace of a mapping that was considered.
+// addCut adds a cut to the pick that it is of.
+func (t *MappingTrace) addCut(c Cut) {
+	if t.ID != c.Mapping {
+		return
+	}
+	for i := range t.Picks {
+		p := &t.Picks[i]
+		if p.Path == c.Path || len(p.Names) > 0 && strings.HasPrefix(c.Path, p.Path+".") {
+			p.Cuts = append(p.Cuts, CutTrace{c.What, c.Number})
+			return
+		}
+	}
+}
+
+// explain fills in the trace of a mapping that was considered, but for what its picks take.
 func (r *run) explain(m *mapping, t *MappingTrace) {
 	for _, part := range conjuncts(m.match.source) {
 		t.Conjuncts = append(t.Conjuncts, r.conjunct(part))
@@ -113,19 +158,9 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 	}
 	for i := range m.picks {
 		p := &m.picks[i]
-		pt := PickTrace{Path: p.path.text, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path.text).Raw)}
-		before := len(r.cuts)
-		r.pickOne(m, p, func(candidate string, typ Type, value string, err error) {
-			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
-			if err != nil {
-				c.Dropped = err.Error()
-			}
-			pt.Candidates = append(pt.Candidates, c)
+		t.Picks = append(t.Picks, PickTrace{
+			Path: p.path.text, Names: p.names, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path.text).Raw),
 		})
-		for _, c := range r.cuts[before:] {
-			pt.Cuts = append(pt.Cuts, CutTrace{c.What, c.Number})
-		}
-		t.Picks = append(t.Picks, pt)
 	}
 }
 

@@ -48,17 +48,18 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		r.Fault(s.Node, "", "%s is empty", what)
 		return nil, nil
 	}
+	text, back := r.defined.expand(s.Value)
 	if r.builtin && !r.lint {
-		if p, tree, err := parseProgram(s.Value, names, r.paths); err == nil {
+		if p, tree, err := parseProgram(text, names, r.paths); err == nil {
 			return p, tree
 		}
 	}
-	p, tree, err := newProgram(s.Value, names, r.paths)
+	p, tree, err := newProgram(text, names, r.paths)
 	if err == nil {
-		ast.Walk(&tree, &literals{r: r, s: s, what: what})
+		ast.Walk(&tree, &literals{r: r, s: s, what: what, back: back})
 		return p, tree
 	}
-	if !r.explainExpr(s, what, names, err) {
+	if !r.explainExpr(s, what, names, back, err) {
 		remedy := ""
 		if strings.HasPrefix(err.Error(), "expected bool") {
 			remedy = `compare the value with something, like field("data.srcip") != ""`
@@ -68,8 +69,9 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 	return nil, nil
 }
 
-// explainExpr notes an error of expr-lang that has a place in the expression. It returns false for any other.
-func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any, err error) bool {
+// explainExpr notes an error of expr-lang that has a place in the expression, of which back makes the place in s. It returns
+// false for any other.
+func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any, back func(int) int, err error) bool {
 	e, ok := errors.AsType[*file.Error](err)
 	if !ok {
 		return false
@@ -77,7 +79,11 @@ func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any
 	message, _, _ := strings.Cut(e.Message, "\n")
 	remedy := ""
 	if name, ok := strings.CutPrefix(message, "unknown name "); ok {
-		remedy = yamlfile.DidYouMean(name, exprWords(names))
+		words := exprWords(names)
+		for name := range r.defined {
+			words = append(words, name)
+		}
+		remedy = yamlfile.DidYouMean(name, words)
 	}
 	if m := noField().FindStringSubmatch(message); m != nil {
 		message, remedy = m[1]+" has no field "+m[2], yamlfile.DidYouMean(m[2], fieldsOf[m[1]])
@@ -88,7 +94,7 @@ func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
-	r.FaultIn(s, e.From, remedy, "%s: %s", what, message)
+	r.FaultIn(s, back(e.From), remedy, "%s: %s", what, message)
 	return true
 }
 
@@ -182,6 +188,7 @@ type literals struct {
 	r    reader
 	s    yamlfile.Scalar
 	what string
+	back func(int) int // from a character of the expression to one of s
 }
 
 // Visit implements ast.Visitor.
@@ -220,5 +227,5 @@ func (l *literals) Visit(n *ast.Node) {
 }
 
 func (l *literals) fault(n ast.Node, remedy, format string, args ...any) {
-	l.r.FaultIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
+	l.r.FaultIn(l.s, l.back(n.Location().From), remedy, l.what+": "+format, args...)
 }

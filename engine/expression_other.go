@@ -56,7 +56,7 @@ func CompileExpression(r *yamlfile.Reader, s yamlfile.Scalar, what string, names
 		return e
 	}
 	faults := reader{Reader: r}
-	if !faults.explainExpr(s, what, names, err) {
+	if !faults.explainExpr(s, what, names, func(at int) int { return at }, err) {
 		r.Fault(s.Node, "", "%s must be true or false: %v", what, err)
 	}
 	return nil

@@ -74,6 +74,7 @@ type function struct {
 	usage string
 	call  func(params ...any) (any, error)
 	typ   any
+	list  any // the type with a list for the arguments behind the first; nil for none
 	doc   string
 }
 
@@ -102,12 +103,12 @@ var functions = []function{
 		}),
 	},
 	{
-		name: "in_network", usage: "in_network(value, \"10.0.0.0/8\", …)", typ: new(func(string, ...string) bool), doc: "the address is in one of the networks",
-		call: inNetwork,
+		name: "in_network", usage: "in_network(value, \"10.0.0.0/8\", …)", typ: new(func(string, ...string) bool), list: new(func(string, []any) bool),
+		doc: "the address is in one of the networks, which may be a list", call: inNetwork,
 	},
 	{
-		name: "under_domain", usage: "under_domain(value, \"corp.example\", …)", typ: new(func(string, ...string) bool), doc: "the name is one of the domains or below it",
-		call: underDomain,
+		name: "under_domain", usage: "under_domain(value, \"corp.example\", …)", typ: new(func(string, ...string) bool), list: new(func(string, []any) bool),
+		doc: "the name, or the host of the URL or e-mail address, is one of the domains or below it; the domains may be a list", call: underDomain,
 	},
 }
 
@@ -153,7 +154,7 @@ func underDomain(params ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := hostKey(value)
+	name := hostOf(value)
 	for _, s := range rest {
 		domain := hostKey(s)
 		if under, ok := strings.CutSuffix(name, domain); ok && domain != "" && (under == "" || under[len(under)-1] == '.') {
@@ -161,6 +162,14 @@ func underDomain(params ...any) (any, error) {
 		}
 	}
 	return false, nil
+}
+
+// hostOf returns the host of a URL or an e-mail address, and what else is a name as it is.
+func hostOf(value string) string {
+	if strings.Contains(value, "://") {
+		value = hostOfURL(value)
+	}
+	return hostKey(value[strings.LastIndexByte(value, '@')+1:])
 }
 
 func hostKey(s string) string {
@@ -178,6 +187,14 @@ func textArgs(params []any) (string, []string, error) {
 			texts = append(texts, p)
 		case []string:
 			texts = append(texts, p...)
+		case []any:
+			for _, item := range p {
+				text, ok := item.(string)
+				if !ok {
+					return "", nil, fmt.Errorf("%v is not a text", item)
+				}
+				texts = append(texts, text)
+			}
 		default:
 			return "", nil, fmt.Errorf("%v is not a text", p)
 		}
@@ -192,7 +209,11 @@ func textArgs(params []any) (string, []string, error) {
 var functionOptions = func() []expr.Option {
 	opts := make([]expr.Option, 0, len(functions))
 	for _, f := range functions {
-		opts = append(opts, expr.Function(f.name, f.call, f.typ))
+		types := []any{f.typ}
+		if f.list != nil {
+			types = append(types, f.list)
+		}
+		opts = append(opts, expr.Function(f.name, f.call, types...))
 	}
 	return opts
 }()

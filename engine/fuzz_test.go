@@ -19,6 +19,9 @@ func builtin(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range sources {
+		sources[i].Builtin = true // as the program has them
+	}
 	e, err := engine.Load(sources...)
 	if err != nil {
 		t.Fatal(err)

@@ -153,6 +153,9 @@ func (ig *Ignore) checkKeys(c comparison) error {
 type Site struct {
 	Disable []string // ids of mappings that are left out
 	Ignore  *Ignore  // values that are not picked, instead of those that the engine ignores; nil for the same
+	// MaxFallback is how many values of an alert mappings with fallback pick at most; 0 for as many as the engine
+	// has, -1 for none.
+	MaxFallback int
 }
 
 // For returns a copy of the engine with the changes of a site. The error names ids to disable that no mapping has; the
@@ -164,7 +167,7 @@ func (e *Engine) For(s Site) (*Engine, error) {
 			unknown = append(unknown, id)
 		}
 	}
-	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: cmp.Or(s.Ignore, e.ignore)}
+	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: cmp.Or(s.Ignore, e.ignore), most: cmp.Or(s.MaxFallback, e.most)}
 	if of.paths == nil { // of the zero Engine
 		of.paths = newPaths()
 	}

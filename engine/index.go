@@ -177,6 +177,8 @@ type index struct {
 	byDecoder map[string][]int32
 	byObject  map[string][]int32
 	byMember  map[string][]int32
+	objects   nameFilter // of the names in byObject
+	members   nameFilter // of those in byMember
 	byField   []fieldPostings
 	always    []int32      // mappings that require no key
 	keys      [][]indexKey // that each mapping is listed under
@@ -218,8 +220,10 @@ func newIndex(mappings []*mapping, paths *paths) index {
 				x.byDecoder[k.name] = append(x.byDecoder[k.name], ordinal)
 			case keyObject:
 				x.byObject[k.name] = append(x.byObject[k.name], ordinal)
+				x.objects.add(k.name)
 			case keyMember:
 				x.byMember[k.name] = append(x.byMember[k.name], ordinal)
+				x.members.add(k.name)
 			case keyField:
 				if fields[k.name] == nil {
 					fields[k.name] = map[string][]int32{}
@@ -254,11 +258,11 @@ func (x *index) candidates(r *run, buf []int32) []int32 {
 	}
 	if len(x.byObject) > 0 {
 		from, to := r.doc.all()
-		buf = r.named(x.byObject, from, to, buf)
+		buf = r.named(x.byObject, &x.objects, from, to, buf)
 	}
 	if i := r.member(r.engine.data); i >= 0 && len(x.byMember) > 0 {
 		from, to := r.doc.inside(i)
-		buf = r.named(x.byMember, from, to, buf)
+		buf = r.named(x.byMember, &x.members, from, to, buf)
 	}
 	for i := range x.byField {
 		if text := r.text(x.byField[i].field); text != "" {
@@ -270,13 +274,36 @@ func (x *index) candidates(r *run, buf []int32) []int32 {
 }
 
 // named appends the posting lists of the names of members.
-func (r *run) named(by map[string][]int32, from, to int32, buf []int32) []int32 {
+func (r *run) named(by map[string][]int32, filter *nameFilter, from, to int32, buf []int32) []int32 {
 	for i := from; i < to; i = r.doc.members[i].next {
 		name := r.doc.name(&r.doc.members[i])
 		if strings.IndexByte(name, '\\') >= 0 {
 			name = unescaped(name)
 		}
-		buf = append(buf, by[name]...)
+		if filter.mayHave(name) {
+			buf = append(buf, by[name]...)
+		}
 	}
 	return buf
+}
+
+// A nameFilter says of most names that are not among some that they are not, in less time than a map takes: by length, first
+// and last byte.
+type nameFilter [32]uint64
+
+func (f *nameFilter) add(name string) {
+	bit := nameBit(name)
+	f[bit/64] |= 1 << (bit % 64)
+}
+
+func (f *nameFilter) mayHave(name string) bool {
+	bit := nameBit(name)
+	return f[bit/64]&(1<<(bit%64)) != 0
+}
+
+func nameBit(name string) uint {
+	if name == "" {
+		return 0
+	}
+	return (uint(len(name)) ^ uint(name[0])<<3 ^ uint(name[len(name)-1])<<6) % (32 * 64)
 }

@@ -12,6 +12,7 @@ import (
 // warnOfMatch warns of a match that is evaluated for every alert, is never true, or names a group that no alert can have.
 func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 	constant := true
+	_, back := r.defined.expand(s.Value)
 	ast.Walk(&tree, visitor(func(n ast.Node) {
 		switch n := n.(type) {
 		case *ast.IdentifierNode:
@@ -19,7 +20,7 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 		case *ast.BinaryNode:
 			text, ok := n.Left.(*ast.StringNode)
 			if ok && n.Operator == "in" && isGroups(n.Right) && strings.ContainsAny(text.Value, " \t\n") {
-				r.WarnIn(s, text.Location().From, fmt.Sprintf("write %q", strings.TrimSpace(text.Value)),
+				r.WarnIn(s, back(text.Location().From), fmt.Sprintf("write %q", strings.TrimSpace(text.Value)),
 					"group %q has blanks around it, and no alert has such a group: blanks around groups are removed", text.Value)
 			}
 		}
@@ -34,7 +35,7 @@ func (r reader) warnOfMatch(s yamlfile.Scalar, m *mapping, tree ast.Node) {
 	switch {
 	case m.needs.never():
 		r.Warn(s.Node, "", "match can never be true")
-	case len(m.needs) == 0:
+	case len(m.needs) == 0 && !m.fallback:
 		r.Warn(s.Node, `begin with something like "sysmon" in groups and, or decoder.name == "json" and`,
 			"match requires no group, decoder or field, so it is evaluated for every alert")
 	}

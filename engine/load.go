@@ -24,6 +24,8 @@ type Engine struct {
 	groups   *fieldPath
 	decoder  *fieldPath
 	ignore   *Ignore // nil for nothing
+	byName   bool    // a mapping may pick by name, so that a run has to know which paths were picked from
+	most     int     // values of an alert that mappings with fallback pick
 	runs     sync.Pool
 }
 
@@ -35,14 +37,16 @@ type Mapping struct {
 	File        string
 	Line        int
 	Replaces    string // the file of the built-in mapping that it replaced; empty if it replaced none
+	Fallback    bool   // it applies to what the others leave
 	Picks       []MappingPick
 }
 
 // A MappingPick describes a pick of a loaded mapping to people.
 type MappingPick struct {
-	Path string
-	Type Type
-	Line int
+	Path  string   // for a pick by name, of the object
+	Names []string // of members at any depth; empty if Path leads to the value
+	Type  Type
+	Line  int
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
@@ -129,6 +133,10 @@ func (e *Engine) seal() {
 	slices.SortStableFunc(e.mappings, func(a, b *mapping) int { return cmp.Compare(a.rank(), b.rank()) })
 	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
 	e.index = newIndex(e.mappings, e.paths)
+	for _, m := range e.mappings {
+		e.byName = e.byName || m.fallback || len(m.named) > 0 || m.outlined != nil
+	}
+	e.most = cmp.Or(e.most, MaxFallback)
 	e.runs.New = func() any { return newRun(e) }
 }
 
@@ -200,9 +208,9 @@ func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
 		m = m.whole()
-		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces}
+		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback}
 		for _, p := range m.picks {
-			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Type: p.typ, Line: p.line})
+			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line})
 		}
 		list = append(list, d)
 	}

@@ -31,6 +31,7 @@ type (
 		_        struct{}          `what:"a mapping file"`
 		Version  yamlfile.Scalar   `key:"version" need:"true" enum:"version" doc:"version of the mapping language; 1"`
 		Source   yamlfile.Scalar   `key:"source" doc:"the product that the mappings are for, for people"`
+		Define   yamlfile.Entries  `key:"define" doc:"names that expressions of this file use, each for a list of texts or for an expression; a name may use those before it"`
 		Mappings []declaredMapping `key:"mappings" need:"true" doc:"the mappings; all that match an alert apply"`
 		Tests    *yaml.Node        `key:"tests" doc:"tests of the mappings, as in a test file; run by custom-misp test"`
 	}
@@ -40,20 +41,28 @@ type (
 		Description yamlfile.Scalar   `key:"description" doc:"what is picked, for people"`
 		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. If it requires a group or decoder, other alerts cost nothing"`
 		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
+		Fallback    *bool             `key:"fallback" doc:"true: for what no other mapping knows. It applies after all others. Its picks by name leave out members that another mapping picked from; its picks with scan apply only to alerts from which no built-in mapping of a product picked a value. A mapping of a site does not count, so that adding one never takes away other values"`
+		Labels      yamlfile.Entries  `key:"labels" doc:"fixed texts for the event, as {name: text}: misp.labels.NAME; of two mappings that picked the same value, the first one's"`
 		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst: scalars and arrays of scalars; objects are left out"`
 		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
 	}
 	declaredPick struct {
-		_      struct{}        `what:"a pick"`
-		Path   yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert; each item of an array is a candidate"`
-		Split  yamlfile.Scalar `key:"split" doc:"separator at which each candidate is split"`
-		Prefix yamlfile.Scalar `key:"prefix" doc:"text that a candidate must begin with, and which is removed; other candidates are dropped"`
-		Part   yamlfile.Scalar `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
-		Regex  yamlfile.Scalar `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
-		Pair   yamlfile.Scalar `key:"pair" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
-		Scan   *bool           `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
-		Type   yamlfile.Scalar `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
-		Keep   yamlfile.Scalar `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped. Without it, addresses that are not public, reverse names, and URLs of either or of a name that is only known at a site are"`
+		_       struct{}          `what:"a pick" oneof:"path name"`
+		Path    yamlfile.Scalar   `key:"path" doc:"gjson path into the whole alert; each item of an array is a candidate"`
+		Name    []yamlfile.Scalar `key:"name" doc:"names of members at any depth below under: src_ip; *_ip for those that end in that word, *ip for those that end so; source.ip for one in an object; * for all. Case, underscores, hyphens and blanks make no difference. A member that a path of another mapping picked from is left out"`
+		Under   yamlfile.Scalar   `key:"under" doc:"path of the object that name is about; data if it is left out"`
+		Except  []yamlfile.Scalar `key:"except" doc:"names of members, like those of name, that are left out with everything in them"`
+		When    yamlfile.Scalar   `key:"when" doc:"expression over the names of match: does this pick apply to the alert?"`
+		Split   yamlfile.Scalar   `key:"split" doc:"separator at which each candidate is split"`
+		Prefix  yamlfile.Scalar   `key:"prefix" doc:"text that a candidate must begin with, and which is removed; other candidates are dropped"`
+		Part    yamlfile.Scalar   `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
+		Regex   yamlfile.Scalar   `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
+		Decode  []yamlfile.Scalar `key:"decode" enum:"decode" doc:"what is done to each candidate, in this order, after regex: trim, lower; url undoes percent-encoding; base64 and hex give bytes, and for a type of hash their digits; utf16; json gives the texts in a JSON text; powershell gives what -EncodedCommand and FromBase64String hold in a command line; sockaddr gives the address of a saddr of auditd. A candidate that a step cannot read is dropped. The event says that the value was encoded"`
+		Pair    yamlfile.Scalar   `key:"pair" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
+		Scan    *bool             `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
+		Type    yamlfile.Scalar   `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
+		Keep    yamlfile.Scalar   `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped"`
+		Private *bool             `key:"private" doc:"true: addresses that are not public and names that are only known at a site are picked too. Without it they are dropped, with reverse names, and URLs and e-mail addresses of all these"`
 	}
 	declaredFilter struct {
 		_              struct{}          `what:"lookup"`
@@ -88,7 +97,7 @@ func FileShape() yamlfile.Shape {
 	}
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
-		"expired": ExpiredWords,
+		"expired": ExpiredWords, "decode": decodeWords(),
 	}}
 }
 
@@ -99,6 +108,7 @@ type reader struct {
 	builtin bool
 	lint    bool // warn too
 	paths   *paths
+	defined definitions // names of the file that is read
 }
 
 // declare reads a whole mapping file.

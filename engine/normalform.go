@@ -22,6 +22,7 @@ var (
 	errHostIsIP    = errors.New("an IP address, not a domain or host name")
 	errReverse     = errors.New("a reverse look-up name")
 	errLocalName   = errors.New("of a host that is only known at a site")
+	errService     = errors.New("a name of Active Directory, which is the site's own")
 	errNotURL      = errors.New("not a URL with scheme and host")
 	errNotEmail    = errors.New("not an e-mail address")
 	errNotHex      = errors.New("not hexadecimal")
@@ -98,13 +99,36 @@ func (t Type) Normal(raw string) (string, error) {
 }
 
 // Resolve returns the type and the normal form of a value that was picked as type t. [Auto] becomes the type that the
-// form of the value decides. The error says why the value has no normal form.
+// form of the value decides. A URL may lack its scheme: that of the web is put before it. The error says why the value has no
+// normal form.
 func (t Type) Resolve(raw string) (Type, string, error) {
 	if t == Auto {
 		return decide(raw)
 	}
 	value, err := t.Normal(raw)
+	if err != nil && t.Family() == familyURL {
+		if bare, bareErr := bareURL(raw); bareErr == nil {
+			return t, bare, nil
+		}
+	}
 	return t, value, err
+}
+
+// bareURL reads a URL without a scheme, as products write those of the web: a path behind a name under a public suffix, or
+// behind an address. The name of a file is none.
+func bareURL(raw string) (string, error) {
+	if strings.IndexByte(raw, '/') < 0 {
+		return "", errNotURL
+	}
+	value, err := normalBareURL(raw)
+	if err != nil {
+		return "", err
+	}
+	host := hostOfURL(value)
+	if _, err := parseIP(host); err == nil || underPublicSuffix(host) {
+		return value, nil
+	}
+	return "", errNotURL
 }
 
 // decide finds the type of a value from its form; see [Auto].
@@ -234,7 +258,7 @@ func normalText(s string) (string, error) {
 	return s, nil
 }
 
-// Recognise returns the type and normal form that a pick of type auto without a keep expression gives to a text; false
+// Recognise returns the type and normal form that a pick of type auto that is not private gives to a text; false
 // if such a pick drops it.
 func Recognise(text string) (Type, string, bool) {
 	t, value, err := decide(text)

@@ -112,7 +112,14 @@ func isLabel(s string) bool {
 	return true
 }
 
-func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 // underPublicSuffix reports whether the name ends in a suffix of the public suffix list: file.exe and java.util.List do
 // not. The reserved .example counts too: documentation and test indicators use it.

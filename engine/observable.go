@@ -11,6 +11,9 @@ type Observable struct {
 	Picks []Pick `json:"picks"`
 	// Filter holds what the mapping overrides of the configured look-up filters; nil for nothing.
 	Filter *Filter `json:"lookup,omitempty"`
+	// Fallback says that no mapping knows the event: a mapping with fallback picked the value, and no other did. See
+	// [Observable.AskedLive].
+	Fallback bool `json:"fallback,omitempty"`
 	// Limit is how many of [Observable.Related] are asked for, nearest first; 0 for all. See [Limit].
 	Limit int `json:"-"`
 	// Plain asks MISP for the value as it is written, and not for the other ways to write it. See [Limit].
@@ -25,4 +28,6 @@ type Pick struct {
 	Path string `json:"path"`
 	// Type is the type that this pick gave to the value; of the observable's family, but not always its Type.
 	Type Type `json:"type"`
+	// Encoded says that the value was encoded in the alert: in base64, in percent-encoding, in hexadecimal.
+	Encoded bool `json:"encoded,omitempty"`
 }

@@ -13,16 +13,24 @@ import (
 )
 
 // This file lets a process that runs for one alert read only the mapping files that can match the alert. An outline is a
-// text with a line for each mapping: its file, its id, its match in quotes, and the sets of index keys that it requires,
-// with tabs between them. It is made from the files ([Engine.Outline]) and stored beside them.
+// text with a line for each mapping: its file, its id, whether it is a fallback, its match in quotes, and the sets of index keys
+// that it requires, with tabs between them. It is made from the files ([Engine.Outline]) and stored beside them.
 
-const betweenKeys = " | "
+const (
+	betweenKeys = " | "
+	noFlag      = "-"
+	isFallback  = "fallback"
+)
 
 // Outline returns the outline of all mappings.
 func (e *Engine) Outline() (string, error) {
 	var b strings.Builder
 	for _, m := range e.mappings {
-		columns := []string{path.Base(m.file), m.id, strconv.Quote(m.match.source)}
+		flag := noFlag
+		if m.fallback {
+			flag = isFallback
+		}
+		columns := []string{path.Base(m.file), m.id, flag, strconv.Quote(m.match.source)}
 		for _, set := range m.needs {
 			words := make([]string, 0, len(set))
 			for _, a := range set {
@@ -44,9 +52,10 @@ func (e *Engine) Outline() (string, error) {
 
 // described is a line of an outline.
 type described struct {
-	id    string
-	match string // in quotes
-	needs needs
+	id       string
+	fallback bool
+	match    string // in quotes
+	needs    needs
 }
 
 // WithOutline returns mapping files with the outline that was made from them. [Load] does not parse the files that the
@@ -60,6 +69,7 @@ func WithOutline(sources []Source, outline string) []Source {
 	for line := range strings.Lines(outline) {
 		file, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		id, rest, _ := strings.Cut(rest, "\t")
+		flag, rest, _ := strings.Cut(rest, "\t")
 		match, rest, more := strings.Cut(rest, "\t")
 		if match == "" {
 			continue
@@ -81,7 +91,7 @@ func WithOutline(sources []Source, outline string) []Source {
 			}
 			sets = append(sets, keys[firstKey:len(keys):len(keys)])
 		}
-		byFile[file] = append(byFile[file], described{id, match, sets[firstSet:len(sets):len(sets)]})
+		byFile[file] = append(byFile[file], described{id, flag == isFallback, match, sets[firstSet:len(sets):len(sets)]})
 	}
 	outlined := make([]Source, len(sources))
 	for i, src := range sources {
@@ -118,7 +128,7 @@ func (r reader) outlined(src Source) []*mapping {
 	pointers := make([]*mapping, len(src.outline))
 	for i, o := range src.outline {
 		outlined[i].described, outlined[i].file = o, file
-		mappings[i] = mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, outlined: &outlined[i]}
+		mappings[i] = mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, fallback: o.fallback, outlined: &outlined[i]}
 		pointers[i] = &mappings[i]
 	}
 	return pointers
@@ -140,16 +150,23 @@ func (o *outlinedMapping) compile() {
 	f.once.Do(func() {
 		f.reader.Reader = yamlfile.NewReader(f.source.Name, f.source.Data)
 		f.file = f.reader.declare()
+		f.reader.defined = f.reader.define(f.file.Define)
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.file.Mappings, func(d declaredMapping) bool { return d.ID.Value == o.id })
-	if i < 0 || strconv.Quote(strings.TrimSpace(f.file.Mappings[i].Match.Value)) != o.match {
+	if i < 0 || f.reader.quotedMatch(f.file.Mappings[i]) != o.match {
 		o.whole = &mapping{id: o.id, file: f.source.Name, builtin: f.source.Builtin, match: failing(errOutline)}
 		return
 	}
 	o.whole = f.reader.compileMapping(f.file.Mappings[i])
 	o.whole.source = f.file.Source.Value
+}
+
+// quotedMatch returns the match of a mapping as an outline has it.
+func (r reader) quotedMatch(d declaredMapping) string {
+	match, _ := r.defined.expand(d.Match.Value)
+	return strconv.Quote(strings.TrimSpace(match))
 }
 
 var errOutline = errors.New("the outline was made from other files")

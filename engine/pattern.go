@@ -3,6 +3,7 @@ package engine
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -14,6 +15,7 @@ import (
 type pattern struct {
 	*regexp.Regexp
 	literal string              // that every match has; may be empty
+	anyOf   []string            // of which every match has one; empty for not known
 	program func() regexProgram // made when it is first needed
 }
 
@@ -34,7 +36,7 @@ func newPattern(re *regexp.Regexp) *pattern {
 		panic(err) // it compiled
 	}
 	tree = tree.Simplify()
-	p := &pattern{Regexp: re, literal: literalOf(tree)}
+	p := &pattern{Regexp: re, literal: literalOf(tree), anyOf: literalsOf(tree)}
 	p.program = sync.OnceValue(func() regexProgram {
 		prog, err := syntax.Compile(tree)
 		if err != nil {
@@ -71,6 +73,45 @@ func literalOf(re *syntax.Regexp) string {
 	return ""
 }
 
+// literalsOf returns texts of which it can tell that one is in every match, nil for none: those of an alternation.
+func literalsOf(re *syntax.Regexp) []string {
+	const most, shortest = 12, 3
+	switch re.Op {
+	case syntax.OpCapture, syntax.OpPlus:
+		return literalsOf(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			if list := literalsOf(sub); list != nil {
+				return list
+			}
+		}
+	case syntax.OpAlternate:
+		var list []string
+		for _, sub := range re.Sub {
+			if s := literalOf(sub); len(s) >= shortest {
+				list = append(list, s)
+			} else if inner := literalsOf(sub); inner != nil {
+				list = append(list, inner...)
+			} else {
+				return nil
+			}
+		}
+		if len(list) <= most {
+			return list
+		}
+	default:
+	}
+	return nil
+}
+
+// lacks reports whether a text lacks what every match has.
+func (p *pattern) lacks(text string) bool {
+	if p.literal != "" && !strings.Contains(text, p.literal) {
+		return true
+	}
+	return p.anyOf != nil && !slices.ContainsFunc(p.anyOf, func(s string) bool { return strings.Contains(text, s) })
+}
+
 // unicodeReplacement is what an expression matches invalid bytes with, which are not these bytes.
 const unicodeReplacement = '\ufffd'
 
@@ -89,7 +130,7 @@ func (p *pattern) matches(text string, work *int) (bool, error) {
 
 // mayMatch reports whether the pattern matches a text; known is false if only regexp can tell.
 func (p *pattern) mayMatch(text string) (found, known bool) {
-	if p.literal != "" && !strings.Contains(text, p.literal) {
+	if p.lacks(text) {
 		return false, true
 	}
 	if dfa := p.program().dfa; dfa != nil {
@@ -107,7 +148,7 @@ func (p *pattern) tooLong(text string) bool {
 // returns false. Of a text that would take too long, it reads the first and the last part; unread is how many bytes are
 // between them.
 func (p *pattern) findAll(text string, yield func(text string, match []int) bool) (unread int, more bool) {
-	if p.literal != "" && !strings.Contains(text, p.literal) {
+	if p.lacks(text) {
 		return 0, true
 	}
 	texts := []string{text}

@@ -51,6 +51,16 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
+// Labels returns the fixed texts that a mapping has for events; nil for none, and for an unknown mapping. The caller must not
+// change it.
+func (e *Engine) Labels(mapping string) map[string]string {
+	m := e.byID[mapping]
+	if m == nil {
+		return nil
+	}
+	return m.whole().labels
+}
+
 // scalars appends the texts of a scalar, or of those in an array.
 func scalars(texts []string, v gjson.Result, level int) []string {
 	switch {
@@ -71,20 +81,13 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	defer r.release()
 	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
-	for _, i := range r.candidates {
-		m := r.engine.mappings[i]
+	r.apply(func(m *mapping) bool {
 		ok, err := r.matches(m)
 		if err != nil {
 			r.undecided(m, err)
 		}
-		if !ok {
-			continue
-		}
-		m = m.whole()
-		for p := range m.picks {
-			r.pickOne(m, &m.picks[p], nil)
-		}
-	}
+		return ok
+	}, nil)
 	return r.found, r.cuts, errors.Join(r.errs...)
 }
 
@@ -98,8 +101,11 @@ func (r *run) undecided(m *mapping, err error) {
 }
 
 // matches evaluates the match of a mapping. One that is decided directly takes no steps from the others.
-func (r *run) matches(m *mapping) (bool, error) {
-	p, work := m.condition(), r.work
+func (r *run) matches(m *mapping) (bool, error) { return r.shared(m.condition()) }
+
+// shared evaluates a match or a when: one that is not decided directly takes half of the steps that are left at most.
+func (r *run) shared(p *program) (bool, error) {
+	work := r.work
 	if p.direct != nil {
 		ok, err := r.eval(p)
 		r.work = work
@@ -111,87 +117,106 @@ func (r *run) matches(m *mapping) (bool, error) {
 	return ok, err
 }
 
-// pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
-func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
-	take := func(candidate string, t Type, value string, err error) verdict {
-		if err == nil {
-			err = r.keep(p, t, value)
+// A noter is called with each candidate of a pick, by its number in the mapping, and why it was dropped. A pick that did not
+// apply has the reason alone.
+type noter func(m *mapping, pick int, candidate string, t Type, value string, err error)
+
+// apply applies the candidates that match: first their picks by path, then those by name, which leave out what the others
+// picked, then mappings that are a fallback. note, if not nil, is told of everything.
+func (r *run) apply(matches func(*mapping) bool, note noter) {
+	r.picking = r.picking[:0]
+	fallbacks := false
+	for _, i := range r.candidates {
+		m := r.engine.mappings[i]
+		if m.fallback {
+			fallbacks = true
+			continue
 		}
-		if err == nil {
-			err = r.engine.ignore.drops(t, value)
+		if !matches(m) {
+			continue
 		}
-		if err == nil {
-			err = r.add(m, p, t, value)
+		m = m.whole()
+		r.pickPaths(m, note)
+		if len(m.named) > 0 {
+			r.picking = append(r.picking, m)
 		}
-		if note != nil {
-			note(candidate, t, value, err)
-		}
-		if err == nil {
-			return kept
-		}
-		return r.drop(m, p, err)
 	}
-	reserve := r.work / 2
-	r.work -= reserve
-	count := 0
-	w := walker{pick: p, yield: func(candidate string) bool {
-		if count++; count > maxCandidates {
-			r.cut(m.id, p.path.text, CutCandidates, 1)
-			return false
-		}
-		if p.scan {
-			s := scan(candidate, take)
-			r.cut(m.id, p.path.text, CutText, s.unread)
-			r.cut(m.id, p.path.text, CutFound, s.more)
-			r.cut(m.id, p.path.text, CutLong, s.long)
-			return !s.ended
-		}
-		if p.pair != nil {
-			var ok bool
-			if candidate, ok = r.paired(m, p, candidate); !ok {
-				return true
+	for _, m := range r.picking {
+		r.pickNamed(m, note)
+	}
+	if !fallbacks {
+		return
+	}
+	r.product = r.pickedByProduct()
+	for _, builtin := range []bool{false, true} { // a site's own come first
+		for _, i := range r.candidates {
+			if m := r.engine.mappings[i]; m.fallback && m.builtin == builtin && matches(m) {
+				m = m.whole()
+				r.pickNamed(m, note)
+				r.pickPaths(m, note)
 			}
 		}
-		t, value, err := p.typ.Resolve(candidate)
-		return take(candidate, t, value, err) != stop
-	}}
-	w.walk(r.value(p.path), 0)
-	r.work = max(r.work, 0) + reserve
-	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
-	r.cut(m.id, p.path.text, CutText, w.unread)
+	}
 }
 
-// drop notes why a candidate is dropped.
-func (r *run) drop(m *mapping, p *pick, err error) verdict {
-	if errors.Is(err, errWork) {
-		r.cut(m.id, p.path.text, CutWork, 1)
-		return stop
+// pickPaths takes the values of the picks of a mapping that have a path.
+func (r *run) pickPaths(m *mapping, note noter) {
+	for i := range m.picks {
+		p := &m.picks[i]
+		if len(p.names) > 0 {
+			continue
+		}
+		took := false
+		if !r.applies(m, i, note) {
+			took = m.known() // it has decided against the place
+		} else if v := r.value(p.path); v.Exists() {
+			if m.fallback && p.scan && r.isRead(p.path) {
+				if note != nil {
+					note(m, i, "", "", "", errRead)
+				}
+				continue
+			}
+			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v) || m.isProduct() && (p.scan || p.regex != nil)
+		}
+		if took && !m.fallback && r.engine.byName {
+			r.taken = append(r.taken, takenPath{m, p.path})
+		}
 	}
-	if fatal, ok := errors.AsType[evalError](err); ok {
-		r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
-		return stop
-	}
-	if errors.Is(err, errTooLong) {
-		r.cut(m.id, p.path.text, CutLong, 1)
-	}
-	return dropped
 }
 
-// paired returns a candidate with the other half of its value; false if there is none.
-func (r *run) paired(m *mapping, p *pick, candidate string) (string, bool) {
-	second := r.value(p.pair)
-	if second.IsObject() || second.IsArray() {
-		return "", false
+// applies reports whether a pick applies to the alert.
+func (r *run) applies(m *mapping, number int, note noter) bool {
+	p := &m.picks[number]
+	var why error
+	switch {
+	case m.fallback && p.scan && r.product:
+		why = errProduct
+	case p.when != nil:
+		ok, err := r.shared(p.when)
+		if errors.Is(err, errWork) {
+			r.cut(m.id, p.title(), CutWork, 1)
+		} else if err != nil {
+			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: pick %s: when: %w", m.file, m.line, m.id, strconv.Quote(p.title()), err))
+		}
+		if ok {
+			return true
+		}
+		why = errWhen
+	default:
+		return true
 	}
-	text := second.String()
-	if len(text) > MaxValue { // a copy for each candidate would be long
-		r.cut(m.id, p.path.text, CutLong, 1)
-		return "", false
+	if note != nil {
+		note(m, number, "", "", "", why)
 	}
-	if isPlaceholder(strings.TrimSpace(text)) {
-		return "", false
+	return false
+}
+
+// title names a pick in messages: its path, or its first name.
+func (p *pick) title() string {
+	if len(p.names) > 0 {
+		return p.names[0]
 	}
-	return candidate + pairMark + text, true
+	return p.path.text
 }
 
 // A walker calls yield with each candidate of a pick, until it returns false: the items of arrays, split and matched as
@@ -255,6 +280,9 @@ func (w *walker) extract(text string) bool {
 	if w.regex == nil {
 		return w.yield(text)
 	}
+	if w.scan && len(w.decode) == 0 && len(text) <= maxScan && !mayHold(text) {
+		return true // which takes less time than most expressions
+	}
 	re := w.regex()
 	unread, more := re.findAll(text, func(text string, at []int) bool {
 		start, end := at[2*re.group], at[2*re.group+1]
@@ -262,63 +290,6 @@ func (w *walker) extract(text string) bool {
 	})
 	w.unread += unread
 	return more
-}
-
-// An evalError ends a pick: its keep expression failed, or there are too many values.
-type evalError struct{ err error }
-
-func (e evalError) Error() string { return e.err.Error() }
-
-var errNotKept = errors.New("keep is false")
-
-func (r *run) keep(p *pick, t Type, value string) error {
-	if p.keep == nil {
-		return keepByDefault(t, value)
-	}
-	if r.work <= 0 {
-		return errWork
-	}
-	r.current = value
-	if p.keep.direct == nil {
-		r.names["value"], r.names["type"] = value, string(t)
-	}
-	ok, err := r.eval(p.keep)
-	if err != nil {
-		if errors.Is(err, errWork) {
-			return err
-		}
-		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
-	}
-	if !ok {
-		return errNotKept
-	}
-	return nil
-}
-
-// add adds a value, once for all places that it is found at. It clones what it keeps: value may point into the alert.
-func (r *run) add(m *mapping, p *pick, t Type, value string) error {
-	if i := r.foundAt(m.filter, t.Family(), value); i >= 0 {
-		o := &r.found[i]
-		for _, have := range o.Picks {
-			if have.Mapping == m.id && have.Path == p.path.text {
-				return nil
-			}
-		}
-		o.Picks = append(o.Picks, Pick{Mapping: m.id, Path: p.path.text, Type: t})
-		return nil
-	}
-	if len(r.found) >= MaxObservables {
-		r.cut(m.id, p.path.text, CutObservables, 1)
-		return evalError{fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables)}
-	}
-	if r.found == nil {
-		r.found = make([]Observable, 0, 8) // enough for most alerts that have one
-	}
-	r.found = append(r.found, Observable{
-		Type: t, Value: strings.Clone(value), Filter: m.filter,
-		Picks: []Pick{{Mapping: m.id, Path: p.path.text, Type: t}},
-	})
-	return nil
 }
 
 // fewFound is how many observables are searched one by one.

@@ -52,8 +52,8 @@ func isLocalName(host string) bool {
 	return localSuffixes()[host[last+1:]] || host == "home.arpa" || strings.HasSuffix(host, ".home.arpa")
 }
 
-// keepByDefault returns why a pick without a keep expression drops a value in normal form, or nil: addresses that are not
-// public, reverse look-up names, and URLs of either or of a name that is only known at a site.
+// keepByDefault returns why a pick that is not private drops a value in normal form, or nil: addresses that are not public,
+// names that are only known at a site, reverse look-up names, and URLs and e-mail addresses of these.
 func keepByDefault(t Type, value string) error {
 	switch t.Family() {
 	case familyIP:
@@ -61,13 +61,41 @@ func keepByDefault(t Type, value string) error {
 			return errNotGlobal
 		}
 	case familyHost:
-		if strings.HasSuffix(value, ".arpa") {
-			return errReverse
-		}
+		return keepNameByDefault(value)
 	case familyURL:
 		return keepURLByDefault(value)
+	case familyEmail:
+		return keepNameByDefault(value[strings.LastIndexByte(value, '@')+1:])
 	}
 	return nil
+}
+
+func keepNameByDefault(host string) error {
+	switch {
+	case isLocalName(host):
+		return errLocalName
+	case strings.HasSuffix(host, ".arpa"):
+		return errReverse
+	case isServiceName(host):
+		return errService
+	}
+	return nil
+}
+
+// isServiceName reports whether a name is one that clients of Active Directory ask for to find the servers of their domain.
+func isServiceName(host string) bool {
+	if strings.IndexByte(host, '_') < 0 {
+		return false
+	}
+	if strings.Contains(host, "._msdcs.") {
+		return true
+	}
+	service, rest, _ := strings.Cut(host, ".")
+	switch service {
+	case "_ldap", "_kerberos", "_kpasswd", "_gc", "_vlmcs":
+		return strings.HasPrefix(rest, "_tcp.") || strings.HasPrefix(rest, "_udp.")
+	}
+	return false
 }
 
 func keepURLByDefault(value string) error {
@@ -78,13 +106,7 @@ func keepURLByDefault(value string) error {
 		}
 		return nil
 	}
-	if isLocalName(host) {
-		return errLocalName
-	}
-	if strings.HasSuffix(host, ".arpa") {
-		return errReverse
-	}
-	return nil
+	return keepNameByDefault(host)
 }
 
 // hostOfURL returns the host of a URL in normal form, without brackets and port.

@@ -21,6 +21,16 @@ type run struct {
 	seen       []seenValue
 	groups     []string
 	candidates []int32
+	taker      taker
+	walker     memberWalker
+	heldAt     int32       // the object that held is about; -1 for none
+	held       holding     // what is in it
+	picking    []*mapping  // that match and pick by name
+	taken      []takenPath // that mappings picked from
+	steps      []string    // names of the objects around a member, the outermost first
+	product    bool        // a mapping of a product has picked a value
+	own        []string    // names and addresses of the agent and the manager; see isOwn
+	ownRead    bool
 	names      map[string]any // what expressions see
 	provided   uses           // which of the costly names hold values of this alert
 	vm         vm.VM
@@ -63,6 +73,8 @@ func (e *Engine) takeRun() *run {
 
 func newRun(e *Engine) *run {
 	r := &run{engine: e, names: map[string]any{}, work: maxExprWork}
+	r.taker.run = r
+	r.taker.walker.yield, r.taker.scanner.yield = r.taker.candidate, r.taker.scanned
 	r.names["field"] = func(path string) string { return r.get(path).String() }
 	r.names["has"] = func(path string) bool {
 		v := r.get(path)
@@ -82,6 +94,12 @@ func (r *run) release() {
 	clear(r.groups)
 	r.groups = r.groups[:0]
 	r.found, r.placed, r.cuts, r.errs, r.current = nil, nil, nil, nil, ""
+	r.walker = memberWalker{}
+	r.taker.taking, r.taker.scanner = taking{}, scanner{yield: r.taker.scanner.yield}
+	r.taken, r.product = r.taken[:0], false
+	clear(r.steps[:cap(r.steps)])
+	clear(r.own)
+	r.steps, r.own, r.ownRead = r.steps[:0], r.own[:0], false
 	if r.ran {
 		r.ran, r.provided = false, 0
 		for _, name := range []string{"groups", "rule", "agent", "decoder", "location", "value", "type"} {
@@ -95,6 +113,7 @@ func (r *run) release() {
 func (r *run) read(alert string) {
 	r.alert = alert
 	r.doc.read(alert)
+	r.heldAt = -1
 	r.work = maxExprWork
 	if r.generation++; r.generation == 0 { // the counter wrapped: old places would look fresh
 		clear(r.places)

@@ -25,7 +25,12 @@ const (
 
 // A scanner finds the indicators of one text.
 type scanner struct {
-	yield func(candidate string, t Type, value string, err error) verdict
+	yield   func(candidate string, t Type, value string, err error) verdict
+	before  string // what is before the value that is yielded
+	after   string // what is behind it
+	encoded bool   // what is read was encoded in the text
+	whole   bool   // the text itself was
+
 	found map[string]bool // values that were found, in lower case, not all of them kept, and the words that some were read from
 	kept  int
 	ended bool // yield wants no more
@@ -37,19 +42,40 @@ type scanner struct {
 
 // scan calls yield with everything in text that looks like an indicator, once each, with the type and normal form that
 // its own form decides. candidate is the part of the text that the value was read from. Of a text that is too long, the
-// first and the last part are read. The result says what was left out.
+// first and the last part are read. What PowerShell has in base64, and URLs in percent-encoding, are read too. The result says
+// what was left out.
 func scan(text string, yield func(candidate string, t Type, value string, err error) verdict) scanner {
 	s := scanner{yield: yield}
-	if len(text) <= maxScan {
-		s.read(text)
-		return s
+	s.scan(text)
+	return s
+}
+
+func (s *scanner) scan(text string) {
+	parts := []string{text}
+	if len(text) > maxScan {
+		parts = firstAndLast(text, maxScan)
+		s.unread = len(text) - len(parts[0]) - len(parts[1])
 	}
-	parts := firstAndLast(text, maxScan)
-	s.unread = len(text) - len(parts[0]) - len(parts[1])
 	for _, part := range parts {
 		s.read(part)
 	}
-	return s
+	for _, part := range parts {
+		s.readHidden(part, maxLayers)
+	}
+}
+
+// readHidden scans what a part of a text has in an encoding, and what that has, so many times at most.
+func (s *scanner) readHidden(text string, layers int) {
+	if layers == 0 || s.ended {
+		return
+	}
+	texts := hidden(text)
+	s.encoded = true
+	for _, t := range texts {
+		s.read(t)
+		s.readHidden(t, layers-1)
+	}
+	s.encoded = layers < maxLayers
 }
 
 // firstAndLast returns the first and the last part of a text that is longer than so many bytes, which both are at most.
@@ -81,6 +107,7 @@ func (s *scanner) read(text string) {
 		if at = end; url == "" {
 			continue
 		}
+		s.before, s.after = text[:at], ""
 		at += len(url)
 		s.url(withoutPunctuation(url))
 	}
@@ -91,6 +118,7 @@ func (s *scanner) word(text string, start, end int) {
 		return
 	}
 	if t, value, ok := wordAt(text, start, end).indicator(); ok {
+		s.before, s.after = text[:start], text[end:]
 		s.report(text[start:end], t, value)
 		if s.found != nil && !s.found[text[start:end]] {
 			s.found[text[start:end]] = true // the same word again is the same value again

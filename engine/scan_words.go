@@ -36,11 +36,23 @@ func (w word) indicator() (Type, string, bool) {
 		return "ip-dst", a.String(), true
 	}
 	if f.ats > 0 {
-		return w.email()
+		if t, e, ok := w.email(); ok {
+			return t, e, true
+		}
+		return w.addressBehindUser()
 	}
-	if f.colons > 0 {
+	if a, ok := f.beginsWithAddress(w.text); ok {
+		return "ip-dst", a.String(), w.isAddress(a)
+	}
+	for range 2 { // a name before an address with a port
+		if f.colons == 0 {
+			break
+		}
 		w = w.withoutPort()
 		f = formOf(w.text)
+		if a, ok := f.address(w.text); ok {
+			return "ip-dst", a.String(), w.isAddress(a)
+		}
 	}
 	if f.seen&^(isDigit|isHex|inWord) == 0 && f.seen&isDigit != 0 && f.seen&isHex != 0 {
 		if t, h, ok := w.hash(); ok {
@@ -94,6 +106,20 @@ func (f form) address(text string) (netip.Addr, bool) {
 	return a, err == nil
 }
 
+// beginsWithAddress returns the address before a port and an interface, as firewalls write 192.0.2.1:443:X1.
+func (f form) beginsWithAddress(text string) (netip.Addr, bool) {
+	if f.colons != 2 || f.dots != 3 {
+		return netip.Addr{}, false
+	}
+	head, rest, _ := strings.Cut(text, ":")
+	port, _, _ := strings.Cut(rest, ":")
+	if !isIPv4(head) || port == "" || !isDigits(port) {
+		return netip.Addr{}, false
+	}
+	a, err := parseIP(head)
+	return a, err == nil
+}
+
 // isAddress reports whether a word with the form of an address is a public one, and not a version or a name of code.
 func (w word) isAddress(a netip.Addr) bool {
 	if a.Is4() {
@@ -115,6 +141,16 @@ func (w word) email() (Type, string, bool) {
 	}
 	_, host, _ := strings.Cut(e, "@")
 	return "email", e, endings()[host[strings.LastIndexByte(host, '.')+1:]] != fileEnding && underPublicSuffix(host)
+}
+
+// addressBehindUser returns the address of root@192.0.2.1, as programs name a user and where they come from.
+func (w word) addressBehindUser() (Type, string, bool) {
+	at := strings.LastIndexByte(w.text, '@')
+	behind := word{before: w.before, prefix: w.text[:at+1], text: w.text[at+1:], after: w.after}
+	if a, ok := formOf(behind.text).address(behind.text); ok && behind.isAddress(a) {
+		return "ip-dst", a.String(), true
+	}
+	return "", "", false
 }
 
 // withoutPort takes off a port behind the last colon, or what is before that: sha256:ba6c…, host:evil.example.
@@ -205,7 +241,7 @@ func (w word) looksLikeVersion(a netip.Addr) bool {
 	case "version", "versions", "vers", "ver", "v", "build", "release", "revision", "rev", "update", "upgrade", "firmware":
 		return true
 	}
-	if strings.HasPrefix(w.after, "-") || strings.HasPrefix(w.after, "+") {
+	if strings.HasPrefix(w.after, "-") && !strings.HasPrefix(w.after, "->") || strings.HasPrefix(w.after, "+") {
 		return true
 	}
 	if program, ok := strings.CutSuffix(near, "/"); ok && program != "" {

@@ -79,8 +79,14 @@ func canonicalForm(m *mapping) string {
 		if p.regex != nil {
 			regex = p.regex().String()
 		}
-		fmt.Fprintf(&b, "\n%q %q %q %q %q %q %t %q %q", p.path.text, pair, p.split, p.prefix, p.part, p.typ, p.scan, regex, canonicalExpr(p.keep))
+		steps := make([]string, 0, len(p.decode))
+		for _, d := range p.decode {
+			steps = append(steps, d.word)
+		}
+		fmt.Fprintf(&b, "\n%q %q %q %q %q %q %t %q %q %q %q %q %q %t", p.path.text, pair, p.split, p.prefix, p.part, p.typ, p.scan, regex,
+			canonicalExpr(p.keep), canonicalExpr(p.when), p.names, p.except, steps, p.private)
 	}
+	fmt.Fprintf(&b, "\n%t %q", m.fallback, m.labels)
 	filter, err := json.Marshal(m.filter)
 	if err != nil {
 		filter = []byte(err.Error()) // cannot be: a filter holds texts and numbers

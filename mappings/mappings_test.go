@@ -1,9 +1,11 @@
 package mappings_test
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"custom-misp/engine"
@@ -17,6 +19,9 @@ func TestMappings(t *testing.T) {
 	sources, err := engine.ReadFS(mappings.FS, "mappings")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range sources {
+		sources[i].Builtin = true // as the program has them
 	}
 	e, err := engine.Load(sources...)
 	if err != nil {
@@ -56,6 +61,45 @@ func TestMappings(t *testing.T) {
 	for _, m := range e.Mappings() {
 		if picked[m.ID] == 0 {
 			t.Errorf("%s:%d: mapping %q has no test in which it picks", m.File, m.Line, m.ID)
+		}
+	}
+}
+
+var example = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// TestExamples lints each example in README.md and runs its tests, with the built-in mappings.
+func TestExamples(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := engine.ReadFS(mappings.FS, "mappings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sources {
+		sources[i].Builtin = true
+	}
+	examples := example.FindAllSubmatch(text, -1)
+	if len(examples) < 5 {
+		t.Fatalf("README.md has %d examples", len(examples))
+	}
+	for i, m := range examples {
+		src := engine.Source{Name: fmt.Sprintf("example-%d.yaml", i+1), Data: m[1]}
+		e, faults := engine.Lint(append(sources, src)...)
+		for _, f := range faults {
+			if f.File == src.Name {
+				t.Error(f)
+			}
+		}
+		cases, err := mappingtest.Load(src, os.ReadFile)
+		if err != nil || len(cases) == 0 {
+			t.Errorf("%s: %d tests, %v", src.Name, len(cases), err)
+		}
+		for _, c := range cases {
+			if r := mappingtest.Run(e, c); !r.OK() {
+				t.Error(r)
+			}
 		}
 	}
 }

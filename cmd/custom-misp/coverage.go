@@ -250,6 +250,7 @@ func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
 	t.Row(fmt.Sprintf("%d with a value picked or one that looks like an indicator, of which %s are picked from",
 		r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare)))
 	t.Row("picked: " + typeCounts(r.Values))
+	t.Row(fmt.Sprintf("%d alerts of which only the fallback picks", r.ByFallback))
 	// more says how many rows are left out; true at the first that is.
 	more := func(i, all int) bool {
 		if rows == 0 || i < rows {
@@ -270,6 +271,16 @@ func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
 	}
 	count("DECODER", r.Decoders)
 	count("GROUP", r.Groups)
+	if len(r.Fallback) > 0 {
+		t.Row()
+		t.Row("PICKED BY THE FALLBACK: DECODER", "PATH", "TYPE", "COUNT", "EXAMPLE")
+		for i, f := range r.Fallback {
+			if more(i, len(r.Fallback)) {
+				break
+			}
+			t.Row(f.Decoder, f.Path, f.Type, f.Count, shortened(f.Example, 70))
+		}
+	}
 	t.Row()
 	t.Row("LOOKS LIKE AN INDICATOR, NOT PICKED", "TYPE", "COUNT", "EXAMPLE")
 	for i, u := range r.Unpicked {

@@ -71,7 +71,7 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 		if err != nil {
 			return err
 		}
-		return dryRun(ctx, e, st, f.output, files)
+		return dryRun(ctx, c, e, st, f.output, files)
 	}
 	sink := newPrinter(st.Out, f.output)
 	joined, stop := context.WithCancel(ctx)
@@ -218,7 +218,10 @@ type observableLine struct {
 	Value   string      `json:"value"`
 	Mapping string      `json:"mapping"`
 	Path    string      `json:"path"`
-	Also    []alsoLine  `json:"also,omitempty"`
+	// Asked is false for a value that MISP is not asked for live; left out for others.
+	Asked   *bool      `json:"asked,omitempty"`
+	Encoded bool       `json:"encoded,omitempty"`
+	Also    []alsoLine `json:"also,omitempty"`
 }
 
 // alsoLine is a further place at which the same value was picked.
@@ -239,7 +242,7 @@ type picked struct {
 }
 
 // dryRun picks from the alerts on all cores and prints in their order.
-func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string, files []string) error {
+func dryRun(ctx context.Context, c *config.Config, e *engine.Engine, st cli.Streams, output string, files []string) error {
 	pick := func(items []readText) []picked {
 		all := make([]picked, len(items))
 		for n, i := range items {
@@ -254,7 +257,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 		}
 		return all
 	}
-	show, finish := showPicked(st, output)
+	show, finish := showPicked(c, st, output)
 	failed := false
 	produce := func(yield func([]readText) error) error { return readBatches(ctx, st, files, yield) }
 	err := enrich.InOrder(2*runtime.GOMAXPROCS(0), produce, pick, func(all []picked) error {
@@ -300,7 +303,7 @@ func readBatches(ctx context.Context, st cli.Streams, files []string, yield func
 }
 
 // showPicked returns what prints the values that were picked from an alert, and what is done at the end.
-func showPicked(st cli.Streams, output string) (func(picked) error, func() error) {
+func showPicked(c *config.Config, st cli.Streams, output string) (func(picked) error, func() error) {
 	var headers []string
 	if output == "table" {
 		headers = []string{"ALERT", "RULE", "TYPE", "VALUE", "MAPPING", "PATH"}
@@ -317,7 +320,7 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 		if output == "table" {
 			for _, o := range observables {
 				for _, p := range o.Picks {
-					table.Row(a.Source.AlertID, a.Source.RuleID, p.Type, o.Value, p.Mapping, p.Path)
+					table.Row(a.Source.AlertID, a.Source.RuleID, p.Type, o.Value, p.Mapping, p.Path+unasked(c, &o))
 				}
 			}
 			return nil
@@ -328,7 +331,10 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 			Observables []observableLine `json:"observables"`
 		}{a.Source.AlertID, a.Source.RuleID, []observableLine{}}
 		for _, o := range observables {
-			l := observableLine{Type: o.Type, Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path}
+			l := observableLine{Type: o.Type, Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path, Encoded: o.Picks[0].Encoded}
+			if !c.AsksLive(&o) {
+				l.Asked = new(false)
+			}
 			for _, p := range o.Picks[1:] {
 				l.Also = append(l.Also, alsoLine{p.Type, p.Mapping, p.Path})
 			}
@@ -337,6 +343,14 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 		return cli.WriteJSONLine(st.Out, line)
 	}
 	return show, table.Flush
+}
+
+// unasked says that MISP is not asked for a value live; empty if it is.
+func unasked(c *config.Config, o *engine.Observable) string {
+	if c.AsksLive(o) {
+		return ""
+	}
+	return " (not asked live)"
 }
 
 // printer is a sink that prints events instead of sending them.

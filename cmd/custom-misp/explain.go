@@ -13,6 +13,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
@@ -50,7 +51,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
 					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
-				return explain(s.Out, e, suppress, a, output)
+				return explain(s.Out, c, e, suppress, a, output)
 			})
 		},
 	}
@@ -70,9 +71,18 @@ func exactlyOneAlert(_ *cobra.Command, args []string) error {
 type explanation struct {
 	AlertID string `json:"alert_id"`
 	engine.Explanation
+	// Unasked are picked values that MISP is not asked for live.
+	Unasked   []unaskedValue    `json:"unasked,omitempty"`
 	Questions []json.RawMessage `json:"questions"`
 	// NotReported says what raises no event whatever is known of it; absent if nothing.
 	NotReported []unreported `json:"not_reported,omitempty"`
+}
+
+// unaskedValue is a picked value that MISP is not asked for live.
+type unaskedValue struct {
+	Type  engine.Type `json:"type"`
+	Value string      `json:"value"`
+	Asked bool        `json:"asked"` // false
 }
 
 // unreported is an alert or a value that raises no event, and why.
@@ -110,11 +120,19 @@ func unreportedOf(s *enrich.Suppression, a enrich.Alert, x *explanation) {
 	}
 }
 
-func explain(w io.Writer, e *engine.Engine, suppress *enrich.Suppression, a enrich.Alert, output string) error {
+func explain(w io.Writer, c *config.Config, e *engine.Engine, suppress *enrich.Suppression, a enrich.Alert, output string) error {
 	x, filter := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}, suppress.Filter
 	unreportedOf(suppress, a, &x)
 	unasked := engine.Limit(x.Observables, filter, engine.MaxValues)
-	questions, err := api.Questions(x.Observables, filter)
+	var asked []engine.Observable
+	for _, o := range x.Observables {
+		if c.AsksLive(&o) {
+			asked = append(asked, o)
+		} else {
+			x.Unasked = append(x.Unasked, unaskedValue{Type: o.Type, Value: o.Value})
+		}
+	}
+	questions, err := api.Questions(asked, filter)
 	if err != nil {
 		return err
 	}
@@ -128,6 +146,9 @@ func explain(w io.Writer, e *engine.Engine, suppress *enrich.Suppression, a enri
 	}
 	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cli.Clean(a.Source.AlertID), cli.Clean(a.Source.RuleID), cli.Clean(a.Source.RuleDescription))
 	mappingtest.WriteExplanation(w, x.Explanation, style)
+	for _, o := range x.Unasked {
+		fmt.Fprintf(w, "\nMISP is not asked for %s %s live: no mapping knows it, see fallback.ask_live\n", o.Type, cli.Clean(o.Value))
+	}
 	for i, u := range x.NotReported {
 		if i == 0 {
 			fmt.Fprintln(w)

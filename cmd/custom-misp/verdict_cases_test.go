@@ -10,7 +10,7 @@ var wrongValues = map[string]string{
 	"lookup.remember_miss": "long", "mirror.misp": "perhaps", "mirror.feeds": "[etc/feed]", "mirror.lists": "[etc/list]", "mirror.interval": "often",
 	"mirror.feed_interval": "often", "mirror.reconcile_interval": "often", "mirror.full_interval": "often", "mirror.timeout": "long",
 	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "serve.canary": "often", "serve.daily": "perhaps", "sightings.enabled": "perhaps",
-	"sightings.tlp_red": "perhaps", "mappings.builtin": "perhaps", "ignore.values": "[10.0.0.0/99]", "wazuh.plain_header": "perhaps",
+	"sightings.tlp_red": "perhaps", "mappings.builtin": "perhaps", "ignore.values": "[10.0.0.0/99]", "fallback.max_values": "many", "fallback.ask_live": "perhaps", "wazuh.plain_header": "perhaps",
 	"wazuh.send_timeout": "long", "spool.max_entries": "many", "spool.max_mib": "many", "spool.drain_time": "long", "error_interval": "often",
 	"events.repeat_window": "2d", "events.storm": "many", "events.rate": "fast", "events.burst": "-1",
 	"log.format": "xml", "log.level": "loud",

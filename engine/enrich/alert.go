@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,10 +59,12 @@ type Agent struct {
 	ID, Name, IP string
 }
 
-// ParseAlert checks that data is an alert: one JSON object, at most [MaxAlert] bytes, nested at most 1,000 deep,
-// with a rule. Blanks, a newline and a byte order mark around it do not matter. It keeps data.
+// ParseAlert checks that data is an alert: one JSON object, at most [MaxAlert] bytes, nested at most 1,000 deep. It takes it in
+// the shapes in which people hold alerts: Wazuh's line, with a rule or without as in archives.json; the document that the
+// indexer has, with _source or without; the message of an active response; a document of Wazuh 5. Blanks, a newline and a
+// byte order mark around it do not matter. It keeps data.
 func ParseAlert(data []byte) (Alert, error) {
-	data, err := checkAlert(data)
+	data, err := alertIn(data)
 	if err != nil {
 		return Alert{}, err
 	}
@@ -81,6 +84,9 @@ func describe(data []byte) Alert {
 		},
 		Agent: Agent{ID: v[4].String(), Name: v[5].String(), IP: v[6].String()},
 	}
+	if w := gjson.GetBytes(data, "wazuh"); isDocument(w) {
+		a.describeDocument(data, w)
+	}
 	if a.Agent != (Agent{}) {
 		a.Source.Agent = new(SourceAgent(a.Agent))
 	}
@@ -90,8 +96,68 @@ func describe(data []byte) Alert {
 	return a
 }
 
-// checkAlert returns the alert without what may be around it, or why it is not one.
+// describeDocument reads it from a document of Wazuh 5, where w is its member wazuh.
+func (a *Alert) describeDocument(data []byte, w gjson.Result) {
+	v := w.Get("rule")
+	a.Source.AlertID = cmp.Or(w.Get("event.id").String(), a.Source.AlertID)
+	a.Source.Timestamp = gjson.GetBytes(data, "@timestamp").String()
+	a.Source.Location = w.Get("protocol.location").String()
+	a.Source.RuleID, a.Source.RuleLevel, a.Source.RuleDescription = v.Get("id").String(), v.Get("level").String(), v.Get("title").String()
+	a.Agent = Agent{ID: w.Get("agent.id").String(), Name: w.Get("agent.name").String(), IP: w.Get("agent.host.ip.0").String()}
+}
+
+// alertIn returns the alert in one of the shapes of [ParseAlert].
+func alertIn(data []byte) ([]byte, error) {
+	data, err := checkObject(data)
+	if err != nil {
+		return nil, err
+	}
+	if gjson.GetBytes(data, "rule").IsObject() {
+		return data, nil
+	}
+	for _, path := range []string{"_source", "parameters.alert"} {
+		if v := gjson.GetBytes(data, path); v.IsObject() && isEvent(v) {
+			return data[v.Index : v.Index+len(v.Raw)], nil
+		}
+	}
+	if !isEvent(gjson.ParseBytes(data)) {
+		return nil, errNoRule
+	}
+	return data, nil
+}
+
+var errNoRule = errors.New("a JSON object without a rule, not an alert")
+
+// isEvent reports whether an object is an alert, an event without a rule, or a document of Wazuh 5.
+func isEvent(v gjson.Result) bool {
+	if v.Get("rule").IsObject() || isDocument(v.Get("wazuh")) {
+		return true
+	}
+	if !v.Get("agent").IsObject() && !v.Get("manager").IsObject() {
+		return false
+	}
+	return v.Get("data").IsObject() || v.Get("syscheck").IsObject() || v.Get("full_log").Type == gjson.String
+}
+
+// isDocument reports whether the member wazuh of an object makes it a document of Wazuh 5.
+func isDocument(w gjson.Result) bool {
+	return w.IsObject() && (w.Get("integration").IsObject() || w.Get("agent").IsObject() || w.Get("rule").IsObject())
+}
+
+// checkAlert returns the alert without what may be around it, or why it is not one of Wazuh's own lines.
 func checkAlert(data []byte) ([]byte, error) {
+	data, err := checkObject(data)
+	if err != nil {
+		return nil, err
+	}
+	if !gjson.GetBytes(data, "rule").IsObject() {
+		return nil, errNoRule
+	}
+	return data, nil
+}
+
+// checkObject returns a JSON object of reasonable size and depth, without what may be around it, or why it is none.
+func checkObject(data []byte) ([]byte, error) {
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	switch {
 	case len(data) == 0:
@@ -109,9 +175,6 @@ func checkAlert(data []byte) ([]byte, error) {
 	}
 	if data[0] != '{' {
 		return nil, errors.New("JSON, but not an object, so not an alert")
-	}
-	if !gjson.GetBytes(data, "rule").IsObject() {
-		return nil, errors.New("a JSON object without a rule, not an alert")
 	}
 	return data, nil
 }

@@ -72,9 +72,11 @@ type Body struct {
 	EventIDs []string `json:"event_ids,omitempty"` // each once, strongest first
 
 	Observable *ObservableBody `json:"observable,omitempty"`
-	Source     *Source         `json:"source,omitempty"`
-	Withheld   string          `json:"withheld,omitempty"`  // "true" if texts and tags stay in MISP, see [Pipeline.Withhold]
-	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
+	// Fixed texts of the mappings that picked the value.
+	Labels    map[string]string `json:"labels,omitempty"`
+	Source    *Source           `json:"source,omitempty"`
+	Withheld  string            `json:"withheld,omitempty"`  // "true" if texts and tags stay in MISP, see [Pipeline.Withhold]
+	Truncated string            `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
 
 	// Instead of the above but the source: trouble.
 	Error       Code   `json:"error,omitempty"`
@@ -147,6 +149,8 @@ type ObservableBody struct {
 	Mapping string   `json:"mapping,omitempty"`
 	Path    string   `json:"path,omitempty"`
 	Also    []string `json:"also,omitempty"` // "mapping path" of every further pick
+	// "true" if the value was encoded in the alert, in base64 or the like, at every place.
+	Encoded string `json:"encoded,omitempty"`
 }
 
 // JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes with texts of at most [MaxText]: long fields are
@@ -402,10 +406,34 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			b.EventIDs = append(b.EventIDs, id)
 		}
 	}
-	for _, pick := range o.Picks[1:] {
-		b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
-	}
+	p.describePicks(&b, o)
 	return Enrichment{Agent: a.Agent, Body: b}
+}
+
+// describePicks says who picked a value where, with the fixed texts of these mappings.
+func (p *Pipeline) describePicks(b *Body, o engine.Observable) {
+	if !slices.ContainsFunc(o.Picks, func(p engine.Pick) bool { return !p.Encoded }) {
+		b.Observable.Encoded = "true"
+	}
+	for i, pick := range o.Picks {
+		if i > 0 {
+			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
+		}
+		b.Labels = addTo(b.Labels, p.Engine.Labels(pick.Mapping))
+	}
+}
+
+// addTo adds texts under names that are not there yet.
+func addTo(texts, more map[string]string) map[string]string {
+	for name, text := range more {
+		if texts == nil {
+			texts = map[string]string{}
+		}
+		if _, have := texts[name]; !have {
+			texts[name] = text
+		}
+	}
+	return texts
 }
 
 // TroubleEvent reports that something went wrong with an alert. It is the manager's event, not the agent's, for it says

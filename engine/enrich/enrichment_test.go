@@ -30,6 +30,7 @@ mappings:
       - {path: data.dst, type: ip-dst}
       - {path: data.other, type: ip-src}
     context: [data.user, data.image]
+    labels: {severity: low}
   - id: name
     match: has("data.host")
     lookup: {to_ids: true}
@@ -141,6 +142,7 @@ func TestProcess(t *testing.T) {
 		"tlp":"amber","mitre_id":["T1071.001"],"link":"https://misp.example.org/events/view/31",
 		"match_kind":"exact","match_count":"5","padded":{"match_count":"00005"},"event_ids":["31","27","26","25"],
 		"observable":{"type":"ip-dst","value":"192.31.196.66","mapping":"conn","path":"data.dst","also":["conn data.other"]},
+		"labels":{"severity":"low"},
 		"source":{"alert_id":"1791187801.40960","timestamp":"2026-10-05T08:10:01.120+0000","rule_id":"61605","rule_level":"3",
 			"rule_description":"Network connection","location":"EventChannel","agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"},"context":{"user":"CORP\\a","image":"C:\\a.exe"}}}}`), &want); err != nil {
 		t.Fatal(err)
@@ -592,7 +594,7 @@ func TestEverythingFits(t *testing.T) {
 	names := map[string]bool{}
 	for only := -1; ; only++ {
 		n := 0
-		body := enrich.Body{Source: &enrich.Source{Context: map[string]string{"k": ""}}}
+		body := enrich.Body{}
 		var set func(v reflect.Value, name string)
 		set = func(v reflect.Value, name string) {
 			switch v.Kind() {
@@ -609,6 +611,7 @@ func TestEverythingFits(t *testing.T) {
 				v.Set(reflect.MakeSlice(v.Type(), 3, 3))
 				set(v.Index(2), name)
 			case reflect.Map:
+				v.Set(reflect.MakeMap(v.Type()))
 				v.SetMapIndex(reflect.ValueOf("k"), reflect.ValueOf(long))
 			case reflect.String:
 				if n++; only < 0 || n == only+1 {

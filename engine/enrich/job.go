@@ -138,8 +138,9 @@ type answerKey struct {
 	filter *engine.Filter
 	limit  int
 	plain  bool
+	inside bool // it is not asked for live
 }
 
 func keyOf(o engine.Observable) answerKey {
-	return answerKey{o.Indicator(), o.Filter, o.Limit, o.Plain}
+	return answerKey{o.Indicator(), o.Filter, o.Limit, o.Plain, !o.AskedLive()}
 }

@@ -246,7 +246,7 @@ func (r *streamRun) readable(b *batch) [][]byte {
 	alerts := make([][]byte, 0, len(b.alerts.Text))
 	unreadable, torn := 0, 0
 	for _, line := range b.alerts.Text {
-		alert, err := checkAlert(line)
+		alert, err := alertIn(line)
 		if err == nil {
 			alerts = append(alerts, alert)
 			continue

@@ -2,6 +2,7 @@ package mappingtest
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"path"
 	"slices"
@@ -45,14 +46,39 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 				if !slices.Contains(types, string(p.Type)) {
 					types = append(types, string(p.Type))
 				}
-				if field := "`" + p.Path + "`"; !slices.Contains(paths, field) {
-					paths = append(paths, field)
+				for _, field := range fieldsOf(p) {
+					if !slices.Contains(paths, field) {
+						paths = append(paths, field)
+					}
 				}
 			}
 			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), cell(strings.Join(types, ", ")), cell(strings.Join(paths, " ")))
 		}
 	}
+	b.WriteString("\n" + language)
 	return b.String()
+}
+
+// language is the language by example.
+//
+//go:embed language.md
+var language string
+
+// fieldsOf returns where a pick takes values from: its path, or names of members.
+func fieldsOf(p engine.MappingPick) []string {
+	const shown = 8
+	if len(p.Names) == 0 {
+		return []string{"`" + p.Path + "`"}
+	}
+	fields := make([]string, 0, shown+1)
+	for i, name := range p.Names {
+		if i == shown {
+			fields = append(fields, "…")
+			break
+		}
+		fields = append(fields, "`"+name+"`")
+	}
+	return fields
 }
 
 // cell keeps a text from ending its cell of the table.

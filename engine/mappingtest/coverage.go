@@ -17,6 +17,9 @@ type Coverage struct {
 	own    func(engine.Type, string) bool
 
 	alerts, matched, bare, unreadable int // bare: without a pick, but with a value that looks like an indicator
+	byFallback                        int // alerts of which only mappings with fallback pick
+	fallback                          map[fallbackKey]*FallbackPlace
+	moreFallback                      int // values at more places than are kept
 	values                            map[engine.Type]int
 	decoders, groups                  map[string]*counts
 	unpicked                          map[unpickedKey]*Unpicked
@@ -31,6 +34,11 @@ type counts struct {
 type unpickedKey struct {
 	path string
 	typ  engine.Type
+}
+
+type fallbackKey struct {
+	decoder string
+	unpickedKey
 }
 
 // Bounds of what is kept of alerts that may be anything.
@@ -58,6 +66,7 @@ func (c *Coverage) makeReady() {
 	c.values = map[engine.Type]int{}
 	c.decoders, c.groups = map[string]*counts{}, map[string]*counts{}
 	c.unpicked = map[unpickedKey]*Unpicked{}
+	c.fallback = map[fallbackKey]*FallbackPlace{}
 }
 
 // Skip counts something that is not an alert.
@@ -67,19 +76,31 @@ func (c *Coverage) Skip() { c.unreadable++ }
 func (c *Coverage) Add(alert []byte) {
 	c.makeReady()
 	observables, _ := c.engine.Pick(alert)
-	rows := []*counts{row(c.decoders, gjson.GetBytes(alert, "decoder.name").String())}
+	decoder := gjson.GetBytes(alert, "decoder.name").String()
+	rows := []*counts{row(c.decoders, decoder)}
 	gjson.GetBytes(alert, "rule.groups").ForEach(func(_, g gjson.Result) bool {
 		rows = append(rows, row(c.groups, g.String()))
 		return true
 	})
 	c.alerts++
 	picked := map[engine.Indicator]bool{}
+	fallbacks := 0
 	for _, o := range observables {
 		picked[o.Indicator()] = true
 		c.values[o.Type]++
+		if o.Fallback {
+			fallbacks++
+			if c.own != nil && c.own(o.Type, o.Value) {
+				continue
+			}
+			c.fellBack(fallbackKey{decoder, unpickedKey{o.Picks[0].Path, o.Type}}, 1, o.Value)
+		}
 	}
 	if len(observables) > 0 {
 		c.matched++
+		if fallbacks == len(observables) {
+			c.byFallback++
+		}
 	}
 	for _, r := range rows {
 		r.alerts++
@@ -143,12 +164,32 @@ func (c *Coverage) leave(k unpickedKey, n int, example string) {
 	u.Example = min(u.Example, example) // so that the order of the alerts makes no difference
 }
 
+// fellBack counts values that a mapping with fallback picked.
+func (c *Coverage) fellBack(k fallbackKey, n int, example string) {
+	f := c.fallback[k]
+	if f == nil {
+		if len(c.fallback) >= maxPlaces {
+			c.moreFallback += n
+			return
+		}
+		f = &FallbackPlace{Decoder: k.decoder, Path: k.path, Type: k.typ, Example: example}
+		c.fallback[k] = f
+	}
+	f.Count += n
+	f.Example = min(f.Example, example)
+}
+
 // Merge adds what another counted.
 func (c *Coverage) Merge(o *Coverage) {
 	c.makeReady()
 	c.alerts += o.alerts
 	c.matched += o.matched
 	c.bare += o.bare
+	c.byFallback += o.byFallback
+	c.moreFallback += o.moreFallback
+	for k, f := range o.fallback {
+		c.fellBack(k, f.Count, f.Example)
+	}
 	c.unreadable += o.unreadable
 	c.rest += o.rest
 	for t, n := range o.values {
@@ -182,6 +223,12 @@ type Report struct {
 	Unpicked []Unpicked `json:"unpicked"`
 	// UnpickedElsewhere counts such values at further places, beyond the number that is kept.
 	UnpickedElsewhere int `json:"unpicked_elsewhere,omitempty"`
+	// ByFallback counts the alerts of which only mappings with fallback picked a value.
+	ByFallback int `json:"by_fallback"`
+	// Fallback are the places that these mappings picked from, most frequent first.
+	Fallback []FallbackPlace `json:"fallback"`
+	// FallbackElsewhere counts values at further places, beyond the number that is kept.
+	FallbackElsewhere int `json:"fallback_elsewhere,omitempty"`
 }
 
 // A Row counts the alerts of one decoder or group.
@@ -190,6 +237,16 @@ type Row struct {
 	Alerts  int                 `json:"alerts"`
 	Matched int                 `json:"matched"`
 	Values  map[engine.Type]int `json:"values"`
+}
+
+// FallbackPlace counts values that a mapping with fallback picked at one place: events of which no mapping knows it. See
+// [Suggest].
+type FallbackPlace struct {
+	Decoder string      `json:"decoder"`
+	Path    string      `json:"path"`
+	Type    engine.Type `json:"type"`
+	Count   int         `json:"count"`
+	Example string      `json:"example"` // the first in the order of texts
 }
 
 // Unpicked counts values of one form at one place.
@@ -205,11 +262,18 @@ func (c *Coverage) Report() Report {
 	c.makeReady()
 	r := Report{
 		Alerts: c.alerts, Matched: c.matched, Bare: c.bare, Unreadable: c.unreadable, Values: maps.Clone(c.values),
+		ByFallback: c.byFallback, Fallback: []FallbackPlace{}, FallbackElsewhere: c.moreFallback,
 		Decoders: sortedRows(c.decoders), Groups: sortedRows(c.groups), Unpicked: []Unpicked{}, UnpickedElsewhere: c.rest,
 	}
 	for _, u := range c.unpicked {
 		r.Unpicked = append(r.Unpicked, *u)
 	}
+	for _, f := range c.fallback {
+		r.Fallback = append(r.Fallback, *f)
+	}
+	slices.SortFunc(r.Fallback, func(a, b FallbackPlace) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Decoder, b.Decoder), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Type, b.Type))
+	})
 	slices.SortFunc(r.Unpicked, func(a, b Unpicked) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Type, b.Type))
 	})

@@ -21,6 +21,9 @@ func builtin(t testing.TB) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range sources {
+		sources[i].Builtin = true // as the program has them
+	}
 	e, err := engine.Load(sources...)
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +90,11 @@ func TestCoverageMerges(t *testing.T) {
 	if want.Alerts != len(all) || want.Matched == 0 || want.Unreadable != 1 || len(want.Decoders) == 0 || len(want.Groups) == 0 {
 		t.Errorf("report %+v", want)
 	}
-	unpicked := fmt.Sprint(want.Unpicked)
-	if !strings.Contains(unpicked, "data.acme.sha256 sha256 1") || strings.Contains(unpicked, "destinationIp") || strings.Contains(unpicked, "192.175.48.77") {
+	fallback, unpicked := fmt.Sprint(want.Fallback), fmt.Sprint(want.Unpicked)
+	if !strings.Contains(fallback, "json data.acme.sha256 sha256 1") || want.ByFallback == 0 {
+		t.Errorf("%d alerts by fallback: %s", want.ByFallback, fallback)
+	}
+	if strings.Contains(unpicked, "data.acme.sha256") || strings.Contains(unpicked, "destinationIp") || strings.Contains(unpicked, "192.175.48.77") {
 		t.Errorf("unpicked: %s", unpicked)
 	}
 }
@@ -103,13 +109,13 @@ func TestZeroCoverage(t *testing.T) {
 	want := mappingtest.Report{
 		Alerts: 1, Bare: 1, Unreadable: 1, Values: map[engine.Type]int{}, Groups: []mappingtest.Row{},
 		Decoders: []mappingtest.Row{{Name: "d", Alerts: 1, Values: map[engine.Type]int{}}},
-		Unpicked: []mappingtest.Unpicked{{Path: "data.x", Type: "ip-dst", Count: 1, Example: "192.31.196.1"}},
+		Unpicked: []mappingtest.Unpicked{{Path: "data.x", Type: "ip-dst", Count: 1, Example: "192.31.196.1"}}, Fallback: []mappingtest.FallbackPlace{},
 	}
 	if diff := cmp.Diff(want, c.Report()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
 	var empty mappingtest.Coverage
-	if r := empty.Report(); r.Values == nil || r.Decoders == nil || r.Groups == nil || r.Unpicked == nil {
+	if r := empty.Report(); r.Values == nil || r.Decoders == nil || r.Groups == nil || r.Unpicked == nil || r.Fallback == nil {
 		t.Errorf("the report of nothing has nil in it: %+v", r)
 	}
 }
@@ -118,10 +124,13 @@ func TestZeroCoverage(t *testing.T) {
 func TestCoverageIsBounded(t *testing.T) {
 	t.Parallel()
 	c := mappingtest.NewCoverage(builtin(t), nil)
-	for i := range 30_000 {
-		c.Add(fmt.Appendf(nil, `{"rule":{"groups":["g%d"]},"decoder":{"name":"d%d"},"data":{"k%d":"192.31.196.1"}}`, i, i, i))
+	for i := range 30_000 { // a scan picks from data, and nothing from acme
+		c.Add(fmt.Appendf(nil, `{"rule":{"groups":["g%d"]},"decoder":{"name":"d%d"},"data":{"k%d":"192.31.196.1"},"acme":{"k%d":"192.31.196.2"}}`, i, i, i, i))
 	}
 	r := c.Report()
+	if len(r.Fallback) > 20_000 || r.FallbackElsewhere != 30_000-len(r.Fallback) {
+		t.Errorf("%d places of the fallback, %d elsewhere", len(r.Fallback), r.FallbackElsewhere)
+	}
 	if r.Alerts != 30_000 || len(r.Unpicked) > 20_000 || r.UnpickedElsewhere != 30_000-len(r.Unpicked) || len(r.Decoders) > 5_001 || len(r.Groups) > 5_001 {
 		t.Errorf("%d alerts, %d places, %d elsewhere, %d decoders, %d groups", r.Alerts, len(r.Unpicked), r.UnpickedElsewhere, len(r.Decoders), len(r.Groups))
 	}

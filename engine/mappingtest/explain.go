@@ -85,7 +85,15 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 	}
 	for _, p := range m.Picks {
 		p.Path = printable(p.Path)
+		if len(p.Names) > 0 {
+			if p.Left == "" && len(p.Candidates) == 0 {
+				continue // a fallback has many
+			}
+			p.Path = printable(fmt.Sprintf("%s, … below %s", p.Names[0], p.Path))
+		}
 		switch {
+		case p.Left != "":
+			fmt.Fprintf(w, "%s  pick %s as %s: %snot applied, %s%s\n", indent, p.Path, p.Type, s.Dim, p.Left, s.End)
 		case p.Found == "":
 			fmt.Fprintf(w, "%s  pick %s as %s: %snot in the alert%s\n", indent, p.Path, p.Type, s.Dim, s.End)
 		case len(p.Candidates) == 0:

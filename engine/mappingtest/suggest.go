@@ -104,8 +104,13 @@ type suggestedPick struct {
 func suggestPicks(e *engine.Engine, alert []byte) (picks []suggestedPick, unnamed bool) {
 	observables, _ := e.Pick(alert)
 	picked := map[engine.Indicator]bool{}
+	byName := map[string]engine.Observable{} // that a fallback picked: the name of the member decides better than the form of the value
 	for _, o := range observables {
-		picked[o.Indicator()] = true
+		if o.Fallback {
+			byName[o.Picks[0].Path+" "+strings.ToLower(o.Value)] = o
+		} else {
+			picked[o.Indicator()] = true
+		}
 	}
 	for _, l := range Leaves(alert) {
 		if picked[engine.Observable{Type: l.Type, Value: l.Value}.Indicator()] || aliased(picked, l) {
@@ -118,6 +123,9 @@ func suggestPicks(e *engine.Engine, alert []byte) (picks []suggestedPick, unname
 		p := suggestedPick{path: l.Path, typ: l.Type, example: l.Value}
 		if !l.Whole {
 			p.regex = wordRegex(l.Type)
+		}
+		if o, ok := byName[l.Path+" "+strings.ToLower(l.Value)]; ok {
+			p.typ = o.Type
 		}
 		if p.typ == "ip-dst" && sourceSide.MatchString(lastStep(l.Path)) {
 			p.typ = "ip-src"

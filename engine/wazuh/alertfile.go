@@ -14,7 +14,7 @@ import (
 )
 
 // This file reads alerts in the forms in which people keep them in files: one alert in several lines, a JSON array of
-// alerts, or one alert a line like alerts.json; each of these plain or compressed with gzip.
+// alerts, the answer of a search, or one of these a line like alerts.json; each of these plain or compressed with gzip.
 
 const (
 	readBuffer = 64 << 10
@@ -61,8 +61,8 @@ func EachText(name string, r io.Reader, do func(at Position, text []byte, err er
 		return do(whole, nil, errors.New("empty, not an alert"))
 	case err != nil:
 		return do(whole, nil, err)
-	case complete && isArray(first):
-		err = eachItem(whole, first, do)
+	case complete && listOf(first) != nil:
+		err = eachItem(whole, listOf(first), do)
 	case complete || len(first) > maxDocument:
 		err = l.pass(first)
 	default:
@@ -100,6 +100,28 @@ func isArray(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), [
 func opensDocument(first []byte) bool {
 	t := bytes.TrimSpace(first)
 	return len(t) == 1 && (t[0] == '{' || t[0] == '[')
+}
+
+// answers are the paths of the alerts in the answer of a search, as the indexer and the dashboard give it.
+var answers = []string{"hits.hits", "rawResponse.hits.hits", "body.hits.hits"}
+
+// mayBeList reports whether a text may be a list of alerts, without reading it.
+func mayBeList(text []byte) bool { return isArray(text) || bytes.Contains(text, []byte(`"hits"`)) }
+
+// listOf returns the JSON array of the alerts that a text holds: the text, or what a search has found; nil for another text.
+func listOf(text []byte) []byte {
+	if isArray(text) {
+		return text
+	}
+	if !bytes.Contains(text, []byte(`"hits"`)) {
+		return nil
+	}
+	for _, path := range answers {
+		if v := gjson.GetBytes(text, path); v.IsArray() {
+			return []byte(v.Raw)
+		}
+	}
+	return nil
 }
 
 // eachItem passes on the items of an array.
@@ -150,8 +172,8 @@ func (l *lines) pass(line []byte) error {
 		return l.do(at, nil, fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert))
 	case len(bytes.TrimSpace(line)) == 0:
 		return nil
-	case isArray(line) && isJSON(line):
-		return eachItem(at, line, l.do)
+	case mayBeList(line) && isJSON(line) && listOf(line) != nil:
+		return eachItem(at, listOf(line), l.do)
 	}
 	return l.do(at, line, nil)
 }
@@ -198,8 +220,8 @@ func (l *lines) readOn(first []byte) error {
 
 // passDocument passes on a text in several lines: an alert, or an array as its items.
 func (l *lines) passDocument(at Position, text []byte) error {
-	if isArray(text) {
-		return eachItem(at, text, l.do)
+	if list := listOf(text); list != nil {
+		return eachItem(at, list, l.do)
 	}
 	return l.do(at, text, nil)
 }

@@ -272,3 +272,27 @@ func FuzzEachText(f *testing.F) {
 		}
 	})
 }
+
+// TestEachTextOfAnswers reads the answers of searches, in one line, in several, and beside alerts.
+func TestEachTextOfAnswers(t *testing.T) {
+	const answer = `{"took":1,"hits":{"total":{"value":2},"hits":[{"_source":{"id":"1"}},{"_source":{"id":"2"}}]}}`
+	for name, text := range map[string]string{
+		"one line":      answer,
+		"several lines": strings.ReplaceAll(answer, ",", ",\n"),
+		"of Discover":   `{"isPartial":false,"rawResponse":` + answer + `}`,
+		"as lines":      `{"id":"0"}` + "\n" + answer + "\n" + `{"id":"3"}` + "\n",
+	} {
+		var got []string
+		err := wazuh.EachText("x", strings.NewReader(text), func(_ wazuh.Position, text []byte, err error) error {
+			got = append(got, string(text))
+			return err
+		})
+		want := []string{`{"_source":{"id":"1"}}`, `{"_source":{"id":"2"}}`}
+		if name == "as lines" {
+			want = append(append([]string{`{"id":"0"}`}, want...), `{"id":"3"}`)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}

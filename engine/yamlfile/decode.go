@@ -3,6 +3,8 @@ package yamlfile
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -17,8 +19,9 @@ import (
 //	empty:"ok"    the list may be empty
 //	enum:"name"   the values it can have, named in [Shape.Enums]
 //
-// Fields are [Scalar], []Scalar, *bool, *yaml.Node (anything), structs of the same kind, pointers to and slices of
-// such structs. A blank field with the tag what names the struct in faults.
+// Fields are [Scalar], []Scalar, [Entries], *bool, *yaml.Node (anything), structs of the same kind, pointers to and slices of
+// such structs. A blank field with the tag what names the struct in faults; its tag oneof names keys, with blanks between
+// them, of which a file needs exactly one.
 func (r *Reader) Decode(n *yaml.Node, to any) {
 	r.decode(n, reflect.ValueOf(to).Elem())
 }
@@ -36,6 +39,77 @@ func (r *Reader) decode(n *yaml.Node, v reflect.Value) {
 		}
 	}
 	r.Object(n, whatIs(v.Type()), fields, required...)
+	r.oneOf(n, v.Type())
+}
+
+// oneOf notes a fault unless an object has exactly one of the keys of the tag oneof. One that is misspelt may be it.
+func (r *Reader) oneOf(n *yaml.Node, t reflect.Type) {
+	names, object := alternatives(t), r.Resolve(n)
+	if len(names) == 0 || object.Kind != yaml.MappingNode {
+		return
+	}
+	known := make([]string, 0, t.NumField())
+	for _, k := range keysOf(t) {
+		known = append(known, k.name)
+	}
+	slices.Sort(known)
+	var given []*yaml.Node
+	for i := 0; i < len(object.Content); i += 2 {
+		key := object.Content[i]
+		if slices.Contains(names, key.Value) || !slices.Contains(known, key.Value) && slices.Contains(names, Nearest(key.Value, known)) || key.Value == "<<" {
+			given = append(given, key)
+		}
+	}
+	switch {
+	case len(given) == 0:
+		r.Fault(object, "or the key "+strconv.Quote(names[1]), "%s lacks the key %q", whatIs(t), names[0])
+	case len(given) > 1:
+		r.Fault(given[1], "keep one of them", "%s has both %q and %q", whatIs(t), given[0].Value, given[1].Value)
+	}
+}
+
+// alternatives returns the keys of the tag oneof: two, or none.
+func alternatives(t reflect.Type) []string {
+	f, ok := t.FieldByName("_")
+	if !ok {
+		return nil
+	}
+	return strings.Fields(f.Tag.Get("oneof"))
+}
+
+// Entries are the keys and values of an object whose keys are the author's own, in the order of the file.
+type Entries []Entry
+
+// An Entry is one of them.
+type Entry struct {
+	Key   Scalar
+	Value *yaml.Node // resolved
+}
+
+// entries returns a field that reads an object with any keys. Keys that are given twice have a fault.
+func (r *Reader) entries(what string, to *Entries) Field {
+	return func(n *yaml.Node) {
+		object := r.Resolve(n)
+		if object.Kind != yaml.MappingNode {
+			r.Fault(n, "write {name: value}", "%s must be a set of keys and values, not %s", what, KindOf(object))
+			return
+		}
+		first := map[string]int{}
+		for i := 0; i+1 < len(object.Content) && !r.exhausted(n); i += 2 {
+			key, value := object.Content[i], r.Resolve(object.Content[i+1])
+			switch {
+			case key.Kind != yaml.ScalarNode:
+				r.Fault(key, "", "a key of %s must be a text, not %s", what, KindOf(key))
+			case first[key.Value] > 0:
+				r.Fault(key, "keep one of them", "key %q is given twice, first in line %d", key.Value, first[key.Value])
+			case r.isNull(value):
+				r.Fault(key, "give it a value or leave the key out", "key %q has no value", key.Value)
+			default:
+				first[key.Value] = key.Line
+				*to = append(*to, Entry{Scalar{key.Value, key}, value})
+			}
+		}
+	}
 }
 
 // unlessEmpty reads a list with read, and nothing from one without items.
@@ -53,6 +127,8 @@ func (r *Reader) field(name string, v reflect.Value) Field {
 		return r.Text(name, to)
 	case *[]Scalar:
 		return r.Texts(name, to)
+	case *Entries:
+		return r.entries(name, to)
 	case **bool:
 		return r.Flag(name, to)
 	case **yaml.Node:

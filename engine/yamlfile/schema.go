@@ -3,6 +3,7 @@ package yamlfile
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -35,6 +36,8 @@ func (s Shape) schema(t reflect.Type) Schema {
 		return Schema{"type": "boolean"}
 	case reflect.TypeFor[*yaml.Node]():
 		return Schema{}
+	case reflect.TypeFor[Entries]():
+		return Schema{"type": "object"}
 	}
 	switch t.Kind() {
 	case reflect.Slice:
@@ -60,7 +63,15 @@ func (s Shape) schema(t reflect.Type) Schema {
 				required = append(required, k.name)
 			}
 		}
-		return Schema{"type": "object", "additionalProperties": false, "properties": properties, "required": required}
+		object := Schema{"type": "object", "additionalProperties": false, "properties": properties, "required": required}
+		if names := alternatives(t); len(names) > 0 {
+			either := make([]Schema, 0, len(names))
+			for _, name := range names {
+				either = append(either, Schema{"required": []string{name}})
+			}
+			object["oneOf"] = either
+		}
+		return object
 	}
 	panic(fmt.Sprintf("yamlfile: no schema for %s", t))
 }
@@ -102,6 +113,9 @@ func (s Shape) markdown(b *strings.Builder, t reflect.Type, level int, seen map[
 		if k.need {
 			need = "yes"
 		}
+		if slices.Contains(alternatives(t), k.name) {
+			need = "one of these"
+		}
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", k.name, need, strings.ReplaceAll(k.doc, "|", `\|`))
 		e := k.typ
 		for e.Kind() == reflect.Slice || e.Kind() == reflect.Pointer {
@@ -118,7 +132,7 @@ func (s Shape) markdown(b *strings.Builder, t reflect.Type, level int, seen map[
 }
 
 func keysOfAny(t reflect.Type) []key {
-	if t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Entry]() {
 		return nil
 	}
 	return keysOf(t)

@@ -241,8 +241,8 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 		a.closers = append(a.closers, batch.Close)
 		a.Live, live = batch, batch
 	}
-	if a.Lookup = live; inside {
-		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: live}
+	if a.Lookup = a.withheld(live); inside {
+		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: a.withheld(live)}
 	}
 	switch {
 	case h.Daemon != nil:
@@ -250,6 +250,7 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	case inside:
 		live = a.circuit(h, live)
 	}
+	live = a.withheld(live)
 	if inside {
 		return &enrich.MirrorFirst{Mirror: mirrored, Live: live}, &enrich.MirrorFirst{Mirror: mirrored, Live: live, Whole: true}
 	}
@@ -262,6 +263,15 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 		return &withSources{mirrored, live}, nil
 	}
 	return live, nil
+}
+
+// withheld keeps values from being asked for that must not leave the site; nil for nil. It is outside of what remembers
+// answers: there is none for them.
+func (a *App) withheld(live enrich.Lookup) enrich.Lookup {
+	if live == nil || a.Config.Fallback.AskLive || a.Config.FeedDir != "" {
+		return live
+	}
+	return withheld{live}
 }
 
 // circuit asks briefly while MISP is unreachable, and records its outages.

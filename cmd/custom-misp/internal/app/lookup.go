@@ -312,6 +312,23 @@ func UnusedMirror(c *config.Config) string {
 	return ""
 }
 
+// withheld asks for the observables that may leave the site, see [engine.Observable.AskedLive].
+type withheld struct{ asked enrich.Lookup }
+
+// Lookup implements enrich.Lookup.
+func (w withheld) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	asked := make([]engine.Observable, 0, len(observables))
+	for _, o := range observables {
+		if o.AskedLive() {
+			asked = append(asked, o)
+		}
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	return w.asked.Lookup(ctx, asked)
+}
+
 // failing is a look-up that cannot be made.
 type failing struct{ trouble *enrich.Trouble }
 

@@ -109,7 +109,10 @@ func Engine(c *config.Config, named ...string) (*engine.Engine, yamlfile.Faults,
 
 // readSite reads what the site leaves out.
 func readSite(c *config.Config) (engine.Site, error) {
-	site := engine.Site{Disable: c.Mappings.Disable}
+	site := engine.Site{Disable: c.Mappings.Disable, MaxFallback: c.Fallback.MaxValues}
+	if site.MaxFallback == 0 {
+		site.MaxFallback = -1
+	}
 	entries := slices.Clone(c.Ignore.Values)
 	var errs []error
 	for _, name := range c.Ignore.Files {

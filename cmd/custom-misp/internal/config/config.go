@@ -45,6 +45,7 @@ type Config struct {
 	Events    Events
 	Mappings  Mappings
 	Sources   Sources
+	Fallback  Fallback
 	Ignore    Ignore
 	MutesFile string // empty for none
 	Queue     Queue
@@ -178,6 +179,12 @@ type Sources struct {
 	MayBeAbsent bool
 }
 
+// Fallback says what is done with values that no mapping knows.
+type Fallback struct {
+	MaxValues int  // of an alert
+	AskLive   bool // all of them, and not only those that may leave the site
+}
+
 // Ignore says what is never asked for.
 type Ignore struct {
 	Values []string
@@ -242,6 +249,7 @@ func (l *layers) config() *Config {
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
+		Fallback:  Fallback{MaxValues: l.count("fallback.max_values"), AskLive: l.flag("fallback.ask_live")},
 		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
 		MutesFile: l.path("mutes.file"),
 		Sources:   Sources{Dirs: l.paths("sources.dirs"), MayBeAbsent: l.from["sources.dirs"] == fromDefault},
@@ -304,6 +312,11 @@ func (c *Config) FromHome(path string) string { return c.values.fromHome(path) }
 
 // MirrorsMISP reports whether the mirror holds the MISP server.
 func (c *Config) MirrorsMISP() bool { return c.Mirror.MISP && c.MISP.URL != "" }
+
+// AsksLive reports whether MISP is asked live for an observable. What it is not asked for, a mirror or a feed answers.
+func (c *Config) AsksLive(o *engine.Observable) bool {
+	return c.Fallback.AskLive || c.FeedDir != "" || c.Lookup.Policy == PolicyMirror || o.AskedLive()
+}
 
 // AsksMISP reports whether look-ups or syncs need MISP and its key.
 func (c *Config) AsksMISP() bool {

@@ -33,7 +33,7 @@ func configBreakages() []breakage {
 		{name: "directory of the key closed", spoil: func(t *testing.T, w *ward) {
 			w.mkdir(t, "etc/keys", 0o700)
 			w.write(t, "etc/keys/misp", misptest.Key, 0o640)
-			w.write(t, "etc/custom-misp.yaml", "misp: {url: "+w.url+", key_file: etc/keys/misp, ca_file: etc/misp-ca.pem}\n", 0o640)
+			w.write(t, "etc/custom-misp.yaml", "misp: {url: "+w.url+", key_file: etc/keys/misp, ca_file: etc/misp-ca.pem}\nignore: {values: [corp.example]}\n", 0o640)
 		}, check: "key", status: StatusProblem, found: "must not go through"},
 		{name: "fault in a mapping", spoil: func(t *testing.T, w *ward) {
 			w.mkdir(t, "etc/custom-misp/mappings", 0o750)

@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/yamlfile"
 )
@@ -132,7 +135,21 @@ func (i *examination) checkMappings(context.Context) []Finding {
 			return []Finding{problem(i.allow(src.Name, i.readable(src.Name)), "%v", err)}
 		}
 	}
+	if i.asksForOwn(e) {
+		return []Finding{warning("write into "+i.config.File+": ignore: {values: [DOMAIN, NETWORK]}, with your own domains and public networks",
+			"%s; ignore.values is empty, so MISP is asked for public names and addresses of this site too", found)}
+	}
 	return []Finding{good("%s", found)}
+}
+
+// asksForOwn reports whether MISP may be asked live for names and addresses of the site: a fallback picks them, and nothing
+// is ignored.
+func (i *examination) asksForOwn(e *engine.Engine) bool {
+	c := i.config
+	if c.Lookup.Policy == config.PolicyMirror || c.FeedDir != "" || c.Fallback.MaxValues == 0 || len(c.Ignore.Values)+len(c.Ignore.Files) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(e.Mappings(), func(m engine.Mapping) bool { return m.Fallback && !slices.Contains(c.Mappings.Disable, m.ID) })
 }
 
 // checkLog looks whether a call could write its log. It writes nothing.

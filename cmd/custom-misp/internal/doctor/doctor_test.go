@@ -283,6 +283,17 @@ func TestDoctor(t *testing.T) {
 			check: "key", status: StatusProblem, found: "user wazuh must not read HOME/etc/custom-misp.key", remedy: "chown root:wazuh HOME/etc/custom-misp.key",
 		},
 		{
+			name: "nothing is ignored", spoil: func(t *testing.T, w *ward) {
+				file := filepath.Join(w.home, "etc/custom-misp.yaml")
+				data, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.write(t, "etc/custom-misp.yaml", strings.Replace(string(data), "ignore: {values: [corp.example]}\n", "", 1), 0o640)
+			},
+			check: "mappings", status: StatusWarning, found: "ignore.values is empty", remedy: "ignore: {values: [DOMAIN, NETWORK]}",
+		},
+		{
 			name: "fault in a mapping", spoil: func(t *testing.T, w *ward) {
 				w.mkdir(t, "etc/custom-misp/mappings", 0o750)
 				w.write(t, "etc/custom-misp/mappings/site.yaml", "version: 1\n", 0o640)

@@ -126,6 +126,9 @@ func (w *ward) replace(t *testing.T, name, from, to string) {
 // configure writes the configuration with more lines.
 func (w *ward) configure(t *testing.T, more string) {
 	t.Helper()
+	if !strings.Contains(more, "ignore:") {
+		more += "\nignore: {values: [corp.example]}\n"
+	}
 	w.write(t, "etc/custom-misp.yaml", "misp: {url: "+w.url+", key_file: etc/custom-misp.key, ca_file: etc/misp-ca.pem}\n"+more, 0o640)
 }
 
