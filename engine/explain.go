@@ -110,7 +110,7 @@ func (e *Engine) Explain(alert []byte) Explanation {
 	note := func(m *mapping, pick int, candidate string, typ Type, value string, err error) {
 		t := &traces[m.id].Picks[pick]
 		switch {
-		case candidate == "" && (errors.Is(err, errWhen) || errors.Is(err, errProduct) || errors.Is(err, errRead)):
+		case candidate == "" && (errors.Is(err, errWhen) || errors.Is(err, errProduct)):
 			t.Left = err.Error()
 		default:
 			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -73,11 +72,6 @@ func (p *pick) needs() holding {
 		return holdsNamed
 	}
 	return holdsNothing
-}
-
-// isRead reports whether a mapping picked from a path, or reads texts there and found nothing worth a pick.
-func (r *run) isRead(p *fieldPath) bool {
-	return slices.ContainsFunc(r.taken, func(t takenPath) bool { return t.path == p && t.by.isProduct() })
 }
 
 // A memberWalker follows the members of an object.

@@ -170,13 +170,7 @@ func (r *run) pickPaths(m *mapping, note noter) {
 		if !r.applies(m, i, note) {
 			took = m.known() // it has decided against the place
 		} else if v := r.value(p.path); v.Exists() {
-			if m.fallback && p.scan && r.isRead(p.path) {
-				if note != nil {
-					note(m, i, "", "", "", errRead)
-				}
-				continue
-			}
-			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v) || m.isProduct() && (p.scan || p.regex != nil)
+			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v)
 		}
 		if took && !m.fallback && r.engine.byName {
 			r.taken = append(r.taken, takenPath{m, p.path})

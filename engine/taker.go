@@ -190,7 +190,6 @@ func (e evalError) Error() string { return e.err.Error() }
 var (
 	errNotKept = errors.New("keep is false")
 	errWhen    = errors.New("when is false")
-	errRead    = errors.New("a mapping of a product reads this text")
 	errProduct = errors.New("a mapping of a product has picked from this alert")
 )
 
