@@ -99,6 +99,8 @@ type reader struct {
 	builtin bool
 	lint    bool // warn too
 	paths   *paths
+	// vocabulary is what names are known, for lint; nil for none.
+	vocabulary *Vocabulary
 }
 
 // declare reads a whole mapping file.

@@ -29,11 +29,15 @@ var (
 // pathFault returns the remedy for a gjson path that can never lead to a value, or "". What a backslash stands before is part
 // of a name.
 func pathFault(path string) string {
-	trimmed := strings.TrimSpace(path)
+	plain := path
+	if strings.Contains(path, `\`) {
+		plain = escapedCharacter.ReplaceAllString(path, "x")
+	}
+	trimmed := strings.TrimSpace(plain)
 	switch {
 	case trimmed == "":
 		return "name a field of the alert, like data.srcip"
-	case trimmed != path:
+	case trimmed != plain:
 		return "remove the blanks around it"
 	case isPlain(path) && !strings.Contains(path, " or ") && !strings.Contains(path, " and "):
 		return ""
@@ -49,13 +53,6 @@ func pathFault(path string) string {
 	}
 	if m := pathInAFunction().FindStringSubmatch(path); m != nil {
 		return "a path is no expression and calls no function; write only the path: " + m[1]
-	}
-	if strings.Contains(path, `\\`) {
-		return `in single quotes and without quotes a backslash is written once: ` + strings.ReplaceAll(path, `\\`, `\`)
-	}
-	plain := path
-	if strings.Contains(path, `\`) {
-		plain = escapedCharacter.ReplaceAllString(path, "x")
 	}
 	if remedy := foreignPath(plain); remedy != "" {
 		return remedy
@@ -82,8 +79,6 @@ func foreignPath(path string) string {
 		return "write it with dots: " + strings.ReplaceAll(path, "->", ".")
 	case memberInBrackets().MatchString(path) && !strings.Contains(path, "#("):
 		return "write it with dots: " + strings.Trim(memberInBrackets().ReplaceAllString(path, ".$1"), ".")
-	case strings.ContainsAny(path, "“”‘’\u00a0\u200b\ufeff"):
-		return "it has typographic quotes or blanks that cannot be seen; type it again"
 	}
 	return ""
 }
@@ -173,15 +168,26 @@ func stepFault(path string) string {
 			return "gjson has no modifier @" + m[1] + "; it has @" + strings.Join(pathModifiers, ", @")
 		}
 	}
-	for i, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '|' }) {
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '|' }) {
 		switch {
-		case step == "#" && i == 0:
-			return "an alert is no array; begin with the name of a field, like data.items.#.value"
 		case len(step) > 1 && step[0] == '#':
 			return "write all items of an array as .#. : " + strings.Replace(path, step, "#."+step[1:], 1)
 		case len(step) > 1 && strings.HasSuffix(step, "#"):
 			return "write all items of an array as .# : " + strings.Replace(path, step, strings.TrimSuffix(step, "#")+".#", 1)
 		}
+	}
+	return ""
+}
+
+// pathDoubt returns the remedy for a path that could lead to a value, but hardly is meant; "" for others.
+func pathDoubt(path string) string {
+	switch {
+	case strings.Contains(path, `\\`):
+		return "in single quotes and without quotes a backslash is written once: " + strings.ReplaceAll(path, `\\`, `\`)
+	case strings.ContainsAny(path, "“”‘’\u00a0\u200b\ufeff"):
+		return "it has typographic quotes or blanks that cannot be seen; type it again"
+	case path == "#" || strings.HasPrefix(path, "#.") || strings.HasPrefix(path, ".."):
+		return "an alert is no array; begin with the name of a field, like data.items.#.value"
 	}
 	return ""
 }

@@ -22,7 +22,6 @@ func TestPathFault(t *testing.T) {
 		`data.b64|@base64d`:                 "gjson has no modifier @base64d; it has @pretty, @ugly, @reverse, @this, @flatten, @join, @valid, @keys, @values, @tostr, @fromstr, @group, @dig",
 		`data.x|upper`:                      "a path has no filters behind a bar; name the field alone",
 		`data.a,data.b`:                     `write one path, and a pick of its own for each field; a comma in the name of a field as \,`,
-		`data.id\\.orig_h`:                  `in single quotes and without quotes a backslash is written once: data.id\.orig_h`,
 		`data.type == "x"`:                  `a path is no condition; put it into match or keep, or compare the items of an array with a query: items.#(type=="ip")#.value`,
 	} {
 		if got := pathFault(path); got != want {
