@@ -122,11 +122,7 @@ func (r reader) compilePick(d declaredPick) pick {
 		if _, composite := composites[p.typ]; composite {
 			remedy = "pick each half with its own type"
 		} else {
-			words := make([]string, 0, len(families)+1)
-			for _, t := range Types() {
-				words = append(words, string(t))
-			}
-			remedy = yamlfile.DidYouMean(d.Type.Value, words)
+			remedy = typeRemedy(d.Type.Value)
 		}
 		r.Fault(d.Type.Node, remedy, "type %q is not a MISP attribute type that can be picked", d.Type.Value)
 	}
