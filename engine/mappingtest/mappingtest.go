@@ -275,6 +275,16 @@ func Run(e *engine.Engine, c Case) Result {
 	}
 }
 
+// Judge returns the result without what mappings picked that are not under test and that the case does not name.
+func (r Result) Judge(underTest map[string]bool) Result {
+	named := map[string]bool{}
+	for _, p := range r.Case.Want {
+		named[p.Mapping] = true
+	}
+	r.Unexpected = slices.DeleteFunc(slices.Clone(r.Unexpected), func(p Pick) bool { return !underTest[p.Mapping] && !named[p.Mapping] })
+	return r
+}
+
 // without returns the picks of a that are not in b.
 func without(a, b []Pick) []Pick {
 	return slices.DeleteFunc(slices.Clone(a), func(p Pick) bool { return slices.Contains(b, p) })
