@@ -51,7 +51,8 @@ type (
 		_     struct{}        `what:"a test"`
 		Name  yamlfile.Scalar `key:"name" need:"true" doc:"what the test shows"`
 		Alert *yaml.Node      `key:"alert" need:"true" doc:"the alert: written out, as JSON text, or the name of a file with it, from the test file on"`
-		Set   *yaml.Node      `key:"set" doc:"changes to the alert, as {gjson path: value}; null takes a field away"`
+		Set   *yaml.Node      `key:"set" doc:"changes to fields that the alert has, as {gjson path: value}; null takes a field away"`
+		Add   *yaml.Node      `key:"add" doc:"fields that the alert gets besides, as {gjson path: value}"`
 		Picks []declaredPick  `key:"picks" need:"true" empty:"ok" doc:"what is picked, completely; an empty list for nothing"`
 	}
 	declaredPick struct {
@@ -119,7 +120,10 @@ func (l loader) testCase(n *yaml.Node) (Case, bool) {
 		c.Alert = l.alert(d.Alert)
 	}
 	if d.Set != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Set)
+		c.Alert = l.set(c.Alert, d.Set, false)
+	}
+	if d.Add != nil && c.Alert != nil {
+		c.Alert = l.set(c.Alert, d.Add, true)
 	}
 	return c, l.Noted() == before
 }
@@ -220,26 +224,35 @@ func (x *expansion) value(n *yaml.Node, levels int) any {
 	return n.Value
 }
 
-// set makes the changes of a case: {gjson path: value}; a value of null takes the field away.
-func (l loader) set(alert []byte, n *yaml.Node) []byte {
+// set makes the changes of a case: {gjson path: value}; a value of null takes the field away. Without adds, the alert must have
+// the fields.
+func (l loader) set(alert []byte, n *yaml.Node, adds bool) []byte {
+	what := "set"
+	if adds {
+		what = "add"
+	}
 	if n.Kind != yaml.MappingNode {
-		l.Fault(n, "write {path: value}", "set must be a set of keys and values, not %s", yamlfile.KindOf(n))
+		l.Fault(n, "write {path: value}", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
 		return nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Value == "" {
-			l.Fault(key, "write a plain path, like data.srcip", "set has an empty path")
+			l.Fault(key, "write a plain path, like data.srcip", "%s has an empty path", what)
 			return nil
 		}
 		var err error
-		if v := l.value(value, "set "+key.Value); v == nil {
+		if !adds && !gjson.GetBytes(alert, key.Value).Exists() {
+			l.Fault(key, "correct the path; add adds a field", "set %s: the alert has no such field", key.Value)
+			return nil
+		}
+		if v := l.value(value, what+" "+key.Value); v == nil {
 			alert, err = sjson.DeleteBytes(alert, key.Value)
 		} else {
 			alert, err = sjson.SetBytes(alert, key.Value, v)
 		}
 		if err != nil {
-			l.Fault(key, "write a plain path, like data.srcip", "set %s: %v", key.Value, err)
+			l.Fault(key, "write a plain path, like data.srcip", "%s %s: %v", what, key.Value, err)
 			return nil
 		}
 	}
