@@ -16,10 +16,10 @@ const (
 	maxScan        = 64 << 10   // bytes of one text that scan reads: the first and the last half; Wazuh's alerts are no longer
 	maxFound       = 64         // values that scan keeps of one text
 	maxExprNodes   = 2000       // nodes of an expression; a larger one is a list of values, and a regex holds these better
-	maxLoopBytes   = 64 << 20   // rounds of loops in one evaluation of an expression, times bytes of the alert, 1 KiB at least
+	maxExprWork    = 64 << 20   // steps of all expressions on one alert, see expression_work.go
 	maxExprText    = 1 << 20    // bytes of a text that a function of expr-lang makes, or steps that it takes
 	exprMemory     = 100_000    // values that one evaluation of an expression may hold
-	maxPatternWork = 20_000_000 // bytes of a text times instructions of a regular expression that no dfa can decide
+	maxPatternWork = 20_000_000 // bytes of a text times instructions of the regular expression of a pick
 	maxSeen        = 64         // values of an alert that are kept by their path
 	maxObjects     = 12         // levels of objects that are read into a document; gjson follows paths that go deeper
 )

@@ -22,9 +22,8 @@ type mapping struct {
 	picks                   []pick
 	context                 []contextField
 	filter                  *Filter
-	canonical               string          // only for lint: see canonicalForm
-	early                   func() *program // match of an outlined mapping; nil for others
-	rest                    func() *mapping // an outlined mapping, which has only id, file, builtin and needs, in full; nil for others
+	canonical               string           // only for lint: see canonicalForm
+	outlined                *outlinedMapping // of one that has only id, file, builtin and needs; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.

@@ -211,15 +211,18 @@ func (r *run) decide(c *condition) bool {
 	case isNot:
 		return !r.decide(&c.of[0])
 	case groupIn:
+		r.work -= len(r.groups) * len(c.texts)
 		return slices.ContainsFunc(r.groups, func(g string) bool { return slices.Contains(c.texts, g) })
 	case groupStarts:
+		r.work -= len(r.groups)
 		return slices.ContainsFunc(r.groups, func(g string) bool { return strings.HasPrefix(g, c.texts[0]) })
 	case textIn:
+		r.work -= len(c.texts)
 		return slices.Contains(c.texts, r.operand(c))
 	case textStarts:
 		return strings.HasPrefix(r.operand(c), c.texts[0])
 	case textMatches:
-		matches, err := c.regex().matches(r.operand(c), &r.patternWork)
+		matches, err := c.regex().matches(r.operand(c), &r.work)
 		if err != nil && r.failed == nil {
 			r.failed = err
 		}

@@ -6,7 +6,7 @@ import "fmt"
 // so a cut is worth a line in the program's log and a count.
 type Cut struct {
 	Mapping string // its id; empty where What is of the whole alert
-	Path    string // of the pick; empty likewise
+	Path    string // of the pick; empty likewise, and where the match of a mapping was not decided
 	What    CutKind
 	Number  int // at least so many were left out, in the unit of What
 }
@@ -23,6 +23,7 @@ const (
 	CutLevels      CutKind = "levels"      // arrays that are nested too deeply
 	CutObservables CutKind = "observables" // values of an alert beyond [MaxObservables]
 	CutGroups      CutKind = "groups"      // groups of an alert
+	CutWork        CutKind = "work"        // candidates of a pick, or the mapping if Path is empty: an expression took too many steps
 	CutValues      CutKind = "values"      // values beyond [MaxValues] that MISP is not asked for, see [Limit]
 	CutMatches     CutKind = "matches"     // weaker matches of one value, of which there may be more than are taken
 	CutLabels      CutKind = "labels"      // tags or warninglists of an attribute, likewise
@@ -37,6 +38,7 @@ var cutTexts = map[CutKind]string{
 	CutLevels:      "arrays are nested too deeply",
 	CutObservables: "further values of the alert were left out",
 	CutGroups:      "further groups of the alert were left out",
+	CutWork:        "an expression takes too long on this alert, so what it was to decide about was left out",
 	CutValues:      "further values are not asked for: the farthest networks and domains",
 	CutMatches:     "weaker matches of a value were left out",
 	CutLabels:      "tags or warninglists of an attribute were left out",
@@ -45,8 +47,11 @@ var cutTexts = map[CutKind]string{
 // String says what was left out, for people.
 func (c Cut) String() string {
 	what := fmt.Sprintf("%s (at least %d)", cutTexts[c.What], c.Number)
-	if c.Mapping == "" {
+	switch {
+	case c.Mapping == "":
 		return what
+	case c.Path == "":
+		return fmt.Sprintf("mapping %q: %s", c.Mapping, what)
 	}
 	return fmt.Sprintf("mapping %q, pick %q: %s", c.Mapping, c.Path, what)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -73,6 +74,27 @@ func TestCuts(t *testing.T) {
 		if traced != len(tt.want) {
 			t.Errorf("%s: Explain shows %d cuts", name, traced)
 		}
+	}
+}
+
+// TestLongHalf has many candidates whose other half is a long text, and counts the bytes that they take: 4,500 MB, with a copy for
+// each.
+func TestLongHalf(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
+	e, err := Load(Source{Name: "m.yaml", Data: []byte("version: 1\nmappings:\n  - id: m\n    match: has(\"data\")\n" +
+		"    pick: [{path: data.x, split: ' ', pair: data.y, type: regkey|value}]\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alert := fmt.Appendf(nil, `{"data":{"x":%q,"y":%q}}`, strings.TrimSpace(strings.Repeat("a ", 5000)), strings.Repeat("y", 900_000))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	found, cuts, err := e.PickWithCuts(alert)
+	runtime.ReadMemStats(&after)
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; made > 100 || len(found) > 0 || err != nil {
+		t.Errorf("%d MiB; %v, %v", made, found, err)
+	}
+	if diff := cmp.Diff([]Cut{{"m", "data.x", CutLong, 5000}}, cuts); diff != "" {
+		t.Errorf("cuts (-want +got):\n%s", diff)
 	}
 }
 

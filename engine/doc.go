@@ -25,6 +25,8 @@
 //	5,000            groups (groups)
 //	1,000            observables ([MaxObservables]); an error beyond (observables)
 //	2,000            values that MISP is asked for ([MaxValues]), see [Limit]
+//	67,108,864       steps of all expressions: bytes of texts and items of lists that they read and make; a mapping or a pick
+//	                 takes at most half of those that are left (work)
 //
 // Of a pick in an alert:
 //
@@ -39,9 +41,7 @@
 // Of an evaluation of an expression; an error of the mapping beyond:
 //
 //	100,000          values that it may hold
-//	64 MiB           rounds of loops times bytes of the alert, 1 KiB at least, with the texts that reduce makes
 //	1 MiB            length of a text that repeat, replace or join makes, or steps of uniq and trim
-//	20,000,000       bytes of texts times instructions of patterns that need regexp, in all expressions on an alert
 //
 // # Where to start
 //

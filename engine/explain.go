@@ -104,7 +104,7 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 	for _, part := range conjuncts(m.match.source) {
 		t.Conjuncts = append(t.Conjuncts, r.conjunct(part))
 	}
-	ok, err := r.eval(m.match)
+	ok, err := r.matches(m)
 	if err != nil {
 		t.Error = err.Error()
 	}
@@ -156,7 +156,10 @@ func (r *run) conjunct(source string) Conjunct {
 		c.Error = err.Error()
 		return c
 	}
-	if c.Value, err = r.eval(p); err != nil {
+	work := r.work
+	c.Value, err = r.eval(p)
+	r.work = work // that of match is not to be less
+	if err != nil {
 		c.Error = err.Error()
 	}
 	ast.Walk(&tree, visitor(func(n ast.Node) {

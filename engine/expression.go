@@ -10,6 +10,8 @@ import (
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
@@ -91,8 +93,24 @@ func newProgram(source string, names map[string]any, paths *paths) (*program, as
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = p.compile()
+	if err := checkTypes(source, names); err != nil {
+		return nil, nil, err
+	}
+	if p.direct == nil {
+		_, err = p.compile()
+	}
 	return p, tree, err
+}
+
+// checkTypes finds what compile does not: boundWork makes types less exact.
+func checkTypes(source string, names map[string]any) error {
+	c := conf.CreateNew()
+	for _, option := range append([]expr.Option{expr.Env(names), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxExprNodes)}, functionOptions...) {
+		option(c)
+	}
+	c.Check()
+	_, err := checker.ParseCheck(source, c)
+	return err
 }
 
 // parseProgram is newProgram for expressions that are known to compile: those of the built-in mappings, which lint and

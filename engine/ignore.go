@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // An Ignore is what a site never asks for: its own domains and networks, files that are known to be good. It is
@@ -15,6 +16,7 @@ type Ignore struct {
 	names    map[string]bool // domains; the names below one are ignored too
 	networks []netip.Prefix
 	values   map[string]bool // in normal form and lower case, of any type
+	count    atomic.Uint64   // values that were not picked because of it
 }
 
 // NewIgnore reads entries. The form of each decides what it is: a network (10.0.0.0/8), an address, a domain (with all

@@ -190,7 +190,7 @@ type fieldPostings struct {
 
 // newIndex lists every mapping under that set of the keys it requires which the fewest mappings share.
 func newIndex(mappings []*mapping, paths *paths) index {
-	sharing := map[indexKey]int{}
+	sharing := make(map[indexKey]int, 3*len(mappings))
 	for _, m := range mappings {
 		for _, set := range m.needs {
 			for _, k := range set {

@@ -40,7 +40,9 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 	for _, c := range d.Context {
 		r.lintPath(c, 0, c.Value)
 	}
-	r.lintCase(d, tree)
+	if r.vocabulary == nil || r.vocabulary.ids[m.id] == "" { // the built-in ones know fields in both cases
+		r.lintCase(d, tree)
+	}
 	r.lintAbsent(d, tree)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,7 +66,11 @@ func LintWith(v *Vocabulary, sources ...Source) (*Engine, yamlfile.Faults) {
 
 func load(sources []Source, lint bool, v *Vocabulary) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
-	e := &Engine{byID: map[string]*mapping{}, paths: newPaths()}
+	described := 0
+	for _, src := range sources {
+		described += len(src.outline)
+	}
+	e := &Engine{mappings: make([]*mapping, 0, described), byID: make(map[string]*mapping, described), paths: newPaths()}
 	loaded := twins{}
 	for _, src := range sources {
 		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths, vocabulary: v}
@@ -120,11 +125,23 @@ func (e *Engine) add(mappings []*mapping) (added, replaced []*mapping) {
 	return added, replaced
 }
 
-// seal builds the index when all mappings are added.
+// anyProduct begins the ids of mappings that read the fields of whatever product.
+const anyProduct = "generic-"
+
+// seal builds the index when all mappings are added. Mappings of no product come last: the first of several that pick a
+// value gives the context.
 func (e *Engine) seal() {
+	slices.SortStableFunc(e.mappings, func(a, b *mapping) int { return cmp.Compare(a.rank(), b.rank()) })
 	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
 	e.index = newIndex(e.mappings, e.paths)
 	e.runs.New = func() any { return newRun(e) }
+}
+
+func (m *mapping) rank() int {
+	if strings.HasPrefix(m.id, anyProduct) {
+		return 1
+	}
+	return 0
 }
 
 // Len returns how many mappings are loaded.

@@ -218,3 +218,27 @@ func TestReadFSOdd(t *testing.T) {
 		}
 	}
 }
+
+// TestMappingsOfNoProductComeLast loads a mapping of no product before one of a product: an event names the product.
+func TestMappingsOfNoProductComeLast(t *testing.T) {
+	const file = `{version: 1, mappings: [{id: %, match: 'has("data.srcip")', pick: [{path: data.srcip, type: ip-src}]}]}`
+	e, err := engine.Load(
+		engine.Source{Name: "a.yaml", Data: []byte(strings.Replace(file, "%", "generic-a", 1))},
+		engine.Source{Name: "b.yaml", Data: []byte(strings.Replace(file, "%", "product-b", 1))},
+		engine.Source{Name: "c.yaml", Data: []byte(strings.Replace(file, "%", "product-c", 1))},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, m := range e.Mappings() {
+		ids = append(ids, m.ID)
+	}
+	if d := cmp.Diff([]string{"product-b", "product-c", "generic-a"}, ids); d != "" {
+		t.Error(d)
+	}
+	observables, err := e.Pick([]byte(`{"rule":{},"data":{"srcip":"192.31.196.1"}}`))
+	if err != nil || len(observables) != 1 || observables[0].Picks[0].Mapping != "product-b" {
+		t.Errorf("%+v, %v", observables, err)
+	}
+}

@@ -21,7 +21,7 @@ type Source struct {
 	// one of theirs.
 	Builtin bool
 
-	outline []*mapping // see WithOutline
+	outline []described // see WithOutline
 }
 
 // The shapes of a mapping file as it is written, before it is checked. They never leave this package. The reader, the

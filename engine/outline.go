@@ -42,33 +42,46 @@ func (e *Engine) Outline() (string, error) {
 	return b.String(), nil
 }
 
+// described is a line of an outline.
+type described struct {
+	id    string
+	match string // in quotes
+	needs needs
+}
+
 // WithOutline returns mapping files with the outline that was made from them. [Load] does not parse the files that the
 // outline describes: that waits for the first alert that can match.
 func WithOutline(sources []Source, outline string) []Source {
-	byFile := map[string][]*mapping{}
+	// All keys and sets lie in two arrays: every call reads all of the outline, most often for a single alert.
+	tabs := strings.Count(outline, "\t")
+	keys := make([]indexKey, 0, tabs+strings.Count(outline, betweenKeys))
+	sets := make([][]indexKey, 0, tabs)
+	byFile := make(map[string][]described, len(sources))
 	for line := range strings.Lines(outline) {
-		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) < 3 {
+		file, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		id, rest, _ := strings.Cut(rest, "\t")
+		match, rest, more := strings.Cut(rest, "\t")
+		if match == "" {
 			continue
 		}
-		match, err := strconv.Unquote(columns[2])
-		if err != nil {
-			continue
-		}
-		m := &mapping{id: columns[1], match: &program{source: match}}
-		for _, words := range columns[3:] {
-			var set []indexKey
-			for word := range strings.SplitSeq(words, betweenKeys) {
+		firstSet := len(sets)
+		for more {
+			var words string
+			words, rest, more = strings.Cut(rest, "\t")
+			firstKey := len(keys)
+			for another := true; another; {
+				var word string
+				word, words, another = strings.Cut(words, betweenKeys)
 				kind, name, _ := strings.Cut(word, ":")
 				a := indexKey{kind: keyKind(kind), name: name}
 				if a.kind == keyField {
 					a.name, a.text, _ = strings.Cut(name, "=")
 				}
-				set = append(set, a)
+				keys = append(keys, a)
 			}
-			m.needs = append(m.needs, set)
+			sets = append(sets, keys[firstKey:len(keys):len(keys)])
 		}
-		byFile[columns[0]] = append(byFile[columns[0]], m)
+		byFile[file] = append(byFile[file], described{id, match, sets[firstSet:len(sets):len(sets)]})
 	}
 	outlined := make([]Source, len(sources))
 	for i, src := range sources {
@@ -78,54 +91,83 @@ func WithOutline(sources []Source, outline string) []Source {
 	return outlined
 }
 
-// outlined returns the mappings of a file. The file is parsed when the first of them matches an alert, and each mapping
-// is compiled when it first does.
+// outlinedFile is a mapping file that is parsed when the first of its mappings matches an alert.
+type outlinedFile struct {
+	reader reader
+	source Source
+	once   sync.Once
+	mu     sync.Mutex // held while a mapping is compiled
+	file   declaredFile
+}
+
+// outlinedMapping is what an outline does not say of a mapping: its match is compiled when an alert can match, the rest
+// when one does.
+type outlinedMapping struct {
+	described
+	file        *outlinedFile
+	early, rest sync.Once
+	condition   *program
+	whole       *mapping
+}
+
+// outlined returns the mappings of a file.
 func (r reader) outlined(src Source) []*mapping {
-	read := sync.OnceValue(func() declaredFile {
-		r.Reader = yamlfile.NewReader(src.Name, src.Data)
-		return r.declare()
-	})
-	var mu sync.Mutex
-	mappings := make([]*mapping, 0, len(src.outline))
-	for _, o := range src.outline {
-		m := &mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin}
-		m.early = sync.OnceValue(func() *program {
-			if p, _, err := parseProgram(o.match.source, matchNames, r.paths); err == nil {
-				return p
-			}
-			return failing(errOutline)
-		})
-		m.rest = sync.OnceValue(func() *mapping {
-			mu.Lock()
-			defer mu.Unlock()
-			f := read()
-			i := slices.IndexFunc(f.Mappings, func(d declaredMapping) bool { return d.ID.Value == m.id })
-			if i < 0 || strings.TrimSpace(f.Mappings[i].Match.Value) != o.match.source {
-				return &mapping{id: m.id, file: m.file, builtin: m.builtin, match: failing(errOutline)}
-			}
-			whole := r.compileMapping(f.Mappings[i])
-			whole.source = f.Source.Value
-			return whole
-		})
-		mappings = append(mappings, m)
+	file := &outlinedFile{reader: r, source: src}
+	outlined := make([]outlinedMapping, len(src.outline))
+	mappings := make([]mapping, len(src.outline))
+	pointers := make([]*mapping, len(src.outline))
+	for i, o := range src.outline {
+		outlined[i].described, outlined[i].file = o, file
+		mappings[i] = mapping{id: o.id, needs: o.needs, file: src.Name, builtin: src.Builtin, outlined: &outlined[i]}
+		pointers[i] = &mappings[i]
 	}
-	return mappings
+	return pointers
+}
+
+func (o *outlinedMapping) compileMatch() {
+	o.condition = failing(errOutline)
+	source, err := strconv.Unquote(o.match)
+	if err != nil {
+		return
+	}
+	if p, _, err := parseProgram(source, matchNames, o.file.reader.paths); err == nil {
+		o.condition = p
+	}
+}
+
+func (o *outlinedMapping) compile() {
+	f := o.file
+	f.once.Do(func() {
+		f.reader.Reader = yamlfile.NewReader(f.source.Name, f.source.Data)
+		f.file = f.reader.declare()
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.file.Mappings, func(d declaredMapping) bool { return d.ID.Value == o.id })
+	if i < 0 || strconv.Quote(strings.TrimSpace(f.file.Mappings[i].Match.Value)) != o.match {
+		o.whole = &mapping{id: o.id, file: f.source.Name, builtin: f.source.Builtin, match: failing(errOutline)}
+		return
+	}
+	o.whole = f.reader.compileMapping(f.file.Mappings[i])
+	o.whole.source = f.file.Source.Value
 }
 
 var errOutline = errors.New("the outline was made from other files")
 
 // condition returns the program of match.
 func (m *mapping) condition() *program {
-	if m.early == nil {
+	if m.outlined == nil {
 		return m.match
 	}
-	return m.early()
+	m.outlined.early.Do(m.outlined.compileMatch)
+	return m.outlined.condition
 }
 
 // whole returns the mapping with everything that its file declares.
 func (m *mapping) whole() *mapping {
-	if m.rest == nil {
+	if m.outlined == nil {
 		return m
 	}
-	return m.rest()
+	m.outlined.rest.Do(m.outlined.compile)
+	return m.outlined.whole
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strings"
@@ -75,15 +74,15 @@ func literalOf(re *syntax.Regexp) string {
 // unicodeReplacement is what an expression matches invalid bytes with, which are not these bytes.
 const unicodeReplacement = '\ufffd'
 
-// matches reports whether the pattern matches a text. What regexp has to do for that is taken from work; the error says that
-// too little is left of it.
+// matches reports whether the pattern matches a text. The steps are taken from work; errWork says that too few are left.
 func (p *pattern) matches(text string, work *int) (bool, error) {
+	*work -= len(text)
 	found, known := p.mayMatch(text)
 	if known {
 		return found, nil
 	}
-	if *work -= len(text) * p.program().size; *work < 0 {
-		return false, fmt.Errorf("a text of %d bytes is too long for the regular expression %.100q; write a simpler one", len(text), p.String())
+	if *work -= regexpWork * len(text) * p.program().size; *work < 0 {
+		return false, errWork
 	}
 	return p.MatchString(text), nil
 }

@@ -106,7 +106,7 @@ func alertTexts(t testing.TB) (texts []string) {
 func checkPattern(t *testing.T, p *pattern, text string) (matched bool) {
 	t.Helper()
 	want := p.MatchString(text)
-	if got, err := p.matches(text, new(maxPatternWork)); got != want || err != nil {
+	if got, err := p.matches(text, new(maxExprWork)); got != want || err != nil {
 		t.Errorf("%q matches %q: %t, %v; regexp has %t", p, text, got, err, want)
 	}
 	var all [][]int
@@ -159,7 +159,7 @@ func TestPatternsConcurrently(t *testing.T) {
 				rng := rand.New(rand.NewPCG(uint64(i), 2))
 				for range 100 {
 					text := patternText(rng, alerts)
-					if got, err := p.matches(text, new(maxPatternWork)); got != p.MatchString(text) || err != nil {
+					if got, err := p.matches(text, new(maxExprWork)); got != p.MatchString(text) || err != nil {
 						t.Errorf("%q matches %q: %t, %v", p, text, got, err)
 					}
 				}
@@ -193,7 +193,7 @@ func TestPatternMemory(t *testing.T) {
 	if _, known := p.program().dfa.match(string(long)); known {
 		t.Error("a text that needs thousands of states was decided")
 	}
-	if got, err := p.matches(string(long)+"c", new(maxPatternWork)); got != p.MatchString(string(long)+"c") || err != nil {
+	if got, err := p.matches(string(long)+"c", new(maxExprWork)); got != p.MatchString(string(long)+"c") || err != nil {
 		t.Errorf("%t, %v", got, err)
 	}
 }

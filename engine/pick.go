@@ -73,9 +73,9 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	for _, i := range r.candidates {
 		m := r.engine.mappings[i]
-		ok, err := r.eval(m.condition())
+		ok, err := r.matches(m)
 		if err != nil {
-			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+			r.undecided(m, err)
 		}
 		if !ok {
 			continue
@@ -88,6 +88,29 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	return r.found, r.cuts, errors.Join(r.errs...)
 }
 
+// undecided notes why a match could not be evaluated.
+func (r *run) undecided(m *mapping, err error) {
+	if errors.Is(err, errWork) {
+		r.cut(m.id, "", CutWork, 1)
+		return
+	}
+	r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: match: %w", m.file, m.line, m.id, err))
+}
+
+// matches evaluates the match of a mapping. One that is decided directly takes no steps from the others.
+func (r *run) matches(m *mapping) (bool, error) {
+	p, work := m.condition(), r.work
+	if p.direct != nil {
+		ok, err := r.eval(p)
+		r.work = work
+		return ok, err
+	}
+	r.work -= work / 2
+	ok, err := r.eval(p)
+	r.work = max(r.work, 0) + work/2
+	return ok, err
+}
+
 // pickOne takes every value of one pick. note, if not nil, is called with each candidate and why it was dropped.
 func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, value string, err error)) {
 	take := func(candidate string, t Type, value string, err error) verdict {
@@ -95,7 +118,7 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 			err = r.keep(p, t, value)
 		}
 		if err == nil {
-			err = r.engine.ignore.check(t, value)
+			err = r.engine.ignore.drops(t, value)
 		}
 		if err == nil {
 			err = r.add(m, p, t, value)
@@ -106,15 +129,10 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 		if err == nil {
 			return kept
 		}
-		if fatal, ok := errors.AsType[evalError](err); ok {
-			r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
-			return stop
-		}
-		if errors.Is(err, errTooLong) {
-			r.cut(m.id, p.path.text, CutLong, 1)
-		}
-		return dropped
+		return r.drop(m, p, err)
 	}
+	reserve := r.work / 2
+	r.work -= reserve
 	count := 0
 	w := walker{pick: p, yield: func(candidate string) bool {
 		if count++; count > maxCandidates {
@@ -129,18 +147,51 @@ func (r *run) pickOne(m *mapping, p *pick, note func(candidate string, t Type, v
 			return !s.ended
 		}
 		if p.pair != nil {
-			second := r.value(p.pair)
-			if isPlaceholder(strings.TrimSpace(second.String())) || second.IsObject() || second.IsArray() {
+			var ok bool
+			if candidate, ok = r.paired(m, p, candidate); !ok {
 				return true
 			}
-			candidate += pairMark + second.String()
 		}
 		t, value, err := p.typ.Resolve(candidate)
 		return take(candidate, t, value, err) != stop
 	}}
 	w.walk(r.value(p.path), 0)
+	r.work = max(r.work, 0) + reserve
 	r.cut(m.id, p.path.text, CutLevels, w.tooDeep)
 	r.cut(m.id, p.path.text, CutText, w.unread)
+}
+
+// drop notes why a candidate is dropped.
+func (r *run) drop(m *mapping, p *pick, err error) verdict {
+	if errors.Is(err, errWork) {
+		r.cut(m.id, p.path.text, CutWork, 1)
+		return stop
+	}
+	if fatal, ok := errors.AsType[evalError](err); ok {
+		r.errs = append(r.errs, fmt.Errorf("%s:%d: mapping %q: %w", m.file, m.line, m.id, fatal.err))
+		return stop
+	}
+	if errors.Is(err, errTooLong) {
+		r.cut(m.id, p.path.text, CutLong, 1)
+	}
+	return dropped
+}
+
+// paired returns a candidate with the other half of its value; false if there is none.
+func (r *run) paired(m *mapping, p *pick, candidate string) (string, bool) {
+	second := r.value(p.pair)
+	if second.IsObject() || second.IsArray() {
+		return "", false
+	}
+	text := second.String()
+	if len(text) > MaxValue { // a copy for each candidate would be long
+		r.cut(m.id, p.path.text, CutLong, 1)
+		return "", false
+	}
+	if isPlaceholder(strings.TrimSpace(text)) {
+		return "", false
+	}
+	return candidate + pairMark + text, true
 }
 
 // A walker calls yield with each candidate of a pick, until it returns false: the items of arrays, split and matched as
@@ -224,12 +275,18 @@ func (r *run) keep(p *pick, t Type, value string) error {
 	if p.keep == nil {
 		return keepByDefault(t, value)
 	}
+	if r.work <= 0 {
+		return errWork
+	}
 	r.current = value
 	if p.keep.direct == nil {
 		r.names["value"], r.names["type"] = value, string(t)
 	}
 	ok, err := r.eval(p.keep)
 	if err != nil {
+		if errors.Is(err, errWork) {
+			return err
+		}
 		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(p.path.text), err)}
 	}
 	if !ok {

@@ -13,26 +13,25 @@ import (
 
 // A run is the working memory of one Pick; a pool keeps them.
 type run struct {
-	engine      *Engine
-	alert       string // a view of the caller's bytes, only valid during pick
-	doc         document
-	places      []place // of plain paths in doc, by their id
-	generation  uint32  // number of the alert; places with another one are stale
-	seen        []seenValue
-	groups      []string
-	candidates  []int32
-	names       map[string]any // what expressions see
-	provided    uses           // which of the costly names hold values of this alert
-	vm          vm.VM
-	ran         bool   // vm has run on this alert
-	patternWork int    // that is left for the regular expressions of expressions on this alert
-	failed      error  // of a condition that decide could not decide
-	rounds      int    // of loops of the expression that runs, times bytes of the alert
-	current     string // the value that keep judges
-	found       []Observable
-	placed      map[foundKey]int // of found behind the first few
-	cuts        []Cut
-	errs        []error
+	engine     *Engine
+	alert      string // a view of the caller's bytes, only valid during pick
+	doc        document
+	places     []place // of plain paths in doc, by their id
+	generation uint32  // number of the alert; places with another one are stale
+	seen       []seenValue
+	groups     []string
+	candidates []int32
+	names      map[string]any // what expressions see
+	provided   uses           // which of the costly names hold values of this alert
+	vm         vm.VM
+	ran        bool   // vm has run on this alert
+	work       int    // steps that are left for expressions on this alert
+	failed     error  // of a condition that decide could not decide
+	current    string // the value that keep judges
+	found      []Observable
+	placed     map[foundKey]int // of found behind the first few
+	cuts       []Cut
+	errs       []error
 }
 
 // A place is the member of the document that a path leads to; -1 for none.
@@ -63,13 +62,13 @@ func (e *Engine) takeRun() *run {
 }
 
 func newRun(e *Engine) *run {
-	r := &run{engine: e, names: map[string]any{}}
+	r := &run{engine: e, names: map[string]any{}, work: maxExprWork}
 	r.names["field"] = func(path string) string { return r.get(path).String() }
 	r.names["has"] = func(path string) bool {
 		v := r.get(path)
 		return v.Exists() && v.Type != gjson.Null
 	}
-	r.names[countRound], r.names[countResult], r.names[runPattern] = r.countRound, r.countResult, r.runPattern
+	r.bound()
 	r.vm.MemoryBudget = exprMemory
 	return r
 }
@@ -96,7 +95,7 @@ func (r *run) release() {
 func (r *run) read(alert string) {
 	r.alert = alert
 	r.doc.read(alert)
-	r.patternWork = maxPatternWork
+	r.work = maxExprWork
 	if r.generation++; r.generation == 0 { // the counter wrapped: old places would look fresh
 		clear(r.places)
 		r.generation = 1
@@ -184,13 +183,14 @@ func (r *run) get(path string) gjson.Result {
 	return r.follow(path)
 }
 
-// follow returns the value at a path that gjson follows from the start of the alert.
+// follow returns the value at a path that gjson follows from the start of the alert. The path may be a text of the alert.
 func (r *run) follow(path string) gjson.Result {
 	for i := range r.seen {
 		if r.seen[i].path == path {
 			return r.seen[i].value
 		}
 	}
+	r.work -= len(r.alert) * (1 + len(path)/64)
 	v := gjson.Get(r.alert, path)
 	if len(r.seen) < maxSeen {
 		r.seen = append(r.seen, seenValue{path, v})
@@ -225,7 +225,7 @@ func (r *run) addGroup(g string) bool {
 	return true
 }
 
-// eval runs a boolean expression over the alert.
+// eval runs a boolean expression over the alert. errWork says that it takes too many steps.
 func (r *run) eval(p *program) (bool, error) {
 	if p.direct != nil {
 		ok := r.decide(p.direct)
@@ -234,6 +234,9 @@ func (r *run) eval(p *program) (bool, error) {
 			return false, err
 		}
 		return ok, nil
+	}
+	if r.work <= 0 {
+		return false, errWork
 	}
 	if !r.ran {
 		r.ran = true
@@ -246,10 +249,13 @@ func (r *run) eval(p *program) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r.rounds = 0
+	r.work -= nodeWork * len(code.Bytecode)
 	out, err := r.vm.Run(code, r.names)
 	if err != nil {
 		r.vm = vm.VM{MemoryBudget: exprMemory}
+		if errors.Is(err, errWork) {
+			return false, errWork
+		}
 		if e, ok := errors.AsType[*file.Error](err); ok {
 			return false, fmt.Errorf("%s (character %d of the expression)", e.Message, e.From+1)
 		}

@@ -169,6 +169,9 @@ func oneLetterApart(a, b string) bool {
 	return a[i+1:] == b[i+1:] || swapped
 }
 
+// ofProduct are the objects below data that only one product has, so that its fields have one spelling.
+var ofProduct = setOf("win aws gcp office365 osquery audit virustotal ms-graph docker github okta")
+
 // spelledPath returns the known path that a path is in another case, with what follows; "" if its names are known or new.
 func (v *Vocabulary) spelledPath(path string) string {
 	if v == nil || v.paths.all[path] {
@@ -180,7 +183,7 @@ func (v *Vocabulary) spelledPath(path string) string {
 		if known == "" {
 			continue
 		}
-		if i >= 3 || i == 2 && names[0] != "data" {
+		if i >= 3 && ofProduct()[strings.ToLower(names[1])] || i >= 2 && names[0] != "data" {
 			if prefix := strings.Join(names[:i], "."); !v.paths.all[prefix] {
 				return strings.Join(append([]string{known}, names[i:]...), ".")
 			}

@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"cmp"
 	"encoding/xml"
 	"net"
 	"path/filepath"
@@ -18,45 +17,6 @@ import (
 	"custom-misp/engine/wazuh"
 	"custom-misp/mappings"
 )
-
-// A rule is one of Wazuh's, with the elements that the examples use; any other fails the test.
-type rule struct {
-	ID          int    `xml:"id,attr"`
-	Level       int    `xml:"level,attr"`
-	IfSID       string `xml:"if_sid"`
-	DecodedAs   string `xml:"decoded_as"`
-	Location    []text `xml:"location"`
-	Field       []cond `xml:"field"`
-	Description string `xml:"description"`
-	Options     string `xml:"options"`
-	Group       string `xml:"group"`
-	Rest        []struct {
-		XMLName xml.Name
-	} `xml:",any"`
-
-	groups []string
-}
-
-// A text is an expression for a whole text. Of the types that Wazuh knows, the examples use OSMatch, which has no type
-// attribute, and pcre2.
-type text struct {
-	Type    string `xml:"type,attr"`
-	Pattern string `xml:",chardata"`
-}
-
-func (x text) matches(s string) bool {
-	if x.Type == "pcre2" {
-		return regexp.MustCompile(x.Pattern).MatchString(s)
-	}
-	return osMatch(x.Pattern, s)
-}
-
-type cond struct {
-	Name  string `xml:"name,attr"`
-	Regex string `xml:",chardata"`
-}
-
-func (r rule) parents() []string { return strings.Split(strings.ReplaceAll(r.IfSID, " ", ""), ",") }
 
 func rules(t *testing.T, name string) []rule {
 	t.Helper()
@@ -105,7 +65,7 @@ func (r *rule) check(t *testing.T) {
 	if r.Description == "" || r.Options != "no_full_log" {
 		t.Errorf("rule %d: description %q, options %q", r.ID, r.Description, r.Options)
 	}
-	if r.Level == 10 || r.Level > 15 {
+	if r.Level > 15 {
 		t.Errorf("rule %d has level %d", r.ID, r.Level)
 	}
 }
@@ -128,7 +88,7 @@ func TestRuleIDs(t *testing.T) {
 		seen[r.ID] = true
 	}
 	for _, r := range rules(t, "rules/misp_rules.xml") {
-		add(r, func(id int) bool { return id >= 100620 && id <= 100629 || id >= 100660 && id <= 100669 })
+		add(r, func(id int) bool { return id >= 100620 && id <= 100629 || id >= 100660 && id <= 100679 })
 		if !slices.Contains(r.groups, "misp") {
 			t.Errorf("rule %d: without the group misp its alerts are not found with the others", r.ID)
 		}
@@ -141,79 +101,12 @@ func TestRuleIDs(t *testing.T) {
 // isSysmonRule reports whether an id is that of a rule of Wazuh's own for Sysmon.
 func isSysmonRule(id int) bool { return id == 61600 || id >= 61603 && id <= 61655 }
 
-// An event is what rules see of one: the location as it was in the header in the queue, without the id of the agent, and
-// the log, which the decoder json takes.
-type event struct {
-	location string
-	json     []byte
-}
-
-// choose returns the rule that analysisd chooses for an event, nil for none: of the rules below parent, those of
-// level 0 first and then by falling level, the first that matches and then what is below it (contract wazuh.md, c).
-func choose(all []rule, parent *rule, e event) *rule {
-	below := []*rule{}
-	for i := range all {
-		if parent == nil && all[i].IfSID == "" || parent != nil && slices.Contains(all[i].parents(), strconv.Itoa(parent.ID)) {
-			below = append(below, &all[i])
-		}
-	}
-	slices.SortStableFunc(below, func(a, b *rule) int {
-		priority := func(r *rule) int { return (r.Level + 99) % 100 } // 0 becomes the highest
-		return cmp.Compare(priority(b), priority(a))
-	})
-	for _, r := range below {
-		if r.matches(e) {
-			if deeper := choose(all, r, e); deeper != nil {
-				return deeper
-			}
-			return r
-		}
-	}
-	return nil
-}
-
-func (r *rule) matches(e event) bool {
-	if slices.ContainsFunc(r.Location, func(l text) bool { return !l.matches(e.location) }) {
-		return false
-	}
-	return !slices.ContainsFunc(r.Field, func(c cond) bool {
-		v := gjson.GetBytes(e.json, c.Name)
-		return !v.Exists() || !osRegex(c.Regex).MatchString(v.String())
-	})
-}
-
-// osMatch is Wazuh's simplest kind of expression: texts, one of which must be contained, with ^ and $ for the beginning and the
-// end, regardless of case.
-func osMatch(pattern, s string) bool {
-	s = strings.ToLower(s)
-	return slices.ContainsFunc(strings.Split(strings.ToLower(pattern), "|"), func(p string) bool {
-		p, begins := strings.CutPrefix(p, "^")
-		p, ends := strings.CutSuffix(p, "$")
-		switch {
-		case begins && ends:
-			return s == p
-		case begins:
-			return strings.HasPrefix(s, p)
-		case ends:
-			return strings.HasSuffix(s, p)
-		}
-		return strings.Contains(s, p)
-	})
-}
-
-// osRegex translates the few words of Wazuh's own expressions that the examples use: \. is any character, a plain
-// dot is a dot.
-func osRegex(s string) *regexp.Regexp {
-	s = strings.NewReplacer(`\.`, `.`, `.`, `\.`, `\w`, `[A-Za-z0-9@_-]`).Replace(s)
-	return regexp.MustCompile("(?i)" + s)
-}
-
 func hit(change func(*enrich.Body)) enrich.Body {
 	b := enrich.Body{
 		EventID: "25", Category: "Network activity", Value: "gate.bad-cdn.example", Type: "hostname", ToIDs: "true",
 		Event:      &enrich.EventBody{Info: "Loader campaign", ThreatLevel: "medium"},
 		Observable: &enrich.ObservableBody{Type: "hostname", Value: "gate.bad-cdn.example"},
-		Source:     &enrich.Source{RuleID: "61650"},
+		Source:     &enrich.Source{AlertID: "1791187812.56716", RuleID: "61650"},
 	}
 	change(&b)
 	return b
@@ -229,42 +122,6 @@ type raised struct {
 	body  enrich.Body
 	id    int
 	level int
-}
-
-// levels returns hits of every kind, flagged or not, of every threat level, on a warninglist or not, expired or not.
-func levels() []raised {
-	type rule struct{ id, level int }
-	tests := []struct {
-		kinds         []engine.MatchKind
-		toIDs         string
-		normal, grave rule // threat level high
-	}{
-		{[]engine.MatchKind{engine.MatchExact}, "true", rule{100622, 12}, rule{100624, 14}},
-		{[]engine.MatchKind{engine.MatchExact}, "false", rule{100623, 7}, rule{100623, 7}},
-		{engine.MatchKinds()[1:], "true", rule{100660, 7}, rule{100665, 9}},
-		{engine.MatchKinds()[1:], "false", rule{100661, 5}, rule{100661, 5}},
-	}
-	var all []raised
-	for _, tt := range tests {
-		for _, kind := range tt.kinds {
-			for _, threat := range []string{"high", "medium", "low", "undefined"} {
-				body := hit(func(b *enrich.Body) { b.MatchKind, b.ToIDs, b.Event.ThreatLevel = string(kind), tt.toIDs, threat })
-				want := tt.normal
-				if threat == "high" {
-					want = tt.grave
-				}
-				name := string(kind) + ", to_ids " + tt.toIDs + ", " + threat
-				all = append(all, raised{name, body, want.id, want.level})
-				body.Warninglists = []string{"List of known public DNS resolvers"}
-				all = append(all, raised{name + ", on a warninglist", body, 100626, 3})
-				body.Expired = "true"
-				all = append(all, raised{name + ", on a warninglist, expired", body, 100626, 3})
-				body.Warninglists = nil
-				all = append(all, raised{name + ", expired", body, 100667, 3})
-			}
-		}
-	}
-	return all
 }
 
 // TestMISPRules raises alerts for events as the program writes them.
@@ -292,18 +149,23 @@ func TestMISPRules(t *testing.T) {
 		{"spool cannot be written", trouble(enrich.CodeSpool), 100662, 9},
 		{"dead letter", trouble(enrich.CodeDeadLetter), 100662, 9},
 		{"recovered", enrich.Body{Recovered: enrich.CodeUnavailable, Description: "MISP is back", Queued: "3", Processed: "3"}, 100663, 3},
+		{"a daemon that ended", trouble(enrich.CodeServe), 100629, 5},
+		{"a canary", trouble(enrich.CodeCanary), 100629, 5},
+		{"test event", enrich.Body{Notice: enrich.NoticeCanary, Canary: "1", Description: "test event"}, 100668, 3},
+		{"counts of a day", enrich.Body{Notice: enrich.NoticeDaily, Counts: &enrich.CountsBody{}, Description: "in the last 24 hours"}, 100668, 3},
+		{"change", enrich.Body{Notice: enrich.NoticeChanged, Changed: []string{"a"}, Description: "changed"}, 100668, 3},
 		{"neither", enrich.Body{Value: "v"}, 100620, 0},
 	}
 	tests = append(tests, levels()...)
 	all := rules(t, "rules/misp_rules.xml")
-	reached := map[int]bool{100625: true, 100664: true, 100666: true} // only lead to 100626, 100660 and 100667
+	reached := map[int]bool{100625: true, 100664: true, 100666: true, 100670: true, 100674: true} // only lead to others
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			body, err := enrich.Enrichment{Body: tt.body}.JSON()
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := choose(all, nil, event{"misp", body})
+			r := (&analysisd{rules: all}).take(event{"misp", body})
 			if r == nil {
 				t.Fatalf("no rule for %s", body)
 			}
@@ -323,7 +185,7 @@ func TestMISPRules(t *testing.T) {
 		}
 	}
 	for _, other := range []string{"misp2", "virustotal"} {
-		if r := choose(all, nil, event{"misp", []byte(`{"integration":"` + other + `","misp":{"event_id":"1"}}`)}); r != nil {
+		if r := (&analysisd{rules: all}).take(event{"misp", []byte(`{"integration":"` + other + `","misp":{"event_id":"1"}}`)}); r != nil {
 			t.Errorf("rule %d takes an event of %s", r.ID, other)
 		}
 	}
@@ -402,14 +264,14 @@ func TestMISPRulesOrigin(t *testing.T) {
 			if tt.location == "" {
 				e, plain = send(t, tt.agent, false), send(t, tt.agent, true)
 			}
-			if got := idOf(choose(all, nil, e)); got != tt.want {
+			if got := idOf((&analysisd{rules: all}).take(e)); got != tt.want {
 				t.Errorf("rule %d for the location %q, want %d", got, e.location, tt.want)
 			}
 			want := tt.want
 			if tt.old {
 				want = 100622
 			}
-			if got := idOf(choose(before41, nil, plain)); got != want {
+			if got := idOf((&analysisd{rules: before41}).take(plain)); got != want {
 				t.Errorf("rule %d for the location %q, want %d, with the expression for Wazuh 4.0", got, plain.location, want)
 			}
 		})

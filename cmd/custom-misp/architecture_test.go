@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	internal + "serve":    {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app"},
 	internal + "doctor":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve"},
 	internal + "export":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve", internal + "doctor"},
-	"cmd/custom-misp":     {libraries, verbParts},
+	"cmd/custom-misp":     {libraries, verbParts, "examples"},
 
 	internal + "wazuhtest": {}, // for tests alone, like misp/misptest
 	internal + "chaos":     {}, // tests alone

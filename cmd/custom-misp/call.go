@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 
 	"custom-misp/cmd/custom-misp/internal/app"
-	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh"
@@ -68,6 +68,7 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		return queueUnbuilt(ctx, c, alert, buildErr, log)
 	}
 	defer a.Close()
+	noticeDeadServe(ctx, c, a, alert, log)
 	if len(a.Faults) > 0 {
 		// The mappings of the other files do their work all the same.
 		log.Error("mapping files left out", "faults", a.Faults.Error())
@@ -86,18 +87,29 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 	return buildErr // the alert is queued or done; integratord logs what is wrong all the same
 }
 
+// noticeDeadServe reports a serve that ended without being told to, once: nothing else on this machine may notice.
+func noticeDeadServe(ctx context.Context, c *config.Config, a *app.App, alert enrich.Alert, log *slog.Logger) {
+	n, died := app.ServeDied(app.StateOf(c))
+	if !died {
+		return
+	}
+	err := fmt.Errorf("the daemon (serve, pid %d) has ended without being told to; calls by integratord look alerts up meanwhile", n.PID)
+	log.Error(err.Error())
+	a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeServe, Err: err, Remedy: "systemctl status custom-misp says why, and systemctl restart custom-misp starts it"})
+}
+
 // readAlert reads the alert file, and no more of it than an alert can be long.
 func readAlert(from wazuh.Call) (enrich.Alert, error) {
 	name := from.AlertFile
 	if name == "" {
 		return enrich.Alert{}, errors.New("integratord named no alert file; is /tmp full or not writable for it?")
 	}
-	data, err := cli.ReadFile(name, enrich.MaxAlert)
+	data, err := atomicfile.ReadRegular(name, enrich.MaxAlert)
+	if errors.Is(err, atomicfile.ErrTooLong) {
+		return enrich.Alert{}, fmt.Errorf("alert file %s: longer than an alert can be (%d bytes)", name, enrich.MaxAlert)
+	}
 	if err != nil {
 		return enrich.Alert{}, fmt.Errorf("alert file: %w", err)
-	}
-	if len(data) > enrich.MaxAlert {
-		return enrich.Alert{}, fmt.Errorf("alert file %s: longer than an alert can be (%d bytes)", name, enrich.MaxAlert)
 	}
 	alert, err := enrich.ParseAlert(data)
 	if err != nil {

@@ -39,7 +39,8 @@ func newCoverage(s cli.Streams, g *globals) *cobra.Command {
 		Long: `Run the mappings over alerts without looking anything up. Count for each decoder and rule group: alerts, alerts with a
 picked value, values by type. Then list, by path and type, values that look like indicators but are not picked.
 
-A FILE is read as enrich reads it. In a DIR, all *.json, *.jsonl, *.ndjson and *.gz below it are read. Addresses that are
+A FILE is read as enrich reads it. In a DIR, all *.json, *.jsonl and *.ndjson below it are read, also compressed as .gz, and
+each file once. Addresses that are
 not public do not count, and neither do your own values (--own). The raw log and the envelope of an alert (rule, agent,
 manager, decoder, location) are not searched.`,
 		Example: `  custom-misp coverage /var/ossec/logs/alerts
@@ -61,11 +62,7 @@ manager, decoder, location) are not searched.`,
 }
 
 func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
-	c, err := g.installed()
-	if err != nil {
-		return err
-	}
-	e, err := loadEngine(c, f.mappings, s)
+	e, err := loadEngine(g.known(s.Err), f.mappings, s)
 	if err != nil {
 		return err
 	}
@@ -163,6 +160,7 @@ func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) boo
 func alertFiles(args []string) ([]string, int64, error) {
 	var files []string
 	var size int64
+	var seen []fs.FileInfo
 	for _, arg := range args {
 		if arg == "-" {
 			files = append(files, arg)
@@ -173,27 +171,46 @@ func alertFiles(args []string) ([]string, int64, error) {
 			return nil, 0, cli.WrongUse{Err: err}
 		}
 		if !st.IsDir() {
-			files, size = append(files, arg), size+st.Size()
+			files, size, seen = append(files, arg), size+st.Size(), append(seen, st)
 			continue
 		}
 		err = filepath.WalkDir(arg, func(name string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !slices.Contains([]string{".json", ".jsonl", ".ndjson", ".gz"}, filepath.Ext(name)) {
+			if err != nil || d.IsDir() || !isAlertsFile(name) {
 				return err
 			}
-			info, err := d.Info()
-			if err == nil {
-				files, size = append(files, name), size+info.Size()
+			info, err := os.Stat(name)
+			if err != nil || !info.Mode().IsRegular() { // no one has named it
+				return err
 			}
-			return err
+			if slices.ContainsFunc(seen, func(st fs.FileInfo) bool { return os.SameFile(st, info) }) {
+				return nil // Wazuh's alerts.json is the file of the day under a second name
+			}
+			seen = append(seen, info)
+			files, size = append(files, name), size+info.Size()
+			return nil
 		})
 		if err != nil {
 			return nil, 0, err
 		}
 	}
 	if len(files) == 0 {
-		return nil, 0, cli.WrongUsef("no alerts (*.json, *.jsonl, *.ndjson, *.gz) in %s", strings.Join(args, ", "))
+		return nil, 0, cli.WrongUsef("no alerts (*.json, *.jsonl, *.ndjson, also as .gz) in %s", strings.Join(args, ", "))
 	}
 	return files, size, nil
+}
+
+// isAlertsFile reports whether a file of a directory has alerts by its name. A compressed one has not if it is not
+// compressed yet, or no longer: Wazuh keeps both for a moment.
+func isAlertsFile(name string) bool {
+	plain, compressed := strings.CutSuffix(name, ".gz")
+	if !slices.Contains([]string{".json", ".jsonl", ".ndjson"}, filepath.Ext(plain)) {
+		return false // of ossec-alerts-01.log.gz too
+	}
+	if compressed {
+		_, err := os.Stat(plain)
+		return err != nil
+	}
+	return true
 }
 
 // ownValues returns what tells values of the site's own from others.

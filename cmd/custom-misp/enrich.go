@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +32,7 @@ func newEnrich(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enrich [flags] FILE...|-",
 		Short: "Enrich alerts from files or standard input and print the events",
-		Long: `Enrich alerts and print the events that a call would send to Wazuh. Nothing is sent.
+		Long: `Enrich alerts and print the events that a call would send to Wazuh, as a table on a terminal. Nothing is sent.
 
 A FILE holds one alert, or one alert per line like Wazuh's alerts.json. It may be compressed with gzip. Values are looked up
 where lookup.policy says. --feed looks them up in a directory in MISP feed format, --url in another MISP.`,
@@ -53,7 +54,7 @@ where lookup.policy says. --feed looks them up in a directory in MISP feed forma
 	cmd.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "look nothing up; print the picked values")
 	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	outputFlag(cmd, &f.output, "", "table", "json")
-	cmd.Flags().Lookup("output").Usage = "output format: table or json, one line each (default json; table with --dry-run)"
+	cmd.Flags().Lookup("output").Usage = "output format: table, or json, one line each (default table on a terminal and with --dry-run, else json)"
 	return cmd
 }
 
@@ -63,7 +64,7 @@ func enrichFiles(ctx context.Context, st cli.Streams, g globals, f enrichFlags, 
 		return err
 	}
 	if f.output == "" {
-		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun]
+		f.output = map[bool]string{true: "table", false: "json"}[f.dryRun || cli.IsTerminal(st.Out)]
 	}
 	if f.dryRun {
 		e, err := loadEngine(c, f.mappings, st)
@@ -232,6 +233,7 @@ type picked struct {
 	where       string
 	alert       enrich.Alert
 	observables []engine.Observable
+	cuts        []engine.Cut
 	err         error // it is no alert
 	warning     error // mappings that failed on it
 }
@@ -246,7 +248,7 @@ func dryRun(ctx context.Context, e *engine.Engine, st cli.Streams, output string
 				p.alert, p.err = enrich.ParseAlert(i.text)
 			}
 			if p.err == nil && !wazuh.IsEnrichment(p.alert.JSON) {
-				p.observables, p.warning = e.Pick(p.alert.JSON)
+				p.observables, p.cuts, p.warning = e.PickWithCuts(p.alert.JSON)
 			}
 			all[n] = p
 		}
@@ -309,6 +311,9 @@ func showPicked(st cli.Streams, output string) (func(picked) error, func() error
 		if p.warning != nil {
 			cli.PrintError(st.Err, p.where, p.warning)
 		}
+		for _, c := range p.cuts {
+			cli.PrintError(st.Err, p.where, errors.New(c.String()))
+		}
 		if output == "table" {
 			for _, o := range observables {
 				for _, p := range o.Picks {
@@ -343,7 +348,7 @@ type printer struct {
 func newPrinter(out io.Writer, output string) *printer {
 	p := &printer{out: out}
 	if output == "table" {
-		p.table = cli.NewTable(out, "ALERT", "RULE", "TYPE", "VALUE", "MISP EVENT", "THREAT", "TO_IDS", "INFO")
+		p.table = cli.NewTable(out, "VALUE", "VERDICT", "MISP EVENT", "AGENT", "ALERT")
 	}
 	return p
 }
@@ -362,8 +367,16 @@ func (p *printer) Send(_ context.Context, e enrich.Enrichment) error {
 	if b.Error != "" {
 		return nil // told on standard error already
 	}
-	p.table.Row(b.Source.AlertID, b.Source.RuleID, b.Observable.Type, b.Observable.Value, b.EventID, b.Event.ThreatLevel, b.ToIDs, b.Event.Info)
+	p.table.Row(b.Observable.Value, b.Verdict(), strings.TrimSpace(b.EventID+" "+b.Event.Info), agentOf(e), b.Source.AlertID)
 	return nil
+}
+
+// agentOf names the agent of an event for a person: by its name, or the host that Wazuh watches without one.
+func agentOf(e enrich.Enrichment) string {
+	if a := e.Body.Source.Agentless; a != nil {
+		return a.Host + " (agentless)"
+	}
+	return cmp.Or(e.Agent.Name, e.Agent.ID, "-")
 }
 
 func (p *printer) finish() error {

@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -27,11 +31,17 @@ candidate with the reason why it was dropped, if it was, and the question that M
   custom-misp explain -m my-mapping.yaml --output json alert.json`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := g.installed()
+			c := g.known(s.Err)
+			e, err := loadEngine(c, mappings, s)
 			if err != nil {
 				return err
 			}
-			e, err := loadEngine(c, mappings, s)
+			suppress, err := app.Suppression(c, e)
+			if errors.Is(err, fs.ErrPermission) { // an author may not read them
+				cli.PrintError(s.Err, "custom-misp: mutes are left out", err)
+				c.MutesFile = ""
+				suppress, err = app.Suppression(c, e)
+			}
 			if err != nil {
 				return err
 			}
@@ -40,7 +50,7 @@ candidate with the reason why it was dropped, if it was, and the question that M
 					cli.PrintError(s.Err, where, err)
 					return cli.ErrReported
 				}
-				return explain(s.Out, e, c.Lookup.Filter, a, output)
+				return explain(s.Out, e, suppress, a, output)
 			})
 		},
 	}
@@ -61,10 +71,48 @@ type explanation struct {
 	AlertID string `json:"alert_id"`
 	engine.Explanation
 	Questions []json.RawMessage `json:"questions"`
+	// NotReported says what raises no event whatever is known of it; absent if nothing.
+	NotReported []unreported `json:"not_reported,omitempty"`
 }
 
-func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert, output string) error {
-	x := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}
+// unreported is an alert or a value that raises no event, and why.
+type unreported struct {
+	Of     string        `json:"of"` // "alert", or the value
+	Reason enrich.Reason `json:"reason"`
+	By     string        `json:"by"`
+}
+
+// unreportedOf returns what raises no event, as far as that is known without a look-up.
+func unreportedOf(s *enrich.Suppression, a enrich.Alert, x *explanation) {
+	note := func(of string, v enrich.Verdict) {
+		if !v.Reported() {
+			x.NotReported = append(x.NotReported, unreported{of, v.Reason, v.By})
+		}
+	}
+	v, err := s.OfAlert(a.JSON)
+	if err != nil {
+		v.By = err.Error()
+	}
+	note("alert", v)
+	for _, m := range x.Mappings {
+		for _, p := range m.Picks {
+			for _, c := range p.Candidates {
+				if c.Value != "" && c.Dropped != "" {
+					note(c.Value, s.OfValue(engine.Observable{Type: c.Type, Value: c.Value}))
+				}
+			}
+		}
+	}
+	for _, o := range x.Observables {
+		if mute, muted := s.Mutes.OfValue(o, time.Now()); muted {
+			note(o.Value, enrich.Verdict{Reason: enrich.ReasonMute, By: mute.String()})
+		}
+	}
+}
+
+func explain(w io.Writer, e *engine.Engine, suppress *enrich.Suppression, a enrich.Alert, output string) error {
+	x, filter := explanation{AlertID: a.Source.AlertID, Explanation: e.Explain(a.JSON)}, suppress.Filter
+	unreportedOf(suppress, a, &x)
 	unasked := engine.Limit(x.Observables, filter, engine.MaxValues)
 	questions, err := api.Questions(x.Observables, filter)
 	if err != nil {
@@ -80,6 +128,12 @@ func explain(w io.Writer, e *engine.Engine, filter engine.Filter, a enrich.Alert
 	}
 	fmt.Fprintf(w, "alert %s, rule %s: %s\n", cli.Clean(a.Source.AlertID), cli.Clean(a.Source.RuleID), cli.Clean(a.Source.RuleDescription))
 	mappingtest.WriteExplanation(w, x.Explanation, style)
+	for i, u := range x.NotReported {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s: %s\n", cli.Clean(u.Of), cli.Clean(enrich.Verdict{Reason: u.Reason, By: u.By}.String()))
+	}
 	for _, q := range x.Questions {
 		fmt.Fprintf(w, "\nMISP would be asked: POST /attributes/restSearch\n%s\n", cli.EscapeJSON(q))
 	}

@@ -25,7 +25,7 @@ func exportFixture(t *testing.T) (home string) {
 			t.Fatal(err)
 		}
 	}
-	write("etc/custom-misp.yaml", "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror}\n")
+	write("etc/custom-misp.yaml", "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror, withhold: [nothing]}\n")
 	write("etc/list.csv", `value,type,category,comment,to_ids,attribute_tag,timestamp
 "=cmd|'/C calc'!A0",filename,Payload delivery,"-1, a ""comment""",1,"tlp:red,misp-galaxy:threat-actor=""A group""",1790000000
 "@x, y",mutex,,=1+1,0,,1790000001
@@ -59,7 +59,7 @@ func TestExportCSVRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"etc/custom-misp.yaml": "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror}\n", "etc/list.csv": first,
+		"etc/custom-misp.yaml": "mirror: {lists: [mine=etc/list.csv]}\nlookup: {policy: mirror, withhold: [nothing]}\n", "etc/list.csv": first,
 	} {
 		if err := os.WriteFile(filepath.Join(again, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -114,6 +114,7 @@ func told(events []map[string]any) []string {
 			out = append(out, fmt.Sprint("error ", e["error"]))
 		case e["recovered"] != nil:
 			out = append(out, fmt.Sprint("recovered ", e["recovered"]))
+		case e["notice"] != nil: // neither a hit nor trouble
 		default:
 			out = append(out, fmt.Sprint("hit ", e["source"].(map[string]any)["alert_id"], " ", e["observable"].(map[string]any)["value"]))
 		}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,6 +32,23 @@ func (g globals) installed() (*config.Config, error) { return g.configured(confi
 // configured is installed with what flags say over it.
 func (g globals) configured(f config.Flags) (*config.Config, error) {
 	return manager.Open(manager.FindHome(g.home)).Config(g.file, f)
+}
+
+// known is installed for verbs that ask no one and send nothing: what of the configuration cannot be read, or has faults, is
+// said on standard error, and the rest does.
+func (g globals) known(stderr io.Writer) *config.Config {
+	c, err := g.installed()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		cli.PrintError(stderr, "custom-misp: the configuration is left out", err)
+		c.Mappings.Dirs = nil // this user may not look there either
+	case err != nil:
+		for _, line := range cli.Lines(err) {
+			fmt.Fprintln(stderr, line)
+		}
+		fmt.Fprintln(stderr, "custom-misp: what has faults in the configuration is left out")
+	}
+	return c
 }
 
 // becomeWazuh makes root the user of Wazuh, if there is one.

@@ -18,7 +18,7 @@ func eachText(name string, s cli.Streams, watch func(io.Reader) io.Reader, do fu
 	if name == "-" {
 		name = "standard input"
 	} else {
-		f, err := os.Open(name)
+		f, err := cli.OpenNamed(name)
 		if p, ok := errors.AsType[*os.PathError](err); ok {
 			err = p.Err // the position has the name
 		}

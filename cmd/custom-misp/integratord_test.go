@@ -62,7 +62,7 @@ func TestIntegratord(t *testing.T) {
 		{"fim-added", linux, []string{"sha256: sha256, syscheck.sha256_after"}},
 		{"fim-modified", linux, []string{"md5: md5, syscheck.md5_after"}},
 		{"fim-deleted", linux, []string{"sha256: sha256, syscheck.sha256_after", "md5: md5, syscheck.md5_after"}},
-		{"fim-registry-value", windows, []string{"sha256: sha256, syscheck.sha256_after"}},
+		{"fim-registry-value", "", nil},
 		{"fim-registry-key", "", nil},
 		{"fim-custom-rule", linux, []string{"sha256: sha256, syscheck.sha256_after"}},
 		{"fim-empty-file", "", nil},

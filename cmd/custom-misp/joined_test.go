@@ -148,7 +148,7 @@ func expectAsItComes(t *testing.T, key string, want, inputs []string, args ...st
 // lets one question fail.
 func TestLookupMany(t *testing.T) {
 	t.Parallel()
-	home, misp := joinedSite(t, "timeout: 1s\n")
+	home, misp := joinedSite(t, "timeout: 2s\n")
 	var mu sync.Mutex
 	searches := 0
 	misp.Fault(func(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +160,7 @@ func TestLookupMany(t *testing.T) {
 			http.Redirect(w, r, "/users/login", http.StatusFound) // not a second time for half of the values, as after 500
 			return
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(400 * time.Millisecond)
 		misp.Answer(w, r)
 	})
 	const values = 12_000

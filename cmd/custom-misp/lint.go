@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,7 +46,7 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 			if err = cmp.Or(unusable, err); sources == nil && err != nil {
 				return err
 			}
-			tests := readTests(sources, args)
+			tests := testsOf(sources, args)
 			e, faults := app.Lint(sources, tests.vocabulary())
 			faults = append(faults, tests.lint(e, faults)...)
 			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
@@ -71,8 +70,8 @@ type lintedTests struct {
 	files  bool // mapping files were named
 }
 
-// readTests reads the tests of mapping files that lie on disk.
-func readTests(sources []engine.Source, named []string) lintedTests {
+// testsOf reads the tests of mapping files that lie on disk.
+func testsOf(sources []engine.Source, named []string) lintedTests {
 	if len(named) == 0 {
 		return lintedTests{} // the built-in mappings are tested where they are built
 	}
@@ -80,11 +79,11 @@ func readTests(sources []engine.Source, named []string) lintedTests {
 	for _, src := range sources {
 		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
 		files := []engine.Source{src}
-		if data, err := cli.ReadYAML(stem + "_test" + filepath.Ext(src.Name)); err == nil {
+		if data, err := readRegular(stem + "_test" + filepath.Ext(src.Name)); err == nil {
 			files = append(files, engine.Source{Name: stem + "_test" + filepath.Ext(src.Name), Data: data})
 		}
 		for _, f := range files {
-			cases, err := mappingtest.Load(f, os.ReadFile)
+			cases, err := mappingtest.Load(f, readRegular)
 			if found, ok := errors.AsType[yamlfile.Faults](err); ok {
 				t.faults = append(t.faults, found...)
 			}

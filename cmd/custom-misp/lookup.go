@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,12 +35,14 @@ func newLookupVerb(s cli.Streams, g *globals) *cobra.Command {
 		Use:   "lookup [flags] VALUE...|-",
 		Short: "Show what the mirror and MISP know about values",
 		Long: `Look values up and print what matches, as it would match in an alert: with the same normal forms, networks, parent
-domains, hosts of URLs and filters. With - values are read from standard input, one per line, and answers are
-printed as they come. Empty lines and lines that begin with # are ignored.
+domains and hosts of URLs. What would raise no alert is shown too, with the reason: a filter, a mute, a value that the site
+ignores, which is not even asked for. With - values are read from standard input, one per line, and answers are printed as they
+come. Empty lines and lines that begin with # are ignored.
 
 lookup.policy says what is asked: the mirror, MISP itself, or both. --from names one of them.
 
-The form of a value decides its type. Name the type with --type where the form does not tell it, as with file names.`,
+The form of a value decides its type, and a hash is asked for as all types with as many digits. Name the type with --type where
+the form does not tell it, as with file names.`,
 		Example: `  custom-misp lookup 192.31.196.7 gate.bad-cdn.example
   custom-misp lookup --type filename invoice.exe
   custom-misp lookup --all --output json - < values.txt`,
@@ -56,7 +56,7 @@ The form of a value decides its type. Name the type with --type where the form d
 	}
 	f.where.add(cmd)
 	cmd.Flags().StringVarP(&f.typ, "type", "t", string(engine.Auto), "MISP attribute type of the values; auto: decided by their form")
-	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "ignore the filters: include attributes that are not flagged to_ids, unpublished, on warninglists, old, or of any tag")
+	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "take filters and mutes for absent: what they leave out counts as reported")
 	cmd.Flags().StringVar(&f.from, "from", "", "look up only in: mirror or misp")
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"mirror", "misp"}, cobra.ShellCompDirectiveNoFileComp))
 	outputFlag(cmd, &f.output, "table", "table", "json")
@@ -73,40 +73,6 @@ func (f *whereFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.CAFile, "ca-file", "", "certificates (PEM) to trust instead of the system's")
 }
 
-// lookupLine is what is known about one value, in JSON.
-type lookupLine struct {
-	Input   string        `json:"input"`
-	Type    engine.Type   `json:"type"`
-	Value   string        `json:"value"` // in normal form
-	Matches []lookupMatch `json:"matches"`
-}
-
-type lookupMatch struct {
-	Kind         engine.MatchKind `json:"match_kind"`
-	UUID         string           `json:"uuid"`
-	Type         engine.Type      `json:"type"`
-	Value        string           `json:"value"`
-	Category     string           `json:"category"`
-	Comment      string           `json:"comment,omitempty"`
-	ToIDs        bool             `json:"to_ids"`
-	Timestamp    string           `json:"timestamp,omitempty"`
-	Tags         []string         `json:"tags"`
-	Warninglists []string         `json:"warninglists,omitempty"`
-	Expired      bool             `json:"expired,omitempty"`
-	Origin       string           `json:"origin"` // the source: "live" for MISP asked now, "misp" for the mirror of it, "feed" for feed.dir, or a name
-	Event        lookupEvent      `json:"event"`
-}
-
-type lookupEvent struct {
-	ID          string `json:"id"`
-	UUID        string `json:"uuid"`
-	Info        string `json:"info"`
-	Org         string `json:"org"`
-	ThreatLevel string `json:"threat_level,omitempty"`
-	Date        string `json:"date,omitempty"`
-	Published   bool   `json:"published"`
-}
-
 func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags, args []string) error {
 	if !engine.Type(f.typ).Pickable() {
 		var names []string
@@ -120,27 +86,25 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 	if err != nil {
 		return err
 	}
-	filter := (*engine.Filter)(nil)
-	if f.all {
-		filter = unfiltered()
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	lookup, closeAll, err := askedBy(ctx, c, f.from)
+	lookup, a, err := askedBy(ctx, c, f.from)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	defer a.Close()
+	look := valueLookup{lookup: lookup, suppress: a.Suppress, typ: engine.Type(f.typ), link: c.MISP.URL}
+	if f.all {
+		look.suppress = &enrich.Suppression{Engine: a.Engine, WideNetworks: true}
+	}
 	defer stop() // before: questions whose answers no one waits for
-	show := newLookupWriter(st, f.output, slices.Contains(args, "-"))
+	show := newLookupWriter(st, f.output)
 	var unanswered unansweredValues
 	failed := false
 	produce := func(yield func(string) error) error {
 		return apart(ctx, func(yield func(string) error) error { return inputValues(st, args, yield) }, yield)
 	}
-	err = enrich.InOrder(lookupWindow, produce, func(input string) lookedUp {
-		return lookUpValue(ctx, lookup, engine.Type(f.typ), input, filter)
-	}, func(l lookedUp) error {
+	err = enrich.InOrder(lookupWindow, produce, func(input string) lookedUp { return look.up(ctx, input) }, func(l lookedUp) error {
 		if l.noForm != nil {
 			failed = true
 			fmt.Fprintln(st.Err, cli.Clean(fmt.Sprintf("custom-misp: %q: %v; name its type with --type", l.line.Input, l.noForm)))
@@ -149,7 +113,7 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 		unanswered.add(l.err)
 		return show.add(l)
 	})
-	switch err := cmp.Or(show.finish(), err, unanswered.report()); {
+	switch err := cmp.Or(err, unanswered.report()); {
 	case err != nil:
 		return err
 	case failed:
@@ -168,18 +132,30 @@ type lookedUp struct {
 	err    error // not all is known of it
 }
 
-// lookUpValue looks up one value.
-func lookUpValue(ctx context.Context, l enrich.Lookup, typ engine.Type, input string, filter *engine.Filter) lookedUp {
-	t, value, err := typ.Resolve(input)
+// A valueLookup looks values up for a person, without filters, and says of each match whether it would be reported.
+type valueLookup struct {
+	lookup   enrich.Lookup
+	suppress *enrich.Suppression
+	typ      engine.Type
+	link     string // of MISP; empty for none
+}
+
+// up looks up one value.
+func (v valueLookup) up(ctx context.Context, input string) lookedUp {
+	t, value, err := v.typ.Resolve(input)
 	if err != nil {
 		return lookedUp{line: lookupLine{Input: input}, noForm: err}
 	}
-	of := engine.Observable{Type: t, Value: value, Filter: filter}
-	matches, err := l.Lookup(ctx, []engine.Observable{of})
 	line := lookupLine{Input: input, Type: t, Value: value, Matches: []lookupMatch{}}
-	for _, m := range matches {
-		line.Matches = append(line.Matches, newLookupMatch(m))
+	if verdict := v.suppress.OfValue(engine.Observable{Type: t, Value: value}); !verdict.Reported() {
+		line.NotAsked = newNotReported(verdict)
+		return lookedUp{line: line}
 	}
+	matches, err := v.lookup.Lookup(ctx, typesOf(v.typ, input, unfiltered()))
+	for _, m := range matches {
+		line.Matches = append(line.Matches, v.match(m))
+	}
+	slices.SortStableFunc(line.Matches, func(a, b lookupMatch) int { return cmp.Compare(len(a.why), 0) - cmp.Compare(len(b.why), 0) })
 	return lookedUp{line: line, err: err}
 }
 
@@ -247,7 +223,11 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 		}
 		damaged = cmp.Or(damaged, err)
 		for _, m := range matches {
-			m.Attribute.Origin = cmp.Or(m.Attribute.Origin, l.name)
+			if m.Attribute.Origin == "" {
+				mine := *m.Attribute
+				mine.Origin = l.name
+				m.Attribute = &mine
+			}
 			all = append(all, m)
 		}
 	}
@@ -255,7 +235,7 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 }
 
 // askedBy returns what is asked for a person: what is named, else all that the policy names. ctx bounds questions to MISP.
-func askedBy(ctx context.Context, configured *config.Config, from string) (asked everyone, closeAll func(), err error) {
+func askedBy(ctx context.Context, configured *config.Config, from string) (asked everyone, built *app.App, err error) {
 	c := *configured
 	switch from {
 	case "":
@@ -277,7 +257,7 @@ func askedBy(ctx context.Context, configured *config.Config, from string) (asked
 	if a.Live != nil {
 		asked = append(asked, namedLookup{a.Live, map[bool]string{true: "live", false: "feed"}[c.FeedDir == ""]})
 	}
-	return asked, a.Close, nil
+	return asked, a, nil
 }
 
 // unfiltered is a filter that lets everything through, whatever is configured.
@@ -312,79 +292,4 @@ func inputValues(st cli.Streams, args []string, yield func(string) error) error 
 		}
 	}
 	return nil
-}
-
-func newLookupMatch(m enrich.Match) lookupMatch {
-	a := m.Attribute
-	l := lookupMatch{
-		Kind: m.Kind, UUID: a.UUID, Type: engine.Type(a.Type), Value: a.Value, Category: a.Category, Comment: a.Comment, ToIDs: a.ToIDs,
-		Tags: append([]string{}, a.Tags...), Warninglists: a.Warninglists, Expired: m.Expired, Origin: a.Origin,
-		Event: lookupEvent{
-			ID: a.Event.ID, UUID: a.Event.UUID, Info: a.Event.Info, Org: a.Event.Org, ThreatLevel: a.Event.ThreatLevel.String(),
-			Date: a.Event.Date, Published: a.Event.Published,
-		},
-	}
-	if !a.Timestamp.IsZero() {
-		l.Timestamp = a.Timestamp.UTC().Format(time.RFC3339)
-	}
-	return l
-}
-
-// A lookupWriter prints what is known about values: JSON at once, rows of a table together, since columns are as wide as
-// their longest cell.
-type lookupWriter struct {
-	st      cli.Streams
-	stream  bool // the rows that there are, every now and then
-	mu      sync.Mutex
-	table   *cli.Table // nil for JSON
-	pending *time.Timer
-	err     error // of a row that was printed meanwhile
-}
-
-// rowsWait is how long a row of a stream waits for others.
-const rowsWait = 200 * time.Millisecond
-
-func newLookupWriter(st cli.Streams, output string, stream bool) *lookupWriter {
-	w := &lookupWriter{st: st, stream: stream}
-	if output != "json" {
-		w.table = cli.NewTable(st.Out, "VALUE", "TYPE", "MATCH", "ATTRIBUTE", "TO_IDS", "THREAT", "ORG", "DATE", "ORIGIN", "EVENT")
-	}
-	return w
-}
-
-// add prints a value, unless it is not known whether it is known.
-func (w *lookupWriter) add(v lookedUp) error {
-	l := v.line
-	switch {
-	case v.err != nil && len(l.Matches) == 0:
-		return nil
-	case w.table == nil:
-		return cli.WriteJSONLine(w.st.Out, l)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(l.Matches) == 0 {
-		w.table.Row(l.Value, l.Type, "not known")
-	}
-	for _, m := range l.Matches {
-		w.table.Row(l.Value, l.Type, m.Kind, string(m.Type)+" "+m.Value, m.ToIDs, m.Event.ThreatLevel, m.Event.Org, m.Event.Date, m.Origin, m.Event.Info)
-	}
-	if w.stream && w.pending == nil {
-		w.pending = time.AfterFunc(rowsWait, func() {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.pending, w.err = nil, cmp.Or(w.err, w.table.Flush())
-		})
-	}
-	return w.err
-}
-
-// finish prints what is left.
-func (w *lookupWriter) finish() error {
-	if w.table == nil {
-		return nil
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return cmp.Or(w.err, w.table.Flush())
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +14,7 @@ import (
 )
 
 func newMappings(s cli.Streams, g *globals) *cobra.Command {
-	var output string
+	var output, product string
 	var named []string
 	cmd := &cobra.Command{
 		Use:   "mappings",
@@ -20,23 +22,22 @@ func newMappings(s cli.Streams, g *globals) *cobra.Command {
 		Long: `List the mappings that a call uses: the built-in ones and those in the configured directories. Your mapping replaces a
 built-in one with the same id. "mappings.disable" leaves mappings out.`,
 		Example: `  custom-misp mappings
+  custom-misp mappings --product sophos
   custom-misp mappings --output json | jq -r '.[] | select(.file | startswith("/")) | .id'`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			all := *c
 			all.Mappings.Disable = nil // they are listed as disabled
 			e, err := loadEngine(&all, named, s)
 			if err != nil {
 				return err
 			}
-			return listMappings(s.Out, e, c.Mappings.Disable, output)
+			return listMappings(s.Out, e, c.Mappings.Disable, product, output)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&named, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
+	cmd.Flags().StringVar(&product, "product", "", "list only mappings whose product, id or file has this in its name, in whatever case")
 	outputFlag(cmd, &output, "table", "table", "json")
 	return cmd
 }
@@ -58,10 +59,13 @@ type pickLine struct {
 	Type engine.Type `json:"type"`
 }
 
-func listMappings(w io.Writer, e *engine.Engine, disabled []string, output string) error {
+func listMappings(w io.Writer, e *engine.Engine, disabled []string, product, output string) error {
 	lines := []mappingLine{}
 	files := map[string]bool{}
 	for _, m := range e.Mappings() {
+		if !isOf(m, product) {
+			continue
+		}
 		l := mappingLine{
 			ID: m.ID, Product: m.Product, Description: m.Description, File: m.File, Line: m.Line, Replaces: m.Replaces,
 			Disabled: slices.Contains(disabled, m.ID), Picks: []pickLine{},
@@ -91,4 +95,11 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, output strin
 	}
 	_, err := fmt.Fprintf(w, "%s from %s\n", cli.Plural(len(lines), "mapping"), cli.Plural(len(files), "file"))
 	return err
+}
+
+// isOf reports whether a mapping is one of a product, of whose name a part suffices.
+func isOf(m engine.Mapping, product string) bool {
+	return slices.ContainsFunc([]string{m.Product, m.ID, path.Base(m.File)}, func(name string) bool {
+		return strings.Contains(strings.ToLower(name), strings.ToLower(product))
+	})
 }

@@ -275,7 +275,7 @@ func fieldsOf(typ reflect.Type, prefix string) []string {
 	for f := range typ.Fields() {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Type.Kind() == reflect.Pointer {
-			names = append(names, fieldsOf(f.Type.Elem(), tag+".")...)
+			names = append(names, fieldsOf(f.Type.Elem(), prefix+tag+".")...)
 			continue
 		}
 		names = append(names, prefix+tag)

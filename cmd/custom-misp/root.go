@@ -24,6 +24,7 @@ The verbs below are for people.
 Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or configuration, 130 an interrupt.`,
 		Example: `  custom-misp enrich --dry-run /var/ossec/logs/alerts/alerts.json
   custom-misp lint /var/ossec/etc/custom-misp/mappings`,
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -43,6 +44,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cli.WrongUsef("%w; see %s --help", err, cmd.CommandPath())
 	})
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&g.home, "home", "", "Wazuh's directory (default: the one whose integrations/ holds this program, else /var/ossec)")
 	root.PersistentFlags().StringVar(&g.file, "config", "", "configuration file (default HOME/etc/custom-misp.yaml)")
 	root.AddCommand(
@@ -61,7 +63,12 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newSchema(s),
 		newConfig(s, &g),
 		newDoctor(s, &g),
+		newQuality(s, &g),
+		newMute(s, &g),
+		newUnmute(s, &g),
 		newSpoolVerb(s, &g),
+		newExample(s),
+		newManual(s),
 		newVersion(s),
 	)
 	return root

@@ -207,7 +207,7 @@ func benchHome(b *testing.B, indicators int) string {
 	}
 	for name, data := range map[string]string{
 		"list.txt": list.String(),
-		"etc/custom-misp.yaml": "lookup: {policy: mirror}\nserve: {start: beginning}\nmirror: {lists: [generated=" +
+		"etc/custom-misp.yaml": eachHit + "lookup: {policy: mirror}\nserve: {start: beginning}\nmirror: {lists: [generated=" +
 			filepath.Join(home, "list.txt") + "]}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(home, name), []byte(data), 0o600); err != nil {

@@ -73,7 +73,7 @@ func benchLive(b *testing.B, policy string, addresses bool) {
 	const attributes = 600
 	misp := newPacedMISP(b, attributes)
 	home := benchDir(b)
-	config := "lookup: {policy: " + policy + "}\nserve: {start: beginning}\nmisp: {url: \"" + misp.URL + "\", key: " + misptest.Key + "}\n"
+	config := eachHit + "lookup: {policy: " + policy + "}\nserve: {start: beginning}\nmisp: {url: \"" + misp.URL + "\", key: " + misptest.Key + "}\n"
 	if err := os.WriteFile(filepath.Join(home, "etc/custom-misp.yaml"), []byte(config), 0o600); err != nil {
 		b.Fatal(err)
 	}

@@ -89,9 +89,15 @@ func replace(t testing.TB, name, content string) {
 	}
 }
 
-// configure writes the configuration: the MISP of the test, one try for each question, and what is given.
+// eachHit has every hit reported at once.
+const eachHit = "events: {repeat_window: 0, rate: 0}\n"
+
+// configure writes the configuration: the MISP of the test, one try for each question, an event for each hit, and what is given.
 func (r *resident) configure(t testing.TB, config string) {
 	t.Helper()
+	if !strings.Contains(config, "events:") {
+		config += eachHit
+	}
 	r.write(t, "etc/custom-misp.yaml", fmt.Sprintf("misp: {url: %q, key: %s, timeout: 2s, retries: 0}\n%s", r.misp.URL, misptest.Key, config))
 }
 

@@ -33,11 +33,8 @@ once, if no alerts come in.`,
   sudo custom-misp spool retry`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
-			return showSpool(s.Out, c, output)
+			c, configErr := g.installed() // a fault in it is said at the end: the spool matters most while there is one
+			return errors.Join(showSpool(s.Out, c, output), configErr)
 		},
 	}
 	outputFlag(cmd, &output, "table", "table", "json")

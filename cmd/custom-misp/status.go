@@ -3,8 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,13 +34,10 @@ spool. If it does not run, show what is on disk. Exit code 1 if it does not run 
 }
 
 func showStatus(ctx context.Context, g globals, w io.Writer, output string) error {
-	c, err := g.installed()
-	if err != nil {
-		return err
-	}
+	c, configErr := g.installed() // a fault in it is said at the end: the state matters most while there is one
 	now, err := serve.Ask(ctx, c)
 	if err != nil {
-		return err
+		return errors.Join(configErr, err)
 	}
 	if output == "json" {
 		if err := cli.WriteJSON(w, now); err != nil {
@@ -44,6 +45,9 @@ func showStatus(ctx context.Context, g globals, w io.Writer, output string) erro
 		}
 	} else if err := writeStatus(w, now); err != nil {
 		return err
+	}
+	if configErr != nil {
+		return configErr
 	}
 	if !now.Running || !now.Ready {
 		return cli.ErrReported
@@ -74,6 +78,15 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		row("read", "%d alerts: %d with values, %d with hits, %d unreadable", s.Counters["alerts_read"], s.Counters["alerts_considered"],
 			s.Counters["alerts_matched"], s.Counters["alerts_unreadable"])
 		row("sent", "%d events, %d suppressed as sent before, %d failed", s.Counters["events_sent"], s.Counters["events_suppressed"], s.Counters["events_failed"])
+	}
+	if why := notReported(s.NotReported); why != "" {
+		row("not reported", "%s", why)
+	}
+	if s.Alerts.Absent {
+		row("alerts are absent", "%s does not exist: no alert is read", s.Alerts.File)
+	}
+	if !s.CanaryAt.IsZero() {
+		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
 	}
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
@@ -107,4 +120,18 @@ func behindFor(a serve.AlertsStatus) string {
 		return ""
 	}
 	return fmt.Sprintf(", the last one done is %s old", time.Duration(a.BehindSeconds*float64(time.Second)).Round(time.Second))
+}
+
+// notReported returns the hits that raised no event of their own, by reason; empty if there were none.
+func notReported(by map[string]uint64) string {
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(by)) {
+		if by[why] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", by[why], why))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + " (hits, by reason)"
 }

@@ -24,10 +24,7 @@ tests; lint and test pass. Check every line before you use it.`,
   custom-misp lint acme.yaml && custom-misp test acme.yaml`,
 		Args: exactlyOneAlert,
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			sources, err := app.Mappings(c, mappings...)
 			if err != nil {
 				return err

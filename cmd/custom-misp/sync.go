@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/misp/mirror"
 )
 
 func newSync(s cli.Streams, g *globals) *cobra.Command {
@@ -52,23 +54,19 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		}
 	}
 	table := cli.NewTable(st.Out, "ORIGIN", "ATTRIBUTES", "EVENTS", "NETWORKS", "MIB", "TOOK", "NOTE")
+	syncs = slices.DeleteFunc(syncs, func(o app.Sync) bool { return len(names) > 0 && !slices.Contains(names, o.Name()) })
 	failed := false
-	for _, o := range syncs {
-		if len(names) > 0 && !slices.Contains(names, o.Name()) {
-			continue
-		}
-		began := time.Now()
-		state, err := o.Run(ctx, full)
-		if err != nil {
+	for _, r := range syncAll(ctx, syncs, full) {
+		if r.err != nil {
 			failed = true
-			cli.PrintError(st.Err, "custom-misp", err)
+			cli.PrintError(st.Err, "custom-misp", r.err)
 			if ctx.Err() != nil {
 				break
 			}
 			continue
 		}
-		table.Row(state.Origin, state.Attributes, state.Events, state.Networks, fmt.Sprintf("%.1f", float64(state.Bytes)/(1<<20)),
-			time.Since(began).Round(time.Millisecond), state.Failure)
+		table.Row(r.state.Origin, r.state.Attributes, r.state.Events, r.state.Networks, fmt.Sprintf("%.1f", float64(r.state.Bytes)/(1<<20)),
+			r.took.Round(time.Millisecond), r.state.Failure)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -77,4 +75,32 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 		return cli.ErrReported
 	}
 	return nil
+}
+
+// syncParallel is how many sources are synced at the same time: a slow one must not keep the others waiting.
+const syncParallel = 4
+
+// synced is what came of the sync of one source.
+type synced struct {
+	state mirror.State
+	took  time.Duration
+	err   error
+}
+
+// syncAll syncs sources, several at a time, and returns what came of each, in their order.
+func syncAll(ctx context.Context, syncs []app.Sync, full bool) []synced {
+	results := make([]synced, len(syncs))
+	places := make(chan struct{}, syncParallel)
+	var running sync.WaitGroup
+	for i, o := range syncs {
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			began := time.Now()
+			state, err := o.Run(ctx, full)
+			results[i] = synced{state, time.Since(began), err}
+		})
+	}
+	running.Wait()
+	return results
 }

@@ -22,6 +22,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/mappingtest"
 	"custom-misp/engine/yamlfile"
 )
@@ -57,10 +58,7 @@ directories are run.`,
 			if err != nil {
 				return cli.WrongUsef("--run: %w", err)
 			}
-			c, err := g.installed()
-			if err != nil {
-				return err
-			}
+			c := g.known(s.Err)
 			if len(args) == 0 {
 				for _, dir := range c.Mappings.Dirs {
 					if st, err := os.Stat(dir); err == nil && st.IsDir() {
@@ -86,7 +84,7 @@ directories are run.`,
 func findTests(args []string) ([]string, error) {
 	var tests []string
 	add := func(name string) {
-		if !mappingtest.IsTestFile(name) && !holdsTests(name) {
+		if !mappingtest.IsTestFile(name) && !holdsTests(args, name) {
 			return
 		}
 		tests = append(tests, name)
@@ -124,9 +122,19 @@ func exists(name string) bool {
 	return err == nil
 }
 
+// readTests reads a file with tests. Only one that args name may be a pipe.
+func readTests(args []string, name string) ([]byte, error) {
+	if slices.Contains(args, name) {
+		return cli.ReadNamed(name)
+	}
+	return readRegular(name)
+}
+
+func readRegular(name string) ([]byte, error) { return atomicfile.ReadRegular(name, cli.MaxFile) }
+
 // holdsTests reports whether a mapping file has the key tests; whether its value is good is found out later.
-func holdsTests(name string) bool {
-	data, err := cli.ReadYAML(name)
+func holdsTests(args []string, name string) bool {
+	data, err := readTests(args, name)
 	return err == nil && regexp.MustCompile(`(?m)^["']?tests["']?\s*:`).Match(data)
 }
 
@@ -148,7 +156,7 @@ func testSources(c *config.Config, args, tests []string) (sources []engine.Sourc
 	for _, t := range tests {
 		dir, of := filepath.Dir(t), filepath.Dir(t)
 		if mapping := mappingFileOf(t); slices.Contains(args, t) || slices.Contains(args, mapping) {
-			if exists(mapping) {
+			if st, err := os.Stat(mapping); err == nil && st.Mode().IsRegular() {
 				of = mapping
 			}
 		}
@@ -200,11 +208,11 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 	var results []mappingtest.Result
 	broken := 0
 	for _, name := range tests {
-		data, err := cli.ReadYAML(name)
+		data, err := readTests(args, name)
 		if err != nil {
 			return cli.WrongUse{Err: err}
 		}
-		cases, err := mappingtest.Load(engine.Source{Name: filepath.ToSlash(name), Data: data}, os.ReadFile)
+		cases, err := mappingtest.Load(engine.Source{Name: filepath.ToSlash(name), Data: data}, readRegular)
 		if err != nil {
 			broken += cli.PrintFaults(s.Err, err)
 		}

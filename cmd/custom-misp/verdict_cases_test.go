@@ -4,14 +4,15 @@ import "custom-misp/misp/misptest"
 
 // wrongValues has for each key with a form a value that is not of it.
 var wrongValues = map[string]string{
-	"misp.url": "misp.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
+	"misp.url": "misp.example.org", "misp.proxy": "proxy.example.org", "misp.pins": "[sha256/x]", "misp.insecure_skip_verify": "perhaps", "misp.timeout": "soon", "misp.retries": "many",
 	"timeout": "soon", "lookup.to_ids": "perhaps", "lookup.warninglists": "perhaps", "lookup.published": "perhaps", "lookup.min_threat_level": "huge",
-	"lookup.max_age": "old", "lookup.expired": "perhaps", "mirror.sightings": "perhaps", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.remember_hit": "long",
+	"lookup.max_age": "old", "lookup.expired": "perhaps", "mirror.sightings": "perhaps", "lookup.min_decay_score": "101", "lookup.match_kinds": "[nearly]", "lookup.policy": "both", "lookup.wide_networks": "perhaps", "lookup.remember_hit": "long",
 	"lookup.remember_miss": "long", "mirror.misp": "perhaps", "mirror.feeds": "[etc/feed]", "mirror.lists": "[etc/list]", "mirror.interval": "often",
 	"mirror.feed_interval": "often", "mirror.reconcile_interval": "often", "mirror.full_interval": "often", "mirror.timeout": "long",
-	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "sightings.enabled": "perhaps",
+	"serve.start": "middle", "serve.listen": "127.0.0.1", "serve.listen_anywhere": "perhaps", "serve.stale_after": "soon", "serve.canary": "often", "serve.daily": "perhaps", "sightings.enabled": "perhaps",
 	"sightings.tlp_red": "perhaps", "mappings.builtin": "perhaps", "ignore.values": "[10.0.0.0/99]", "wazuh.plain_header": "perhaps",
 	"wazuh.send_timeout": "long", "spool.max_entries": "many", "spool.max_mib": "many", "spool.drain_time": "long", "error_interval": "often",
+	"events.repeat_window": "2d", "events.storm": "many", "events.rate": "fast", "events.burst": "-1",
 	"log.format": "xml", "log.level": "loud",
 }
 
@@ -103,6 +104,11 @@ var breakages = []breakage{
 	{key: "state_dir", name: "below a file", keys: map[string]string{"state_dir": "etc/key/state"}, fault: "%H/etc/key is not a directory", done: true},
 	{key: "mappings.dirs", name: "absent", keys: map[string]string{"mappings.dirs": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "mappings.disable", name: "unknown id", keys: map[string]string{"mappings.disable": "[nothing]"}, fault: "nothing"},
+	{key: "ignore.alerts", name: "broken", keys: map[string]string{"ignore.alerts": `'field("a" =='`}, fault: "ignore.alerts: "},
+	{
+		key: "mutes.file", name: "without a reason", keys: map[string]string{"mutes.file": "etc/m.yaml"}, done: true,
+		files: map[string]string{"etc/m.yaml": "version: 1\nmutes:\n  - value: a.example\n"}, fault: "etc/m.yaml:3:5",
+	},
 	{key: "ignore.files", name: "absent", keys: map[string]string{"ignore.files": "[etc/gone]"}, fault: "%H/etc/gone"},
 	{key: "ignore.files", name: "unreadable", keys: map[string]string{"ignore.files": "[etc]"}, fault: "is a directory"},
 	{
@@ -113,8 +119,10 @@ var breakages = []breakage{
 
 // unbreakable are the keys that take any value of their form, each with the reason.
 var unbreakable = map[string]string{
+	"misp.no_proxy":       "any text can be a host",
 	"lookup.tags":         "any text can be a tag",
 	"lookup.exclude_tags": "any text can be a tag",
+	"lookup.withhold":     "any text can be a tag",
 	"lookup.orgs":         "any text can be an organisation",
 	"lookup.exclude_orgs": "any text can be an organisation",
 	"sightings.source":    "any text can be a name",

@@ -16,8 +16,13 @@ func newVersion(s cli.Streams) *cobra.Command {
 		Example: "  custom-misp version",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(s.Out, "custom-misp %s %s %s/%s\n", cli.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(s.Out, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what the verb version and the flag --version print.
+func versionLine() string {
+	return fmt.Sprintf("custom-misp %s %s %s/%s", cli.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -136,7 +136,7 @@ func (f *File) Discard() {
 // RemoveStale removes files in dir that a killed process was writing: those that were last written before a time. What
 // cannot be removed stays.
 func RemoveStale(dir string, before time.Time) {
-	entries, err := os.ReadDir(dir)
+	entries, err := ReadDir(dir)
 	if err != nil {
 		return
 	}

@@ -22,7 +22,7 @@ func SyncDir(name string) error {
 }
 
 func syncDir(name string) error {
-	d, err := os.Open(name)
+	d, err := OpenDir(name)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,22 @@ type Source struct {
 	RuleLevel       string            `json:"rule_level,omitempty"`
 	RuleDescription string            `json:"rule_description,omitempty"`
 	Location        string            `json:"location,omitempty"`
-	Context         map[string]string `json:"context,omitempty"` // what the mapping wants to show
+	Agent           *SourceAgent      `json:"agent,omitempty"`     // nil if the alert names none
+	Agentless       *Agentless        `json:"agentless,omitempty"` // nil for an alert of an agent
+	Context         map[string]string `json:"context,omitempty"`   // what the mapping wants to show
+}
+
+// A SourceAgent is the agent of the alert. Wazuh reports the event under its name too; this is for where it does not: events
+// that are printed, and rules.
+type SourceAgent struct {
+	ID   string `json:"id,omitempty"` // 000 for the manager
+	Name string `json:"name,omitempty"`
+	IP   string `json:"ip,omitempty"`
+}
+
+// Agentless is the host that Wazuh watches without an agent. The alert is the manager's.
+type Agentless struct {
+	Host string `json:"host,omitempty"`
 }
 
 // An Agent is a Wazuh agent; ID is "000" or empty for the manager itself.
@@ -55,9 +70,9 @@ func ParseAlert(data []byte) (Alert, error) {
 
 // describe reads from an alert what events say of it.
 func describe(data []byte) Alert {
-	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip")
+	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip", "agentless.host")
 	rule := v[0]
-	return Alert{
+	a := Alert{
 		JSON: data,
 		Source: Source{
 			AlertID: v[1].String(), Timestamp: v[2].String(), Location: v[3].String(),
@@ -66,6 +81,13 @@ func describe(data []byte) Alert {
 		},
 		Agent: Agent{ID: v[4].String(), Name: v[5].String(), IP: v[6].String()},
 	}
+	if a.Agent != (Agent{}) {
+		a.Source.Agent = new(SourceAgent(a.Agent))
+	}
+	if host := v[7].String(); host != "" {
+		a.Source.Agentless = &Agentless{Host: host}
+	}
+	return a
 }
 
 // checkAlert returns the alert without what may be around it, or why it is not one.

@@ -9,10 +9,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/jellydator/ttlcache/v3"
 
 	"custom-misp/engine"
+	"custom-misp/misp"
 )
 
 // A Batch is a [Lookup] that joins what many callers want to know in common questions, asks the same only once, and
@@ -44,6 +46,7 @@ type BatchLimits struct {
 	Hit      time.Duration // how long it is remembered that a value is known
 	Miss     time.Duration // and that it is not
 	Entries  int           // of which this is remembered; 0 for none
+	Bytes    int           // that the matches take which are remembered, about; 0 for any number
 }
 
 // A question is what is asked for at once.
@@ -74,6 +77,9 @@ func NewBatch(ctx context.Context, asked Lookup, limits BatchLimits) *Batch {
 		b.known = ttlcache.New(
 			ttlcache.WithCapacity[answerKey, []Match](uint64(limits.Entries)),
 			ttlcache.WithDisableTouchOnHit[answerKey, []Match](),
+			ttlcache.WithMaxCost(uint64(max(0, limits.Bytes)), func(item ttlcache.CostItem[answerKey, []Match]) uint64 {
+				return uint64(memoryOf(item.Value)) //nolint:gosec // not negative
+			}),
 		)
 	}
 	return b
@@ -136,6 +142,19 @@ func (b *Batch) Known(o engine.Observable) ([]Match, bool) {
 		return nil, false
 	}
 	return own(item.Value(), o), true
+}
+
+// memoryOf returns how much memory matches take, about.
+func memoryOf(matches []Match) int {
+	n := 0
+	for i, m := range matches {
+		var before *misp.Attribute
+		if i > 0 {
+			before = matches[i-1].Attribute
+		}
+		n += int(unsafe.Sizeof(m)) + sizeOf(m.Attribute, before)
+	}
+	return n
 }
 
 // own returns matches as those of an observable: who picked it where is not the same for all who ask.

@@ -48,10 +48,10 @@ func (d *Dedup) Trouble() error {
 
 // Send implements Sink. Events about errors, and those of alerts without an id, are always sent.
 func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
-	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
+	key, ok := sentKey(e)
+	if !ok {
 		return sendTo(ctx, d.sink, e)
 	}
-	key := xxhash.Sum64String(e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value)
 	d.mu.Lock()
 	defer d.mu.Unlock() // over sending too: of two at once, one is to be sent
 	if d.seen[0][key] || d.seen[1][key] {
@@ -70,6 +70,22 @@ func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
 		d.seen[1], d.seen[0] = d.seen[0], map[uint64]bool{}
 	}
 	return nil
+}
+
+// sentKey tells a value of an alert from all others; false for an event that is always sent.
+func sentKey(e Enrichment) (uint64, bool) {
+	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
+		return 0, false
+	}
+	return xxhash.Sum64String(e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value), true
+}
+
+// Sent reports whether an event was sent, as far as that is remembered.
+func (d *Dedup) Sent(e Enrichment) bool {
+	key, ok := sentKey(e)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return ok && (d.seen[0][key] || d.seen[1][key])
 }
 
 // Close writes what is not written yet, and closes the files.

@@ -49,4 +49,5 @@ type noMeter struct{}
 func (noMeter) Read(int, int)                       {}
 func (noMeter) Picked([]engine.Observable, []Match) {}
 func (noMeter) Sent(bool)                           {}
+func (noMeter) OverRate()                           {}
 func (noMeter) Depth(int)                           {}

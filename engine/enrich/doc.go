@@ -10,7 +10,8 @@
 // Everything outside is behind two interfaces. [Lookup] knows indicators: a MISP server, a directory in MISP feed format,
 // a mirror. [Sink] takes events: Wazuh's queue, standard output. The other types here are put around one of them:
 // [Batch] joins the questions of many alerts, [Circuit] asks briefly while MISP is unreachable, [MirrorFirst] asks MISP
-// for what a mirror does not know, [Dedup] sends an event once, [Throttle] bounds error events.
+// for what a mirror does not know, [Dedup] sends an event once, [Repeats] a kind of hit once in a window, [Rate] so many hits in a
+// second, [Throttle] bounds error events. [Suppression] decides which alerts and matches are not reported at all.
 //
 // The zero values of all types can be used; a field that is nil or 0 says what it stands for.
 //
@@ -18,7 +19,9 @@
 //
 //   - An alert has at most 1,048,576 bytes ([MaxAlert]) and 1,000 levels of nesting; it is looked up by at most 2,000
 //     values ([engine.MaxValues]).
-//   - An event has at most 60,000 bytes ([MaxEvent]); longer fields are shortened.
+//   - An event has at most 60,000 bytes ([MaxEvent]), a text in it 8,000 ([MaxText]); in its context 4,000; what is longer is shortened.
+//   - A Repeats counts at most 1,000,000 windows and 64 MiB of events; beyond that, hits are sent. A summary names at most 50
+//     agents.
 //   - A round of work on the spool puts at most 100 alerts or 1,000 values into one question, and ends after DrainTime.
 //     An alert becomes a dead letter after 5 tries. One that fills a question by itself is looked up alone, in turn with
 //     others.

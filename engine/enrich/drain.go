@@ -122,7 +122,18 @@ func (d *drainer) sendEvent(ctx context.Context, entry spool.Entry) bool {
 		return true
 	}
 	err = sendTo(ctx, d.Sink, Enrichment(event))
+	for errors.Is(err, ErrOverRate) && sleep(d.round, ratePause) {
+		err = sendTo(ctx, d.Sink, Enrichment(event))
+	}
+	if errors.Is(err, ErrOverRate) {
+		d.note(entry.Release())
+		return false
+	}
 	if err == nil {
+		if err := d.settled(); err != nil {
+			d.note(errors.Join(err, entry.Defer()))
+			return false
+		}
 		d.note(entry.Done())
 		d.done.Events++
 		return true
@@ -134,6 +145,14 @@ func (d *drainer) sendEvent(ctx context.Context, entry spool.Entry) bool {
 	d.note(entry.Defer())
 	d.Queue.failed(err, true)
 	return false
+}
+
+// settled calls Settle.
+func (d *drainer) settled() error {
+	if d.Settle == nil {
+		return nil
+	}
+	return d.Settle()
 }
 
 // decodeEvent reads an event of the spool.
@@ -251,13 +270,13 @@ func (d *drainer) blames(err error, took time.Duration) bool {
 	return true
 }
 
-// read reads claimed alerts and picks. Alerts beyond one question are put back; one that fills a question by itself and
+// read reads claimed alerts and picks. Alerts beyond one question, and beyond the time for the round, are put back; one that fills a question by itself and
 // did not come alone waits in large.
 func (d *drainer) read(ctx context.Context, entries []spool.Entry) []queuedAlert {
 	var alerts []queuedAlert
 	left := drainValues
 	for _, e := range entries {
-		if left <= 0 {
+		if left <= 0 || d.over() {
 			d.note(e.Release())
 			continue
 		}
@@ -344,6 +363,11 @@ func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 			return
 		}
 		if err := d.delay(ctx, a.job); err != nil {
+			d.note(err)
+			d.putBack(alerts[i:], spool.Entry.Defer)
+			return
+		}
+		if err := d.settled(); err != nil {
 			d.note(err)
 			d.putBack(alerts[i:], spool.Entry.Defer)
 			return

@@ -20,6 +20,9 @@ import (
 // header that names the agent, and silently cuts what is longer.
 const MaxEvent = 60_000
 
+// MaxText is the longest text in an event, in bytes. The indexer refuses a whole event with one above 32,766.
+const MaxText = 8_000
+
 // An Enrichment is one event for Wazuh: what MISP knows of one observable, or what went wrong.
 type Enrichment struct {
 	// Agent is whose alert the event belongs to; Wazuh reports the event under its name.
@@ -57,14 +60,20 @@ type Body struct {
 
 	// How the value of the alert relates to that of the attribute: exact, half, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
-	// "delayed" if the value was looked up late, since MISP was unreachable.
+	// [ModeDelayed] or [ModeRetrospective]; empty for a value that was looked up at once.
 	MatchMode string `json:"match_mode,omitempty"`
 	// How many attributes matched; of more than [MaxMatches], only so many are counted.
-	MatchCount string   `json:"match_count,omitempty"`
-	EventIDs   []string `json:"event_ids,omitempty"` // each once, strongest first
+	MatchCount string `json:"match_count,omitempty"`
+	// How many more hits of the same kind this event stands for, that had no event of their own.
+	Repeats string `json:"repeats,omitempty"`
+	// Of which agents these hits were, if of several: at most 50.
+	Agents   []string `json:"agents,omitempty"`
+	Padded   *Padded  `json:"padded,omitempty"`
+	EventIDs []string `json:"event_ids,omitempty"` // each once, strongest first
 
 	Observable *ObservableBody `json:"observable,omitempty"`
 	Source     *Source         `json:"source,omitempty"`
+	Withheld   string          `json:"withheld,omitempty"`  // "true" if texts and tags stay in MISP, see [Pipeline.Withhold]
 	Truncated  string          `json:"truncated,omitempty"` // "true" if fields were shortened, or a bound left out values of the alert or matches
 
 	// Instead of the above but the source: trouble.
@@ -78,6 +87,46 @@ type Body struct {
 	Processed   string `json:"processed,omitempty"`
 	Dropped     string `json:"dropped,omitempty"`
 	DeadLetters string `json:"set_aside,omitempty"`
+	// Instead of an error, with a description: something to know, see [Notice].
+	Notice  Notice      `json:"notice,omitempty"`
+	Canary  string      `json:"canary,omitempty"`  // identifies a test event
+	Changed []string    `json:"changed,omitempty"` // files, each with its owner and the time of the change
+	Counts  *CountsBody `json:"counts,omitempty"`  // of a day
+}
+
+// A Notice is a kind of event that reports neither a hit nor trouble.
+type Notice string
+
+// The notices.
+const (
+	NoticeCanary  Notice = "canary"  // a test event, which is to come back as an alert
+	NoticeDaily   Notice = "daily"   // what was done in a day
+	NoticeChanged Notice = "changed" // the configuration, mappings or what they name changed
+)
+
+// A CountsBody says how much was done.
+type CountsBody struct {
+	Read     string `json:"read"`      // alerts
+	LookedUp string `json:"looked_up"` // alerts with a value that was looked up
+	Hits     string `json:"hits"`      // alerts with a value that is known
+	Sent     string `json:"sent"`      // events
+	Queued   string `json:"queued"`    // alerts and events that wait now
+	Cut      string `json:"cut"`       // parts of alerts that a limit left out
+	Lost     string `json:"lost"`      // alerts that could not be read, and dead letters that are there now
+	Muted    string `json:"muted"`     // events that were not sent because they had been sent before, or are muted
+}
+
+// The values of misp.match_mode.
+const (
+	ModeDelayed       = "delayed"       // looked up late, since MISP was unreachable
+	ModeRetrospective = "retrospective" // the indicator came after the alert
+)
+
+// Padded repeats numbers with zeros before them, all of one width: the indexer compares texts, and 9 is above 10 there.
+type Padded struct {
+	DecayScore string `json:"decay_score,omitempty"` // 000.0 to 100.0
+	MatchCount string `json:"match_count,omitempty"` // 00001 to 05000
+	Repeats    string `json:"repeats,omitempty"`     // 8 digits
 }
 
 // An EventBody describes the MISP event that the strongest attribute belongs to.
@@ -100,14 +149,22 @@ type ObservableBody struct {
 	Also    []string `json:"also,omitempty"` // "mapping path" of every further pick
 }
 
-// JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes: long fields are shortened until it
-// fits. The strings are valid UTF-8 whatever came in.
+// JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes with texts of at most [MaxText]: long fields are
+// shortened until it fits. The strings are valid UTF-8 whatever came in.
 func (e Enrichment) JSON() ([]byte, error) {
-	// Wazuh would end the text at a NUL character.
-	b := e.Body.changed(math.MaxInt, func(text string) string { return strings.ReplaceAll(text, "\x00", "") })
-	for _, longest := range []int{0, 4000, 1000, 250, 60} {
-		if longest > 0 {
-			b = b.changed(longest/5, func(text string) string { return cut(text, longest) })
+	b := e.Body
+	for _, longest := range []int{MaxText, 4000, 1000, 250, 60} {
+		most := math.MaxInt
+		if longest < MaxText {
+			most, b.Truncated = longest/5, "true"
+		}
+		shortened := false
+		b = b.changed(most, func(text string, inList bool) string {
+			text = readable(text, inList)
+			shortened = shortened || len(text) > longest
+			return cut(text, longest)
+		})
+		if shortened {
 			b.Truncated = "true"
 		}
 		data, err := encode(b)
@@ -119,6 +176,17 @@ func (e Enrichment) JSON() ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("enrichment of %q does not fit into %d bytes", b.Value, MaxEvent)
+}
+
+// readable returns a text so that Wazuh takes it for nothing else. It would end at a NUL character. A text that is a JSON array
+// would become one in the alert, and the indexer refuses objects and numbers where it has seen texts; a blank before it
+// prevents that. In a list it stays a text.
+func readable(text string, inList bool) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	if !inList && strings.HasPrefix(text, "[") && strings.HasSuffix(strings.TrimSpace(text), "]") {
+		return " " + text
+	}
+	return text
 }
 
 func encode(b Body) ([]byte, error) {
@@ -136,25 +204,25 @@ func encode(b Body) ([]byte, error) {
 }
 
 // changed returns a copy of b in which f has changed every text, and every list has at most so many items.
-func (b Body) changed(most int, f func(string) string) Body {
-	change(reflect.ValueOf(&b).Elem(), most, f)
+func (b Body) changed(most int, f func(text string, inList bool) string) Body {
+	change(reflect.ValueOf(&b).Elem(), most, false, f)
 	return b
 }
 
 // change changes a value in place, but gives it copies of all that it shares with others.
-func change(v reflect.Value, most int, f func(string) string) {
+func change(v reflect.Value, most int, inList bool, f func(text string, inList bool) string) {
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(f(v.String()))
+		v.SetString(f(v.String(), inList))
 	case reflect.Struct:
 		for _, field := range v.Fields() {
-			change(field, most, f)
+			change(field, most, inList, f)
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {
 			c := reflect.New(v.Type().Elem())
 			c.Elem().Set(v.Elem())
-			change(c.Elem(), most, f)
+			change(c.Elem(), most, inList, f)
 			v.Set(c)
 		}
 	case reflect.Slice:
@@ -162,7 +230,7 @@ func change(v reflect.Value, most int, f func(string) string) {
 			c := reflect.MakeSlice(v.Type(), min(v.Len(), most), min(v.Len(), most))
 			reflect.Copy(c, v)
 			for i := range c.Len() {
-				change(c.Index(i), most, f)
+				change(c.Index(i), most, true, f)
 			}
 			v.Set(c)
 		}
@@ -170,7 +238,7 @@ func change(v reflect.Value, most int, f func(string) string) {
 		if !v.IsNil() {
 			c := reflect.MakeMapWithSize(v.Type(), v.Len())
 			for key, value := range v.Seq2() {
-				c.SetMapIndex(key, reflect.ValueOf(f(value.String())))
+				c.SetMapIndex(key, reflect.ValueOf(f(value.String(), inList)))
 			}
 			v.Set(c)
 		}
@@ -193,7 +261,7 @@ func cut(s string, n int) string {
 // events makes one event for each value that matched, in the order of the observables. A value that mappings with
 // different filters picked has matched if one of them accepts an attribute; the event names the picks of those that do.
 func (p *Pipeline) events(j *job) []Enrichment {
-	if len(j.matches) == 0 {
+	if j.matches = p.Suppress.reported(j.matches); len(j.matches) == 0 {
 		return nil
 	}
 	accepted := map[answerKey]bool{}
@@ -230,9 +298,15 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		at[i] = len(merged)
 		merged = append(merged, o)
 	}
-	var events []Enrichment
+	events := make([]Enrichment, 0, len(merged))
+	context := contexts{engine: p.Engine, alert: j.alert.JSON}
 	for _, o := range merged {
-		events = append(events, p.enrichment(j.described(), o, found[o.Indicator()]))
+		e := p.enrichment(j.described(), o, found[o.Indicator()])
+		var cut bool
+		if e.Body.Source.Context, cut = context.of(o.Picks); cut {
+			e.Body.Truncated = "true"
+		}
+		events = append(events, e)
 	}
 	j.cuts = append(j.cuts, cutsOf(events, found)...)
 	for i := range events {
@@ -246,7 +320,7 @@ func (p *Pipeline) events(j *job) []Enrichment {
 // cutsOf returns what bounds have left out of the matches, or may have: who has so many may have had more.
 func cutsOf(events []Enrichment, found map[engine.Indicator][]Match) (cuts []engine.Cut) {
 	for _, matches := range found {
-		if len(matches) >= MaxMatches {
+		if len(matches) >= MaxMatches || matches[0].More {
 			cuts = append(cuts, engine.Cut{What: engine.CutMatches, Number: 1})
 			break
 		}
@@ -278,6 +352,13 @@ func keyOfAttribute(m Match) attributeKey {
 func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enrichment {
 	slices.SortStableFunc(matches, compareStrength)
 	lead := matches[0].Attribute
+	tags, withheld := lead.Tags, misp.AnyTag(p.Withhold, lead.Tags)
+	if withheld {
+		lead = new(lead.Withheld())
+		if !strings.EqualFold(lead.Value, o.Value) {
+			lead.Value = misp.WithheldText // more than what the alert has
+		}
+	}
 	b := Body{
 		EventID: lead.Event.ID, Category: lead.Category, Value: lead.Value, Type: lead.Type,
 		UUID: lead.UUID, ToIDs: strconv.FormatBool(lead.ToIDs), Comment: lead.Comment,
@@ -287,15 +368,19 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			ThreatLevel: lead.Event.ThreatLevel.String(), Analysis: lead.Event.Analysis.String(),
 			Date: lead.Event.Date, Published: strconv.FormatBool(lead.Event.Published),
 		},
-		Tags: lead.Tags, TLP: misp.TLP(lead.Tags), MitreID: misp.MitreIDs(lead.Tags), Warninglists: lead.Warninglists,
+		Tags: lead.Tags, TLP: misp.TLP(tags), MitreID: misp.MitreIDs(lead.Tags), Warninglists: lead.Warninglists,
 		Origin: lead.Origin, MatchKind: string(matches[0].Kind), MatchCount: strconv.Itoa(len(matches)),
 		Observable: &ObservableBody{
 			Type: string(o.Type), Value: o.Value, Mapping: o.Picks[0].Mapping, Path: o.Picks[0].Path,
 		},
+		Padded: &Padded{MatchCount: fmt.Sprintf("%05d", len(matches))},
 		Source: new(a.Source),
 	}
+	if withheld {
+		b.Withheld = "true"
+	}
 	if p.delayed {
-		b.MatchMode = "delayed"
+		b.MatchMode = ModeDelayed
 	}
 	if !lead.Timestamp.IsZero() {
 		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)
@@ -308,6 +393,7 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	}
 	if lead.DecayScore != nil {
 		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)
+		b.Padded.DecayScore = fmt.Sprintf("%05.1f", *lead.DecayScore)
 	}
 	listed := map[string]bool{}
 	for _, m := range matches {
@@ -316,16 +402,8 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 			b.EventIDs = append(b.EventIDs, id)
 		}
 	}
-	b.Source.Context = map[string]string{}
-	for i, pick := range o.Picks {
-		if i > 0 {
-			b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
-		}
-		for k, v := range p.Engine.Context(pick.Mapping, a.JSON) {
-			if _, have := b.Source.Context[k]; !have {
-				b.Source.Context[k] = v
-			}
-		}
+	for _, pick := range o.Picks[1:] {
+		b.Observable.Also = append(b.Observable.Also, pick.Mapping+" "+pick.Path)
 	}
 	return Enrichment{Agent: a.Agent, Body: b}
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -138,10 +139,10 @@ func TestProcess(t *testing.T) {
 		"event":{"uuid":"e31","info":"Campaign","org":"EXAMPLE-CERT","threat_level":"high","analysis":"complete","date":"2026-08-30","published":"true"},
 		"tags":["tlp:green","TLP:AMBER","misp-galaxy:mitre-attack-pattern=\"Web Protocols - T1071.001\"","misp-galaxy:mitre-attack-pattern=\"Web Protocols - T1071.001\"","misp-galaxy:threat-actor=\"T1000\""],
 		"tlp":"amber","mitre_id":["T1071.001"],"link":"https://misp.example.org/events/view/31",
-		"match_kind":"exact","match_count":"5","event_ids":["31","27","26","25"],
+		"match_kind":"exact","match_count":"5","padded":{"match_count":"00005"},"event_ids":["31","27","26","25"],
 		"observable":{"type":"ip-dst","value":"192.31.196.66","mapping":"conn","path":"data.dst","also":["conn data.other"]},
 		"source":{"alert_id":"1791187801.40960","timestamp":"2026-10-05T08:10:01.120+0000","rule_id":"61605","rule_level":"3",
-			"rule_description":"Network connection","location":"EventChannel","context":{"user":"CORP\\a","image":"C:\\a.exe"}}}}`), &want); err != nil {
+			"rule_description":"Network connection","location":"EventChannel","agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"},"context":{"user":"CORP\\a","image":"C:\\a.exe"}}}}`), &want); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -276,7 +277,7 @@ func (l related) Lookup(_ context.Context, observables []engine.Observable) ([]e
 		for _, r := range o.Related() {
 			for _, a := range l {
 				if slices.Contains(engine.Indicators(engine.Type(a.Type), a.Value), r.Indicator) {
-					matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: r.Kind})
+					matches = append(matches, enrich.Match{Observable: o, Attribute: &a, Kind: r.Kind})
 				}
 			}
 		}
@@ -416,6 +417,66 @@ func TestEventFits(t *testing.T) {
 	}
 }
 
+// TestTextFits checks that no text of an event is longer than the indexer takes, and that an event says if one was.
+func TestTextFits(t *testing.T) {
+	for _, n := range []int{enrich.MaxText, enrich.MaxText + 1, 33_000} {
+		body := enrich.Body{
+			Comment: strings.Repeat("é", n/2) + strings.Repeat("x", n%2), Tags: []string{strings.Repeat("t", n)},
+			Source: &enrich.Source{Context: map[string]string{"commandLine": strings.Repeat("c", n)}},
+		}
+		data, err := enrich.Enrichment{Body: body}.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"misp.comment", "misp.tags.0", "misp.source.context.commandLine"} {
+			text := gjson.GetBytes(data, path).String()
+			if len(text) > enrich.MaxText || len(text) < enrich.MaxText-4 || !utf8.ValidString(text) {
+				t.Errorf("%s has %d bytes of %d", path, len(text), n)
+			}
+		}
+		if got, want := gjson.GetBytes(data, "misp.truncated").String(), map[bool]string{true: "true"}[n > enrich.MaxText]; got != want {
+			t.Errorf("%d bytes: truncated %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestTextIsNoArray checks that Wazuh makes no array of a text.
+func TestTextIsNoArray(t *testing.T) {
+	for text, want := range map[string]string{
+		`[{"a":1}]`: ` [{"a":1}]`, "[1,2] ": " [1,2] ", "[::1]:80": "[::1]:80", "[new] text": "[new] text", "a [1]": "a [1]",
+	} {
+		data, err := enrich.Enrichment{Body: enrich.Body{
+			Comment: text, Tags: []string{text}, Source: &enrich.Source{Context: map[string]string{"k": text}},
+		}}.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]string{"misp.comment": want, "misp.source.context.k": want, "misp.tags.0": text} {
+			if got := gjson.GetBytes(data, path).String(); got != want {
+				t.Errorf("%s: %q, want %q", path, got, want)
+			}
+		}
+	}
+}
+
+// TestSourceAgent checks what an event says of where its alert came from.
+func TestSourceAgent(t *testing.T) {
+	for name, tt := range map[string]struct{ alert, want string }{
+		"agent":     {`{"rule":{},"agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"}}`, `{"agent":{"id":"004","name":"ws-07","ip":"10.20.4.7"}}`},
+		"manager":   {`{"rule":{},"agent":{"id":"000","name":"wazuh-manager"}}`, `{"agent":{"id":"000","name":"wazuh-manager"}}`},
+		"agentless": {`{"rule":{},"agent":{"id":"000"},"agentless":{"script":"ssh_integrity_check_linux","host":"root@192.0.2.9"}}`, `{"agent":{"id":"000"},"agentless":{"host":"root@192.0.2.9"}}`},
+		"none":      {`{"rule":{},"agent":"x"}`, `{}`},
+	} {
+		a, err := enrich.ParseAlert([]byte(tt.alert))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(a.Source); err != nil || string(got) != tt.want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, tt.want)
+		}
+	}
+}
+
 func TestAccepts(t *testing.T) {
 	yes, no := true, false
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
@@ -464,6 +525,9 @@ func TestAccepts(t *testing.T) {
 	} {
 		if got := enrich.Accepts(tt.f, engine.MatchExact, a, now); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+		if key := enrich.Refused(tt.f, engine.MatchExact, a, now); (key == "") != tt.want || key != "" && !strings.HasPrefix(key, "lookup.") {
+			t.Errorf("%s: refused by %q", name, key)
 		}
 	}
 	unscored := misp.Attribute{}

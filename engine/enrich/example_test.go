@@ -18,7 +18,7 @@ func (b blocklist) Lookup(_ context.Context, observables []engine.Observable) ([
 	var matches []enrich.Match
 	for _, o := range observables {
 		if a, ok := b[o.Value]; ok {
-			matches = append(matches, enrich.Match{Observable: o, Attribute: a, Kind: engine.MatchExact})
+			matches = append(matches, enrich.Match{Observable: o, Attribute: &a, Kind: engine.MatchExact})
 		}
 	}
 	return matches, nil
@@ -62,7 +62,7 @@ mappings:
 	out, err := p.Process(context.Background(), alert)
 	fmt.Println(len(out.Observables), "value,", out.Sent, "event,", err)
 	// Output:
-	// {"integration":"misp","misp":{"event_id":"42","category":"Network activity","value":"192.31.196.7","type":"ip-dst","to_ids":"true","event":{"info":"Example campaign","published":"false"},"match_kind":"exact","match_count":"1","event_ids":["42"],"observable":{"type":"ip-dst","value":"192.31.196.7","mapping":"proxy","path":"data.dst"},"source":{"alert_id":"1791187801.1","rule_id":"100","rule_level":"3"}}}
+	// {"integration":"misp","misp":{"event_id":"42","category":"Network activity","value":"192.31.196.7","type":"ip-dst","to_ids":"true","event":{"info":"Example campaign","published":"false"},"match_kind":"exact","match_count":"1","padded":{"match_count":"00001"},"event_ids":["42"],"observable":{"type":"ip-dst","value":"192.31.196.7","mapping":"proxy","path":"data.dst"},"source":{"alert_id":"1791187801.1","rule_id":"100","rule_level":"3"}}}
 	// 1 value, 1 event, <nil>
 }
 

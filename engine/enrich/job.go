@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidwall/gjson"
+
 	"custom-misp/engine"
 )
 
@@ -34,6 +36,12 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 		return j, nil
 	}
 	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	if len(j.observables) > 0 && p.Suppress != nil {
+		if v, err := p.Suppress.OfAlert(a.JSON); !v.Reported() {
+			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v, nil)
+			j.observables, warning = nil, errors.Join(warning, err)
+		}
+	}
 	if p.Unlimited {
 		return j, warning
 	}
@@ -43,7 +51,11 @@ func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	return j, warning
 }
 
-// lookUp looks up the observables of jobs with one question, each once, and gives each job its matches.
+// errCrowded is an answer to several jobs with so many matches that one job may have fewer because of another.
+var errCrowded = fmt.Errorf("more than %d matches for several alerts together", MaxAnswer/2)
+
+// lookUp looks up the observables of jobs with one question, each once, and gives each job its matches. An error about
+// several jobs wraps errCrowded if they have to be looked up apart.
 func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	var all []engine.Observable
 	users := map[answerKey][]*job{}
@@ -64,16 +76,15 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	if err != nil && !partial {
 		return err
 	}
+	if len(jobs) > 1 && len(matches) > MaxAnswer/2 {
+		return &Trouble{Code: CodeBadAnswer, Err: errCrowded, Answered: true}
+	}
 	for _, j := range jobs {
 		j.matches, j.skipped = nil, nil // of an earlier try
 	}
-	known := map[answerKey]bool{}
-	for _, m := range matches {
-		k := keyOf(m.Observable)
-		known[k] = true
-		for _, j := range users[k] {
-			j.matches = append(j.matches, m)
-		}
+	known := handOut(matches, users)
+	for _, j := range jobs {
+		j.matches = limited(j.matches)
 	}
 	if partial {
 		for k, js := range users {
@@ -85,6 +96,19 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 		}
 	}
 	return nil
+}
+
+// handOut gives jobs their matches, and returns what has some.
+func handOut(matches []Match, users map[answerKey][]*job) map[answerKey]bool {
+	known := map[answerKey]bool{}
+	for _, m := range matches {
+		k := keyOf(m.Observable)
+		known[k] = true
+		for _, j := range users[k] {
+			j.matches = append(j.matches, m)
+		}
+	}
+	return known
 }
 
 // countValues counts the different values that observables are looked up by. base is the configured filter.

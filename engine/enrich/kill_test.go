@@ -32,7 +32,7 @@ func (c chance) Lookup(_ context.Context, observables []engine.Observable) ([]en
 	}
 	var matches []enrich.Match
 	for _, o := range observables {
-		matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: misp.Attribute{Type: string(o.Type), Value: o.Value}})
+		matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: &misp.Attribute{Type: string(o.Type), Value: o.Value}})
 	}
 	return matches, nil
 }

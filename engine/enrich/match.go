@@ -12,7 +12,7 @@ import (
 // A Lookup knows indicators of compromise: a MISP server, a directory in MISP feed format, a mirror.
 type Lookup interface {
 	// Lookup returns every attribute that matches one of the observables and that the observable's filter
-	// accepts, but of each observable only the [MaxMatches] strongest. The order does not matter, and no match is no
+	// accepts, but of each observable only the [MaxMatches] strongest, and [MaxAnswer] of all. The order does not matter, and no match is no
 	// error. An error means that the answer is not known as a whole, and a [Trouble] says what kind it is; matches beside
 	// it are a part of the answer. With a [SkippedError] they are an answer that will do for now.
 	Lookup(ctx context.Context, observables []engine.Observable) ([]Match, error)
@@ -21,11 +21,13 @@ type Lookup interface {
 // A Match is an observable that MISP knows, and the attribute by which it is known.
 type Match struct {
 	Observable engine.Observable
-	Attribute  misp.Attribute
+	Attribute  *misp.Attribute // which others may share: it must not be changed
 	// Kind says how the two relate: the same value, or one that the other is a part of.
 	Kind engine.MatchKind
 	// Expired says that the attribute has ended, which makes it weaker than all that have not.
 	Expired bool
+	// More says that weaker matches of the observable were left out.
+	More bool
 }
 
 // NewMatch returns the match of an observable with an attribute that it is known by; false if f does not let it count.
@@ -33,28 +35,44 @@ func NewMatch(f engine.Filter, o engine.Observable, kind engine.MatchKind, a mis
 	if !Accepts(f, kind, a, now) {
 		return Match{}, false
 	}
-	return Match{Observable: o, Attribute: a, Kind: kind, Expired: f.Expired != engine.ExpiredMatch && a.Expired(now)}, true
+	return Match{Observable: o, Attribute: &a, Kind: kind, Expired: f.Expired != engine.ExpiredMatch && a.Expired(now)}, true
 }
 
 // Accepts reports whether f lets a count as a match of a kind, now.
 func Accepts(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.Time) bool {
-	switch {
-	case !f.Wants(kind),
-		set(f.ToIDs) && !a.ToIDs,
-		set(f.Published) && !a.Event.Published,
-		set(f.Warninglists) && len(a.Warninglists) > 0,
-		len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags),
-		misp.AnyTag(f.ExcludeTags, a.Tags),
-		len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs),
-		a.Event.CreatedBy(f.ExcludeOrgs),
-		f.Expired == engine.ExpiredIgnore && a.Expired(now),
-		f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
-		return false
+	return Refused(f, kind, a, now) == ""
+}
+
+// Refused returns the key of the configuration by which f does not let a count as a match of a kind, now; empty if it does.
+func Refused(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.Time) string {
+	for _, c := range []struct {
+		key     string
+		refuses bool
+	}{
+		{"lookup.match_kinds", !f.Wants(kind)},
+		{"lookup.to_ids", set(f.ToIDs) && !a.ToIDs},
+		{"lookup.published", set(f.Published) && !a.Event.Published},
+		{"lookup.warninglists", set(f.Warninglists) && len(a.Warninglists) > 0},
+		{"lookup.tags", len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags)},
+		{"lookup.exclude_tags", misp.AnyTag(f.ExcludeTags, a.Tags)},
+		{"lookup.orgs", len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs)},
+		{"lookup.exclude_orgs", a.Event.CreatedBy(f.ExcludeOrgs)},
+		{"lookup.expired", f.Expired == engine.ExpiredIgnore && a.Expired(now)},
+		{"lookup.min_decay_score", f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore)},
+		{"lookup.min_threat_level", tooLow(f.MinThreatLevel, a)},
+		{"lookup.max_age", f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge)},
+	} {
+		if c.refuses {
+			return c.key
+		}
 	}
-	if i := slices.Index(engine.ThreatLevels, f.MinThreatLevel); i >= 0 && a.Event.ThreatLevel.Rank() > i+1 {
-		return false
-	}
-	return f.MaxAge == nil || *f.MaxAge <= 0 || now.Sub(a.LastActive()) <= time.Duration(*f.MaxAge)
+	return ""
+}
+
+// tooLow reports whether the event of an attribute has a lower threat level than is asked for; empty asks for none.
+func tooLow(least string, a misp.Attribute) bool {
+	i := slices.Index(engine.ThreatLevels, least)
+	return i >= 0 && a.Event.ThreatLevel.Rank() > i+1
 }
 
 func set(flag *bool) bool { return flag != nil && *flag }

@@ -94,7 +94,7 @@ func TestMirrorFirstFilters(t *testing.T) {
 // what only the mirror has is an error.
 func TestMirrorFirstPart(t *testing.T) {
 	of := func(value, origin string) enrich.Match {
-		return enrich.Match{Observable: observable(value), Attribute: misp.Attribute{Value: value, Origin: origin}}
+		return enrich.Match{Observable: observable(value), Attribute: &misp.Attribute{Value: value, Origin: origin}}
 	}
 	gone := &enrich.Trouble{Code: enrich.CodeUnavailable, Err: errors.New("unreachable")}
 	for name, tt := range map[string]struct {

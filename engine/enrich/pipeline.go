@@ -24,6 +24,10 @@ type Pipeline struct {
 	// Filter is what the look-up filters by where a mapping says nothing else. Values that it does not want take no
 	// room among the [engine.MaxValues] that an alert is looked up by.
 	Filter engine.Filter
+	// Suppress decides which alerts and matches are not reported; nil for none.
+	Suppress *Suppression
+	// Withhold are tags of attributes whose texts and tags stay in MISP: their events say no more than where to find them.
+	Withhold []string
 	// Unlimited says that the look-up asks no server, so that all values of an alert are looked up.
 	Unlimited bool
 

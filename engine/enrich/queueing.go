@@ -39,6 +39,9 @@ type QueueingPipeline struct {
 	// Alone reports whether a [Stream] is to look up an alert with so many values alone, later, so that other alerts need
 	// not wait for it; nil for never.
 	Alone func(values int) bool
+	// Settle is called before an entry is taken out of the spool for good: what was counted of it has to be on disk. An error
+	// says that it is not, so that the entry stays. nil for no call.
+	Settle func() error
 	// Cut is called for everything that a bound left out of an alert, once it is looked up; nil for no call. The log names
 	// only the first of each mapping and kind: whoever writes a log can cause a cut in every alert.
 	Cut func(engine.Cut)
@@ -184,7 +187,7 @@ func (q *QueueingPipeline) Later() *QueueingPipeline {
 	}
 	later := &QueueingPipeline{
 		Pipeline: q.Pipeline, Spool: q.Spool, MISP: q.MISP, Queue: q.Queue, Sightings: q.Sightings, Log: q.Log,
-		Reserve: q.Reserve, DrainTime: q.DrainTime, Meanwhile: q.Meanwhile, Faults: q.Faults,
+		Reserve: q.Reserve, DrainTime: q.DrainTime, Meanwhile: q.Meanwhile, Faults: q.Faults, Settle: q.Settle,
 	}
 	later.Lookup, later.delayed = q.Whole, true
 	return later
@@ -192,7 +195,10 @@ func (q *QueueingPipeline) Later() *QueueingPipeline {
 
 // queueEvents puts events into the spool that the sink does not take.
 func (q *QueueingPipeline) queueEvents(events []Enrichment, why error) error {
-	q.Queue.failed(why, true)
+	overRate := errors.Is(why, ErrOverRate)
+	if !overRate {
+		q.Queue.failed(why, true)
+	}
 	dropped := 0
 	for i, e := range events {
 		data, err := json.Marshal(queuedEvent(e))
@@ -204,6 +210,11 @@ func (q *QueueingPipeline) queueEvents(events []Enrichment, why error) error {
 		if err != nil {
 			return fmt.Errorf("%d events are lost: %w; they were to be queued because of this: %w", len(events)-i, err, why)
 		}
+	}
+	if overRate {
+		q.log().Debug("events queued until the rate allows them", "events", len(events))
+		q.logDropped(dropped)
+		return nil
 	}
 	o := q.Queue.queued(len(events), dropped)
 	q.log().Warn("events queued until Wazuh takes them", "events", len(events), "reason", why.Error(), "since", o.Since.UTC().Format(time.RFC3339))

@@ -34,7 +34,7 @@ func known(tags ...string) lookup {
 	return func(_ context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 		var matches []enrich.Match
 		for i, o := range observables {
-			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: misp.Attribute{
+			matches = append(matches, enrich.Match{Observable: o, Kind: engine.MatchExact, Attribute: &misp.Attribute{
 				Type: string(o.Type), Value: o.Value, Tags: tags, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i),
 			}})
 		}
@@ -370,6 +370,9 @@ func TestSightings(t *testing.T) {
 	step("the next day", known(), 1)
 	b.now = b.now.AddDate(0, 0, 1)
 	step("tlp:red", known("TLP:RED"), 0)
+	b.Sightings.Withhold = []string{"tlp:amber+strict"}
+	step("withheld", known("TLP:AMBER+STRICT"), 0)
+	b.Sightings.Withhold = nil
 	b.Sightings.TLPRed = true
 	step("tlp:red, allowed", known("TLP:RED"), 1)
 	b.now = b.now.AddDate(0, 0, 1)

@@ -23,6 +23,8 @@ type Sighting struct {
 	UUID   string    // of the attribute
 	Source string    // who saw it
 	Time   time.Time // of the alert
+	// FalsePositive says that the attribute is a false positive, instead.
+	FalsePositive bool
 }
 
 // A Sighter takes sightings.
@@ -33,11 +35,13 @@ type Sighter interface {
 // Sightings reports matches back to MISP, each attribute once a day (UTC), when everything else of an alert is
 // done. What was reported is remembered in a directory that all calls share, so two at once do not report the same.
 type Sightings struct {
-	Sighter Sighter          // nil reports nothing
-	Source  string           // the name under which MISP shows them
-	TLPRed  bool             // also for attributes marked tlp:red, whose sighting may show others what they must not know
-	Dir     string           // remembers what was reported, in a directory for each day; empty to report each time
-	Now     func() time.Time // nil for the machine's clock
+	Sighter Sighter // nil reports nothing
+	Source  string  // the name under which MISP shows them
+	// Withhold are tags of attributes that are not reported.
+	Withhold []string
+	TLPRed   bool             // also for attributes marked tlp:red, whose sighting may show others what they must not know
+	Dir      string           // remembers what was reported, in a directory for each day; empty to report each time
+	Now      func() time.Time // nil for the machine's clock
 }
 
 // maxSightings is how many attributes of one alert are reported: each costs MISP some 60 ms.
@@ -81,7 +85,8 @@ func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (repor
 
 // wants reports whether a match is reported: only the very value was seen, not what it is a part of.
 func (s *Sightings) wants(m Match) bool {
-	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || misp.TLP(m.Attribute.Tags) != "red")
+	return m.Kind == engine.MatchExact && isUUID(m.Attribute.UUID) && (s.TLPRed || misp.TLP(m.Attribute.Tags) != "red") &&
+		!misp.AnyTag(s.Withhold, m.Attribute.Tags)
 }
 
 // isUUID keeps anything else from becoming the name of a file.
@@ -113,7 +118,7 @@ func (s *Sightings) claim(uuid string) (mark string, err error) {
 
 // forget removes the directories of other days than today and the day before, which a call over midnight may use.
 func (s *Sightings) forget(today string) {
-	days, err := os.ReadDir(s.Dir)
+	days, err := atomicfile.ReadDir(s.Dir)
 	if err != nil {
 		return
 	}

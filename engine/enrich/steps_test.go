@@ -44,7 +44,7 @@ func TestSteps(t *testing.T) {
 		}, [][]string{made, written("told.wazuh_queue")}},
 		{"sightings", func(dir string) error {
 			s := &enrich.Sightings{Sighter: noSighter{}, Dir: dir, Now: func() time.Time { return now }}
-			_, err := s.Report(t.Context(), enrich.Alert{}, []enrich.Match{{Kind: "exact", Attribute: misp.Attribute{UUID: "00000000-0000-4000-8000-000000000000"}}})
+			_, err := s.Report(t.Context(), enrich.Alert{}, []enrich.Match{{Kind: "exact", Attribute: &misp.Attribute{UUID: "00000000-0000-4000-8000-000000000000"}}})
 			return err
 		}, [][]string{made, {"make directory state/2026-10-05", "sync directory state"}}},
 	}

@@ -39,6 +39,8 @@ type Meter interface {
 	Picked(observables []engine.Observable, matches []Match)
 	// Sent is called for each event that was handed over; failed if it could not be, ever.
 	Sent(failed bool)
+	// OverRate is called for each event that waits because of a [Rate].
+	OverRate()
 	// Depth is called when it changes how many batches are being processed.
 	Depth(batches int)
 }
@@ -72,7 +74,6 @@ const (
 type batch struct {
 	alerts   Alerts
 	pipeline *QueueingPipeline
-	events   []Enrichment
 	found    []*job // with matches
 	skipped  bool   // MISP was not asked for some of the values
 	err      error
@@ -132,7 +133,7 @@ func (r *streamRun) read(yield func(*batch) error) error {
 	}
 }
 
-// lookUp picks from the alerts of a batch, looks up what was picked, all at once, and makes the events.
+// lookUp picks from the alerts of a batch and looks up what was picked, all at once.
 func (r *streamRun) lookUp(b *batch) *batch {
 	jobs := r.postpone(b.pipeline, r.pick(b))
 	if b.err = answer(r.hard, b.pipeline, jobs); b.err != nil {
@@ -142,26 +143,30 @@ func (r *streamRun) lookUp(b *batch) *batch {
 		b.skipped = b.skipped || j.skipped != nil
 		r.Meter.Picked(j.observables, j.matches)
 		if len(j.matches) > 0 {
-			b.events = append(b.events, b.pipeline.events(j)...)
 			b.found = append(b.found, j)
+		} else {
+			b.pipeline.noteCuts(j)
 		}
-		b.pipeline.noteCuts(j)
 	}
 	return b
 }
 
-// finish sends the events of a batch and is done with it. An error means that hard has ended: then the batches behind it
-// are not done either, and come again after a restart.
+// finish makes and sends the events of a batch, those of one alert before those of the next, and is done with it: an alert
+// can have a thousand events, and those of all alerts that are in memory need not be there as well. An error means that hard
+// has ended: then the batches behind it are not done either, and come again after a restart.
 func (r *streamRun) finish(b *batch) error {
 	defer r.depth.change(-1)
-	err := b.err
-	for _, e := range b.events {
-		if err == nil {
-			err = r.send(b.pipeline, e)
-		}
+	if b.err != nil {
+		return b.err
 	}
-	if err != nil {
-		return err
+	for _, j := range b.found {
+		events := b.pipeline.events(j)
+		b.pipeline.noteCuts(j)
+		for _, e := range events {
+			if err := r.send(b.pipeline, e); err != nil {
+				return err
+			}
+		}
 	}
 	if b.skipped && b.alerts.Later != nil {
 		b.alerts.Later()
@@ -272,10 +277,13 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		if isDamage(err) && queueDamaged(ctx, q, jobs) {
 			return nil
 		}
+		if errors.Is(err, errCrowded) && apart(ctx, q, jobs) {
+			return nil
+		}
 		if try == 1 {
 			q.log().Warn("alerts wait until they can be looked up", "alerts", len(jobs), "reason", err.Error())
 		}
-		if try >= isolateAfter && mayBeAtFault(err) && isolate(ctx, q, jobs) {
+		if (try >= isolateAfter || isSlowMirror(err)) && mayBeAtFault(err) && isolate(ctx, q, jobs) {
 			return nil
 		}
 		if !sleep(ctx, pause) {
@@ -283,6 +291,34 @@ func answer(ctx context.Context, q *QueueingPipeline, jobs []*job) error {
 		}
 		pause = min(2*pause, longPause)
 	}
+}
+
+// isSlowMirror reports whether a look-up in the mirror took too long: it is no outage that ends.
+func isSlowMirror(err error) bool { return codeOf(err, "") == CodeMirror && timedOut(err) }
+
+// maxTogether is how many matches an alert may have that stays in a batch which has too many.
+const maxTogether = 1000
+
+// apart looks alerts up one by one, and queues those with many matches in the spool: they are looked up alone, later, so
+// that a batch does not hold the matches of all. It reports whether all are done.
+func apart(ctx context.Context, q *QueueingPipeline, jobs []*job) bool {
+	for _, j := range jobs {
+		if err := lookUp(ctx, q.asked(), j); err != nil {
+			return false
+		}
+		if len(j.matches) <= maxTogether {
+			continue
+		}
+		dropped, err := q.put(spool.Alerts, j.alert.JSON)
+		if err != nil { // then it has fewer matches, and delays others a little
+			j.matches = limitedTo(j.matches, maxTogether)
+			continue
+		}
+		q.reportDropped(ctx, j.described(), dropped)
+		q.log().Debug("an alert with many matches is looked up alone, later", "alert_id", j.described().Source.AlertID, "matches", len(j.matches))
+		j.observables, j.cuts, j.matches = nil, nil, nil
+	}
+	return true
 }
 
 // queueDamaged looks alerts up one by one, and queues those that need a damaged part of the mirror until it is whole: the
@@ -342,6 +378,15 @@ func (r *streamRun) send(q *QueueingPipeline, e Enrichment) error {
 		if err == nil {
 			r.Meter.Sent(false)
 			return nil
+		}
+		if errors.Is(err, ErrOverRate) {
+			if try == 1 {
+				r.Meter.OverRate()
+			}
+			if !sleep(r.hard, ratePause) {
+				return err
+			}
+			continue
 		}
 		if codeOf(err, "") != CodeQueue {
 			q.log().Error("event cannot be sent and is lost", "alert_id", e.Body.Source.AlertID, "error", err.Error())

@@ -81,6 +81,8 @@ func (m *tally) Sent(failed bool) {
 	}
 }
 
+func (m *tally) OverRate() {}
+
 func (m *tally) Depth(n int) {
 	m.depth.Store(int32(n)) //nolint:gosec // few
 	m.deepest.Store(max(m.deepest.Load(), m.depth.Load()))

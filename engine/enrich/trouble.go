@@ -46,6 +46,8 @@ const (
 	CodeSpoolFull    Code = "spool_full"          // the oldest queued alerts or events were dropped
 	CodeDeadLetter   Code = "alert_set_aside"     // an alert failed too often and is not tried any more
 	CodeState        Code = "state_damaged"       // a state file was damaged; what it said is found out again
+	CodeServe        Code = "serve_stopped"       // a serve that ran ended without being told to
+	CodeCanary       Code = "canary_failed"       // a test event did not come back as an alert
 )
 
 // Error returns what happened and what to do.

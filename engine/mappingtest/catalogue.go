@@ -33,8 +33,13 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 |---|---|---|---|
 `, len(mappings), len(names))
 	for _, name := range names {
-		shown := fmt.Sprintf("[%s](%s)", cell(name), path.Base(products[name][0].File))
+		file := ""
 		for _, m := range products[name] {
+			shown := ""
+			if m.File != file {
+				file = m.File
+				shown = fmt.Sprintf("[%s](%s)", cell(name), path.Base(file))
+			}
 			var types, paths []string
 			for _, p := range m.Picks {
 				if !slices.Contains(types, string(p.Type)) {
@@ -45,7 +50,6 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 				}
 			}
 			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), cell(strings.Join(types, ", ")), cell(strings.Join(paths, " ")))
-			shown = ""
 		}
 	}
 	return b.String()

@@ -51,7 +51,7 @@ type (
 		_     struct{}        `what:"a test"`
 		Name  yamlfile.Scalar `key:"name" need:"true" doc:"what the test shows"`
 		Alert *yaml.Node      `key:"alert" need:"true" doc:"the alert: written out, as JSON text, or the name of a file with it, from the test file on"`
-		Set   *yaml.Node      `key:"set" doc:"changes to fields that the alert has, as {gjson path: value}; null takes a field away"`
+		Set   *yaml.Node      `key:"set" doc:"changes to the alert, as {gjson path: value}; null takes a field away"`
 		Add   *yaml.Node      `key:"add" doc:"fields that the alert gets besides, as {gjson path: value}"`
 		Picks []declaredPick  `key:"picks" need:"true" empty:"ok" doc:"what is picked, completely; an empty list for nothing"`
 	}
@@ -120,10 +120,10 @@ func (l loader) testCase(n *yaml.Node) (Case, bool) {
 		c.Alert = l.alert(d.Alert)
 	}
 	if d.Set != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Set, false)
+		c.Alert = l.set(c.Alert, d.Set, "set")
 	}
 	if d.Add != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Add, true)
+		c.Alert = l.set(c.Alert, d.Add, "add")
 	}
 	return c, l.Noted() == before
 }
@@ -224,13 +224,8 @@ func (x *expansion) value(n *yaml.Node, levels int) any {
 	return n.Value
 }
 
-// set makes the changes of a case: {gjson path: value}; a value of null takes the field away. Without adds, the alert must have
-// the fields.
-func (l loader) set(alert []byte, n *yaml.Node, adds bool) []byte {
-	what := "set"
-	if adds {
-		what = "add"
-	}
+// set makes the changes of a case: {gjson path: value}; a value of null takes the field away.
+func (l loader) set(alert []byte, n *yaml.Node, what string) []byte {
 	if n.Kind != yaml.MappingNode {
 		l.Fault(n, "write {path: value}", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
 		return nil
@@ -242,10 +237,6 @@ func (l loader) set(alert []byte, n *yaml.Node, adds bool) []byte {
 			return nil
 		}
 		var err error
-		if !adds && !gjson.GetBytes(alert, key.Value).Exists() {
-			l.Fault(key, "correct the path; add adds a field", "set %s: the alert has no such field", key.Value)
-			return nil
-		}
 		if v := l.value(value, what+" "+key.Value); v == nil {
 			alert, err = sjson.DeleteBytes(alert, key.Value)
 		} else {
@@ -264,7 +255,7 @@ type Result struct {
 	Case       Case
 	Missing    []Pick             // expected and not picked
 	Unexpected []Pick             // picked and not expected
-	Err        error              // an expression failed
+	Err        error              // an expression failed, or took too long
 	Trace      engine.Explanation // how it came to this
 }
 
@@ -273,7 +264,12 @@ func (r Result) OK() bool { return r.Err == nil && len(r.Missing) == 0 && len(r.
 
 // Run runs one case.
 func Run(e *engine.Engine, c Case) Result {
-	observables, err := e.Pick(c.Alert)
+	observables, cuts, err := e.PickWithCuts(c.Alert)
+	for _, cut := range cuts {
+		if cut.What == engine.CutWork {
+			err = errors.Join(err, errors.New(cut.String()))
+		}
+	}
 	var got []Pick
 	for _, o := range observables {
 		for _, p := range o.Picks {

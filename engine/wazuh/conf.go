@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -21,11 +22,17 @@ type Conf struct {
 	RuleDirs []string
 	// RuleExcludes are rule files that analysisd leaves out.
 	RuleExcludes []string
+	// JSONOutput is the text of <jsonout_output>: without "no", analysisd writes alerts.json. Empty if it is not given.
+	JSONOutput string
+	// JSONOutputLine is the line of it.
+	JSONOutputLine int
 }
 
 // Integration is one <integration> block.
 type Integration struct {
-	Line     int
+	Line, End int // lines of its first and its last tag; End is 0 if the block does not end
+	// Within is the element around it, if that is not the outermost one: integratord does not read such a block.
+	Within   string
 	Elements []Element
 }
 
@@ -63,10 +70,18 @@ func ParseConf(data []byte) (Conf, error) {
 	var c Conf
 	err := walk(data, func(path []string, e xml.StartElement, line int) {
 		if e.Name.Local == "integration" {
-			c.Integrations = append(c.Integrations, Integration{Line: line})
+			within := ""
+			if len(path) > 1 {
+				within = path[len(path)-1]
+			}
+			c.Integrations = append(c.Integrations, Integration{Line: line, Within: within})
 		}
-	}, func(path []string, name, text string, line int) {
+	}, func(path []string, name, text string, line, end int) {
 		switch parent := path[len(path)-1]; {
+		case name == "integration" && len(c.Integrations) > 0:
+			c.Integrations[len(c.Integrations)-1].End = end
+		case parent == "global" && name == "jsonout_output":
+			c.JSONOutput, c.JSONOutputLine = strings.TrimSpace(text), line
 		case parent == "integration" && len(c.Integrations) > 0:
 			last := &c.Integrations[len(c.Integrations)-1]
 			last.Elements = append(last.Elements, Element{name, text, line})
@@ -90,6 +105,10 @@ type Rule struct {
 	ID string
 	// Overwrite is set for a rule that replaces another one with the same id.
 	Overwrite bool
+	// Level is its level; -1 if it has none, as one that overwrites may.
+	Level int
+	// Groups are those that its alerts have: of the file's <group>, and its own. Items keep their blanks.
+	Groups []string
 	// Fields are its conditions on dynamic fields: name and expression.
 	Fields map[string]string
 }
@@ -97,28 +116,45 @@ type Rule struct {
 // ParseRules reads a rule file. With an error, it returns the rules before it.
 func ParseRules(data []byte) ([]Rule, error) {
 	var rules []Rule
-	field := ""
+	field, around := "", ""
 	err := walk(data, func(path []string, e xml.StartElement, _ int) {
 		switch e.Name.Local {
 		case "rule":
-			rules = append(rules, Rule{ID: attribute(e, "id"), Overwrite: attribute(e, "overwrite") == "yes"})
+			level, err := strconv.Atoi(attribute(e, "level"))
+			if err != nil {
+				level = -1
+			}
+			rules = append(rules, Rule{ID: attribute(e, "id"), Overwrite: attribute(e, "overwrite") == "yes", Level: level, Groups: items(around)})
 		case "field":
 			field = attribute(e, "name")
+		case "group":
+			if !slices.Contains(path, "rule") {
+				around = attribute(e, "name")
+			}
 		}
-	}, func(path []string, name, text string, _ int) {
-		if name != "field" || !slices.Contains(path, "rule") || len(rules) == 0 {
+	}, func(path []string, name, text string, _, _ int) {
+		if !slices.Contains(path, "rule") || len(rules) == 0 {
 			return
 		}
-		last := &rules[len(rules)-1]
-		if last.Fields == nil {
-			last.Fields = map[string]string{}
+		switch last := &rules[len(rules)-1]; name {
+		case "group":
+			last.Groups = append(last.Groups, items(text)...)
+		case "field":
+			if last.Fields == nil {
+				last.Fields = map[string]string{}
+			}
+			last.Fields[field] = strings.TrimSpace(text)
 		}
-		last.Fields[field] = strings.TrimSpace(text)
 	})
 	if err != nil {
 		return rules, fmt.Errorf("rules: %w", err)
 	}
 	return rules, nil
+}
+
+// items returns the items of a list of groups. They are not trimmed, as Wazuh trims none.
+func items(list string) []string {
+	return slices.DeleteFunc(strings.Split(list, ","), func(item string) bool { return item == "" })
 }
 
 func attribute(e xml.StartElement, name string) string {
@@ -132,7 +168,7 @@ func attribute(e xml.StartElement, name string) string {
 
 // walk calls opened at the start of each element and closed at its end. path names the elements around it,
 // outermost first; closed is not called for outermost ones.
-func walk(data []byte, opened func(path []string, e xml.StartElement, line int), closed func(path []string, name, text string, line int)) error {
+func walk(data []byte, opened func(path []string, e xml.StartElement, line int), closed func(path []string, name, text string, line, end int)) error {
 	type open struct {
 		text strings.Builder
 		line int
@@ -162,7 +198,8 @@ func walk(data []byte, opened func(path []string, e xml.StartElement, line int),
 		case xml.EndElement:
 			last := len(stack) - 1
 			if last > 0 {
-				closed(path[:last], path[last], stack[last].text.String(), stack[last].line)
+				end, _ := dec.InputPos()
+				closed(path[:last], path[last], stack[last].text.String(), stack[last].line, end)
 			}
 			path, stack = path[:last], stack[:last]
 		}

@@ -26,28 +26,40 @@ func TestParseConf(t *testing.T) {
 			conf: "<ossec_config>\n<integration>\n<name>slack</name>\n</integration>\n</ossec_config>\n" +
 				"<ossec_config>\n<integration>\n<name>custom-misp</name>\n<group>sysmon,\n syscheck</group>\n</integration>\n</ossec_config>\n",
 			want: wazuh.Conf{RuleDirs: stock, Integrations: []wazuh.Integration{
-				{Line: 2, Elements: []wazuh.Element{element(3, "name", "slack")}},
-				{Line: 7, Elements: []wazuh.Element{element(8, "name", "custom-misp"), element(9, "group", "sysmon,\n syscheck")}},
+				{Line: 2, End: 4, Elements: []wazuh.Element{element(3, "name", "slack")}},
+				{Line: 7, End: 11, Elements: []wazuh.Element{element(8, "name", "custom-misp"), element(9, "group", "sysmon,\n syscheck")}},
 			}},
 		},
 		{
 			name: "comments with dashes and blocks in them",
 			conf: "<!-- a -- b\n<integration><name>old</name></integration> -->\n<! another !>\n<ossec_config><integration><name>custom-misp</name></integration></ossec_config>",
 			want: wazuh.Conf{RuleDirs: stock, Integrations: []wazuh.Integration{
-				{Line: 4, Elements: []wazuh.Element{element(4, "name", "custom-misp")}},
+				{Line: 4, End: 4, Elements: []wazuh.Element{element(4, "name", "custom-misp")}},
 			}},
 		},
 		{
 			name: "what other parsers refuse",
 			conf: "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n<ossec_config><global><x>a & b \xe9 \\<c></x></global>\n<integration><hook_url>https://misp.example.org/?a&b</hook_url></integration></ossec_config>",
 			want: wazuh.Conf{RuleDirs: stock, Integrations: []wazuh.Integration{
-				{Line: 3, Elements: []wazuh.Element{element(3, "hook_url", "https://misp.example.org/?a&b")}},
+				{Line: 3, End: 3, Elements: []wazuh.Element{element(3, "hook_url", "https://misp.example.org/?a&b")}},
 			}},
 		},
 		{
 			name: "directories of rules",
 			conf: "<ossec_config><ruleset><rule_dir>ruleset/rules</rule_dir><rule_exclude>0215-policy_rules.xml</rule_exclude>\n<rule_dir> site/rules </rule_dir></ruleset></ossec_config>",
 			want: wazuh.Conf{RuleDirs: []string{"ruleset/rules", "site/rules"}, RuleExcludes: []string{"0215-policy_rules.xml"}},
+		},
+		{
+			name: "inside of another section",
+			conf: "<ossec_config>\n<syscheck>\n<integration><name>custom-misp</name></integration>\n</syscheck>\n</ossec_config>",
+			want: wazuh.Conf{RuleDirs: stock, Integrations: []wazuh.Integration{
+				{Line: 3, End: 3, Within: "syscheck", Elements: []wazuh.Element{element(3, "name", "custom-misp")}},
+			}},
+		},
+		{
+			name: "output of alerts",
+			conf: "<ossec_config>\n<global>\n<jsonout_output> no </jsonout_output>\n</global>\n</ossec_config>",
+			want: wazuh.Conf{RuleDirs: stock, JSONOutput: "no", JSONOutputLine: 3},
 		},
 		{
 			name: "ends in the middle",
@@ -107,9 +119,12 @@ func TestParseRules(t *testing.T) {
 <group name="local,">
   <rule id="100100" level="5"><match>\<script>|a & b</match></rule>
   <!-- <rule id="100101" level="5"/> -->
-  <rule id="5710" level="5" overwrite="yes"><field name="a">^b$</field><field name="c.d" type="pcre2"> e </field></rule>
+  <rule id="5710" overwrite="yes"><group>a, b,</group><field name="a">^b$</field><field name="c.d" type="pcre2"> e </field></rule>
 </group>`))
-	want := []wazuh.Rule{{ID: "100100"}, {ID: "5710", Overwrite: true, Fields: map[string]string{"a": "^b$", "c.d": "e"}}}
+	want := []wazuh.Rule{
+		{ID: "100100", Level: 5, Groups: []string{"local"}},
+		{ID: "5710", Overwrite: true, Level: -1, Groups: []string{"local", "a", " b"}, Fields: map[string]string{"a": "^b$", "c.d": "e"}},
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("rules (-want +got), %v:\n%s", err, diff)
 	}

@@ -30,6 +30,11 @@ type Config struct {
 	URL string
 	// Key is the authentication key. It travels in one header, to that address only, and is in no error.
 	Key string
+	// Keys reads the keys anew that may be valid besides Key. It is called when MISP refuses the key in use; the first one
+	// that MISP takes is used from then on. nil for none.
+	Keys func() []string
+	// Proxy returns the proxy for a request, nil for none; without it, the environment says which.
+	Proxy func(*http.Request) (*url.URL, error)
 	// CA holds the certificates (PEM) to trust instead of the system's; empty for the system's.
 	CA []byte
 	// Certificate is what to show to a server that asks for a client certificate; nil for none.
@@ -63,7 +68,7 @@ type Config struct {
 type Client struct {
 	base      *url.URL
 	host      string // for errors
-	key       string
+	keys      *keyRing
 	userAgent string
 	maxAnswer int64
 	maxValues int
@@ -82,7 +87,7 @@ func New(c Config) (*Client, error) {
 	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
 		return nil, fmt.Errorf("the address of MISP must be host and path alone, without user, query and fragment: %q", shownURL(c.URL, c.Key))
 	}
-	if c.Key == "" || strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !validKey(c.Key) {
 		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it from MISP again")
 	}
 	if c.MaxAnswer <= 0 {
@@ -100,6 +105,9 @@ func New(c Config) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = tlsConfig
+	if c.Proxy != nil {
+		transport.Proxy = c.Proxy
+	}
 	rc := retryablehttp.NewClient()
 	rc.HTTPClient = &http.Client{
 		Transport: wholeAnswers{transport, c.MaxAnswer},
@@ -124,7 +132,7 @@ func New(c Config) (*Client, error) {
 		}
 	}
 	return &Client{
-		base: base, host: base.Host, key: c.Key,
+		base: base, host: base.Host, keys: newKeyRing(c.Key, c.Keys),
 		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
@@ -175,19 +183,17 @@ func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, er
 	return data, err
 }
 
-func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]byte, http.Header, error) {
-	if c.http == nil {
-		return nil, nil, &enrich.Trouble{Code: enrich.CodeConfig, Err: errNotMade, Remedy: "make it with api.New"}
-	}
+// send sends a question with a key. status is that of the answer, 0 if there is none.
+func (c *Client) send(ctx context.Context, method, path string, body []byte, key string) (data []byte, header http.Header, status int, err error) {
 	var waits step
 	req, err := retryablehttp.NewRequestWithContext(waits.trace(withTries(ctx)), method, c.base.JoinPath(path).String(), body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ask MISP: %w", err)
+		return nil, nil, 0, fmt.Errorf("ask MISP: %w", err)
 	}
 	// Without this type MISP would ignore the question and answer with everything it has.
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Authorization", c.key)
+	req.Header.Set("Authorization", key)
 	req.Header.Set("User-Agent", c.userAgent)
 	defer func() {
 		if c.closed.Load() {
@@ -199,16 +205,16 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 		defer resp.Body.Close() //nolint:errcheck // only read
 	}
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err, &waits)
+		return nil, nil, 0, c.connectionTrouble(err, &waits)
 	}
-	data, err := io.ReadAll(resp.Body) // bounded by wholeAnswers
+	data, err = io.ReadAll(resp.Body) // bounded by wholeAnswers
 	if err != nil {
-		return nil, nil, c.connectionTrouble(err, &waits)
+		return nil, nil, 0, c.connectionTrouble(err, &waits)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, c.statusTrouble(resp, path, data)
+		return nil, nil, resp.StatusCode, c.statusTrouble(resp, path, data)
 	}
-	return data, resp.Header, nil
+	return data, resp.Header, resp.StatusCode, nil
 }
 
 // wholeAnswers reads an answer to its end before its status is judged, so that one that breaks off, or is not from

@@ -150,7 +150,7 @@ func TestLookupReadsTheAttribute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Kind: engine.MatchExact, Attribute: misp.Attribute{
+	want := []enrich.Match{{Observable: observable("ip-dst", "2620:4f:8000::bad"), Kind: engine.MatchExact, Attribute: &misp.Attribute{
 		ID: "6", UUID: "uuid of 2620:4f:8000::bad", Type: "ip-src", Category: "c", Value: "2620:4f:8000::bad", ToIDs: true,
 		Timestamp: time.Unix(1790000000, 0).UTC(), Tags: []string{"tlp:amber"},
 		Event: misp.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true, Tags: []string{"tlp:amber"}},

@@ -14,7 +14,8 @@
 //   - An answer has at most 32 MiB (Config.MaxAnswer) and is nested at most 1,000 deep. A longer one fails; a reading
 //     then continues in shorter pages, down to 40 attributes.
 //   - Of one observable the 5,000 strongest matches ([enrich.MaxMatches]) are returned, in the order in which package enrich
-//     prefers them. Whoever gets 5,000 has to expect that there are more.
+//     prefers them. Whoever gets 5,000 has to expect that there are more. Of all together there are at most 20,000, of each
+//     the same number ([enrich.MaxAnswer]), and their attributes take about 16 MiB.
 //   - Of an attribute, and of an event, the first 500 tags are kept ([misp.MaxTags]), and later labels of TLP; tags of
 //     more than 1,024 bytes are left out. An attribute keeps the names of 200 warninglists.
 //   - A text of more than 393,210 bytes in JSON counts as absent: MISP stores 65,535 characters.

@@ -76,8 +76,10 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("%d attributes, %v", len(attributes), err)
 		}
 		for _, a := range attributes {
-			var matches []enrich.Match
-			inquiries[0].match(a, now, func(_ int, m enrich.Match) { matches = append(matches, m) })
+			found := enrich.NewAnswer(asked, engine.Filter{}, now)
+			inquiries[0].explain(found)
+			inquiries[0].match(&a, found.Add)
+			matches := found.Matches()
 			if len(matches) > 2*len(asked) {
 				t.Fatalf("%d matches of one attribute", len(matches))
 			}

@@ -187,7 +187,7 @@ func TestHostileAnswers(t *testing.T) { // not parallel to others: it needs the 
 			case err != nil:
 				t.Error(err)
 			case tt.check != nil && len(matches) == 1:
-				tt.check(t, matches[0].Attribute)
+				tt.check(t, *matches[0].Attribute)
 			case tt.check != nil:
 				t.Errorf("%d matches", len(matches))
 			}

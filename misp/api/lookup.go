@@ -43,14 +43,14 @@ type question struct {
 type inquiry struct {
 	question question
 	asked    map[engine.Indicator][]asking
+	findings map[engine.Indicator][]*enrich.Finding // once it is asked
 }
 
-// An asking is one reason why an indicator is asked for.
+// An asking is one finding why an indicator is asked for.
 type asking struct {
-	number     int // of the observable, among all that are looked up
-	observable engine.Observable
-	filter     engine.Filter
-	relation   engine.Relation
+	number   int // of the observable, among all that are looked up
+	filter   engine.Filter
+	relation engine.Relation
 }
 
 // inquiries are questions that are being put together.
@@ -74,7 +74,7 @@ func inquire(observables []engine.Observable, base engine.Filter, most int) []in
 		}
 		for _, r := range o.Related() {
 			if f.Wants(r.Kind) {
-				to.ask(o.Texts(r), asking{number, o, f, r})
+				to.ask(o.Texts(r), asking{number, f, r})
 			}
 		}
 	}
@@ -86,13 +86,13 @@ func inquire(observables []engine.Observable, base engine.Filter, most int) []in
 
 // ask adds the texts of a relation to the questions.
 func (q *inquiries) ask(texts engine.Texts, why asking) {
-	var in []int // where the reason is noted: several texts in one question are one reason to ask
+	var in []int // where the finding is noted: several texts in one question are one finding to ask
 	put := func(text string, open *int, most int) {
 		n, have := q.place[text]
 		if !have {
 			if *open < 0 || len(q.list[*open].question.Value.OR) >= most {
 				*open = len(q.list)
-				q.list = append(q.list, inquiry{newQuestion(), map[engine.Indicator][]asking{}})
+				q.list = append(q.list, inquiry{newQuestion(), map[engine.Indicator][]asking{}, nil})
 			}
 			n = *open
 			q.place[text] = n
@@ -181,51 +181,69 @@ func Questions(observables []engine.Observable, filter engine.Filter) ([]json.Ra
 }
 
 // Lookup asks MISP for all observables in one question, or in one for each Config.MaxValues values. Of each observable it
-// returns at most [enrich.MaxMatches] matches. Errors are [enrich.Trouble].
+// returns at most [enrich.MaxMatches] matches, of all [enrich.MaxAnswer]. Errors are [enrich.Trouble].
 func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	found := make([]enrich.Strongest, len(observables))
+	now := time.Now()
+	if c.now != nil {
+		now = c.now()
+	}
+	found := enrich.NewAnswer(observables, c.filter, now)
 	questions := inquire(observables, c.filter, c.maxValues)
 	var once map[answered]bool // what two questions find is one match
 	if len(questions) > 1 {
 		once = map[answered]bool{}
 	}
 	for _, i := range questions {
-		err := c.lookup(ctx, i, func(number int, m enrich.Match) {
+		i.explain(found)
+		err := c.lookup(ctx, i, func(r *enrich.Finding, a *misp.Attribute) {
 			if once != nil {
-				a := answered{number, m.Attribute.ID, m.Attribute.UUID}
-				if once[a] {
+				k := answered{r, a.ID, a.UUID}
+				if once[k] {
 					return
 				}
-				once[a] = true
+				once[k] = true
 			}
-			found[number].Add(m)
+			found.Add(r, a)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	var matches []enrich.Match
-	for i := range found {
-		matches = found[i].AppendTo(matches)
-	}
-	return matches, nil
+	return found.Matches(), nil
 }
 
-// answered is an attribute that an observable is known by.
+// answered is an attribute that was found for a finding.
 type answered struct {
-	number   int // of the observable
+	finding  *enrich.Finding
 	id, uuid string
 }
 
-// lookup calls add with what is found for each observable.
-func (c *Client) lookup(ctx context.Context, i inquiry, add func(number int, m enrich.Match)) error {
+// explain puts the findings into an answer for which values are asked for. Observables share them.
+func (i *inquiry) explain(found *enrich.Answer) {
+	i.findings = make(map[engine.Indicator][]*enrich.Finding, len(i.asked))
+	for indicator, asked := range i.asked {
+		for _, why := range asked {
+			k := enrich.Key{Relation: why.relation}
+			r, known := found.Shared(why.number, k)
+			if !known {
+				r = found.Finding(why.number, k)
+			}
+			if !slices.Contains(i.findings[indicator], r) {
+				i.findings[indicator] = append(i.findings[indicator], r)
+			}
+		}
+	}
+}
+
+// lookup calls add with what is found for each finding.
+func (c *Client) lookup(ctx context.Context, i inquiry, add func(*enrich.Finding, *misp.Attribute)) error {
 	asked := i.question.askedFor()
 	for i.question.Page = 1; i.question.Page <= maxPages; i.question.Page++ {
 		some := false
 		n, err := c.ask(ctx, i.question, func(a misp.Attribute, live bool) error {
 			some = some || asked.answer(a.Value)
 			if live {
-				i.match(a, c.now(), add)
+				i.match(&a, add)
 			}
 			return nil
 		})
@@ -288,17 +306,12 @@ var unescapeLike = strings.NewReplacer(`\\`, `\`, `\%`, "%", `\_`, "_")
 // fold returns a form that is the same for texts that differ in case alone.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// match pairs an attribute with the observables that asked for it. What nobody asked for is dropped: MISP takes é for e
+// match pairs an attribute with the findings for which it was asked for. What nobody asked for is dropped: MISP takes é for e
 // and a full-width letter for a plain one.
-func (i inquiry) match(a misp.Attribute, now time.Time, add func(number int, m enrich.Match)) {
+func (i inquiry) match(a *misp.Attribute, add func(*enrich.Finding, *misp.Attribute)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {
-		for _, why := range i.asked[indicator] {
-			if !why.relation.Fits(engine.Type(a.Type)) {
-				continue
-			}
-			if m, ok := enrich.NewMatch(why.filter, why.observable, why.relation.Kind, a, now); ok {
-				add(why.number, m)
-			}
+		for _, r := range i.findings[indicator] {
+			add(r, a)
 		}
 	}
 }

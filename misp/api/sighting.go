@@ -13,12 +13,16 @@ import (
 // attribute with the same value gets a sighting. MISP answers some failures with status 200; success is an answer with
 // the sighting in it. Errors are [enrich.Trouble].
 func (c *Client) Sight(ctx context.Context, s enrich.Sighting) error {
+	kind := "0"
+	if s.FalsePositive {
+		kind = "1"
+	}
 	body, err := json.Marshal(struct {
 		UUID      string `json:"uuid"`
-		Type      string `json:"type"` // 0: seen; 1 would be a false positive, 2 an expiration
+		Type      string `json:"type"` // 0: seen; 1: a false positive; 2 would be an expiration
 		Source    string `json:"source"`
 		Timestamp int64  `json:"timestamp"`
-	}{s.UUID, "0", s.Source, s.Time.Unix()})
+	}{s.UUID, kind, s.Source, s.Time.Unix()})
 	if err != nil {
 		return fmt.Errorf("sighting: %w", err)
 	}

@@ -22,7 +22,7 @@ import (
 // trouble returns an error that names the host, never the key. cause is what it wraps; its own text is left out,
 // because what a library says may hold anything.
 func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) *enrich.Trouble {
-	text := withoutKey(fmt.Sprintf("MISP at %s %s", c.host, what), c.key)
+	text := c.keys.without(fmt.Sprintf("MISP at %s %s", c.host, what))
 	return &enrich.Trouble{Code: code, Err: described{text, cause}, Remedy: remedy}
 }
 
@@ -51,7 +51,7 @@ func (c *Client) statusTrouble(resp *http.Response, endpoint string, body []byte
 		what += " to " + endpoint
 	}
 	if answer.Message != "" {
-		what += ": " + shorten(withoutKey(answer.Message, c.key))
+		what += ": " + shorten(c.keys.without(answer.Message))
 	}
 	switch {
 	case code == http.StatusBadRequest && c.base.Scheme == "http" && wantsTLS(body):

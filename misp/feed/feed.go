@@ -183,28 +183,28 @@ func (f *Feed) Len() int { return len(f.byIndicator) }
 
 // Lookup implements [enrich.Lookup]. It fails only when the context is done.
 func (f *Feed) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
-	var matches []enrich.Match
-	now := time.Now()
-	for _, o := range observables {
-		var found enrich.Strongest
-		filter := o.Filter.Over(f.filter)
+	found := enrich.NewAnswer(observables, f.filter, time.Now())
+	for number, o := range observables {
 		for _, r := range o.Related() {
-			for _, a := range f.byIndicator[r.Indicator] {
+			known := f.byIndicator[r.Indicator]
+			if len(known) == 0 {
+				continue
+			}
+			k := enrich.Key{Relation: r}
+			if _, shared := found.Shared(number, k); shared {
+				continue
+			}
+			finding := found.Finding(number, k)
+			for _, a := range known {
 				if err := ctx.Err(); err != nil {
 					t := &enrich.Trouble{Code: enrich.CodeFeed, Err: fmt.Errorf("the feed has more of a value than could be read in time: %w", err)}
 					t.Remedy, t.Answered = "timeout sets how long is looked", true
 					return nil, t
 				}
 				a.Tags = misp.JoinTags(a.Tags, a.Event.Tags)
-				if !r.Fits(engine.Type(a.Type)) {
-					continue
-				}
-				if m, ok := enrich.NewMatch(filter, o, r.Kind, a, now); ok {
-					found.Add(m)
-				}
+				found.Add(finding, &a)
 			}
 		}
-		matches = found.AppendTo(matches)
 	}
-	return matches, nil
+	return found.Matches(), nil
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp"
 	"custom-misp/misp/misptest"
@@ -84,6 +85,23 @@ func TestFilesThatBlock(t *testing.T) { // not parallel: it measures memory
 			}
 			syncs.test(t, kind+" for "+file, file, blocker)
 		}
+	}
+}
+
+// TestLockIsNoLink has a link in the place of a lock that leads to no file: none is made there.
+func TestLockIsNoLink(t *testing.T) {
+	t.Parallel()
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	must(t, os.Symlink(target, filepath.Join(dir, lockFile)))
+	w, err := openWriter(t.Context(), dir, time.Now, nil)
+	if err == nil {
+		_ = w.close()
+	}
+	if !errors.Is(err, atomicfile.ErrNotState) {
+		t.Errorf("%v, want %v", err, atomicfile.ErrNotState)
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("the file that the link leads to was made")
 	}
 }
 

@@ -47,7 +47,8 @@
 //   - A segment has at most 16 GiB (ten million attributes take about 3 GB), 1,000,000 different networks, a trailer of
 //     128 MiB, and records of 8 MiB. Longer lists of tags and warninglists are read up to 1,000 texts.
 //   - Of one observable the 5,000 strongest matches are returned ([enrich.MaxMatches]). Of one value, at most 100,000
-//     attributes are read of each set; more are passed over.
+//     attributes are read of each set; more are passed over. A look-up returns at most 20,000 matches ([enrich.MaxAnswer])
+//     and reads about 128 MiB of records; of more, each value has a share.
 //   - Networks wider than /8 (IPv4) or /16 (IPv6) are not matched with the addresses in them.
 //   - A feed's manifest has at most 64 MiB and 500,000 events; the events that one sync reads have 8 GiB, and a feed has
 //     5,000,000 attributes. An event of more than 256 MiB, or with more than 500,000 attributes or objects, is left

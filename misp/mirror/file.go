@@ -6,22 +6,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
+
+	"custom-misp/engine/atomicfile"
 )
 
-// errNotRegular is a directory, a pipe or a device in the place of a file.
-var errNotRegular = errors.New("not a regular file")
-
 // openRegular opens a regular file. Whoever can write to the directory could put a pipe there; nothing waits for it.
-func openRegular(name string, flag int, mode fs.FileMode) (*os.File, fs.FileInfo, error) {
-	f, err := os.OpenFile(name, flag|syscall.O_NONBLOCK, mode)
+func openRegular(name string) (*os.File, fs.FileInfo, error) {
+	f, err := atomicfile.OpenRegular(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
-	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}

@@ -36,6 +36,10 @@ const (
 	// maxRead is how many attributes with one value are read of a set by a look-up; more are passed over. Of those that
 	// match, the strongest are returned, see [enrich.MaxMatches].
 	maxRead = 100_000
+	// maxWork bounds a look-up, in bytes of records; an attribute and its tags count as a little more than they have. Beyond
+	// it, of each value a share is read.
+	maxWork        = 128 << 20
+	maxLargeEvents = 16 << 20 // bytes of the records of events that a look-up remembers
 )
 
 // limits are those that tests change.

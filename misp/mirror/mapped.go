@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"custom-misp/engine/atomicfile"
 )
 
 // This file owns the mapped files. A segment that is open counts its users. Each user has got it from [openSegment] or
@@ -28,9 +30,9 @@ var opened = struct {
 // openSegment maps a file of at most a number of bytes, for the caller to release. With check, all of it is compared with
 // its checksums, once: a writer does that, because it can write the file again. A reader verifies what it reads.
 func openSegment(ctx context.Context, name string, most int64, check bool) (*segment, error) {
-	f, st, err := openRegular(name, os.O_RDONLY, 0)
+	f, st, err := openRegular(name)
 	switch {
-	case errors.Is(err, errNotRegular):
+	case errors.Is(err, atomicfile.ErrNotRegular):
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	case errors.Is(err, syscall.EIO):
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)

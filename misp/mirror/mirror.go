@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,9 @@ type Mirror struct {
 	filter engine.Filter
 	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
 	Now func() time.Time
+	// Refused is called for each observable that is known, and of which filters leave everything out; nil for no call. It is
+	// set before the Mirror is used.
+	Refused func(o engine.Observable)
 
 	refreshing sync.Mutex           // held by what replaces the view
 	view       atomic.Pointer[view] // nil before the first refresh, and after Close
@@ -142,68 +144,32 @@ func (m *Mirror) openSet(name string, old *set) *set {
 // Lookup implements [enrich.Lookup]. It sends nothing over the network, and fails only while there is nothing to look up
 // in, see [Mirror.Usable], where a source is damaged, and when the context is done. Errors are [enrich.Trouble]; about
 // damage, they wrap a [DamagedError]. Beside an error of the first two kinds, the matches are those that could be read.
-// Of each observable there are at most [enrich.MaxMatches].
+// Of each observable there are at most [enrich.MaxMatches], and of all [enrich.MaxAnswer].
 func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
 	defer v.release()
-	var matches []enrich.Match
-	var unread faults
-	for _, o := range observables {
-		matches = m.appendMatches(ctx, matches, v, o, &unread)
-		if err := ctx.Err(); err != nil {
-			return nil, &enrich.Trouble{
-				Code: enrich.CodeMirror, Err: fmt.Errorf("the mirror has more of %s %q than could be read in time: %w", o.Type, shown(o.Value), err),
-				Remedy: "timeout sets how long is looked", Answered: true,
-			}
-		}
-	}
-	if len(unread.found) > 0 {
-		return matches, trouble(m.damages(unread))
-	}
-	return matches, m.absent(v)
-}
-
-// shown is the beginning of a value, for messages.
-func shown(value string) string {
-	const longest = 100
-	if len(value) <= longest {
-		return value
-	}
-	return strings.ToValidUTF8(value[:longest], "") + "…"
-}
-
-// appendMatches appends the matches of one observable, and notes what could not be read.
-func (m *Mirror) appendMatches(ctx context.Context, to []enrich.Match, v *view, o engine.Observable, unread *faults) []enrich.Match {
-	var found enrich.Strongest
-	filter := o.Filter.Over(m.filter)
-	for _, s := range v.sets {
-		if err := s.fault(); err != nil {
-			unread.add(s, err)
+	in := search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
+	for i, s := range v.sets {
+		if err := s.fault(); err != nil && len(observables) > 0 {
+			in.unread.add(s, err)
 		}
 		if s.snapshot == nil {
 			continue
 		}
-		for i, r := range o.RelatedIn(s.snapshot.around) {
-			literal := r.Indicator
-			if i == 0 {
-				literal = o.Literal()
-			}
-			for a, err := range s.snapshot.find(ctx, r.Indicator, literal) {
-				if err != nil {
-					unread.add(s, err)
-					continue
-				}
-				a.Origin = s.name
-				if !r.Fits(engine.Type(a.Type)) {
-					continue
-				}
-				if match, ok := enrich.NewMatch(filter, o, r.Kind, a, m.clock()); ok {
-					found.Add(match)
-				}
-			}
+		in.set, in.source, in.left, in.waiting = s, i, maxWork/len(v.sets), nil
+		if err := in.run(); err != nil {
+			return nil, err
 		}
 	}
-	return found.AppendTo(to)
+	if m.Refused != nil {
+		for _, o := range in.found.Refused() {
+			m.Refused(o)
+		}
+	}
+	if len(in.unread.found) > 0 {
+		return in.found.Matches(), trouble(m.damages(in.unread))
+	}
+	return in.found.Matches(), m.absent(v)
 }
 
 func (m *Mirror) clock() time.Time {

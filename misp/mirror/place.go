@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/api"
 )
@@ -176,10 +177,10 @@ func (p place) open(ctx context.Context, file, tag string, most int64) (content 
 
 // openFile opens a file, unless it is still what it was, and returns its tag and its size.
 func openFile(name, tag string) (content io.ReadCloser, newTag string, size int64, err error) {
-	f, st, err := openRegular(name, os.O_RDONLY, 0)
+	f, st, err := openRegular(name)
 	if err != nil {
 		t := &enrich.Trouble{Code: enrich.CodeFeed, Err: err, Remedy: "let the user that this program runs as read it"}
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNotRegular) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, atomicfile.ErrNotRegular) {
 			t.Remedy = "is the path right?"
 			return nil, "", 0, errAbsent{t}
 		}

@@ -187,23 +187,29 @@ func (s *segment) allRecords() iter.Seq2[aRecord, error] {
 
 // event reads the event at a place.
 func (s *segment) event(at uint64) (event, error) {
+	e, _, err := s.readEvent(at)
+	return e, err
+}
+
+// readEvent reads the event at a place, and returns how many bytes it read for it.
+func (s *segment) readEvent(at uint64) (e event, size int, err error) {
 	if e, ok := s.recent.Load(at); ok {
-		return e.(event), nil
+		return e.(event), 0, nil
 	}
 	kind, c, _, err := s.record(at)
 	if err != nil {
-		return event{}, err
+		return event{}, 0, err
 	}
-	size := len(c.data)
-	e := c.event()
+	size = len(c.data)
+	e = c.event()
 	if kind != recordEvent || c.broken {
-		return event{}, s.damagedf("no event at byte %d", at)
+		return event{}, size, s.damagedf("no event at byte %d", at)
 	}
 	if size <= maxRecent && s.recents.Load() < recentEvents {
 		s.recents.Add(1)
 		s.recent.Store(at, e)
 	}
-	return e, nil
+	return e, size, nil
 }
 
 // eventEntry reads the i-th entry of the list of events.
@@ -234,16 +240,17 @@ func (s *segment) events() iter.Seq2[event, error] {
 }
 
 // attributeAt reads the attribute at a place, apart from its event, and where that is.
-func (s *segment) attributeAt(at uint64) (id uuid.UUID, eventAt uint64, a misp.Attribute, err error) {
+func (s *segment) attributeAt(at uint64) (id uuid.UUID, eventAt uint64, a misp.Attribute, bytes int, err error) {
 	kind, c, _, err := s.record(at)
 	if err != nil {
-		return id, 0, a, err
+		return id, 0, a, 0, err
 	}
+	bytes = len(c.data)
 	id, eventAt, a = c.attribute(s.trailer.Words)
 	if kind != recordAttribute || c.broken {
 		err = s.damagedf("no attribute at byte %d", at)
 	}
-	return id, eventAt, a, err
+	return id, eventAt, a, bytes, err
 }
 
 // find returns the attribute with a UUID; nil for none. known is true also if the segment says that it was removed.

@@ -205,7 +205,7 @@ func TestCollision(t *testing.T) {
 	// Asked for by the other, they have its hash.
 	for at, err := range s.all(s.byIndicator, hashIndicator(one)) {
 		must(t, err)
-		if in, ok, err := s.attribute(at, two); err != nil || ok && in.attribute.Value != "two.example|192.31.196.1" {
+		if in, ok, _, err := s.attribute(at, two, &largeEvents{}); err != nil || ok && in.attribute.Value != "two.example|192.31.196.1" {
 			t.Errorf("found %s", in.attribute.Value)
 		}
 	}
@@ -280,7 +280,7 @@ func (s *segment) read() {
 		for i := range min(t.entries, 100) {
 			for at, err := range s.all(t, binary.LittleEndian.Uint64(s.data[t.index+uint64(i)*entrySize:])) {
 				if err == nil {
-					_, _, _ = s.attribute(at, engine.Indicator{Family: "host", Key: "x"})
+					_, _, _, _ = s.attribute(at, engine.Indicator{Family: "host", Key: "x"}, &largeEvents{})
 				}
 			}
 		}

@@ -165,8 +165,26 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 // [engine.Observable.Literal].
 func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
+		for a, err := range s.findFrom(ctx, i, literal, 0, &largeEvents{}) {
+			if !a.passed && !yield(a.attribute, err) {
+				return
+			}
+		}
+	}
+}
+
+// foundAttribute is an attribute that was found, and the bytes of records that were read for it.
+type foundAttribute struct {
+	attribute misp.Attribute
+	bytes     int
+	passed    bool // it is not one: it only has the same hash, or was removed
+}
+
+// findFrom is find, from a number of attributes on. It also yields those that it passes over.
+func (s *snapshot) findFrom(ctx context.Context, i, literal engine.Indicator, from int, events *largeEvents) iter.Seq2[foundAttribute, error] {
+	return func(yield func(foundAttribute, error) bool) {
 		hash := hashIndicator(i)
-		left := maxRead
+		n := 0
 		for _, g := range [...]*segment{s.changes, s.base} {
 			if g == nil {
 				continue
@@ -176,11 +194,14 @@ func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.S
 				of = hashIndicator(literal)
 			}
 			for at, err := range g.all(g.byIndicator, of) {
-				if left--; left < 0 || ctx.Err() != nil {
+				if n++; n <= from && err == nil {
+					continue
+				}
+				if n > maxRead || ctx.Err() != nil {
 					return
 				}
-				a, ok, err := s.attribute(g, at, i, err)
-				if (ok || err != nil) && !yield(a, err) {
+				a, err := s.attribute(g, at, i, err, events)
+				if !yield(a, err) {
 					return
 				}
 			}
@@ -190,33 +211,35 @@ func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.S
 
 // attribute reads an attribute of the set, if it has an indicator and the changes leave it. err is why its place is not
 // known; nil if it is.
-func (s *snapshot) attribute(g *segment, at uint64, i engine.Indicator, err error) (a misp.Attribute, ok bool, _ error) {
+func (s *snapshot) attribute(g *segment, at uint64, i engine.Indicator, err error, events *largeEvents) (a foundAttribute, _ error) {
 	if err != nil {
-		return a, false, err
+		return a, err
 	}
-	in, ok, err := g.attribute(at, i)
+	in, ok, bytes, err := g.attribute(at, i, events)
 	if ok && err == nil && g == s.base {
 		in, ok, err = s.changed(in)
 	}
-	if !ok || err != nil {
-		return a, false, err
+	if a.bytes = bytes; !ok || err != nil {
+		a.passed = err == nil
+		return a, err
 	}
-	return in.whole(), true, nil
+	a.attribute = in.whole()
+	return a, nil
 }
 
 // attribute reads an attribute if it really has an indicator: hashes can be equal by chance.
-func (s *segment) attribute(at uint64, i engine.Indicator) (in stored, ok bool, err error) {
-	id, eventAt, a, err := s.attributeAt(at)
+func (s *segment) attribute(at uint64, i engine.Indicator, events *largeEvents) (in stored, ok bool, bytes int, err error) {
+	id, eventAt, a, bytes, err := s.attributeAt(at)
 	if err != nil {
-		return in, false, err
+		return in, false, bytes, err
 	}
 	// In the usual case no normal form has to be made.
 	usual := engine.Type(a.Type).Family() == i.Family && strings.EqualFold(a.Value, i.Key)
 	if !usual && !slices.Contains(indicators(a), i) {
-		return in, false, nil
+		return in, false, bytes, nil
 	}
-	e, err := s.event(eventAt)
-	return stored{id, a, e}, err == nil, err
+	e, more, err := events.read(s, eventAt)
+	return stored{id, a, e}, err == nil, bytes + more, err
 }
 
 // changed returns an attribute of the base as the changes leave it; false if they remove or replace it.

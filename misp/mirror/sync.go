@@ -35,8 +35,11 @@ type Syncer struct {
 	// Overlap is how far a poll goes back behind the begin of the last one, so that nothing is lost that was being
 	// written then; 0 for UsualOverlap.
 	Overlap time.Duration
-	Log     *slog.Logger     // nil for silence
-	Now     func() time.Time // nil for the machine's clock
+	// Most is how long the sync of a source may take; 0 for UsualMost. One that takes longer fails; what a walk over MISP has
+	// read by then is kept for the next one.
+	Most time.Duration
+	Log  *slog.Logger     // nil for silence
+	Now  func() time.Time // nil for the machine's clock
 
 	mu   sync.Mutex
 	sets map[string]*snapshot // directory → the set as the last sync left it, which need not be read again
@@ -51,10 +54,12 @@ const (
 	UsualFull      = 24 * time.Hour
 	UsualReconcile = 10 * time.Minute
 	UsualOverlap   = 10 * time.Minute
+	UsualMost      = time.Hour
 )
 
 func (y *Syncer) full() time.Duration      { return cmp.Or(y.Full, UsualFull) }
 func (y *Syncer) reconcile() time.Duration { return cmp.Or(y.Reconcile, UsualReconcile) }
+func (y *Syncer) most() time.Duration      { return cmp.Or(y.Most, UsualMost) }
 func (y *Syncer) overlap() time.Duration   { return cmp.Or(y.Overlap, UsualOverlap) }
 
 func (y *Syncer) log() *slog.Logger { return cmp.Or(y.Log, slog.New(slog.DiscardHandler)) }
@@ -95,8 +100,13 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	full = full || kind != KindMISP && w.outdated() // a server decides itself, and polls before
 	w.state.Kind, w.state.Place = kind, where
 	began := y.now()
-	if err = o.sync(ctx, w, y, full); err == nil {
-		err = w.upgrade(ctx)
+	bounded, cancel := context.WithTimeout(ctx, y.most())
+	defer cancel()
+	if err = o.sync(bounded, w, y, full); err == nil {
+		err = w.upgrade(bounded)
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the sync took more than %s: %w", y.most(), err)
 	}
 	w.set.retain()
 	y.put(dir, w.set)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"custom-misp/engine/atomicfile"
 	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
@@ -85,7 +86,7 @@ type walkLog struct {
 
 // openWalkLog opens the log of a walk to go on with, or begins one.
 func openWalkLog(name string, h walkHeader, now func() time.Time) (*walkLog, error) {
-	f, _, err := openRegular(name, os.O_CREATE|os.O_RDWR, fileMode)
+	f, err := atomicfile.Open(name, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}

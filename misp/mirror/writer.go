@@ -45,7 +45,7 @@ func openWriter(ctx context.Context, dir string, now func() time.Time, have *sna
 	if err := atomicfile.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
-	lock, _, err := openRegular(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, fileMode)
+	lock, err := atomicfile.Open(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (w *writer) open(ctx context.Context, have *snapshot) (err error) {
 
 // lastSerial returns the highest number of a segment in a directory.
 func lastSerial(dir string) (last uint64) {
-	files, err := os.ReadDir(dir)
+	files, err := atomicfile.ReadDir(dir)
 	if err != nil {
 		return 0
 	}
@@ -127,7 +127,7 @@ func (w *writer) close() error {
 
 // clear removes files that are not part of the set.
 func (w *writer) clear() {
-	files, err := os.ReadDir(w.dir)
+	files, err := atomicfile.ReadDir(w.dir)
 	if err != nil {
 		return
 	}

@@ -102,7 +102,7 @@ func (d *Dir) list(dir string) ([]entryName, error) {
 
 // read returns the entries of a directory, oldest first, and the files of entries that later programs have put in.
 func (d *Dir) read(dir string) (names []entryName, newer []string, err error) {
-	f, err := os.Open(d.join(dir))
+	f, err := atomicfile.OpenDir(d.join(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"custom-misp/engine/atomicfile"
 )
 
 // This file knows where Wazuh writes alerts. analysisd writes into a dated file and makes alerts.json another name (a hard
@@ -101,7 +103,7 @@ func (g generation) size() int64 {
 	if g.compressed == nil || g.compressed.Size() < 4 {
 		return 0
 	}
-	f, err := os.Open(g.path + ".gz")
+	f, err := atomicfile.OpenRegular(g.path + ".gz")
 	if err != nil {
 		return g.compressed.Size()
 	}
@@ -212,7 +214,7 @@ func addName(all []generation, g generation) []generation {
 
 // readDir returns the names in a directory; none if it does not exist.
 func readDir(dir string) ([]string, error) {
-	f, err := os.Open(dir)
+	f, err := atomicfile.OpenDir(dir)
 	if err == nil {
 		defer f.Close() //nolint:errcheck // only read
 		var names []string

@@ -26,6 +26,8 @@ type Hooks struct {
 	Log *slog.Logger // nil for none
 	// Sink takes the events; nil for Wazuh's queue.
 	Sink enrich.Sink
+	// Settle writes what Sink has to remember of an alert before it is taken out of the spool; nil for no call.
+	Settle func() error
 	// Mappings are files and directories with further mappings.
 	Mappings []string
 	// DrainTime is how long a round of work on the spool may take; 0 for what the configuration gives a call.
@@ -52,6 +54,8 @@ type Daemon struct {
 	Context context.Context
 	// Meter counts look-ups.
 	Meter Meter
+	// Muted is called for each value whose hits are muted, with one of them; nil for no call.
+	Muted func(enrich.Match)
 }
 
 // An App is the chain that one configuration asks for. It is not changed once it is built.
@@ -69,6 +73,8 @@ type App struct {
 	Batch *enrich.Batch
 	// Chain takes an alert all the way.
 	Chain *enrich.QueueingPipeline
+	// Suppress decides what the chain does not report.
+	Suppress *enrich.Suppression
 	// Lookup is that of the chain without a record of outages, for verbs that only look.
 	Lookup enrich.Lookup
 
@@ -102,6 +108,8 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	a := &App{Config: c}
 	var engineErr error
 	a.Engine, a.Faults, engineErr = Engine(c, h.Mappings...)
+	condition, err := alertCondition(c)
+	engineErr = errors.Join(engineErr, err)
 	errs := []error{engineErr}
 	var faults distinctErrors
 	a.openLookup(h, &faults)
@@ -116,7 +124,8 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 		lookup, whole = a.lookup(h)
 	}
 	a.openServe(h, &faults)
-	err := errors.Join(append(errs, faults[forLookup:]...)...)
+	a.Suppress = a.suppression(condition, h, &faults)
+	err = errors.Join(append(errs, faults[forLookup:]...)...)
 	if engineErr != nil {
 		a.Close()
 		return nil, err
@@ -144,6 +153,7 @@ const (
 	joinWait     = 5 * time.Millisecond   // the same for a verb, which reads without a pause
 	liveParallel = 2                      // questions at a time: more only wait for each other in MISP
 	liveEntries  = 200_000                // answers that are remembered
+	liveBytes    = 64 << 20               // of their matches
 )
 
 // openLookup opens what the policy asks: Live and Mirror.
@@ -161,6 +171,12 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 		faults.add(err)
 		if a.Mirror != nil {
 			a.Mirror.Now = h.Now
+			if h.Daemon != nil {
+				a.Mirror.Refused = func(o engine.Observable) {
+					h.Log.Debug("hit not reported", "of", o.Value, "reason", string(enrich.ReasonFilter), "by", "a filter of lookup or of the mapping")
+					h.Daemon.Meter.NotReported(enrich.ReasonFilter)
+				}
+			}
 		}
 	}
 }
@@ -225,7 +241,7 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	}
 	switch {
 	case h.Daemon != nil:
-		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror"}
+		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror", a.Config.Timeout}
 	case inside:
 		live = a.circuit(h, live)
 	}
@@ -250,7 +266,7 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 		return nil
 	}
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
-	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp"}
+	var asked enrich.Lookup = timed{live, h.Daemon.Meter, "misp", 0}
 	if inside {
 		asked = a.circuit(h, asked)
 	}
@@ -271,7 +287,7 @@ func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration
 	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
 		Name:   name,
 		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
-		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries,
+		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries, Bytes: liveBytes,
 	})
 }
 
@@ -287,10 +303,11 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
-			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror,
+			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
+			Withhold: c.Lookup.Withhold,
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
-		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime),
+		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
 	if h.Daemon != nil {
@@ -310,6 +327,9 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	if a.sighter != nil {
 		q.Sightings = &enrich.Sightings{
 			Sighter: a.sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
+		}
+		if !c.Sightings.TLPRed {
+			q.Sightings.Withhold = c.Lookup.WithholdOutside()
 		}
 	}
 	return q

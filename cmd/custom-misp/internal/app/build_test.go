@@ -178,4 +178,5 @@ type noMeter struct{}
 func (noMeter) Asked(string, int, int, time.Duration) {}
 func (noMeter) Remembered(bool)                       {}
 func (noMeter) Cut(engine.Cut)                        {}
+func (noMeter) NotReported(enrich.Reason)             {}
 func (noMeter) LeftOut(string, int)                   {}

@@ -38,6 +38,7 @@ type counted struct{ left map[string]int }
 func (counted) Asked(string, int, int, time.Duration) {}
 func (counted) Remembered(bool)                       {}
 func (counted) Cut(engine.Cut)                        {}
+func (counted) NotReported(enrich.Reason)             {}
 func (c counted) LeftOut(source string, values int)   { c.left[source] += values }
 
 // twoLists returns a configuration with a mirror of two lists, bad and good, and a mapping that picks a host.

@@ -60,6 +60,16 @@ func LockServe(c *config.Config) (*ServeLock, error) {
 // Unlock ends the lock.
 func (l *ServeLock) Unlock() { _ = l.file.Close() }
 
+// Ended says that serve ends as it should: the note is removed, so that no call takes it for one that died.
+func (l *ServeLock) Ended() { _ = l.file.Truncate(0) }
+
+// ServeDied reports whether a serve with a state directory has ended without being told to, and no one has said so yet. It
+// is true once.
+func ServeDied(s State) (handover.Note, bool) {
+	n, died := handover.Died(s.Lock())
+	return n, died && handover.Forget(s.Lock())
+}
+
 // Note writes down which alerts this serve reads itself; nil if no call may rely on that.
 func (l *ServeLock) Note(reads *handover.Reads) error {
 	l.note.Reads = reads

@@ -4,14 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
-	"os"
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpproxy"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/api"
 	"custom-misp/misp/feed"
@@ -27,7 +33,7 @@ func newLive(c *config.Config, h Hooks) (enrich.Lookup, error) {
 		}
 		return client, nil
 	}
-	f, err := feed.Open(os.DirFS(c.FeedDir), c.Lookup.Filter)
+	f, err := feed.Open(atomicfile.DirFS(c.FeedDir), c.Lookup.Filter)
 	if err != nil {
 		return nil, cli.WrongUsef("feed.dir: %s: %w", c.FeedDir, err)
 	}
@@ -40,14 +46,27 @@ func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Cli
 	return newClient(c, timeout, Hooks{Log: log})
 }
 
+// ClientWithKey returns a client with one key alone, whatever others the configuration has.
+func ClientWithKey(c *config.Config, key string) (*api.Client, error) {
+	return clientWith(c, []string{key}, nil, c.MISP.Timeout, Hooks{})
+}
+
 func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, error) {
 	if c.MISP.URL == "" {
 		return nil, cli.WrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			c.FromHome("etc/custom-misp.yaml"), config.EnvName("misp.url"))
 	}
-	key, err := c.MISP.Key.Read()
+	keys, err := c.MISP.Key.ReadAll()
 	if err != nil {
 		return nil, err
+	}
+	return clientWith(c, keys, keysOf(c.MISP.Key), timeout, h)
+}
+
+func clientWith(c *config.Config, keys []string, others func() []string, timeout time.Duration, h Hooks) (*api.Client, error) {
+	key := ""
+	if len(keys) > 0 {
+		key = keys[0]
 	}
 	switch {
 	case key == "" && c.MISP.Key.File != "":
@@ -56,12 +75,13 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", c.MISP.URL)
 	}
 	settings := api.Config{
-		URL: c.MISP.URL, Key: key, InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
+		URL: c.MISP.URL, Key: key, Keys: others, Proxy: Proxy(c.MISP), InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
 		Timeout: timeout, Retries: c.MISP.Retries, MaxValues: h.maxValues(),
 		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
 	}
+	var err error
 	if c.MISP.CAFile != "" {
-		if settings.CA, err = os.ReadFile(c.MISP.CAFile); err != nil {
+		if settings.CA, err = readRegular(c.MISP.CAFile); err != nil {
 			return nil, cli.WrongUsef("misp.ca_file: %w", err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(settings.CA) {
@@ -78,6 +98,26 @@ func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, e
 	return client, nil
 }
 
+// keysOf returns what reads the keys of a file anew; nil for a key that is not in a file.
+func keysOf(k config.Key) func() []string {
+	if k.File == "" {
+		return nil
+	}
+	return func() []string {
+		keys, _ := k.ReadAll() // without them, the refusal of the key in use is the error
+		return keys
+	}
+}
+
+// Proxy returns what names the proxy for a request to MISP; nil for what the environment says.
+func Proxy(m config.MISP) func(*http.Request) (*url.URL, error) {
+	if m.Proxy == "" {
+		return nil
+	}
+	of := (&httpproxy.Config{HTTPProxy: m.Proxy, HTTPSProxy: m.Proxy, NoProxy: strings.Join(m.NoProxy, ",")}).ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return of(r.URL) }
+}
+
 // clientCertificate reads the certificate that is shown to MISP; nil for none.
 func clientCertificate(m config.MISP) (*tls.Certificate, error) {
 	cert, key := m.ClientCertFile, m.ClientKeyFile
@@ -90,7 +130,12 @@ func clientCertificate(m config.MISP) (*tls.Certificate, error) {
 	if err := config.RefuseReadable(key); err != nil {
 		return nil, cli.WrongUsef("misp.client_key_file: %w", err)
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	certPEM, certErr := readRegular(cert)
+	keyPEM, err := readRegular(key)
+	var pair tls.Certificate
+	if err = errors.Join(certErr, err); err == nil {
+		pair, err = tls.X509KeyPair(certPEM, keyPEM)
+	}
 	if err != nil {
 		return nil, cli.WrongUsef("misp.client_cert_file, misp.client_key_file: %w", err)
 	}

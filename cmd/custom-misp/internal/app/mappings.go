@@ -12,6 +12,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/yamlfile"
 	"custom-misp/mappings"
 )
@@ -27,7 +28,7 @@ func Mappings(c *config.Config, named ...string) ([]engine.Source, error) {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && c.Mappings.MayBeAbsent {
 			continue
 		}
-		found, err := ReadMappings(dir)
+		found, err := readMappings(dir, readRegular)
 		if err != nil {
 			return nil, cli.WrongUsef("mappings.dirs: %w", err)
 		}
@@ -59,16 +60,20 @@ func builtin(c *config.Config) ([]engine.Source, error) {
 	return found, nil
 }
 
-// ReadMappings reads a mapping file, or those of a directory.
-func ReadMappings(name string) ([]engine.Source, error) {
+// ReadMappings reads a mapping file that a person names, or those of a directory.
+func ReadMappings(name string) ([]engine.Source, error) { return readMappings(name, cli.ReadNamed) }
+
+func readRegular(name string) ([]byte, error) { return atomicfile.ReadRegular(name, cli.MaxFile) }
+
+func readMappings(name string, read func(string) ([]byte, error)) ([]engine.Source, error) {
 	st, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if st.IsDir() {
-		return engine.ReadFS(os.DirFS(name), filepath.ToSlash(name))
+		return engine.ReadFS(atomicfile.DirFS(name), filepath.ToSlash(name))
 	}
-	data, err := cli.ReadYAML(name)
+	data, err := read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ func readSite(c *config.Config) (engine.Site, error) {
 
 // readIgnoreFile returns the lines of a file; the error names the first line that is wrong.
 func readIgnoreFile(name string) ([]string, error) {
-	data, err := os.ReadFile(name)
+	data, err := readRegular(name)
 	if err != nil {
 		return nil, err
 	}

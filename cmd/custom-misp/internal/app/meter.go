@@ -20,6 +20,7 @@ type Meter interface {
 	Remembered(known bool)
 	// Cut is called for everything that a bound left out of an alert.
 	Cut(engine.Cut)
+	notReportedMeter
 }
 
 // timed is a look-up whose time is measured.
@@ -27,10 +28,17 @@ type timed struct {
 	lookup enrich.Lookup
 	meter  Meter
 	by     string
+	// timeout is how long it may take; 0 for any time. The batch has one of its own.
+	timeout time.Duration
 }
 
 // Lookup implements enrich.Lookup.
 func (t timed) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
+	if t.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.timeout)
+		defer cancel()
+	}
 	began := time.Now()
 	matches, err := t.lookup.Lookup(ctx, observables)
 	if err == nil {

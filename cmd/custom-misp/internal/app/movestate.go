@@ -96,7 +96,7 @@ func lockOld(old State) (unlock func(), err error) {
 // moveTree moves the files of a directory and those below it, as far as the other directory does not have them. Locks,
 // sockets and files that are being written stay behind.
 func moveTree(from, to string) error {
-	entries, err := os.ReadDir(from)
+	entries, err := atomicfile.ReadDir(from)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,12 @@ func (s State) QueueOutage() enrich.OutageFile {
 // Sightings is the directory that remembers which attributes were reported.
 func (s State) Sightings() string { return s.path("sightings") }
 
+// Repeats is the file that counts repeated hits.
+func (s State) Repeats() string { return s.path("repeats") }
+
+// Quality is the file that counts hits by source.
+func (s State) Quality() string { return s.path("quality.json") }
+
 // NewSpool returns the spool that the configuration describes.
 func NewSpool(c *config.Config) *spool.Dir {
 	return &spool.Dir{Path: StateOf(c).Spool(), MaxEntries: c.Spool.MaxEntries, MaxBytes: c.Spool.MaxBytes}

@@ -361,6 +361,7 @@ func (r *round) configText() string {
 		alerts = `""`
 	}
 	text := fmt.Sprintf("timeout: %s\nlookup: {policy: %s, remember_hit: %s, remember_miss: %s}\n", callTime, r.plan.policy, r.plan.remember, r.plan.remember)
+	text += "events: {repeat_window: 0, rate: 0}\n" // each hit is counted
 	text += fmt.Sprintf("misp: {url: %q, key_file: etc/misp.key, timeout: 1s, retries: 1}\n", r.misp.URL)
 	text += fmt.Sprintf("serve: {alerts: %s, start: %s}\nmappings: {builtin: false}\nspool: {drain_time: %s}\n", alerts, r.plan.start, r.config.drain)
 	text += fmt.Sprintf("wazuh: {send_timeout: 500ms}\nlog: {level: %s}\n", r.config.loglevel)

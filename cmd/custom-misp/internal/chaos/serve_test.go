@@ -177,7 +177,7 @@ func serveFaults() []fault {
 			return func() { r.serve.signal(syscall.SIGCONT) }
 		}},
 		{name: "state", lane: laneServe, most: time.Second, begin: kill(func(r *round, chance *rand.Rand) {
-			r.damage(chance, "misp.json", "queue.json", "sent", "sent.1", "serve.lock")
+			r.damage(chance, "misp.json", "queue.json", "sent", "sent.1", "repeats", "quality.json", "serve.lock")
 		})},
 		{
 			name: "checkpoint", lane: laneServe, most: time.Second,

@@ -63,6 +63,7 @@ type wazuhHandler struct {
 	mu           *sync.Mutex
 	line         *bytes.Buffer
 	out          io.Writer
+	journal      bool // the reader adds time and program, and wants the level as a number
 }
 
 func newWazuhHandler(w io.Writer, level slog.Level) wazuhHandler {
@@ -86,6 +87,16 @@ var wazuhLevels = map[slog.Level]string{
 	slog.LevelDebug: "DEBUG", slog.LevelInfo: "INFO", slog.LevelWarn: "WARNING", slog.LevelError: "ERROR",
 }
 
+// journalLevels are the numbers of levels in the journal of systemd, which reads them at the begin of a line.
+var journalLevels = map[slog.Level]int{slog.LevelDebug: 7, slog.LevelInfo: 6, slog.LevelWarn: 4, slog.LevelError: 3}
+
+// NewJournal returns a log for the journal of systemd, which is what it takes from standard error.
+func NewJournal(w io.Writer, level slog.Level) *slog.Logger {
+	h := newWazuhHandler(w, level)
+	h.journal = true
+	return slog.New(h)
+}
+
 // Handle implements slog.Handler. A line is one write, so that lines of two calls do not mix.
 func (h wazuhHandler) Handle(ctx context.Context, r slog.Record) error {
 	h.mu.Lock()
@@ -95,7 +106,11 @@ func (h wazuhHandler) Handle(ctx context.Context, r slog.Record) error {
 		return err
 	}
 	attributes := bytes.TrimSuffix(h.line.Bytes(), []byte("\n"))
-	line := fmt.Sprintf("%s custom-misp: %s: %s", r.Time.Format("2006/01/02 15:04:05"), wazuhLevels[r.Level], Clean(r.Message))
+	begin := fmt.Sprintf("%s custom-misp: %s: ", r.Time.Format("2006/01/02 15:04:05"), wazuhLevels[r.Level])
+	if h.journal {
+		begin = fmt.Sprintf("<%d>", journalLevels[r.Level])
+	}
+	line := begin + Clean(r.Message)
 	if len(attributes) > 0 {
 		line += " " + string(attributes)
 	}

@@ -22,6 +22,8 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
+	"custom-misp/engine/atomicfile"
+	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
 
@@ -40,8 +42,10 @@ type Config struct {
 	Mirror    Mirror
 	Serve     Serve
 	Sightings Sightings
+	Events    Events
 	Mappings  Mappings
 	Ignore    Ignore
+	MutesFile string // empty for none
 	Queue     Queue
 	StateDir  string
 	Spool     Spool
@@ -55,6 +59,8 @@ type Config struct {
 // MISP says how to reach MISP, and with which key.
 type MISP struct {
 	URL                string // empty if it is not set
+	Proxy              string // address of a proxy; empty for what the environment says
+	NoProxy            []string
 	Key                Key
 	CAFile             string
 	ClientCertFile     string
@@ -76,8 +82,19 @@ type Key struct {
 type Lookup struct {
 	Policy       Policy
 	Filter       engine.Filter
+	WideNetworks bool
+	Withhold     []string // tags; in events
 	RememberHit  time.Duration
 	RememberMiss time.Duration
+}
+
+// WithholdOutside returns the tags of attributes whose texts stay in MISP where others may read what is written: in exports, and
+// as sightings.
+func (l Lookup) WithholdOutside() []string {
+	if len(l.Withhold) > 0 {
+		return l.Withhold
+	}
+	return misp.Withhold()
 }
 
 // A Policy says where values are looked up.
@@ -113,6 +130,8 @@ type Serve struct {
 	Listen         string // empty for the unix socket alone
 	ListenAnywhere bool
 	StaleAfter     time.Duration
+	Canary         time.Duration // between two; 0 for none
+	Daily          bool
 }
 
 // checkListen refuses an address that others can reach, unless that is what is wanted.
@@ -134,6 +153,14 @@ type Sightings struct {
 	TLPRed  bool
 }
 
+// Events says how many events hits raise in serve.
+type Events struct {
+	RepeatWindow time.Duration // 0 for none
+	Storm        int           // 0 for no bound
+	Rate         int           // likewise
+	Burst        int
+}
+
 // Mappings says which mapping files are loaded.
 type Mappings struct {
 	Builtin bool
@@ -147,6 +174,7 @@ type Mappings struct {
 type Ignore struct {
 	Values []string
 	Files  []string
+	Alerts string // expression; empty for none
 }
 
 // Queue says how events reach analysisd.
@@ -178,12 +206,13 @@ func (l *layers) config() *Config {
 		Home: l.home, File: l.file, Timeout: l.duration("timeout"), FeedDir: l.path("feed.dir"), StateDir: l.path("state_dir"),
 		ErrorInterval: l.duration("error_interval"), values: l,
 		MISP: MISP{
-			URL: l.text("misp.url"), Key: l.key(), CAFile: l.path("misp.ca_file"),
+			URL: l.text("misp.url"), Proxy: l.text("misp.proxy"), NoProxy: l.texts("misp.no_proxy"), Key: l.key(), CAFile: l.path("misp.ca_file"),
 			ClientCertFile: l.path("misp.client_cert_file"), ClientKeyFile: l.path("misp.client_key_file"),
 			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
 		},
 		Lookup: Lookup{
-			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(),
+			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(), WideNetworks: l.flag("lookup.wide_networks"),
+			Withhold:    l.texts("lookup.withhold"),
 			RememberHit: l.duration("lookup.remember_hit"), RememberMiss: l.duration("lookup.remember_miss"),
 		},
 		Mirror: Mirror{
@@ -195,13 +224,18 @@ func (l *layers) config() *Config {
 		Serve: Serve{
 			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
+			Canary: l.duration("serve.canary"), Daily: l.flag("serve.daily"),
 		},
 		Sightings: Sightings{Enabled: l.flag("sightings.enabled"), Source: l.text("sightings.source"), TLPRed: l.flag("sightings.tlp_red")},
+		Events: Events{
+			RepeatWindow: l.duration("events.repeat_window"), Storm: l.count("events.storm"), Rate: l.count("events.rate"), Burst: l.count("events.burst"),
+		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
 			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
 		},
-		Ignore: Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files")},
+		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
+		MutesFile: l.path("mutes.file"),
 		Queue: Queue{
 			Path: l.path("wazuh.queue"), PlainHeader: l.flag("wazuh.plain_header"), SendTimeout: l.duration("wazuh.send_timeout"),
 			Default: l.from["wazuh.queue"] == fromDefault,
@@ -278,20 +312,45 @@ func (k Key) Option() string {
 	return "misp.key"
 }
 
+// maxKeys is how many keys a file may have: the one in use, and the next one.
+const maxKeys = 2
+
 // Read returns the key, from its file or as it was given; empty if there is none. A file that others than its owner
 // and group can read is refused. Errors are [cli.WrongUse].
 func (k Key) Read() (string, error) {
-	if k.File == "" {
-		return k.text, nil
+	keys, err := k.ReadAll()
+	if err != nil || len(keys) == 0 {
+		return "", err
 	}
-	data, err := os.ReadFile(k.File)
+	return keys[0], nil
+}
+
+// ReadAll returns the keys: the one in use, and the one that takes its place when MISP refuses it, if the file has two
+// lines. See [Key.Read] for what is refused.
+func (k Key) ReadAll() ([]string, error) {
+	if k.File == "" {
+		if k.text == "" {
+			return nil, nil
+		}
+		return []string{k.text}, nil
+	}
+	data, err := atomicfile.ReadRegular(k.File, cli.MaxFile)
 	if err != nil {
-		return "", cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("misp.key_file: %w", err)
 	}
 	if err := RefuseReadable(k.File); err != nil {
-		return "", cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("misp.key_file: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	var keys []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" {
+			keys = append(keys, line)
+		}
+	}
+	if len(keys) > maxKeys {
+		return nil, cli.WrongUsef("misp.key_file: %s has %d lines with keys; leave the one in use and the next one", k.File, len(keys))
+	}
+	return keys, nil
 }
 
 // RefuseReadable returns an error for a file with a secret in it that others than its owner and group can read.

@@ -134,7 +134,7 @@ func TestOptionsFile(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		pipe: "options: read " + pipe + ": not a regular file", long: "<options> has something after its JSON object", good: "",
+		pipe: "options: read " + pipe + ": not a regular file", long: "longer than such a file can be (1048576 bytes)", good: "",
 		filepath.Join(dir, "gone.options"): "",
 	} {
 		_, err := Load(Request{Home: newHome(t, ""), Call: &wazuh.Call{OptionsFile: name, Retries: -1}})

@@ -32,7 +32,9 @@ var (
 	flag     = form{read: readFlag}
 	duration = form{read: readDuration}
 	address  = form{read: readAddress}
-	age      = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}
+	// durationOrOff is a time, or 0.
+	durationOrOff = form{read: readDurationOrOff}
+	age           = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}
 
 	// listenAddress is one that serve can listen at: a host, which may be left out, and a number of a port.
 	listenAddress = form{read: emptyOr(checkListenAddress)}
@@ -122,6 +124,17 @@ func readDuration(s string) (any, error) {
 	}
 	if err != nil || d <= 0 || d > 24*time.Hour {
 		return nil, fmt.Errorf("%q is not a time like 10s or 500ms", s)
+	}
+	return d, nil
+}
+
+func readDurationOrOff(s string) (any, error) {
+	if d, err := time.ParseDuration(s); err == nil && d == 0 {
+		return d, nil
+	}
+	d, err := readDuration(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is neither 0 nor a time like 10s or 500ms, at most 24h", s)
 	}
 	return d, nil
 }

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh"
 	"custom-misp/engine/yamlfile"
 )
@@ -98,7 +99,11 @@ func (l *layers) lay(from string, values map[string]any) error {
 
 // layFile reads the configuration file.
 func (l *layers) layFile(mayBeAbsent bool) error {
-	data, err := cli.ReadYAML(l.file)
+	read := cli.ReadNamed
+	if mayBeAbsent { // no one has named it
+		read = func(name string) ([]byte, error) { return atomicfile.ReadRegular(name, cli.MaxFile) }
+	}
+	data, err := read(l.file)
 	if mayBeAbsent && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -202,14 +207,14 @@ func (l *layers) layEnvironment() error {
 	return errors.Join(errs...)
 }
 
-// maxOptions is the longest text of <options>, in bytes. Of a longer one the rest is missing, which is no JSON.
+// maxOptions is the longest text of <options>, in bytes.
 const maxOptions = 1 << 20
 
 // layCall lays the file with <options> that integratord passes, and its arguments.
 func (l *layers) layCall(c wazuh.Call) error {
 	var errs []error
 	if c.OptionsFile != "" {
-		data, err := cli.ReadFile(c.OptionsFile, maxOptions)
+		data, err := atomicfile.ReadRegular(c.OptionsFile, maxOptions)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("options: %w", err))
 		}

@@ -124,7 +124,7 @@ func TestWatched(t *testing.T) {
 		}
 	}
 	c := with(t, home, "misp.url", "")
-	want := []string{filepath.Join(home, "etc/custom-misp.yaml"), filepath.Join(home, "etc/ossec.conf"), filepath.Join(home, "etc/custom-misp/mappings")}
+	want := []string{filepath.Join(home, "etc/custom-misp.yaml"), filepath.Join(home, "etc/ossec.conf"), filepath.Join(home, "etc/custom-misp/mappings"), filepath.Join(home, "etc/custom-misp/mutes.yaml")}
 	if diff := cmp.Diff(want, c.Watched()); diff != "" {
 		t.Errorf("watched when nothing is set (-want +got):\n%s", diff)
 	}
@@ -190,5 +190,19 @@ func TestHandoverPlaces(t *testing.T) {
 		if o, ok := find(key); !ok || o.def != want {
 			t.Errorf("%s is %v, and calls look in %s", key, o.def, want)
 		}
+	}
+}
+
+// TestWithholdOutside has the default where others may read, also if nothing is withheld in events.
+func TestWithholdOutside(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	usual := with(t, home, "misp.url", "").Lookup
+	if len(usual.Withhold) > 0 || !slices.Equal(usual.WithholdOutside(), []string{"tlp:red", "tlp:amber+strict"}) {
+		t.Errorf("withheld in events %v, elsewhere %v", usual.Withhold, usual.WithholdOutside())
+	}
+	own := with(t, home, "lookup.withhold", []string{"tlp:amber"}).Lookup
+	if !slices.Equal(own.Withhold, []string{"tlp:amber"}) || !slices.Equal(own.WithholdOutside(), own.Withhold) {
+		t.Errorf("withheld in events %v, elsewhere %v", own.Withhold, own.WithholdOutside())
 	}
 }

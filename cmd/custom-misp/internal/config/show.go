@@ -74,19 +74,31 @@ func (c *Config) TLSFiles() []NamedFile {
 	return slices.DeleteFunc(all, func(f NamedFile) bool { return f.Path == "" })
 }
 
-// Reference returns the table of all keys in Markdown, for README.md.
-func Reference() string {
-	var b strings.Builder
-	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
+// A Described is a key of the configuration as documents show it: its default is empty if it has none.
+type Described struct{ Key, Default, Help string }
+
+// Describe returns all keys.
+func Describe() []Described {
+	var all []Described
 	for _, o := range options {
 		def := fmt.Sprint(o.def)
 		if list, ok := o.def.([]string); ok {
 			def = strings.Join(list, " ")
 		}
-		if def != "" {
-			def = "`" + def + "`"
+		all = append(all, Described{o.key, def, o.help})
+	}
+	return all
+}
+
+// Reference returns the table of all keys in Markdown, for README.md.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
+	for _, d := range Describe() {
+		if d.Default != "" {
+			d.Default = "`" + d.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", o.key, def, o.help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Key, d.Default, d.Help)
 	}
 	return b.String()
 }

@@ -7,24 +7,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/manager"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/yamlfile"
 )
 
 // checkConfiguration reports the faults of the configuration, and whether integratord's user can read it too.
 func (i *examination) checkConfiguration(context.Context) []Finding {
 	if errors.Is(i.configErr, fs.ErrPermission) {
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", i.configErr)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", i.configErr)}
 	}
 	if i.configErr != nil {
 		var findings []Finding
 		for _, line := range cli.Lines(i.configErr) {
-			err := errors.New(strings.TrimPrefix(line, "custom-misp: "))
-			findings = append(findings, problemOf(err, "correct it, and see: custom-misp config --home "+i.Home))
+			f := problemOf(errors.New(strings.TrimPrefix(line, "custom-misp: ")), i.command("config"))
+			f.Remedy = meant(f)
+			findings = append(findings, f)
 		}
 		return findings
 	}
@@ -32,12 +35,12 @@ func (i *examination) checkConfiguration(context.Context) []Finding {
 	_, err := os.Stat(file)
 	if err == nil {
 		if err := i.May(file, manager.MayRead); err != nil {
-			return []Finding{problem(i.readable(file), "%v", err)}
+			return []Finding{problem(i.allow(file, i.readable(file)), "%v", err)}
 		}
 	}
 	for _, f := range i.config.TLSFiles() {
 		if err := i.May(f.Path, manager.MayRead); err != nil {
-			return []Finding{problem(i.readable(f.Path), "%s: %v", f.Key, err)}
+			return []Finding{problem(i.allow(f.Path, i.readable(f.Path)), "%s: %v", f.Key, err)}
 		}
 	}
 	if i.config.AsksMISP() && i.config.MISP.URL == "" {
@@ -49,9 +52,27 @@ func (i *examination) checkConfiguration(context.Context) []Finding {
 	return []Finding{good("%s", file)}
 }
 
-// readable returns the command that lets integratord's user read a file, and only read it.
-func (i *examination) readable(file string) string {
-	return fmt.Sprintf("chown root:%s %s && chmod 0640 %s", i.User.Group, file, file)
+// meant returns the command that writes the word that was meant in the place of a wrong one, else the remedy of a finding
+// about a line of a file.
+func meant(f Finding) string {
+	word, ok := strings.CutPrefix(f.Remedy, "did you mean ")
+	_, wrong, quoted := strings.Cut(f.Found, `"`)
+	wrong, _, _ = strings.Cut(wrong, `"`)
+	parts := strings.SplitN(f.Found, ":", 4)
+	if !ok || !quoted || len(parts) < 4 || wrong == "" {
+		return f.Remedy
+	}
+	line, err := strconv.Atoi(parts[1])
+	data, readErr := atomicfile.ReadRegular(parts[0], cli.MaxFile)
+	lines := strings.Split(string(data), "\n")
+	if err != nil || readErr != nil || line < 1 || line > len(lines) || strings.Count(lines[line-1], wrong) != 1 {
+		return f.Remedy
+	}
+	expression, ok := substitution(wrong, strings.Trim(word, `"?`))
+	if !ok {
+		return f.Remedy
+	}
+	return fmt.Sprintf("sed -i '%d%s' %s", line, expression, parts[0])
 }
 
 // checkKey looks for the key, and who can read it. The key itself is shown nowhere.
@@ -64,12 +85,12 @@ func (i *examination) checkKey(context.Context) []Finding {
 	}
 	key, err := i.config.MISP.Key.Read()
 	file, from := i.config.MISP.Key.File, i.config.MISP.Key.From
-	fill := fmt.Sprintf("install -o root -g %s -m 0640 /dev/null %s && cat > %s, then paste the key, Enter, Ctrl-D", i.User.Group, file, file)
+	fill := i.fillKey(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return []Finding{problem(fill, "%v", err)}
 	case errors.Is(err, fs.ErrPermission):
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", err)}
 	case err != nil:
 		return []Finding{problemOf(err, "")}
 	case key == "" && file == "":
@@ -78,13 +99,13 @@ func (i *examination) checkKey(context.Context) []Finding {
 		return []Finding{problem(fill, "misp.key_file: %s is empty", file)}
 	case i.config.MISP.Key.InOssecConf():
 		own := i.config.FromHome("etc/custom-misp.key")
-		return []Finding{warning("put it into "+own+" instead (root:"+i.User.Group+", mode 0640), name that with misp.key_file, and take <api_key> out",
+		return []Finding{warning("put the key into "+own+", name that with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml")+" and take <api_key> out of the block",
 			"the key stands in <api_key>: integratord puts it on command lines, which every user of this machine can read")}
 	case file == "":
 		return []Finding{good("from %s", from)}
 	}
 	if err := i.May(file, manager.MayRead); err != nil {
-		return []Finding{problem(i.readable(file), "%v", err)}
+		return []Finding{problem(i.allow(file, i.readable(file)), "%v", err)}
 	}
 	return []Finding{good("from %s", file)}
 }
@@ -96,11 +117,11 @@ func (i *examination) checkMappings(context.Context) []Finding {
 		return []Finding{problem("set mappings.dirs to directories that are there, and that user "+i.User.Name+" can read", "%v", err)}
 	}
 	e, err := app.Compile(sources)
-	found := fmt.Sprintf("%s from %s", cli.Plural(len(e.Mappings()), "mapping"), cli.Plural(len(sources), "file"))
+	found := fmt.Sprintf("%s from %s", cli.Plural(e.Len(), "mapping"), cli.Plural(len(sources), "file"))
 	if faults, ok := errors.AsType[yamlfile.Faults](err); ok {
 		return []Finding{problem(i.command("lint"), "%s; %s, files with faults are left out; the first: %s", found, cli.Plural(len(faults), "fault"), faults[0].Error())}
 	}
-	if len(e.Mappings()) == 0 {
+	if e.Len() == 0 {
 		return []Finding{problem("set mappings.builtin to true, or mappings.dirs", "no mappings; nothing is ever looked up")}
 	}
 	for _, src := range sources {
@@ -108,7 +129,7 @@ func (i *examination) checkMappings(context.Context) []Finding {
 			continue
 		}
 		if err := i.May(src.Name, manager.MayRead); err != nil {
-			return []Finding{problem(i.readable(src.Name), "%v", err)}
+			return []Finding{problem(i.allow(src.Name, i.readable(src.Name)), "%v", err)}
 		}
 	}
 	return []Finding{good("%s", found)}
@@ -132,13 +153,13 @@ func (i *examination) checkLog(context.Context) []Finding {
 		return []Finding{f}
 	}
 	if err != nil {
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", err)}
 	}
 	if !st.Mode().IsRegular() {
 		return []Finding{problem("set log.file to a file", "%s is not a file", file)}
 	}
 	if err := i.May(file, manager.MayWrite); err != nil {
-		return []Finding{problem(fmt.Sprintf("chown %s:%s %s && chmod 0660 %s", i.User.Name, i.User.Group, file, file), "%v", err)}
+		return []Finding{problem(i.allow(file, fmt.Sprintf("chown %s:%s %s && chmod 0660 %s", i.User.Name, i.User.Group, file, file)), "%v", err)}
 	}
 	return []Finding{good("%s can be written to", file)}
 }

@@ -22,6 +22,8 @@ type Finding struct {
 	Status Status `json:"status"`
 	Found  string `json:"found"`  // one line, never with a secret in it
 	Remedy string `json:"remedy"` // a command where there is one, else a sentence; empty if nothing is to be done
+	// Command is set if the remedy is a command for a shell of root.
+	Command bool `json:"command,omitempty"`
 }
 
 // A Status says how bad a finding is.
@@ -75,6 +77,9 @@ func checks() []check {
 		{"rights", true, (*examination).checkRights},
 		{"integration", true, (*examination).checkIntegration},
 		{"rules", true, (*examination).checkRules},
+		{"enabled", true, (*examination).checkEnabled},
+		{"output", true, (*examination).checkOutput},
+		{"daemons", true, (*examination).checkDaemons},
 		{"queue", true, (*examination).checkQueue},
 		{"restart", true, (*examination).checkRestart},
 		{"configuration", false, (*examination).checkConfiguration},
@@ -83,6 +88,7 @@ func checks() []check {
 		{"log", true, (*examination).checkLog},
 		{"state", true, (*examination).checkState},
 		{"serve", true, (*examination).checkResident},
+		{"effect", false, (*examination).checkEffect},
 		{"misp", false, (*examination).checkMISP},
 	}
 }
@@ -93,17 +99,25 @@ type examination struct {
 	config    *config.Config
 	configErr error // why config is not complete
 	buildErr  error // what keeps a call from building its chain
+	rules     []ruleFile
 
-	root uint32           // who has to own the program: 0, but in tests
-	now  func() time.Time // clock
+	root     uint32            // who has to own the program: 0, but in tests
+	now      func() time.Time  // clock
+	systemd  bool              // systemd runs, and not a container's first process
+	readOnly func(string) bool // a path is on a file system that cannot be written to
+	comm     func(int) string  // the name of a process, cut to 15 characters; empty if there is none
 }
 
 // Examine runs all checks on an installation and the configuration that integratord's calls have there. It does not stop
 // at a problem: the next one may be another.
 func Examine(ctx context.Context, i *manager.Installation, configFile string) []Finding {
-	x := &examination{Installation: i, now: time.Now}
+	x := newExamination(i)
 	x.config, x.configErr = i.Config(configFile, config.Flags{})
 	return x.examine(ctx)
+}
+
+func newExamination(i *manager.Installation) *examination {
+	return &examination{Installation: i, now: time.Now, systemd: systemdRuns(), readOnly: onReadOnly, comm: commOf}
 }
 
 func (i *examination) examine(ctx context.Context) []Finding {
@@ -122,11 +136,20 @@ func (i *examination) examine(ctx context.Context) []Finding {
 			if f.Check == "" {
 				f.Check = c.id
 			}
-			f.Found, f.Remedy = cli.Clean(f.Found), cli.Clean(f.Remedy)
-			findings = append(findings, f)
+			findings = append(findings, i.finished(f))
 		}
 	}
 	return append(findings, i.unsaid(findings)...)
+}
+
+// finished returns a finding as it is shown.
+func (i *examination) finished(f Finding) Finding {
+	if verb, ok := strings.CutPrefix(f.Remedy, "see custom-misp "); ok {
+		f.Remedy = i.command(verb)
+	}
+	f.Found, f.Remedy = cli.Clean(f.Found), cli.Clean(i.possible(f.Remedy))
+	f.Command = isCommand(f.Remedy)
+	return f
 }
 
 // unsaid returns what keeps a call from building its chain, where no check has said so.
@@ -138,7 +161,7 @@ func (i *examination) unsaid(said []Finding) []Finding {
 	for _, line := range cli.Lines(i.buildErr) {
 		found, remedy, _ := strings.Cut(strings.TrimPrefix(line, "custom-misp: "), "; ")
 		if !slices.ContainsFunc(said, func(f Finding) bool { return f.Status == StatusProblem && strings.Contains(f.Found, found) }) {
-			more = append(more, Finding{"configuration", StatusProblem, found, remedy})
+			more = append(more, i.finished(Finding{Check: "configuration", Status: StatusProblem, Found: found, Remedy: remedy}))
 		}
 	}
 	return more

@@ -26,8 +26,8 @@ func TestDoctorGood(t *testing.T) {
 		}
 	}
 	want := []string{
-		"wazuh", "program", "rights", "integration", "rules", "queue", "restart", "configuration", "key", "mappings", "log", "state", "spool", "outage",
-		"misp-name", "misp-connect", "misp-tls", "misp-key", "misp-role", "misp-clock", "misp-search",
+		"wazuh", "program", "rights", "integration", "rules", "enabled", "output", "analysisd", "integratord", "queue", "restart", "configuration", "key", "mappings", "log",
+		"state", "spool", "outage", "effect", "misp-name", "misp-connect", "misp-tls", "misp-key", "misp-role", "misp-clock", "misp-search",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("checks (-want +got):\n%s", diff)
@@ -37,7 +37,7 @@ func TestDoctorGood(t *testing.T) {
 	}
 	var out bytes.Buffer
 	Print(&out, findings)
-	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); len(got) != len(want)+1 || got[len(want)] != "nothing is wrong; 21 ok, 0 skipped" {
+	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); len(got) != len(want)+1 || got[len(want)] != "nothing is wrong; 26 ok, 0 skipped" {
 		t.Errorf("printed:\n%s", &out)
 	}
 }
@@ -56,7 +56,7 @@ func TestDoctor(t *testing.T) {
 	}{
 		{
 			name: "no Wazuh", spoil: func(t *testing.T, w *ward) { w.remove(t, "") },
-			check: "wazuh", status: StatusProblem, found: "there is no Wazuh in HOME", remedy: "doctor --home DIR",
+			check: "wazuh", status: StatusProblem, found: "there is no Wazuh in HOME", remedy: "--home DIR",
 		},
 		{
 			name: "Wazuh 5", spoil: func(t *testing.T, w *ward) { w.write(t, "VERSION.json", `{"version":"5.0.0"}`, 0o640) },
@@ -108,19 +108,19 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no block", spoil: func(t *testing.T, w *ward) { w.block(t, "<name>slack</name>") },
-			check: "integration", status: StatusProblem, found: "has no <integration> with the name custom-misp", remedy: "cat examples/ossec.conf >> HOME/etc/ossec.conf && systemctl",
+			check: "integration", status: StatusProblem, found: "has no <integration> with the name custom-misp", remedy: `</ossec_config>\n' >> HOME/etc/ossec.conf && systemctl`,
 		},
 		{
 			name: "name without custom-", spoil: func(t *testing.T, w *ward) { w.block(t, "<name>misp</name>"+format) },
-			check: "integration", status: StatusProblem, found: `names "misp", which has to be "custom-misp"`, remedy: name,
+			check: "integration", status: StatusProblem, found: `names "misp", which has to be "custom-misp"`, remedy: "sed -i '3s|<name>misp</name>|<name>custom-misp</name>|' HOME/etc/ossec.conf && systemctl",
 		},
 		{
 			name: "name with a blank", spoil: func(t *testing.T, w *ward) { w.block(t, "<name> custom-misp</name>"+format) },
-			check: "integration", status: StatusProblem, found: `names " custom-misp"`, remedy: name,
+			check: "integration", status: StatusProblem, found: `names " custom-misp"`, remedy: "sed -i '3s|<name> custom-misp</name>|<name>custom-misp</name>|' HOME",
 		},
 		{
 			name: "blank in group", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<group>sysmon, syscheck</group>") },
-			check: "integration", status: StatusProblem, found: `the item " syscheck" of <group>`, remedy: "write <group>sysmon,syscheck</group>, then: systemctl restart wazuh-manager",
+			check: "integration", status: StatusProblem, found: `the item " syscheck" of <group>`, remedy: "sed -i '3s|<group>sysmon, syscheck</group>|<group>sysmon,syscheck</group>|' HOME/etc/ossec.conf && systemctl restart wazuh-manager",
 		},
 		{
 			name: "line break in group", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<group>sysmon,\n  syscheck</group>") },
@@ -130,7 +130,7 @@ func TestDoctor(t *testing.T) {
 			name: "two groups", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<group>sysmon</group><group>syscheck</group>")
 			},
-			check: "integration", status: StatusProblem, found: "2 <group> elements, of which only the last counts", remedy: "<group>sysmon,syscheck</group>",
+			check: "integration", status: StatusProblem, found: "2 <group> elements, of which only the last counts", remedy: "sed -i -e '3s|<group>sysmon</group>||' -e '3s|<group>syscheck</group>|<group>sysmon,syscheck</group>|' HOME",
 		},
 		{
 			name: "no alert format", spoil: func(t *testing.T, w *ward) { w.block(t, name+"<group>sysmon</group>") },
@@ -138,13 +138,13 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no filter", spoil: func(t *testing.T, w *ward) { w.block(t, name+format) },
-			check: "integration", status: StatusWarning, found: "every alert starts the program", remedy: "<group>sysmon,syscheck</group>",
+			check: "integration", status: StatusWarning, found: "every alert starts the program", remedy: "<level>3</level>",
 		},
 		{
 			name: "blank in URL", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level><hook_url>"+w.url+" </hook_url>")
 			},
-			check: "integration", status: StatusProblem, found: "<hook_url> has a blank", remedy: "take the blanks out",
+			check: "integration", status: StatusProblem, found: "<hook_url> has a blank", remedy: "sed -i '3s|<hook_url>",
 		},
 		{
 			name: "no number", spoil: func(t *testing.T, w *ward) {
@@ -178,13 +178,13 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no rules", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/rules/misp_rules.xml") },
-			check: "rules", status: StatusProblem, found: "no rule has the field integration", remedy: "examples/rules/misp_rules.xml HOME/etc/rules/ && systemctl restart wazuh-manager",
+			check: "rules", status: StatusProblem, found: "no rule has the field integration", remedy: "example misp_rules.xml | install -o wazuh -g wazuh -m 0660 /dev/stdin HOME/etc/rules/misp_rules.xml && systemctl restart wazuh-manager",
 		},
 		{
 			name: "rules excluded", spoil: func(t *testing.T, w *ward) {
 				w.replace(t, "etc/ossec.conf", "<ossec_config>", "<ossec_config><ruleset><rule_dir>etc/rules</rule_dir><rule_exclude>misp_rules.xml</rule_exclude></ruleset>")
 			},
-			check: "rules", status: StatusProblem, found: "no rule has the field integration",
+			check: "rules", status: StatusProblem, found: "<rule_exclude> in HOME/etc/ossec.conf leaves HOME/etc/rules/misp_rules.xml out", remedy: `|<rule_exclude>misp_rules\.xml</rule_exclude>||' HOME/etc/ossec.conf`,
 		},
 		{
 			name: "rules in a directory of one's own", spoil: func(t *testing.T, w *ward) {
@@ -229,7 +229,7 @@ func TestDoctor(t *testing.T) {
 				w.chmod(t, "queue/sockets/queue", 0o660)
 				_ = conn.Close() // which leaves the file of a datagram socket
 			},
-			check: "queue", status: StatusProblem, found: "analysisd is not running", remedy: "systemctl start wazuh-manager",
+			check: "queue", status: StatusProblem, found: "analysisd is not running", remedy: "systemctl restart wazuh-manager",
 		},
 		{
 			name: "socket closed to wazuh", spoil: func(t *testing.T, w *ward) { w.chmod(t, "queue/sockets/queue", 0o600) },
@@ -268,11 +268,11 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no key file", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/custom-misp.key") },
-			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key: no such file", remedy: "install -o root -g wazuh -m 0640 /dev/null HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key: no such file", remedy: "install -o root -g wazuh -m 0640 /dev/stdin HOME/etc/custom-misp.key",
 		},
 		{
 			name: "empty key file", spoil: func(t *testing.T, w *ward) { w.write(t, "etc/custom-misp.key", "\n", 0o640) },
-			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key is empty", remedy: "cat > HOME/etc/custom-misp.key",
+			check: "key", status: StatusProblem, found: "HOME/etc/custom-misp.key is empty", remedy: "read -rsp",
 		},
 		{
 			name: "key file open", spoil: func(t *testing.T, w *ward) { w.chmod(t, "etc/custom-misp.key", 0o644) },
@@ -331,7 +331,7 @@ func TestDoctor(t *testing.T) {
 func TestPrint(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	Print(&out, []Finding{{"misp", StatusProblem, "version \x1b[31m2\u009b.\u202e5\n", "update\x7f"}})
+	Print(&out, []Finding{{Check: "misp", Status: StatusProblem, Found: "version \x1b[31m2\u009b.\u202e5\n", Remedy: "update\x7f"}})
 	want := "problem  misp          version ?[31m2?.?5 \n                       → update?\n1 problem; 0 ok, 0 skipped\n"
 	if got := out.String(); got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -55,7 +56,11 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, i.config.Timeout)
 	defer cancel()
 	v := &visit{examination: i, url: u}
-	v.proxy, _ = http.ProxyFromEnvironment(&http.Request{URL: u})
+	through := app.Proxy(i.config.MISP)
+	if through == nil {
+		through = http.ProxyFromEnvironment
+	}
+	v.proxy, _ = through(&http.Request{URL: u})
 	defer func() {
 		if v.conn != nil {
 			_ = v.conn.Close()
@@ -120,7 +125,10 @@ func (v *visit) one(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func (v *visit) lookName(ctx context.Context) Finding {
 	host := v.url.Hostname()
-	if v.proxy != nil {
+	switch {
+	case v.proxy != nil && v.config.MISP.Proxy != "":
+		return skipped("the proxy %s looks it up", v.proxy.Host)
+	case v.proxy != nil:
 		return skipped("the proxy %s of this shell's environment is used; does integratord have it in its own?", v.proxy.Host)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -145,7 +153,7 @@ func (v *visit) lookConnect(ctx context.Context) Finding {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", v.address())
 	if err != nil {
-		return problem("is MISP running, its port open in firewalls, misp.url right? try: curl -v "+v.url.Scheme+"://"+v.address(),
+		return problem("curl -v "+v.url.Scheme+"://"+v.address(),
 			"no connection to %s: %s", v.address(), reason(err))
 	}
 	v.conn = conn
@@ -178,7 +186,7 @@ func (v *visit) lookTLS(ctx context.Context) Finding {
 	case ok && trouble.Code == enrich.CodeTLS:
 		remedy := trouble.Remedy
 		if leaf != nil {
-			remedy += "; see it with: openssl s_client -connect " + v.address() + " -showcerts </dev/null"
+			remedy += ", which this shows: openssl s_client -connect " + v.address() + " -showcerts </dev/null"
 		}
 		return problem(remedy, "%v; %s", trouble.Err, shown)
 	case clientErr != nil:
@@ -209,15 +217,43 @@ func (v *visit) certificate(ctx context.Context) *x509.Certificate {
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-func (v *visit) lookKey(context.Context) Finding {
+func (v *visit) lookKey(ctx context.Context) Finding {
 	if v.client == nil {
 		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
-		return problemOf(err, "see the checks configuration and key")
+		f := problemOf(err, v.command("config"))
+		if key, err := v.config.MISP.Key.Read(); v.config.MISP.Key.File != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && key == "") {
+			f.Remedy = v.fillKey(v.config.MISP.Key.File)
+		}
+		return f
 	}
 	if v.err != nil {
 		return mispProblem(v.err)
 	}
+	if keys, err := v.config.MISP.Key.ReadAll(); err == nil && len(keys) > 1 {
+		return v.lookKeys(ctx, keys)
+	}
 	return good("accepted by MISP %s", v.about.Version)
+}
+
+// lookKeys tries each of two keys by itself.
+func (v *visit) lookKeys(ctx context.Context, keys []string) Finding {
+	file := v.config.MISP.Key.File
+	refused := make([]bool, len(keys))
+	for n, key := range keys {
+		client, err := app.ClientWithKey(v.config, key)
+		if err == nil {
+			_, err = client.About(ctx)
+			client.Close()
+		}
+		refused[n] = err != nil
+	}
+	switch {
+	case refused[0]:
+		return warning("sed -i 1d "+file, "MISP refuses the first key in %s and takes the second", file)
+	case refused[1]:
+		return warning("sed -i 2d "+file, "MISP takes the first key in %s and refuses the second, which is to take its place", file)
+	}
+	return good("both keys are accepted by MISP %s", v.about.Version)
 }
 
 func (v *visit) lookRole(context.Context) Finding {
@@ -248,7 +284,7 @@ func (v *visit) lookClock(context.Context) Finding {
 	} else {
 		shown += " ahead"
 	}
-	const remedy = "see which one is wrong, on both machines: timedatectl"
+	const remedy = "timedatectl"
 	switch {
 	case off.Abs() > clockWrong:
 		return problem(remedy, "MISP's clock is %s", shown)

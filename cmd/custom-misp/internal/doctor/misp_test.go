@@ -50,7 +50,7 @@ func TestDoctorMISP(t *testing.T) {
 		{"name", nil, setting(map[string]any{"misp.url": "https://misp..invalid"}), "misp-name", StatusProblem, "the name misp..invalid in misp.url is not found", "getent hosts misp..invalid"},
 		{"name, what follows", nil, setting(map[string]any{"misp.url": "https://misp..invalid"}), "misp-search", StatusSkipped, "not tried, see misp-name", ""},
 		{"port", nil, setting(map[string]any{"misp.url": "https://127.0.0.1:1"}), "misp-connect", StatusProblem, "no connection to 127.0.0.1:1: connect", "curl -v https://127.0.0.1:1"},
-		{"authority", nil, setting(map[string]any{"misp.ca_file": ""}), "misp-tls", StatusProblem, "has a certificate that is not trusted", "name the certificate of its authority with misp.ca_file; see it with: openssl s_client"},
+		{"authority", nil, setting(map[string]any{"misp.ca_file": ""}), "misp-tls", StatusProblem, "has a certificate that is not trusted", "name the certificate of its authority with misp.ca_file, which this shows: openssl s_client"},
 		{"no TLS", func(t *testing.T, w *ward) { w.url = w.misp.URL; w.configure(t, "") }, nil, "misp-tls", StatusWarning, "the key travels in the clear", "https://"},
 		{"TLS not spoken", func(t *testing.T, w *ward) {
 			w.url = strings.Replace(w.misp.URL, "http://", "https://", 1)
@@ -125,6 +125,9 @@ func TestDoctorEndpoints(t *testing.T) {
 		user      = "/users/view/me"
 		raise     = "raise the limit, or take it away, in MISP: Administration, List Roles"
 	)
+	finding := func(check string, s Status, found, remedy string) Finding {
+		return Finding{Check: check, Status: s, Found: found, Remedy: remedy}
+	}
 	limited := func(limit string) string {
 		return `{"Role":{"name":"wazuh","perm_auth":true,"perm_sighting":true,"enforce_rate_limit":true,"rate_limit_count":"` + limit + `"}}`
 	}
@@ -135,35 +138,35 @@ func TestDoctorEndpoints(t *testing.T) {
 		refused string // endpoint with status 403
 		want    Finding
 	}{
-		"events": {config: mirror, want: Finding{"misp-events", StatusOK, "the list of events (events/index) can be read", ""}},
+		"events": {config: mirror, want: finding("misp-events", StatusOK, "the list of events (events/index) can be read", "")},
 		"events refused": {
 			config: mirror, refused: "/events/index",
-			want: Finding{
+			want: finding(
 				"misp-events", StatusProblem, "MISP at HOST answered 403 to events/index: You do not have permission to use this functionality",
 				"the mirror needs this list of all events: allow POST to it for the key's user, in MISP's roles and in any proxy before MISP, or set lookup.policy to live",
-			},
+			),
 		},
-		"walk":          {config: mirror, want: Finding{"misp-walk", StatusOK, "a walk over all of MISP takes about 1 question", ""}},
-		"walk, larger":  {config: mirror, answers: newest, want: Finding{"misp-walk", StatusOK, "a walk over all of MISP takes about 42 questions", ""}},
-		"walk, limited": {config: mirror, answers: with(newest, user, limited("20")), want: Finding{"misp-walk", StatusWarning, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make 20 in 15 minutes: it takes more than 30m0s`, raise}},
-		"walk, none":    {config: mirror, answers: with(newest, user, limited("0")), want: Finding{"misp-walk", StatusProblem, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make none`, raise}},
+		"walk":          {config: mirror, want: finding("misp-walk", StatusOK, "a walk over all of MISP takes about 1 question", "")},
+		"walk, larger":  {config: mirror, answers: newest, want: finding("misp-walk", StatusOK, "a walk over all of MISP takes about 42 questions", "")},
+		"walk, limited": {config: mirror, answers: with(newest, user, limited("20")), want: finding("misp-walk", StatusWarning, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make 20 in 15 minutes: it takes more than 30m0s`, raise)},
+		"walk, none":    {config: mirror, answers: with(newest, user, limited("0")), want: finding("misp-walk", StatusProblem, `a walk over all of MISP takes about 42 questions, and the role "wazuh" may make none`, raise)},
 		"sightings": {
 			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":true}`},
-			want: Finding{"misp-sightings", StatusOK, "sightings may be added; none was", ""},
+			want: finding("misp-sightings", StatusOK, "sightings may be added; none was", ""),
 		},
 		"sightings refused": {
 			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":true}`}, refused: "/sightings/add",
-			want: Finding{
+			want: finding(
 				"misp-sightings", StatusProblem, "MISP at HOST answered 403 to sightings/add: You do not have permission to use this functionality",
 				"give the role of the key's user perm_sighting in MISP (Administration, List Roles), and use a key that is not read-only; or set sightings.enabled to false",
-			},
+			),
 		},
 		"a read-only key": {
 			config: sightings, answers: map[string]string{version: `{"version":"2.5.1","perm_sighting":false}`, user: limited("100")},
-			want: Finding{
+			want: finding(
 				"misp-sightings", StatusProblem, `sightings.enabled is set, but the key is read-only; its role "wazuh" may add sightings, and look-ups work`,
 				"make a key for its user in MISP that is not read-only; or set sightings.enabled to false",
-			},
+			),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,9 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
@@ -13,18 +16,23 @@ import (
 // is nothing to tell.
 func (i *examination) checkResident(ctx context.Context) []Finding {
 	var findings []Finding
-	if app.ServeRuns(app.StateOf(i.config)) {
+	switch {
+	case app.ServeRuns(app.StateOf(i.config)):
 		findings = append(findings, i.resident(ctx))
+	case app.ServeRanHere(app.StateOf(i.config)) && len(i.Blocks) == 0:
+		f := problem(i.startServe(), "serve ran here and does not run now, and integratord hands no alerts over: no alert is looked up")
+		f.Check = "serve"
+		findings = append(findings, f)
 	}
 	if unused := app.UnusedMirror(i.config); unused != "" {
-		return append(findings, Finding{Check: "mirror", Status: StatusWarning, Found: unused, Remedy: "set lookup.policy to mirror or mirror-then-live"})
+		return append(findings, Finding{Check: "mirror", Status: StatusWarning, Found: unused, Remedy: "set lookup.policy to mirror or mirror-then-live in " + i.config.File})
 	}
 	if i.config.Lookup.Policy == config.PolicyLive {
 		return findings
 	}
 	m, err := app.Mirror(i.config)
 	if err != nil {
-		return append(findings, Finding{Check: "mirror", Status: StatusProblem, Found: err.Error(), Remedy: "see custom-misp config"})
+		return append(findings, Finding{Check: "mirror", Status: StatusProblem, Found: err.Error(), Remedy: i.command("config")})
 	}
 	defer m.Close()
 	_ = m.Verify(ctx, 0) // what it finds is among the damages
@@ -36,13 +44,13 @@ func (i *examination) checkResident(ctx context.Context) []Finding {
 		f := good("%s: %d attributes, synced %s ago", s.Origin, s.Attributes, shownTime(s.Age(i.now())))
 		switch old := s.Age(i.now()) >= i.config.Serve.StaleAfter; {
 		case damaged[s.Origin] != "":
-			f = problem("sudo "+i.command("sync "+s.Origin), "%s", damaged[s.Origin])
+			f = problem(i.asRoot("sync "+s.Origin), "%s", damaged[s.Origin])
 		case s.SyncedAt.IsZero():
-			f = problem("sudo "+i.command("sync"), "%s was never synced%s", s.Origin, because(s.Failure))
+			f = problem(i.asRoot("sync "+s.Origin), "%s was never synced%s", s.Origin, because(s.Failure))
 		case old:
-			f = warning("sudo "+i.command("sync"), "%s is of %s%s", s.Origin, s.SyncedAt.Format(time.RFC3339), because(s.Failure))
+			f = warning(i.asRoot("sync "+s.Origin), "%s is of %s%s", s.Origin, s.SyncedAt.Format(time.RFC3339), because(s.Failure))
 		case s.Failure != "":
-			f = warning("see the log", "%s: %s", s.Origin, s.Failure)
+			f = warning(i.asRoot("sync "+s.Origin), "%s: %s", s.Origin, s.Failure)
 		}
 		f.Check = "mirror"
 		findings = append(findings, f)
@@ -63,15 +71,30 @@ func (i *examination) resident(ctx context.Context) Finding {
 	f := good("%s", now.Line())
 	switch {
 	case err != nil:
-		f = problemOf(err, "see custom-misp status")
+		f = problemOf(err, i.command("status"))
+	case now.Alerts.File != "" && absent(now.Alerts.File):
+		f = problem("set serve.alerts in "+i.config.File+" to the file that analysisd writes, "+i.config.FromHome("logs/alerts/alerts.json")+", and restart serve",
+			"serve follows %s, which does not exist: no alert is looked up", now.Alerts.File)
 	case !now.Ready:
-		f = problem("see custom-misp status", "serve runs, but %s", now.NotReady)
+		f = problem(i.command("status"), "serve runs, but %s", now.NotReady)
 	case now.Alerts.File != "" && len(i.Blocks) > 0:
-		f = warning("take the <integration> block out of "+i.ConfFile()+", then: "+restart,
-			"serve follows the alerts by itself, and integratord hands them over as well: each is looked up twice")
+		f = warning(i.removeBlock(i.Blocks[0]), "serve follows the alerts by itself, and integratord hands them over as well: each is looked up twice")
 	case now.Alerts.File == "" && len(i.Blocks) == 0:
-		f = problem("set serve.alerts, or add an <integration> block", "serve is told to follow no alerts, and integratord hands none over")
+		f = problem(i.newBlock(), "serve is told to follow no alerts, and integratord hands none over")
 	}
 	f.Check = "serve"
 	return f
+}
+
+func absent(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// startServe returns what starts the daemon.
+func (i *examination) startServe() string {
+	if i.systemd {
+		return "systemctl enable --now custom-misp"
+	}
+	return "start custom-misp serve, as a service that is started again when it ends"
 }

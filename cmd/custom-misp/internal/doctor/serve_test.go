@@ -23,7 +23,7 @@ func TestDoctorResident(t *testing.T) {
 	}
 	w := newWard(t)
 	w.configure(t, "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [osint="+feed+"]}\n")
-	w.want(t, w.examine(t, nil), "mirror", StatusProblem, "osint was never synced", " sync --home HOME")
+	w.want(t, w.examine(t, nil), "mirror", StatusProblem, "osint was never synced", " sync osint --home HOME")
 	w.want(t, w.examine(t, nil), "key", StatusSkipped, "only copies of feeds and lists are looked up in", "")
 
 	w.configure(t, "mirror: {feeds: [osint="+feed+"]}\n")
@@ -47,7 +47,7 @@ func TestDoctorResident(t *testing.T) {
 		}
 	}
 	w.want(t, w.examine(t, nil), "mirror", StatusOK, "osint: 21 attributes, synced ", "")
-	w.want(t, w.examine(t, nil), "serve", StatusWarning, "integratord hands them over as well", "take the <integration> block out")
+	w.want(t, w.examine(t, nil), "serve", StatusWarning, "integratord hands them over as well", "sed -i")
 	w.block(t, "<name>slack</name>")
 	w.want(t, w.examine(t, nil), "serve", StatusOK, "0 alerts read, 0 with hits", "")
 	w.want(t, w.examine(t, nil), "integration", StatusOK, "no block is needed", "")
@@ -55,11 +55,11 @@ func TestDoctorResident(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	w.want(t, w.examine(t, nil), "integration", StatusProblem, "has no <integration> with the name custom-misp", "cat examples/ossec.conf")
+	w.want(t, w.examine(t, nil), "integration", StatusProblem, "has no <integration> with the name custom-misp", "printf '<ossec_config>")
 	old := func(i *examination) {
 		i.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 	}
-	w.want(t, w.examine(t, old), "mirror", StatusWarning, "osint is of 20", " sync --home HOME")
+	w.want(t, w.examine(t, old), "mirror", StatusWarning, "osint is of 20", " sync osint --home HOME")
 	base := filepath.Join(app.StateOf(c).Mirror(), "osint", "base-00000001.segment")
 	data, err := os.ReadFile(base)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/manager"
@@ -49,7 +50,7 @@ func newWard(t *testing.T) *ward {
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	w.url = secure.URL
-	for _, dir := range []string{"", "integrations", "bin", "etc/rules", "ruleset/rules", "logs", "queue/sockets", "var/run"} {
+	for _, dir := range []string{"", "integrations", "bin", "etc/rules", "ruleset/rules", "logs/alerts", "queue/sockets", "var/run"} {
 		w.mkdir(t, dir, 0o750)
 	}
 	for _, dir := range []string{"logs", "var/run"} {
@@ -68,6 +69,9 @@ func newWard(t *testing.T) *ward {
 	w.write(t, "etc/ossec.conf", string(conf), 0o660)
 	w.write(t, "etc/rules/misp_rules.xml", string(rules), 0o660)
 	w.write(t, "ruleset/rules/0010-rules_config.xml", `<group name="syslog,"><rule id="1" level="0"><match>\<x></match></rule></group>`, 0o640)
+	w.write(t, "ruleset/rules/0015-ossec_rules.xml", `<group name="sysmon,syscheck,ids,web,">`+strings.Repeat(`<rule id="550" level="7"><group>sysmon_event1,pci_dss_11.5,</group></rule>`, enoughRules)+`</group>`, 0o640)
+	w.write(t, "logs/alerts/alerts.json", "", 0o640)
+	w.restarted(t)
 	w.write(t, "etc/custom-misp.key", misptest.Key+"\n", 0o640)
 	w.write(t, "etc/misp-ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})), 0o640)
 	w.configure(t, "")
@@ -131,6 +135,20 @@ func (w *ward) block(t *testing.T, elements string) {
 	w.write(t, "etc/ossec.conf", "<ossec_config>\n<integration>\n"+elements+"\n</integration>\n</ossec_config>\n", 0o660)
 }
 
+// Numbers of processes that examine takes for Wazuh's.
+const (
+	pidAnalysisd   = 4001
+	pidIntegratord = 4002
+)
+
+// restarted leaves what a start of Wazuh does.
+func (w *ward) restarted(t *testing.T) {
+	t.Helper()
+	w.write(t, fmt.Sprintf("var/run/wazuh-analysisd-%d.pid", pidAnalysisd), "", 0o640)
+	w.write(t, fmt.Sprintf("var/run/wazuh-integratord-%d.pid", pidIntegratord), "", 0o640)
+	w.write(t, "logs/ossec.log", "2026/11/25 10:00:00 wazuh-integratord: INFO: Enabling integration for: 'custom-misp'.\n", 0o660)
+}
+
 func (w *ward) listen(t *testing.T) {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: w.path("queue/sockets/queue"), Net: "unixgram"})
@@ -144,13 +162,24 @@ func (w *ward) listen(t *testing.T) {
 // examine runs doctor for a wazuh that is another than the owner of the files, but of their group.
 func (w *ward) examine(t *testing.T, change func(*examination)) []Finding {
 	t.Helper()
-	i := &examination{Installation: manager.Open(w.home), root: uint32(os.Getuid()), now: time.Now}
+	return w.examination(t, change).examine(t.Context())
+}
+
+// examination is what examine runs the checks of.
+func (w *ward) examination(t *testing.T, change func(*examination)) *examination {
+	t.Helper()
+	i := &examination{Installation: manager.Open(w.home), root: uint32(os.Getuid()), now: time.Now, systemd: true}
+	i.readOnly = func(string) bool { return false }
+	i.comm = func(pid int) string {
+		name := map[int]string{pidAnalysisd: "wazuh-analysisd", pidIntegratord: "wazuh-integratord"}[pid]
+		return name[:min(len(name), 15)]
+	}
 	i.User = manager.Account{Name: "wazuh", Group: "wazuh", UID: uint32(os.Getuid()) + 1, Groups: []uint32{uint32(os.Getgid())}, IsWazuh: true}
 	i.config, i.configErr = i.Config("", config.Flags{})
 	if change != nil {
 		change(i)
 	}
-	return i.examine(t.Context())
+	return i
 }
 
 // tree describes all files of the home directory.
@@ -184,4 +213,23 @@ func (w *ward) want(t *testing.T, findings []Finding, check string, s Status, fo
 		}
 	}
 	t.Errorf("no %s of %s with %q and %q:\n%s", s, check, found, remedy, &out)
+}
+
+// sync brings the mirror up to date.
+func (w *ward) sync(t *testing.T) {
+	t.Helper()
+	c, err := manager.Open(w.home).Config("", config.Flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	syncs, closeAll, err := app.Syncs(c, cli.NoLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll()
+	for _, s := range syncs {
+		if _, err := s.Run(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

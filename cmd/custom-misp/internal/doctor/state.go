@@ -15,7 +15,7 @@ func (i *examination) checkState(context.Context) []Finding {
 	dir.Found = "state_dir: " + dir.Found
 	findings := []Finding{dir, i.spoolDepth(), i.outage()}
 	if old := app.OldState(i.config); old != "" {
-		left := warning("restart the daemon, or "+i.command("spool drain"), "%s of an earlier release is not moved to %s yet; what is queued there waits", old, i.config.StateDir)
+		left := warning(i.command("spool drain"), "%s of an earlier release is not moved to %s yet; what is queued there waits", old, i.config.StateDir)
 		left.Check = "state"
 		findings = append(findings, left)
 	}
@@ -28,14 +28,14 @@ func (i *examination) spoolDepth() Finding {
 	waiting := shownTime(i.now().Sub(depth.Oldest))
 	switch {
 	case err != nil:
-		f = problemOf(err, "look at "+i.config.StateDir)
+		f = problemOf(err, "see what is wrong with the directory "+i.config.StateDir)
 	case depth.Alerts+depth.Events > 0:
-		f = warning("when MISP and the queue are reachable, the next alert processes them too; at once: custom-misp spool drain",
+		f = warning(i.command("spool drain"),
 			"%s and %s are queued, the oldest for %s", cli.Plural(depth.Alerts, "alert"), cli.Plural(depth.Events, "event"), waiting)
 	case depth.Newer > 0:
-		f = warning("run the custom-misp that wrote them", "%s of a later version that this one leaves untouched", cli.Plural(depth.Newer, "queued entry"))
+		f = warning("install the later version of custom-misp that wrote them", "%s of a later version that this one leaves untouched", cli.Plural(depth.Newer, "queued entry"))
 	case depth.DeadLetters > 0:
-		f = warning("see custom-misp spool; custom-misp spool retry tries again", "%s of alerts or events that failed too often", cli.Plural(depth.DeadLetters, "dead letter"))
+		f = warning(i.command("spool retry"), "%s of alerts or events that failed too often", cli.Plural(depth.DeadLetters, "dead letter"))
 	}
 	if max := i.config.Spool.MaxEntries; err == nil && depth.Alerts+depth.Events >= max {
 		f = problem("make MISP reachable, or raise spool.max_entries", "the spool is full (%d entries): the oldest alerts are lost", max)
@@ -56,7 +56,7 @@ func (i *examination) outage() Finding {
 		case o.Unreachable():
 			f = problem("see what is said of it below", "%s has been unreachable for %s: %s", what, shownTime(i.now().Sub(o.Since)), o.Description)
 		case o.Lasts() && f.Status != StatusProblem:
-			f = warning("the next alerts process the rest; at once: custom-misp spool drain",
+			f = warning(i.command("spool drain"),
 				"%s is reachable again; %d of %d queued are processed", what, o.Processed, o.Queued)
 		case !o.Since.IsZero() && f.Status == StatusOK:
 			f = good("%s was last unreachable from %s to %s (%s), %d queued and %d processed", what,

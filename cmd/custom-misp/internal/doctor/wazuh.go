@@ -1,47 +1,38 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/manager"
-	"custom-misp/engine/wazuh"
+	"custom-misp/engine/atomicfile"
 )
-
-const restart = "systemctl restart wazuh-manager"
 
 // checkWazuh finds Wazuh and its version. Every other check of files needs it.
 func (i *examination) checkWazuh(context.Context) []Finding {
 	switch {
 	case errors.Is(i.HomeErr, fs.ErrPermission):
-		return []Finding{problem("sudo "+i.command("doctor"), "this user must not look into %s", i.Home)}
+		return []Finding{problem(i.asRoot("doctor"), "this user must not look into %s", i.Home)}
 	case i.HomeErr != nil:
-		return []Finding{problem("custom-misp doctor --home DIR, with Wazuh's directory for DIR", "there is no Wazuh in %s", i.Home)}
+		return []Finding{problem("name Wazuh's directory with --home DIR", "there is no Wazuh in %s", i.Home)}
 	case i.Version == "":
 		return []Finding{good("%s, of a version that no file in it tells", i.Home)}
 	case i.Since(5, 0):
 		return []Finding{problem("use custom-misp on a manager of Wazuh 4", "Wazuh %s has no integratord, which starts this program", i.Version)}
 	}
 	return []Finding{good("Wazuh %s in %s", i.Version, i.Home)}
-}
-
-// command returns a command line with this program.
-func (i *examination) command(verb string) string {
-	name := i.Self
-	if name == "" {
-		name = i.Program
-	}
-	return name + " " + verb + " --home " + i.Home
 }
 
 // checkProgram looks for the file that integratord starts.
@@ -54,17 +45,43 @@ func (i *examination) checkProgram(context.Context) []Finding {
 		if from == "" {
 			from = "custom-misp"
 		}
-		return []Finding{problem(fmt.Sprintf("install -o root -g %s -m 0750 %s %s && %s", i.User.Group, from, i.Program, restart),
+		return []Finding{problem(fmt.Sprintf("install -o root -g %s -m 0750 %s %s && %s", i.User.Group, from, i.Program, i.restart()),
 			"%s is not there; integratord then leaves the integration off until its next start", i.Program)}
 	case err != nil:
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", err)}
 	case !st.Mode().IsRegular():
 		return []Finding{problem("put the program in its place", "%s is not a file", i.Program)}
 	case !strings.HasPrefix(name, "custom-"):
 		to := filepath.Join(filepath.Dir(i.Program), "custom-misp")
 		return []Finding{problem(fmt.Sprintf("mv %s %s", i.Program, to), "%s: integratord takes names that begin with custom- only", i.Program)}
 	}
+	if i.isAnother() {
+		return []Finding{warning(fmt.Sprintf("install -o root -g %s -m 0750 %s %s.new && mv %s.new %s", i.User.Group, i.Self, i.Program, i.Program, i.Program),
+			"%s is another version than %s, which runs now", i.Program, i.Self)}
+	}
 	return []Finding{good("%s", i.Program)}
+}
+
+// isAnother reports whether integratord starts another program than this one, which a package or an administrator has put
+// elsewhere under the same name.
+func (i *examination) isAnother() bool {
+	if filepath.Base(i.Self) != "custom-misp" || i.Self == i.Program {
+		return false
+	}
+	mine, err := atomicfile.OpenRegular(i.Self)
+	if err != nil {
+		return false
+	}
+	defer mine.Close() //nolint:errcheck // only read
+	other, err := atomicfile.OpenRegular(i.Program)
+	if err != nil {
+		return false
+	}
+	defer other.Close() //nolint:errcheck // only read
+	a, b := sha256.New(), sha256.New()
+	_, mineErr := io.Copy(a, mine)
+	_, otherErr := io.Copy(b, other)
+	return mineErr == nil && otherErr == nil && !bytes.Equal(a.Sum(nil), b.Sum(nil))
 }
 
 // checkRights looks at owner and mode of the program. integratord refuses a program that its own user can change.
@@ -76,7 +93,7 @@ func (i *examination) checkRights(context.Context) []Finding {
 	if !i.User.IsWazuh {
 		return []Finding{skipped("there is neither a user wazuh nor ossecm on this machine; owner and mode are not checked")}
 	}
-	remedy := fmt.Sprintf("chown root:%s %s && chmod 0750 %s", i.User.Group, i.Program, i.Program)
+	remedy := i.allow(i.Program, fmt.Sprintf("chown root:%s %s && chmod 0750 %s", i.User.Group, i.Program, i.Program))
 	uid, _ := manager.Owner(st)
 	shown := fmt.Sprintf("owner %s, mode %04o", manager.ShownOwner(st), st.Mode().Perm())
 	switch {
@@ -93,129 +110,35 @@ func (i *examination) checkRights(context.Context) []Finding {
 // checkQueue connects to the queue of analysisd. A connection without a datagram is nothing to analysisd.
 func (i *examination) checkQueue(ctx context.Context) []Finding {
 	path := app.QueuePath(i.config)
-	const start = "systemctl start wazuh-manager; if the socket is somewhere else, set wazuh.queue"
+	start := i.start()
+	if !i.config.Queue.Default {
+		start = "set wazuh.queue to the socket of analysisd, which is " + i.config.FromHome("queue/sockets/queue") + " unless a manager was built otherwise"
+	}
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return []Finding{problem(start, "%s is not there; analysisd is not running", path)}
 	case err != nil:
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", err)}
 	case st.Mode().Type() != fs.ModeSocket:
 		return []Finding{problem(start, "%s is not a socket", path)}
 	}
 	if err := i.May(path, manager.MayWrite); err != nil {
-		return []Finding{problem(restart, "%v", err)}
+		return []Finding{problem(i.restart(), "%v", err)}
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unixgram", path)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return []Finding{problem("systemctl start wazuh-manager", "%s is left over; analysisd is not running", path)}
+		return []Finding{problem(i.restart(), "%s is left over; analysisd is not running", path)}
 	}
 	if err != nil {
-		return []Finding{problem("sudo "+i.command("doctor"), "%v", err)}
+		return []Finding{problem(i.asRoot("doctor"), "%v", err)}
 	}
-	_ = conn.Close()
-	return []Finding{good("%s takes connections", path)}
-}
-
-// A ruleFile is a file that analysisd reads rules from.
-type ruleFile struct {
-	name  string
-	rules []wazuh.Rule
-}
-
-// ruleFiles reads all rules, Wazuh's own as well. What cannot be read or parsed is passed over: analysisd says
-// more about it.
-func (i *examination) ruleFiles() []ruleFile {
-	var files []ruleFile
-	dirs := i.Conf.RuleDirs
-	if len(dirs) == 0 {
-		dirs = []string{"etc/rules"}
+	defer conn.Close() //nolint:errcheck // nothing was sent
+	if full(conn) {
+		return []Finding{problem(i.restart(), "%s is full: analysisd does not read it, or too slowly; events wait in the spool", path)}
 	}
-	for _, dir := range dirs {
-		names, _ := filepath.Glob(filepath.Join(i.config.FromHome(dir), "*.xml"))
-		for _, name := range names {
-			excluded := func(e string) bool { return filepath.Base(e) == filepath.Base(name) }
-			if slices.ContainsFunc(i.Conf.RuleExcludes, excluded) || slices.ContainsFunc(files, func(f ruleFile) bool { return f.name == name }) {
-				continue
-			}
-			data, err := os.ReadFile(name)
-			if err != nil {
-				continue
-			}
-			rules, _ := wazuh.ParseRules(data)
-			files = append(files, ruleFile{name, rules})
-		}
-	}
-	return files
-}
-
-// ours returns the rule that takes all our events, nil if the file has none.
-func (f ruleFile) ours() *wazuh.Rule {
-	for n := range f.rules {
-		if field, ok := f.rules[n].Fields["integration"]; ok && strings.Trim(field, "^$ ") == "misp" {
-			return &f.rules[n]
-		}
-	}
-	return nil
-}
-
-// checkRules looks for rules for our events, without which they raise no alert, and for ids that stand twice.
-func (i *examination) checkRules(context.Context) []Finding {
-	files := i.ruleFiles()
-	var findings []Finding
-	ids := map[string]bool{} // of rules in files of ours
-	for _, f := range files {
-		if rule := f.ours(); rule != nil {
-			findings = append(findings, good("rule %s in %s takes our events", rule.ID, f.name))
-			for _, r := range f.rules {
-				ids[r.ID] = true
-			}
-		}
-	}
-	if len(findings) == 0 {
-		dir := i.config.FromHome("etc/rules/")
-		return []Finding{problem(fmt.Sprintf("install -o %s -g %s -m 0660 examples/rules/misp_rules.xml %s/ && %s", i.User.Name, i.User.Group, dir, restart),
-			"no rule has the field integration misp; our events raise no alert")}
-	}
-	if doubles := doubleRules(files, ids); len(doubles) > 0 {
-		return doubles
-	}
-	return findings
-}
-
-// doubleRules finds rules of the given ids that stand in two files: one Finding for two files.
-func doubleRules(files []ruleFile, ids map[string]bool) []Finding {
-	type pair struct{ a, b string }
-	first := map[string]string{}
-	double := map[pair][]string{}
-	var order []pair
-	for _, f := range files {
-		for _, r := range f.rules {
-			if !ids[r.ID] || r.Overwrite {
-				continue
-			}
-			other, taken := first[r.ID]
-			if !taken {
-				first[r.ID] = f.name
-				continue
-			}
-			if other == f.name {
-				continue
-			}
-			p := pair{other, f.name}
-			if double[p] == nil {
-				order = append(order, p)
-			}
-			double[p] = append(double[p], r.ID)
-		}
-	}
-	var findings []Finding
-	for _, p := range order {
-		findings = append(findings, problem("take the older file away, then: "+restart,
-			"%s and %s both have the rules %s; Wazuh does not take two with one id", p.a, p.b, strings.Join(double[p], " ")))
-	}
-	return findings
+	return []Finding{good("%s has room", path)}
 }
 
 // checkRestart compares files that Wazuh reads when it starts with the socket, which analysisd makes when it does.
@@ -226,14 +149,44 @@ func (i *examination) checkRestart(context.Context) []Finding {
 	}
 	names := []string{i.ConfFile()}
 	for _, f := range i.ruleFiles() {
-		if f.ours() != nil {
+		if !f.excluded && f.ours() != nil {
 			names = append(names, f.name)
 		}
 	}
 	for _, name := range names {
 		if st, err := os.Stat(name); err == nil && st.ModTime().Sub(socket.ModTime()) > time.Second {
-			return []Finding{warning(restart, "%s was changed after Wazuh started, which has not read it since", name)}
+			return []Finding{warning(i.restart(), "%s was changed after Wazuh started, which has not read it since", name)}
 		}
 	}
 	return []Finding{good("Wazuh started after ossec.conf and the rules were last changed")}
+}
+
+// patience is how long a full queue gets to have room again: analysisd reads in bursts.
+const patience = 300 * time.Millisecond
+
+// full reports whether a datagram would have to wait. It sends none: a connected socket can be written to as soon as the
+// queue of its peer has room.
+func full(conn net.Conn) bool {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waits := false
+	err = raw.Control(func(fd uintptr) {
+		var set syscall.FdSet
+		const most = 1024 // numbers of files that select can look at
+		if fd >= most {
+			return
+		}
+		size := most / uintptr(len(set.Bits))
+		set.Bits[fd/size] |= 1 << (fd % size)
+		wait := syscall.NsecToTimeval(patience.Nanoseconds())
+		n, err := syscall.Select(int(fd)+1, nil, &set, nil, &wait) //nolint:gosec // the number of a file
+		waits = err == nil && n == 0
+	})
+	return err == nil && waits
 }

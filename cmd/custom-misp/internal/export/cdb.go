@@ -46,7 +46,12 @@ func cdbForm() Form {
 		Short: "CDB lists for Wazuh's analysisd, with rules that use them",
 		Long: `Write CDB lists for Wazuh 4.x, which analysisd compiles when it starts: misp-ip, misp-domain, misp-url, misp-hash and
 misp-email below DIR/lists; DIR/rules/misp_list_rules.xml with rules that use them, once, as it is yours to change; and
-DIR/misp-lists.conf, the lines for <ruleset> in ossec.conf. With --dir /var/ossec/etc all is in its place; restart the manager.
+DIR/misp-lists.conf, the lines for <ruleset> in ossec.conf. With --dir /var/ossec/etc all is in its place; restart the manager,
+or use --reload.
+
+An event has one rule, so the rules only add: they raise alerts for events of Suricata and Sysmon that raise none, and never in
+the place of a rule of Wazuh's. Alerts that there are anyway are looked up by serve or by calls, which is the better way: it knows
+networks, names below domains, paths and hashes in text, says why, and takes nothing from Wazuh's own detection.
 
 The value of an entry is the origin, the MISP event and its threat level. Networks are written as what address_match_key
 knows: beginnings of addresses up to a dot, and single addresses. Those of IPv6 and those wider than /8 are left out, as
@@ -55,6 +60,7 @@ because events have paths, and lists compare the whole field.`,
 		ForWazuh: true,
 		files:    cdbFiles,
 		lines:    cdbLines,
+		expand:   networkKeys,
 		beside: func([]int) []extraFile {
 			var conf strings.Builder
 			conf.WriteString("<!-- Written by custom-misp export cdb. Copy these lines into <ruleset> in ossec.conf, and restart the manager. -->\n")
@@ -75,10 +81,10 @@ func cdbLines(v value) ([]line, string) {
 	case v.Family == ipFamily:
 		file, keys = cdbIP, addressKeys(v.Key)
 	case v.Family == networkFamily:
-		file, keys = cdbIP, networkKeys(v.Key)
-		if keys == nil {
+		if p, err := netip.ParsePrefix(v.Key); err != nil || !p.Addr().Is4() || p.Bits() < 8 {
 			return nil, "networks of IPv6, or wider than /8, which CDB lists cannot express"
 		}
+		return []line{{file: cdbIP, key: v.Key, text: ":" + cdbValue(v), wide: true}}, ""
 	case v.Family == hostFamily:
 		file = cdbDomain
 	case v.Family == urlFamily:
@@ -100,7 +106,7 @@ func cdbLines(v value) ([]line, string) {
 		if strings.ContainsAny(key, ": ") {
 			written = `"` + key + `"`
 		}
-		lines = append(lines, line{file, key, written + ":" + text})
+		lines = append(lines, line{file: file, key: key, text: written + ":" + text})
 	}
 	return lines, ""
 }

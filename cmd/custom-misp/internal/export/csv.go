@@ -45,7 +45,7 @@ has them, at both ends of a cell.`,
 				csvText(a.Event.ID), csvText(a.Event.UUID), csvText(a.Event.Info), csvText(a.Event.Org), a.Event.ThreatLevel.String(),
 				csvText(a.Event.Date), csvText(strings.Join(tags, ",")), csvText(a.Origin), seconds,
 			}
-			return []line{{0, v.Text + "\x00" + string(v.Family), strings.Join(cells, ",")}}, ""
+			return []line{{key: v.Text + "\x00" + string(v.Family), text: strings.Join(cells, ",")}}, ""
 		},
 	}
 }

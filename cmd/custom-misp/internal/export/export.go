@@ -33,6 +33,8 @@ type Form struct {
 	// lines turns a value into the lines that it is in the files; why says what it is left out for if there are none,
 	// and is empty for what the form has no place for by its nature.
 	lines func(value) (lines []line, why string)
+	// expand returns the keys that stand for that of a wide line.
+	expand func(key string) []string
 	// beside returns the files that go with them, given the numbers of lines. One that is there stays if it is the
 	// administrator's to change.
 	beside func(counts []int) []extraFile
@@ -55,6 +57,9 @@ type extraFile struct {
 type line struct {
 	file      int
 	key, text string
+	// wide says that the form expands the key to many: a network that thousands of attributes have is expanded once. The text
+	// is then what all its lines end with.
+	wide bool
 }
 
 // A value is one value of an attribute: one of the two that a composite type has, or all of it.
@@ -69,10 +74,12 @@ type value struct {
 func Forms() []Form { return []Form{cdbForm(), csvForm(), suricataForm()} }
 
 // Write writes what the mirror knows and the filter accepts: to files below dir, with a table of them on out, or for an
-// empty dir to out itself, which the form has to allow. left says how many values were left out, by reason.
-func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, dir string, out io.Writer) (left map[string]int, err error) {
-	x := exporter{form: form, left: map[string]int{}}
+// empty dir to out itself, which the form has to allow. Of attributes with one of the tags in withhold, texts and tags stay
+// out. left says how many values were left out, by reason.
+func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filter, withhold []string, dir string, out io.Writer) (left map[string]int, err error) {
+	x := exporter{form: form, withhold: withhold, left: map[string]int{}}
 	defer x.lines.close() //nolint:errcheck // only temporary files
+	defer x.wide.close()  //nolint:errcheck // likewise
 	if err := x.collect(ctx, m, filter, time.Now()); err != nil {
 		return nil, err
 	}
@@ -84,10 +91,12 @@ func Write(ctx context.Context, m *mirror.Mirror, form Form, filter engine.Filte
 
 // An exporter writes one form.
 type exporter struct {
-	form   Form
-	lines  sorter
-	left   map[string]int // why → values
-	counts []int          // lines of each file
+	form     Form
+	withhold []string
+	lines    sorter
+	wide     sorter         // lines that are expanded when all are known
+	left     map[string]int // why → values
+	counts   []int          // lines of each file
 }
 
 // collect sorts the lines of what the filter accepts.
@@ -110,18 +119,54 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
 				continue
 			}
-			lines, why := x.form.lines(v)
-			if why != "" {
-				x.left[why]++
-			}
-			for _, l := range lines {
-				if err := x.lines.add(sorted{key: string(rune(l.file)) + l.key, rank: rank, line: l.text}); err != nil { //nolint:gosec // a handful of files
-					return err
-				}
+			if err := x.add(x.withheld(v), rank); err != nil {
+				return err
 			}
 		}
 	}
+	return x.expand(ctx)
+}
+
+// add adds the lines of a value.
+func (x *exporter) add(v value, rank string) error {
+	lines, why := x.form.lines(v)
+	if why != "" {
+		x.left[why]++
+	}
+	for _, l := range lines {
+		to := &x.lines
+		if l.wide {
+			to = &x.wide
+		}
+		if err := to.add(sorted{key: string(rune(l.file)) + l.key, rank: rank, line: l.text}); err != nil { //nolint:gosec // a handful of files
+			return err
+		}
+	}
 	return nil
+}
+
+// expand adds the lines that wide ones stand for.
+func (x *exporter) expand(ctx context.Context) error {
+	return x.wide.each(func(l sorted) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		file := l.key[:1]
+		for _, key := range x.form.expand(l.key[1:]) {
+			if err := x.lines.add(sorted{key: file + key, rank: l.rank, line: key + l.line}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// withheld returns a value without the texts and tags that stay in MISP.
+func (x *exporter) withheld(v value) value {
+	if misp.AnyTag(x.withhold, v.Tags) {
+		v.Attribute = v.Withheld()
+	}
+	return v
 }
 
 // write gives the lines of each file, in the order of the files, to a writer of its own.

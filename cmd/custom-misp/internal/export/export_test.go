@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,6 +69,40 @@ func TestExportNetworkKeys(t *testing.T) {
 	}
 }
 
+// TestExportNetworksOnce has many attributes with a few networks: each is expanded once, with what is said of its strongest
+// attribute. There were 128 lines for each attribute.
+func TestExportNetworksOnce(t *testing.T) {
+	x := exporter{form: cdbForm(), left: map[string]int{}}
+	defer x.lines.close() //nolint:errcheck // a test
+	defer x.wide.close()  //nolint:errcheck // a test
+	for i := range 5000 {
+		a := misp.Attribute{Type: "ip-dst", Value: "192.0.0.0/9", Origin: "misp", Event: misp.Event{ID: strconv.Itoa(i), ThreatLevel: 1}}
+		if i%2 == 1 {
+			a.Value = "192.64.0.0/10"
+		}
+		a.ToIDs = i == 4000 || i == 4001
+		for _, v := range valuesOf(a) {
+			if err := x.add(v, rankOf(a)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := x.expand(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(x.lines.held); n != 128+64 {
+		t.Errorf("%d lines are sorted, want 192", n)
+	}
+	var got []string
+	if err := x.lines.each(func(l sorted) error { got = append(got, l.line); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"192.0.:misp event 4000 high", "192.1.:misp event 4000 high"}
+	if len(got) != 128 || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("%d lines, the first are %q, want %q", len(got), got[:min(2, len(got))], want)
+	}
+}
+
 // TestExportLines shows values that are bad for a format.
 func TestExportLines(t *testing.T) {
 	attribute := func(typ, value string) misp.Attribute {
@@ -82,6 +117,7 @@ func TestExportLines(t *testing.T) {
 		{cdbForm(), attribute("url", "http://bad.example/A?b=c"), []string{`"http://bad.example/A?b=c":misp event 25 high`}},
 		{cdbForm(), attribute("url", `http://bad.example/"`), []string{"!values with a quotation mark or a line break, or very long, which CDB lists cannot express"}},
 		{cdbForm(), attribute("ip-dst", "2001:db8::/32"), []string{"!networks of IPv6, or wider than /8, which CDB lists cannot express"}},
+		{cdbForm(), attribute("ip-dst", "192.31.196.0/24"), []string{":misp event 25 high"}},
 		{cdbForm(), attribute("ip-dst", "2001:db8::1"), []string{`"2001:db8::1":misp event 25 high`, `"2001:db8:0:0:0:0:0:1":misp event 25 high`}},
 		{cdbForm(), attribute("filename", "a.exe"), nil},
 		{suricataForm(), attribute("url", "https://u:p@bad.example:8443/A%20b?c=d#e"), []string{"YmFkLmV4YW1wbGU=", "L0ElMjBiP2M9ZA=="}},
@@ -195,16 +231,11 @@ func TestExportListRules(t *testing.T) {
 	if len(group.Rules) != len(parsed) || len(parsed) == 0 || group.Name != "misp_list," {
 		t.Errorf("%d rules of %d, group %q", len(group.Rules), len(parsed), group.Name)
 	}
-	used := map[string]bool{}
-	for _, r := range group.Rules {
+	for i, r := range group.Rules {
 		checkListRule(t, r, group.Name)
-		for _, l := range r.List {
-			used[l.Name] = true
-		}
-	}
-	for _, f := range cdbFiles {
-		if !used["etc/"+f.path] {
-			t.Errorf("no rule uses %s", f.path)
+		// The second of a pair has the level of the alert, and nothing but the first above it.
+		if first := r.Level == 1; first != (len(r.List) == 1) || !first && r.IfSID != group.Rules[i-1].ID {
+			t.Errorf("rule %s: level %d, %d lists, below %s", r.ID, r.Level, len(r.List), r.IfSID)
 		}
 	}
 }
@@ -235,16 +266,17 @@ func exampleRules(t *testing.T) map[string]bool {
 
 func checkListRule(t *testing.T, r listRule, group string) {
 	t.Helper()
-	if len(r.List) != 1 || len(r.Rest) > 0 || (r.IfSID == "") == (r.IfLevel == "") || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
+	if len(r.Rest) > 0 || r.IfSID == "" || r.IfLevel != "" || r.Options != "no_full_log" || r.Level == 10 || r.Level > 12 {
 		t.Errorf("rule %s: %+v", r.ID, r)
 		return
 	}
-	l := r.List[0]
-	if !strings.Contains(r.Description, "$("+l.Field+")") {
-		t.Errorf("rule %s does not show the value of %s", r.ID, l.Field)
-	}
-	if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
-		t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
+	for _, l := range r.List {
+		if !strings.Contains(r.Description, "$("+l.Field+")") {
+			t.Errorf("rule %s does not show the value of %s", r.ID, l.Field)
+		}
+		if want := map[bool]string{true: "address_match_key", false: "match_key"}[l.Name == "etc/lists/misp-ip"]; l.Lookup != want {
+			t.Errorf("rule %s looks up with %s, want %s", r.ID, l.Lookup, want)
+		}
 	}
 	if r.Group != "" && !strings.HasSuffix(r.Group, ",") || slices.Contains(strings.Split(group+r.Group, ","), "misp") {
 		t.Errorf("rule %s has the groups %q: a comma is missing, or it has the group of our own events", r.ID, group+r.Group)

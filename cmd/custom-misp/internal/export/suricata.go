@@ -90,11 +90,11 @@ for the host of one and the path of another matches too; those with no path are 
 func suricataLines(v value) ([]line, string) {
 	text := func(file int, s string) line {
 		s = base64.StdEncoding.EncodeToString([]byte(s))
-		return line{file, s, s}
+		return line{file: file, key: s, text: s}
 	}
 	switch v.Family {
 	case ipFamily:
-		return []line{{suricataIP, v.Key, v.Key}}, ""
+		return []line{{file: suricataIP, key: v.Key, text: v.Key}}, ""
 	case networkFamily:
 		return nil, "networks, which a dataset of Suricata cannot hold"
 	case hostFamily:
@@ -110,7 +110,7 @@ func suricataLines(v value) ([]line, string) {
 		return []line{text(suricataURLHost, host), text(suricataURLPath, path)}, ""
 	}
 	if i, ok := map[engine.Family]int{"md5": suricataMD5, "sha1": suricataSHA1, "sha256": suricataSHA256}[v.Family]; ok {
-		return []line{{i, v.Key, v.Key}}, ""
+		return []line{{file: i, key: v.Key, text: v.Key}}, ""
 	}
 	return nil, ""
 }

@@ -88,6 +88,36 @@ func Read(lock string) (n Note, running, whole bool) {
 	return n, true, whole
 }
 
+// Died returns the note of a serve that ended without being told to: it has left its note in the lock file, which no one
+// holds.
+func Died(lock string) (Note, bool) {
+	f, err := os.OpenFile(lock, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return Note{}, false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		return Note{}, false // it runs
+	}
+	text := make([]byte, maxNote)
+	length, _ := f.Read(text)
+	return parse(text[:length])
+}
+
+// Forget removes the note of a serve that does not run; it reports whether this process was the one that did.
+func Forget(lock string) bool {
+	f, err := os.OpenFile(lock, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only emptied
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Size() > 0 && f.Truncate(0) == nil
+}
+
 // WillRead reports whether it is certain that the serve of a note reads an alert itself, or has done so. file is the
 // alerts.json that the alert is in.
 func (n Note) WillRead(file, alertID string) bool {

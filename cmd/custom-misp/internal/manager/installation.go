@@ -13,7 +13,9 @@ import (
 	"strconv"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh"
 )
 
@@ -58,13 +60,13 @@ func Open(home string) *Installation {
 			i.Program = filepath.Join(filepath.Dir(i.Program), filepath.Base(i.Self))
 		}
 	}
-	_, i.HomeErr = os.ReadDir(home)
+	_, i.HomeErr = atomicfile.ReadDir(home)
 	for _, name := range []string{"VERSION.json", "bin/wazuh-control", "etc/ossec-init.conf"} {
-		if data, err := os.ReadFile(i.path(name)); err == nil && i.Version == "" {
+		if data, err := atomicfile.ReadRegular(i.path(name), cli.MaxFile); err == nil && i.Version == "" {
 			i.Version = wazuh.ParseVersion(data)
 		}
 	}
-	data, err := os.ReadFile(i.ConfFile())
+	data, err := atomicfile.ReadRegular(i.ConfFile(), cli.MaxFile)
 	if err != nil {
 		i.ConfErr = err
 	} else {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -168,6 +169,15 @@ func changed(name string, otherwise time.Time) time.Time {
 	return st.ModTime()
 }
 
+// open opens the alerts at a place; nil for the end of the file, or for its start if the configuration says so.
+func (v *server) open(c *config.Config, at *alertlog.Checkpoint) (*alertlog.Follower, error) {
+	options := []alertlog.Option{alertlog.LogTo(v.log)}
+	if c.Serve.FromBeginning {
+		options = append(options, alertlog.FromStart())
+	}
+	return alertlog.Follow(c.Serve.Alerts, at, options...)
+}
+
 // follow opens the alerts where the last run stopped.
 func (v *server) follow(ctx context.Context, c *config.Config) error {
 	if v.alertsPath = c.Serve.Alerts; v.alertsPath == "" {
@@ -179,12 +189,10 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	options := []alertlog.Option{alertlog.LogTo(v.log)}
-	if c.Serve.FromBeginning {
-		options = append(options, alertlog.FromStart())
-	}
-	if v.follower, err = alertlog.Follow(c.Serve.Alerts, at, options...); err != nil {
-		return err
+	if v.follower == nil { // else it was opened while the disk was full
+		if v.follower, err = v.open(c, at); err != nil {
+			return err
+		}
 	}
 	begin := v.follower.At()
 	v.checkpoint.last, v.checkpoint.dirty = begin, true
@@ -200,6 +208,7 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 	if v.later, damage = loadLater(state.Later(), v.log); damage != nil {
 		v.damaged(ctx, "delayed", damage)
 	}
-	v.checkpoint.before = v.later.flush
+	v.later.before = v.counted
+	v.checkpoint.before = func() error { return errors.Join(v.counted(), v.later.flush()) }
 	return nil
 }

@@ -24,12 +24,14 @@ func (v *server) damaged(ctx context.Context, file string, err error) {
 	v.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeState, Err: err, Remedy: "check the disk"})
 }
 
-// checkState looks at the records of sent events and of outages.
+// checkState looks at the records of sent events, of repeats and of outages.
 func (v *server) checkState(ctx context.Context) {
-	if err := v.dedup.Trouble(); isDamaged(err) {
-		v.damaged(ctx, "sent", err)
-	} else if err != nil {
-		v.log.Error("some events may be sent again", "error", err.Error())
+	for name, err := range map[string]error{"sent": v.events.Dedup.Trouble(), "repeats": v.events.Trouble(), "quality": v.events.Quality.Trouble()} {
+		if isDamaged(err) {
+			v.damaged(ctx, name, err)
+		} else if err != nil {
+			v.log.Error("what an earlier serve remembered cannot be used", "error", err.Error())
+		}
 	}
 	chain := v.current.Load().app.Chain
 	for name, f := range map[string]enrich.OutageFile{"misp": chain.MISP, "queue": chain.Queue} {

@@ -31,8 +31,10 @@ func (v *server) housekeeping(ctx context.Context) error {
 			g.app.Mirror.Refresh()
 			g.damage.notice(g.app.Mirror)
 		}
+		v.absent.look(v.alertsPath, time.Now())
 		if due(&reportAt, reportEvery) {
 			g.report(ctx)
+			v.reportAbsence(ctx)
 		}
 		if o, err := g.app.Chain.MISP.Load(); err == nil && o.Unreachable() && !o.Since.Equal(outage) {
 			outage = o.Since

@@ -31,8 +31,9 @@ const (
 
 // A laterFile is the place of the first alert that MISP has to be asked about. The file is absent if there is none.
 type laterFile struct {
-	name string // empty if it must not be written
-	log  *slog.Logger
+	name   string       // empty if it must not be written
+	before func() error // what has to be on disk before the place moves; nil for nothing
+	log    *slog.Logger
 
 	mu   sync.Mutex
 	from *alertlog.Checkpoint // nil for none
@@ -130,12 +131,17 @@ func (l *laterFile) save() {
 
 // write is save with its error.
 func (l *laterFile) write() (err error) {
+	defer func() { l.unsaved = err != nil }()
+	if l.before != nil {
+		if err := l.before(); err != nil {
+			return err
+		}
+	}
 	if l.from != nil {
 		err = l.from.Save(l.name)
 	} else if err = os.Remove(l.name); errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	l.unsaved = err != nil
 	return err
 }
 

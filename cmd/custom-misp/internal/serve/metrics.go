@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -28,11 +30,16 @@ type metricSet struct {
 	sent       *metrics.Counter
 	failed     *metrics.Counter
 	suppressed *metrics.Counter
+	overRate   *metrics.Counter
 	batches    *metrics.Gauge
+	cuts       atomic.Uint64 // of all mappings
 
 	mu    sync.Mutex
 	picks map[pickName]pickCounters // so that no name is written for every alert
 }
+
+// countedReasons are those for which a hit raises no event of its own.
+var countedReasons = []enrich.Reason{enrich.ReasonAlert, enrich.ReasonFilter, enrich.ReasonMute, enrich.ReasonRepeat, enrich.ReasonStorm}
 
 type pickName struct {
 	mapping string
@@ -47,13 +54,19 @@ func newMetrics() *metricSet {
 	m := &metricSet{
 		set: set, unreadable: counter("alerts_unreadable_total"), considered: counter("alerts_considered_total"),
 		matched: counter("alerts_matched_total"), sent: counter("events_sent_total"), failed: counter("events_failed_total"),
-		suppressed: counter("events_suppressed_total"), picks: map[pickName]pickCounters{},
+		suppressed: counter("events_suppressed_total"), overRate: counter("events_over_rate_total"), picks: map[pickName]pickCounters{},
 	}
 	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
 	for _, source := range []string{"alerts.json", "spool", "delayed"} {
 		m.read(source)
 	}
-	for _, file := range []string{"checkpoint", "misp", "queue", "sent"} {
+	for _, why := range countedReasons {
+		m.notReported(why)
+	}
+	for _, step := range canarySteps {
+		m.canaryFailed(step)
+	}
+	for _, file := range []string{"checkpoint", "misp", "quality", "queue", "repeats", "sent"} {
 		m.set.GetOrCreateCounter(named("state_damaged_total", "file", file))
 	}
 	return m
@@ -111,13 +124,28 @@ func (m *metricSet) Picked(observables []engine.Observable, matches []enrich.Mat
 	}
 }
 
-// Sent implements enrich.Meter.
+// Sent implements enrich.Meter. What was sent is counted where the queue takes it: some events are done without being sent,
+// because they were sent before.
 func (m *metricSet) Sent(failed bool) {
 	if failed {
 		m.failed.Inc()
-	} else {
-		m.sent.Inc()
 	}
+}
+
+// Delivered implements app.EventMeter.
+func (m *metricSet) Delivered() { m.sent.Inc() }
+
+// Suppressed implements app.EventMeter.
+func (m *metricSet) Suppressed() { m.suppressed.Inc() }
+
+// NotReported implements app.EventMeter.
+func (m *metricSet) NotReported(why enrich.Reason) { m.notReported(why).Inc() }
+
+// OverRate implements enrich.Meter.
+func (m *metricSet) OverRate() { m.overRate.Inc() }
+
+func (m *metricSet) notReported(why enrich.Reason) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("not_reported_total", "reason", string(why)))
 }
 
 // Depth implements enrich.Meter.
@@ -126,7 +154,6 @@ func (m *metricSet) Depth(batches int) { m.batches.Set(float64(batches)) }
 // drained counts what came from the spool.
 func (m *metricSet) drained(d enrich.Drained) {
 	m.read("spool").Add(d.Alerts)
-	m.sent.Add(d.Sent + d.Events)
 }
 
 // Asked implements app.Meter.
@@ -149,6 +176,7 @@ func (m *metricSet) Remembered(hit bool) {
 
 // Cut implements app.Meter.
 func (m *metricSet) Cut(c engine.Cut) {
+	m.cuts.Add(1)
 	m.set.GetOrCreateCounter(named("alerts_truncated_total", "mapping", c.Mapping, "what", string(c.What))).Inc()
 }
 
@@ -161,6 +189,10 @@ func (m *metricSet) LeftOut(source string, values int) {
 	m.set.GetOrCreateCounter(named("mirror_left_out_values_total", "origin", source)).Add(values)
 }
 
+func (m *metricSet) canaryFailed(step canaryStep) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("canary_failures_total", "step", string(step)))
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
@@ -170,15 +202,32 @@ func (m *metricSet) listenerFull(listener string) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("listen_full_total", "listener", listener))
 }
 
-// write writes all metrics in the form that Prometheus reads.
+// write writes all metrics in the form that Prometheus reads, with help and type.
 func (m *metricSet) write(w io.Writer, s Status) {
+	var text bytes.Buffer
+	m.writeValues(&text, s)
+	writeFamilies(w, text.Bytes())
+}
+
+func (m *metricSet) writeValues(w io.Writer, s Status) {
 	m.set.WritePrometheus(w)
 	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, name, value) }
 	flag := map[bool]float64{true: 1}
+	// Counted by the engine, which is another one after a reload.
+	metrics.WriteCounterUint64(w, named("not_reported_total", "reason", string(enrich.ReasonValue)), s.NotReported[string(enrich.ReasonValue)])
+	for _, r := range s.Sources {
+		for result, n := range map[string]int{"reported": r.Hits, "repeat": r.Repeats, "muted": r.Mutes} {
+			gauge(named("source_hits", "origin", r.Source, "result", result), float64(n))
+		}
+	}
 	gauge(named("build_info", "version", s.Version), 1)
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
 	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
 	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
+	gauge(named("alerts_file_absent"), flag[s.Alerts.Absent])
+	if !s.CanaryAt.IsZero() {
+		gauge(named("canary_timestamp_seconds"), float64(s.CanaryAt.Unix()))
+	}
 	gauge(named("delayed_bytes"), float64(s.Alerts.DelayedBytes))
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/mirror"
@@ -33,10 +34,25 @@ func TestMetrics(t *testing.T) {
 	m.LeftOut("osint", 3)
 	var out bytes.Buffer
 	m.write(&out, Status{
-		Version: "v1", Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
+		Version: "v1", CanaryAt: time.Now(), Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
+		Sources: []app.QualityRow{{Source: "osint", Hits: 1}},
 	})
 	if !strings.Contains(out.String(), `custom_misp_hits_total{mapping="m",type="md5"} 1`+"\n") {
 		t.Errorf("no hit in:\n%s", &out)
+	}
+	for line := range strings.Lines(out.String()) {
+		name := familyOf(line)
+		if !strings.HasPrefix(line, metricPrefix) {
+			continue
+		}
+		f, ok := families[strings.TrimPrefix(name, metricPrefix)]
+		head := "# HELP " + name + " " + f.help + "\n# TYPE " + name + " " + f.kind + "\n"
+		if !ok || strings.Count(out.String(), head) != 1 || strings.Index(out.String(), head) > strings.Index(out.String(), line) {
+			t.Errorf("%s has no help and type before its values, once; add it to families", name)
+		}
+		if (f.kind == "counter") != strings.HasSuffix(name, "_total") {
+			t.Errorf("%s is a %s", name, f.kind)
+		}
 	}
 	labels := map[string]map[string]bool{}
 	line := regexp.MustCompile(`(?m)^(custom_misp[a-z_]*?|process_resident_memory_bytes|process_cpu_seconds_total|process_open_fds|go_goroutines)(?:_bucket|_sum|_count)?(?:\{(.*)\})? [^ ]+$`)

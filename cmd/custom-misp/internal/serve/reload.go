@@ -15,6 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 )
 
@@ -83,6 +84,7 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 		return seen
 	}
 	v.current.Store(g)
+	v.reportChanges(ctx, old, g)
 	old.close()
 	v.log.Info("configuration and mappings reloaded", "mappings", g.app.Engine.Len(), "policy", string(c.Lookup.Policy))
 	return g.fingerprint
@@ -90,7 +92,7 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 
 // monotonic returns the clock that systemd wants to see in microseconds, 0 if there is none.
 func monotonic() int64 {
-	data, err := os.ReadFile("/proc/uptime")
+	data, err := atomicfile.ReadRegular("/proc/uptime", 1<<10)
 	if err != nil {
 		return 0
 	}

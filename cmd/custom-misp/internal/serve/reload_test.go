@@ -17,7 +17,7 @@ func TestFingerprint(t *testing.T) {
 		"feed: {dir: etc/feed}\nmappings: {dirs: [etc/a, etc/b]}\nignore: {files: [etc/i, etc/j]}\n")
 	inDir := map[string]string{"etc/feed": "manifest.json", "etc/a": "m.yaml", "etc/b": "below/m.yaml"}
 	watched := c.Watched()
-	if len(watched) != 2+4+1+2+2 {
+	if len(watched) != 2+4+1+2+2+1 {
 		t.Fatalf("watched are %v; give each of them a content here", watched)
 	}
 	now := time.Now()

@@ -23,7 +23,6 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -45,9 +44,10 @@ type Loader func() (*config.Config, error)
 type server struct {
 	load       Loader
 	log        *slog.Logger
+	logFile    *app.ServeLog
 	began      time.Time
 	current    atomic.Pointer[generation]
-	dedup      *enrich.Dedup
+	events     *app.Events
 	metrics    *metricSet
 	lock       *app.ServeLock
 	follower   *alertlog.Follower // nil if only the spool is looked at
@@ -59,6 +59,8 @@ type server struct {
 	alive      atomic.Int64        // unix nanoseconds of the last sign of life
 	reloads    reloads
 	outages    atomic.Int64 // of MISP that have begun
+	absent     absence      // of the file of alerts
+	canary     canary
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -67,12 +69,12 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, closeLog := app.OpenLog(c, stderr, stderr)
-	defer closeLog()
+	log := app.OpenServeLog(c, stderr)
+	defer log.Close()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	}
-	v := &server{load: load, log: log, began: time.Now(), metrics: newMetrics()}
+	v := &server{load: load, log: log.Logger, logFile: log, began: time.Now(), metrics: newMetrics()}
 	if err = v.run(ctx, c); err != nil {
 		log.Error("serve ends", "error", err.Error())
 	}
@@ -81,15 +83,14 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 
 func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	app.MoveState(c, v.log)
-	if v.lock, err = app.LockServe(c); err != nil {
+	if err := v.takeLock(ctx, c, lockEvery); err != nil || v.lock == nil {
 		return err
 	}
 	defer v.lock.Unlock()
-	if v.dedup, err = app.Dedup(c); err != nil {
+	if v.events, err = app.OpenEvents(c, v.metrics, v.log); err != nil {
 		return err
 	}
-	defer v.dedup.Close() //nolint:errcheck // it was only appended to
-	v.dedup.Suppressed = v.metrics.suppressed.Inc
+	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	first, err := v.newGeneration(hard, c, true)
@@ -118,6 +119,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 		err = errors.Join(err, v.checkpoint.flush(), v.follower.Close())
 	}
 	if err == nil {
+		v.lock.Ended()
 		v.log.Info("serve ended", "alerts", v.metrics.read("alerts.json").Get(), "events", v.metrics.sent.Get())
 	}
 	return err
@@ -129,7 +131,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, watch, v.housekeeping} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -154,7 +156,7 @@ func (v *server) alerts(ctx context.Context) error {
 		return nil
 	}
 	stream := enrich.Stream{
-		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: wazuh.IsEnrichment,
+		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: v.canary.own,
 		Meter: v.metrics, Window: window, Grace: grace,
 	}
 	return stream.Run(ctx)

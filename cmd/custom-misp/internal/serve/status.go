@@ -36,8 +36,13 @@ type Status struct {
 	Queue         string            `json:"queue"` // Wazuh's, in words
 	Mirror        []MirrorStatus    `json:"mirror"`
 	Spool         spool.Depth       `json:"spool"`
+	CanaryAt      time.Time         `json:"canary_at,omitzero"` // when a test event came back last
 	Configuration Reloaded          `json:"configuration"`
 	Counters      map[string]uint64 `json:"counters,omitempty"`
+	// NotReported counts the hits that raised no event of their own, by reason.
+	NotReported map[string]uint64 `json:"not_reported,omitempty"`
+	// Sources are the hits of each source in the last 30 days, and what became of them.
+	Sources []app.QualityRow `json:"sources,omitempty"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -49,6 +54,8 @@ type AlertsStatus struct {
 	BehindSeconds float64   `json:"behind_seconds"` // age of the last alert that is done, while there are others
 	// DelayedBytes is how much is done that MISP still has to be asked about, after an outage.
 	DelayedBytes int64 `json:"delayed_bytes,omitempty"`
+	// Absent is set if the file does not exist.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // A MISPStatus says what is known of MISP.
@@ -131,12 +138,22 @@ func (v *server) status() Status {
 	s.Configuration.LoadedAt, s.Configuration.Failure = v.reloads.loadedAt.UTC(), v.reloads.failure
 	v.reloads.mu.Unlock()
 	s.Configuration.Mappings = g.app.Engine.Len()
+	s.CanaryAt, s.Alerts.Absent = v.canary.last(), v.absent.err(time.Now()) != nil
 	m := v.metrics
 	s.Counters = map[string]uint64{
 		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
 		"alerts_matched": m.matched.Get(), "alerts_unreadable": m.unreadable.Get(), "events_sent": m.sent.Get(),
 		"events_suppressed": m.suppressed.Get(), "events_failed": m.failed.Get(),
+		"events_over_rate": m.overRate.Get(),
 	}
+	s.NotReported = map[string]uint64{}
+	for _, why := range countedReasons {
+		s.NotReported[string(why)] = m.notReported(why).Get()
+	}
+	if v.events != nil {
+		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
+	}
+	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
@@ -146,6 +163,9 @@ func (v *server) status() Status {
 
 // ready returns why alerts cannot be enriched now.
 func (v *server) ready() error {
+	if err := v.absent.err(time.Now()); err != nil {
+		return err
+	}
 	a := v.current.Load().app
 	if a.Mirror != nil {
 		return a.Mirror.Usable()

@@ -25,12 +25,13 @@ func TestStatusKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"alerts", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.delayed_bytes", "alerts.file", "alerts.offset", "alerts.saved_at",
-		"configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
+		"alerts", "alerts.absent", "alerts.behind_bytes", "alerts.behind_seconds", "alerts.delayed_bytes", "alerts.file", "alerts.offset", "alerts.saved_at",
+		"canary_at", "configuration", "configuration.failure", "configuration.loaded_at", "configuration.mappings",
 		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes",
 		"mirror.damage", "mirror.damaged_since", "mirror.events",
 		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
-		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "pid", "policy", "queue", "ready", "running", "since",
+		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "not_reported", "not_reported.x", "pid", "policy", "queue", "ready", "running", "since",
+		"sources", "sources.event", "sources.hits", "sources.info", "sources.mutes", "sources.repeats", "sources.source",
 		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.delayed", "spool.events", "spool.newer", "spool.oldest", "version",
 	}
 	if diff := cmp.Diff(want, keys(tree, "")); diff != "" {
