@@ -56,7 +56,7 @@ func inAuthorsWords(message, remedy, source string, offset int) (string, string)
 		return message, remedyOfName(m[1], rest, remedy)
 	}
 	if m := mismatched.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("%s compares %s with %s", m[1], kindWord(m[2]), kindWord(m[3])), remedyOfKinds(m[1], m[2], m[3], source)
+		return fmt.Sprintf("%s compares %s with %s", m[1], kindWord(m[2]), kindWord(m[3])), remedyOfKinds(m[1], m[2], m[3])
 	}
 	if m := unexpectedToken.FindStringSubmatch(message); m != nil {
 		return messageOfToken(m[1], m[2], source, offset, remedy)
@@ -112,7 +112,7 @@ func remedyOfName(name, rest, remedy string) string {
 }
 
 // remedyOfKinds says what to write where an operator has two kinds that cannot be compared.
-func remedyOfKinds(operator, left, right, source string) string {
+func remedyOfKinds(operator, left, right string) string {
 	list, text, number := "[]string", "string", map[string]bool{"int": true, "float64": true}
 	switch {
 	case left == list && right == text:

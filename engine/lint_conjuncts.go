@@ -19,10 +19,6 @@ func conjunctsOf(n ast.Node) []ast.Node {
 // contradictions warns of parts that can never be true together.
 func (l expressionLint) contradictions(tree ast.Node) {
 	allowed := map[string][]string{}
-	levels := make([]int, 0, maxLevel+1)
-	for level := range maxLevel + 1 {
-		levels = append(levels, level)
-	}
 	seen := map[string]bool{}
 	parts := conjunctsOf(tree)
 	for _, part := range parts {
@@ -51,13 +47,30 @@ func (l expressionLint) contradictions(tree ast.Node) {
 				return
 			}
 		}
-		if limit, ok := b.Right.(*ast.IntegerNode); ok && isMember(b.Left, "rule", "level") {
-			before := len(levels)
-			levels = slices.DeleteFunc(levels, func(level int) bool { return !holds(level, b.Operator, limit.Value) })
-			if before > 0 && len(levels) == 0 && limit.Value >= 0 && limit.Value <= maxLevel {
-				l.warn(b, "join them by or, or turn one of them round", "no rule.level is in both bounds: this can never be true")
-				return
-			}
+	}
+	l.levels(parts)
+}
+
+// levels warns of bounds of rule.level that no level is in.
+func (l expressionLint) levels(parts []ast.Node) {
+	levels := make([]int, 0, maxLevel+1)
+	for level := range maxLevel + 1 {
+		levels = append(levels, level)
+	}
+	for _, part := range parts {
+		b, ok := part.(*ast.BinaryNode)
+		if !ok || !isMember(b.Left, "rule", "level") {
+			continue
+		}
+		limit, ok := b.Right.(*ast.IntegerNode)
+		if !ok || limit.Value < 0 || limit.Value > maxLevel {
+			continue
+		}
+		before := len(levels)
+		levels = slices.DeleteFunc(levels, func(level int) bool { return !holds(level, b.Operator, limit.Value) })
+		if before > 0 && len(levels) == 0 {
+			l.warn(b, "join them by or, or turn one of them round", "no rule.level is in both bounds: this can never be true")
+			return
 		}
 	}
 }

@@ -145,9 +145,22 @@ var namedTypes = []struct {
 	name string
 	typ  Type
 }{
-	{"imphash", "imphash"}, {"ja3s", "ja3-fingerprint-md5"}, {"ja3", "ja3-fingerprint-md5"}, {"hasshserver", "hasshserver-md5"}, {"hassh", "hassh-md5"},
-	{"jarm", "jarm-fingerprint"}, {"pehash", "pehash"}, {"authentihash", "authentihash"}, {"cdhash", "cdhash"},
-	{"sha3", ""}, {"sha512", "sha512"}, {"sha384", "sha384"}, {"sha256", "sha256"}, {"sha224", "sha224"}, {"sha1", "sha1"}, {"md5", "md5"},
+	{"imphash", "imphash"},
+	{"ja3s", "ja3-fingerprint-md5"},
+	{"ja3", "ja3-fingerprint-md5"},
+	{"hasshserver", "hasshserver-md5"},
+	{"hassh", "hassh-md5"},
+	{"jarm", "jarm-fingerprint"},
+	{"pehash", "pehash"},
+	{"authentihash", "authentihash"},
+	{"cdhash", "cdhash"},
+	{"sha3", ""},
+	{"sha512", "sha512"},
+	{"sha384", "sha384"},
+	{"sha256", "sha256"},
+	{"sha224", "sha224"},
+	{"sha1", "sha1"},
+	{"md5", "md5"},
 }
 
 // typeOfName returns the hash type that the last name of a path, in small letters, says; "" for none.

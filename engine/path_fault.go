@@ -22,6 +22,8 @@ var (
 	pathInTemplate   = lazily(`^(?:\$?\{\{?|\$\(|%\{|<)\s*\$?\.?([A-Za-z0-9_.@-]+)\s*(?:\}?\}|\)|>)$`)
 	memberInBrackets = lazily(`\[\s*["']([^"']*)["']\s*\]`)
 	pipedWord        = lazily(`\|\s*(upper|lower|toupper|tolower|trim|length|len|count|first|last|join\(|split|sort|uniq|unique|default|url|urldecode|base64|base64d|b64decode|hex|json|tojson|fromjson|keys|values|string|tostring|text|md5|map|select)\b`)
+	lazyCondition    = lazily(`[=!]=`)
+	severalPaths     = lazily(`\|\|| \| | or | and `)
 	wordOperator     = lazily(`\s(contains|startsWith|endsWith|matches|like|in|eq|is)\s`)
 	modifierInPath   = lazily(`\|@([A-Za-z0-9_]*)`)
 )
@@ -152,17 +154,22 @@ func stepFault(path string) string {
 	case bracket > 0 && path[bracket-1] != '.' && path[bracket-1] != '|' && !strings.ContainsAny(path[:bracket], "{@"),
 		strings.Contains(path, ".[") && !strings.Contains(path, ","):
 		return "write array indexes as .0 and all items as .#"
-	case strings.Contains(path, "=="), strings.Contains(path, "!="):
+	case lazyCondition().MatchString(path):
 		return "a path is no condition; put it into match or keep, or compare the items of an array with a query: items.#(type==\"ip\")#.value"
 	case pipedWord().MatchString(path):
 		return "a path has no filters behind a bar; name the field alone"
-	case strings.Contains(path, "||") || strings.Contains(path, " | ") || strings.Contains(path, " or ") || strings.Contains(path, " and "):
+	case severalPaths().MatchString(path):
 		return "write one path, and a pick of its own for each field"
 	case !strings.ContainsAny(path, "[{@") && strings.ContainsAny(path, ",;"):
 		return "write one path, and a pick of its own for each field; a comma in the name of a field as \\,"
 	case strings.HasSuffix(path, "|"):
 		return "remove the bar at its end"
 	}
+	return partFault(path)
+}
+
+// partFault returns the remedy for a modifier that gjson does not have, and for a misplaced #.
+func partFault(path string) string {
 	for _, m := range modifierInPath().FindAllStringSubmatch(path, -1) {
 		if !slices.Contains(pathModifiers, m[1]) && !slices.Contains([]string{"timestamp", "version", "metadata"}, m[1]) {
 			return "gjson has no modifier @" + m[1] + "; it has @" + strings.Join(pathModifiers, ", @")
