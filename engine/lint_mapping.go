@@ -201,7 +201,7 @@ func (r reader) lintRegex(d declaredPick, typ Type) {
 // lintCut looks at split and prefix.
 func (r reader) lintCut(d declaredPick) {
 	split, prefix := d.Split.Value, d.Prefix.Value
-	if split != "" && (patternCut.MatchString(split)) {
+	if split != "" && patternCut.MatchString(split) {
 		remedy := "write the text itself, or use regex"
 		if strings.HasPrefix(split, `\`) {
 			remedy = `write it in double quotes: "` + split + `"`

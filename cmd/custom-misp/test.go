@@ -184,6 +184,15 @@ func mappingFileOf(test string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(test, ext), "_test") + ext
 }
 
+// idsIn returns the ids of the mappings that are in some of the files.
+func idsIn(e *engine.Engine, files map[string]bool) map[string]bool {
+	ids := map[string]bool{}
+	for _, m := range e.Mappings() {
+		ids[m.ID] = files[m.File]
+	}
+	return ids
+}
+
 func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, f testFlags) error {
 	tests, err := findTests(args)
 	if err != nil {
@@ -201,10 +210,7 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 			return cli.ErrReported
 		}
 	}
-	underTest := map[string]bool{}
-	for _, m := range e.Mappings() {
-		underTest[m.ID] = own[m.File]
-	}
+	underTest := idsIn(e, own)
 	var results []mappingtest.Result
 	broken := 0
 	for _, name := range tests {
