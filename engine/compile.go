@@ -125,6 +125,9 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 	for i, key := range contextKeys(paths) {
 		m.context = append(m.context, contextField{key, paths[i]})
 	}
+	if r.lint {
+		r.lintMapping(d, m)
+	}
 	return m
 }
 
@@ -178,7 +181,7 @@ func (r reader) checkType(s yamlfile.Scalar) {
 	}
 	remedy := "pick each half with its own type"
 	if _, composite := composites[Type(s.Value)]; !composite {
-		remedy = yamlfile.DidYouMean(s.Value, words(Types()))
+		remedy = typeRemedy(s.Value)
 	}
 	r.Fault(s.Node, remedy, "type %q is not a MISP attribute type that can be picked", s.Value)
 }
@@ -243,31 +246,6 @@ func (r reader) checkPath(s yamlfile.Scalar, what string) {
 	if remedy := pathFault(s.Value); s.Node != nil && remedy != "" {
 		r.Fault(s.Node, remedy, "%s %q can never lead to a value", what, s.Value)
 	}
-}
-
-var escapedCharacter = regexp.MustCompile(`(?s)\\.`)
-
-// pathFault returns the remedy for a gjson path that can never lead to a value, or "". What a backslash stands before is part
-// of a name.
-func pathFault(path string) string {
-	if strings.Contains(path, `\`) {
-		path = escapedCharacter.ReplaceAllString(path, "x")
-	}
-	switch {
-	case strings.TrimSpace(path) == "":
-		return "name a field of the alert, like data.srcip"
-	case strings.TrimSpace(path) != path:
-		return "remove the blanks around it"
-	case strings.HasPrefix(path, "$"):
-		return "this is JSONPath; write a gjson path, like data.srcip"
-	case strings.HasPrefix(path, ".") || strings.HasSuffix(path, "."):
-		return "remove the dot at its end"
-	case strings.Contains(path, "..") && !strings.HasPrefix(path, ".."):
-		return "remove one of the two dots"
-	case strings.Contains(path, "[") && !strings.ContainsAny(path, "#{|@"):
-		return "write array indexes as .0 and all items as .#"
-	}
-	return ""
 }
 
 // contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with as many

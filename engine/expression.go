@@ -45,7 +45,7 @@ const (
 // compileExpr compiles a boolean expression. Both results are nil after a fault.
 func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any) (*program, ast.Node) {
 	if strings.TrimSpace(s.Value) == "" {
-		r.Fault(s.Node, "", "%s is empty", what)
+		r.Fault(s.Node, `write a comparison, like "sysmon" in groups`, "%s is empty", what)
 		return nil, nil
 	}
 	text, back := r.defined.expand(s.Value)
@@ -64,7 +64,8 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		if strings.HasPrefix(err.Error(), "expected bool") {
 			remedy = `compare the value with something, like field("data.srcip") != ""`
 		}
-		r.Fault(s.Node, remedy, "%s must be true or false: %v", what, err)
+		kind := kindWord(strings.TrimPrefix(err.Error(), "expected bool, but got "))
+		r.Fault(s.Node, remedy, "%s must be true or false, and is %s", what, kind)
 	}
 	return nil, nil
 }
@@ -94,6 +95,7 @@ func (r reader) explainExpr(s yamlfile.Scalar, what string, names map[string]any
 	if s.Node.Style == 0 && strings.Contains(message, "EOF") {
 		remedy = "if there is more to it: in YAML a # after a blank starts a comment, so put the expression into quotes or behind >-"
 	}
+	message, remedy = inAuthorsWords(message, remedy, s.Value, back(e.From))
 	r.FaultIn(s, back(e.From), remedy, "%s: %s", what, message)
 	return true
 }
@@ -220,7 +222,7 @@ func (l *literals) Visit(n *ast.Node) {
 			}
 		case callee.Value == "in_network" && i > 0:
 			if _, err := parsePrefix(text.Value); err != nil {
-				l.fault(text, "", "%v", err)
+				l.fault(text, "write an address and the number of its fixed bits, at most 32, or 128 for IPv6", "%v", err)
 			}
 		}
 	}

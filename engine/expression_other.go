@@ -57,7 +57,8 @@ func CompileExpression(r *yamlfile.Reader, s yamlfile.Scalar, what string, names
 	}
 	faults := reader{Reader: r}
 	if !faults.explainExpr(s, what, names, func(at int) int { return at }, err) {
-		r.Fault(s.Node, "", "%s must be true or false: %v", what, err)
+		kind := kindWord(strings.TrimPrefix(err.Error(), "expected bool, but got "))
+		r.Fault(s.Node, "compare the value with something", "%s must be true or false, and is %s", what, kind)
 	}
 	return nil
 }

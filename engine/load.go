@@ -53,7 +53,7 @@ type MappingPick struct {
 // found in all files, and the engine holds the mappings of the other files: one broken file never stops the rest.
 // A mapping replaces a built-in one with the same id. The engine is never nil.
 func Load(sources ...Source) (*Engine, error) {
-	e, faults := load(sources, false)
+	e, faults := load(sources, false, nil)
 	if len(faults) > 0 {
 		return e, faults
 	}
@@ -61,9 +61,14 @@ func Load(sources ...Source) (*Engine, error) {
 }
 
 // Lint is [Load] for authors: the faults include warnings of what compiles, but probably not as intended.
-func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, true) }
+func Lint(sources ...Source) (*Engine, yamlfile.Faults) { return load(sources, true, nil) }
 
-func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
+// LintWith is [Lint] that also warns of groups, decoders and fields that are spelled otherwise in v.
+func LintWith(v *Vocabulary, sources ...Source) (*Engine, yamlfile.Faults) {
+	return load(sources, true, v)
+}
+
+func load(sources []Source, lint bool, v *Vocabulary) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
 	described := 0
 	for _, src := range sources {
@@ -72,7 +77,7 @@ func load(sources []Source, lint bool) (*Engine, yamlfile.Faults) {
 	e := &Engine{mappings: make([]*mapping, 0, described), byID: make(map[string]*mapping, described), paths: newPaths()}
 	loaded := twins{}
 	for _, src := range sources {
-		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths}
+		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths, vocabulary: v}
 		if len(src.outline) > 0 && !lint {
 			e.add(r.outlined(src))
 			continue

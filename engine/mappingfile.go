@@ -109,6 +109,8 @@ type reader struct {
 	lint    bool // warn too
 	paths   *paths
 	defined definitions // names of the file that is read
+	// vocabulary is what names are known, for lint; nil for none.
+	vocabulary *Vocabulary
 }
 
 // declare reads a whole mapping file.

@@ -59,7 +59,7 @@ type seenValue struct {
 
 // noMappings is the engine of runs of the zero Engine.
 var noMappings = sync.OnceValue(func() *Engine {
-	e, _ := load(nil, false) // nothing to find a fault in
+	e, _ := load(nil, false, nil) // nothing to find a fault in
 	return e
 })
 

@@ -94,7 +94,7 @@ func TestTwinsInOtherFiles(t *testing.T) {
 		engine.Source{Name: "replaces.yaml", Data: mappingLines(mapping("a", "4"))},
 		engine.Source{Name: "m.yaml", Data: mappingLines(mapping("e", "1"), mapping("f", "2"), mapping("g", "3"), mapping("h", "4"), mapping("b", "2"))},
 	)
-	want := "broken.yaml:4:21: match: unknown name x\n" +
+	want := "broken.yaml:4:21: match: unknown name x; write a text in quotes: \"x\"; a field of the alert as field(\"data.x\")\n" +
 		twinWarning(4, "f", "b", "builtin.yaml:4") + "\n" + twinWarning(6, "h", "a", "replaces.yaml:3") + "\n" +
 		twinWarning(7, "b", "f", "m.yaml:4")
 	if diff := cmp.Diff(want, faults.Error()); diff != "" {

@@ -13,3 +13,9 @@ var FS embed.FS
 //
 //go:embed outline.txt
 var Outline string
+
+// Vocabulary has the names of groups, decoders and fields that the mappings and the alerts of their tests have, for lint. It
+// is made from them: go test ./cmd/custom-misp -run Generated -update
+//
+//go:embed vocabulary.txt
+var Vocabulary string

@@ -20,7 +20,7 @@ const assembler = internal + "app"
 // as well, behind a pointer or an interface, but made by the assembler alone.
 var assembling = []assemblingName{
 	{"engine", "Load"},
-	{"engine", "Lint"},
+	{"engine", "LintWith"},
 	{"", "For"}, // of engine.Engine: the filter of the site
 	{"misp/api", "New"},
 	{"misp/feed", "Open"},
@@ -137,7 +137,7 @@ func TestOneAssemblyFindsFaults(t *testing.T) {
 	const imports = `import ("` + module + `/engine"; "` + module + `/engine/enrich"; wq "` + module + `/engine/wazuh"; "other/api")` + "\n"
 	tests := map[string][]string{
 		"var _ = engine.Load":                                {"engine.Load"},
-		"var _, _ = engine.Lint(nil)":                        {"engine.Lint"},
+		"var _, _ = engine.LintWith(nil)":                    {"engine.LintWith"},
 		"var _ = &wq.Queue{}":                                {"wazuh.Queue"},
 		"var _ = new(wq.Queue)":                              {"wazuh.Queue"},
 		"var q wq.Queue":                                     {"wazuh.Queue"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -93,6 +94,7 @@ func TestGeneratedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"../../misp/source/source.schema.json": sourceSchema.String(), "../../misp/source/REFERENCE.md": source.Reference(),
+		"../../mappings/vocabulary.txt":      vocabulary(t, e, outline),
 		"../../mappings/outline.txt":         outline,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
 		"../../mappings/README.md": mappingtest.Pack(e.Mappings()),
@@ -107,4 +109,44 @@ func TestGeneratedFiles(t *testing.T) {
 			t.Errorf("%s is out of date (%v), run: go test ./cmd/custom-misp -run Generated -update", name, err)
 		}
 	}
+}
+
+// vocabulary returns the names in the built-in mappings and in the alerts of their tests.
+func vocabulary(t *testing.T, e *engine.Engine, outline string) string {
+	var v mappingtest.Vocabulary
+	v.AddMappings(e.Mappings())
+	for line := range strings.Lines(outline) {
+		for _, column := range strings.Split(strings.TrimSuffix(line, "\n"), "\t")[3:] {
+			for key := range strings.SplitSeq(column, " | ") {
+				if word, name, _ := strings.Cut(key, ":"); word == "group" || word == "decoder" {
+					v.AddKey(word, name)
+				}
+			}
+		}
+	}
+	files, err := mappings.FS.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !mappingtest.IsTestFile(file.Name()) {
+			continue
+		}
+		data, err := mappings.FS.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases, err := mappingtest.Load(engine.Source{Name: "mappings/" + file.Name(), Data: data}, func(name string) ([]byte, error) {
+			return os.ReadFile("../../" + name)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cases {
+			if len(c.Want) > 0 { // others have names changed on purpose
+				v.Add(c.Alert)
+			}
+		}
+	}
+	return v.String()
 }

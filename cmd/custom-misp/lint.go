@@ -62,13 +62,14 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 			if err = cmp.Or(unusable, err); sources == nil && err != nil {
 				return err
 			}
-			e, faults := app.Lint(sources)
+			tests := testsOf(sources, rest)
+			e, faults := app.Lint(sources, tests.vocabulary())
 			ofSources, err := lintSources(c, declared)
 			if err != nil {
 				return err
 			}
 			faults = append(faults, ofSources...)
-			faults = append(faults, lintTests(e, sources, rest)...)
+			faults = append(faults, tests.lint(e, faults)...)
 			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
 				return err
 			}
@@ -83,13 +84,19 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 	return cmd
 }
 
-// lintTests checks the tests of mapping files that lie on disk, and warns of picks that none of them exercises.
-func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfile.Faults {
+// lintedTests are the tests of the mapping files that lint checks.
+type lintedTests struct {
+	cases  []mappingtest.Case
+	faults yamlfile.Faults
+	files  bool // mapping files were named
+}
+
+// testsOf reads the tests of mapping files that lie on disk.
+func testsOf(sources []engine.Source, named []string) lintedTests {
 	if len(named) == 0 {
-		return nil // the built-in mappings are tested where they are built
+		return lintedTests{} // the built-in mappings are tested where they are built
 	}
-	var faults yamlfile.Faults
-	var results []mappingtest.Result
+	t := lintedTests{files: true}
 	for _, src := range sources {
 		stem := strings.TrimSuffix(src.Name, filepath.Ext(src.Name))
 		files := []engine.Source{src}
@@ -98,13 +105,40 @@ func lintTests(e *engine.Engine, sources []engine.Source, named []string) yamlfi
 		}
 		for _, f := range files {
 			cases, err := mappingtest.Load(f, readRegular)
-			if found, ok := errors.AsType[yamlfile.Faults](err); ok && f.Name != src.Name {
-				faults = append(faults, found...)
+			if found, ok := errors.AsType[yamlfile.Faults](err); ok {
+				t.faults = append(t.faults, found...)
 			}
-			for _, c := range cases {
-				results = append(results, mappingtest.Run(e, c))
-			}
+			t.cases = append(t.cases, cases...)
 		}
+	}
+	return t
+}
+
+// vocabulary returns the names in the alerts of the tests: their author has seen them.
+func (t lintedTests) vocabulary() string {
+	var v mappingtest.Vocabulary
+	for _, c := range t.cases {
+		if len(c.Want) > 0 { // others may have names changed on purpose
+			v.Add(c.Alert)
+		}
+	}
+	return v.String()
+}
+
+// lint returns the faults of the tests that are not among those found, and warnings of picks that no test exercises.
+func (t lintedTests) lint(e *engine.Engine, found yamlfile.Faults) yamlfile.Faults {
+	if !t.files {
+		return nil
+	}
+	var faults yamlfile.Faults
+	for _, f := range t.faults {
+		if !slices.ContainsFunc(found, func(o yamlfile.Fault) bool { return o.File == f.File && o.Line == f.Line && o.Message == f.Message }) {
+			faults = append(faults, f)
+		}
+	}
+	results := make([]mappingtest.Result, 0, len(t.cases))
+	for _, c := range t.cases {
+		results = append(results, mappingtest.Run(e, c))
 	}
 	return append(faults, mappingtest.Unexercised(e, results)...)
 }

@@ -33,6 +33,7 @@ type testFlags struct {
 	run    string
 	output string
 	watch  bool
+	all    bool
 }
 
 func newTest(s cli.Streams, g *globals) *cobra.Command {
@@ -45,8 +46,9 @@ under the key tests, or beside it in NAME_test.yaml. A DIR stands for all such f
 
 Files of sources are taken too, with the tests that are in them under the key tests.
 
-The other mapping files in the same directory are loaded too, and the built-in mappings unless mappings.builtin is false. A
-test names everything that all of them pick from its alert.
+A test names everything that the mappings of the files under test pick from its alert. Other mappings, such as the built-in
+ones, are loaded too, and what they pick is judged only with --all or if the test names them. Of a FILE, the mapping file
+beside it is read and no other; for a test file without one, those in its directory are.
 
 A failure shows what was expected, what was picked, and why. Without arguments, the tests in the configured
 directories are run.`,
@@ -67,7 +69,7 @@ directories are run.`,
 					}
 				}
 			}
-			once := func() error { return runAllTests(cmd.Context(), s, c, args, only, f.output) }
+			once := func() error { return runAllTests(cmd.Context(), s, c, args, only, f) }
 			if f.watch {
 				return watchFiles(cmd.Context(), s, args, once)
 			}
@@ -76,12 +78,13 @@ directories are run.`,
 	}
 	cmd.Flags().StringVar(&f.run, "run", "", "run only tests whose name matches this regular expression")
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "run again when a file changes, until interrupted")
+	cmd.Flags().BoolVar(&f.all, "all", false, "judge what all mappings pick, also those that are not under test")
 	outputFlag(cmd, &f.output, "table", "table", "json", "junit")
 	return cmd
 }
 
 // runAllTests runs the tests of files of sources, and those of mappings.
-func runAllTests(ctx context.Context, s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, output string) error {
+func runAllTests(ctx context.Context, s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, f testFlags) error {
 	files, rest, err := sourceFiles(args)
 	if err != nil {
 		return err
@@ -92,7 +95,7 @@ func runAllTests(ctx context.Context, s cli.Streams, c *config.Config, args []st
 			return err
 		}
 	}
-	return cmp.Or(runTests(s, c, rest, only, output), err)
+	return cmp.Or(runTests(s, c, rest, only, f), err)
 }
 
 // findTests returns the files with tests that args name.
@@ -154,8 +157,9 @@ func holdsTests(args []string, name string) bool {
 }
 
 // testSources returns the mappings that the tests run against: the built-in ones, as configured, and those in the
-// directories of the tests. own holds the names of the latter.
-func testSources(c *config.Config, tests []string) (sources []engine.Source, own map[string]bool, err error) {
+// files under test: the mapping file of each test, or those in its directory if it has none or args name a directory. own
+// holds the names of the latter.
+func testSources(c *config.Config, args, tests []string) (sources []engine.Source, own map[string]bool, err error) {
 	configured, err := app.Mappings(c)
 	if err != nil {
 		return nil, nil, err
@@ -168,17 +172,22 @@ func testSources(c *config.Config, tests []string) (sources []engine.Source, own
 	own = map[string]bool{}
 	seen := map[string]bool{}
 	for _, t := range tests {
-		dir := filepath.Dir(t)
-		if seen[dir] {
+		dir, of := filepath.Dir(t), filepath.Dir(t)
+		if mapping := mappingFileOf(t); slices.Contains(args, t) || slices.Contains(args, mapping) {
+			if st, err := os.Stat(mapping); err == nil && st.Mode().IsRegular() {
+				of = mapping
+			}
+		}
+		if seen[of] {
 			continue
 		}
-		seen[dir] = true
-		found, err := app.ReadMappings(dir)
+		seen[of] = true
+		found, err := app.ReadMappings(of)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, src := range found {
-			if path.Dir(src.Name) == filepath.ToSlash(dir) { // not those further down
+			if !own[src.Name] && path.Dir(src.Name) == filepath.ToSlash(dir) { // not those further down
 				own[src.Name] = true
 				sources = append(sources, src)
 			}
@@ -187,12 +196,27 @@ func testSources(c *config.Config, tests []string) (sources []engine.Source, own
 	return sources, own, nil
 }
 
-func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, output string) error {
+// mappingFileOf returns the mapping file that a test file is beside, and a mapping file itself.
+func mappingFileOf(test string) string {
+	ext := filepath.Ext(test)
+	return strings.TrimSuffix(strings.TrimSuffix(test, ext), "_test") + ext
+}
+
+// idsIn returns the ids of the mappings that are in some of the files.
+func idsIn(e *engine.Engine, files map[string]bool) map[string]bool {
+	ids := map[string]bool{}
+	for _, m := range e.Mappings() {
+		ids[m.ID] = files[m.File]
+	}
+	return ids
+}
+
+func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regexp, f testFlags) error {
 	tests, err := findTests(args)
 	if err != nil {
 		return err
 	}
-	sources, own, err := testSources(c, tests)
+	sources, own, err := testSources(c, args, tests)
 	if err != nil {
 		return err
 	}
@@ -204,6 +228,7 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 			return cli.ErrReported
 		}
 	}
+	underTest := idsIn(e, own)
 	var results []mappingtest.Result
 	broken := 0
 	for _, name := range tests {
@@ -217,7 +242,11 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 		}
 		for _, c := range cases {
 			if only.MatchString(c.Name) {
-				results = append(results, mappingtest.Run(e, c))
+				r := mappingtest.Run(e, c)
+				if !f.all {
+					r = r.Judge(underTest)
+				}
+				results = append(results, r)
 			}
 		}
 	}
@@ -227,7 +256,7 @@ func runTests(s cli.Streams, c *config.Config, args []string, only *regexp.Regex
 			unexercised = append(unexercised, f)
 		}
 	}
-	if err := writeResults(s.Out, output, results, unexercised, broken); err != nil {
+	if err := writeResults(s.Out, f.output, results, unexercised, broken); err != nil {
 		return err
 	}
 	if failed := countFailed(results) + broken; failed > 0 {

@@ -125,4 +125,4 @@ func escapeKey(key string) string {
 }
 
 // special are the characters that mean something in a path, some of them only at its beginning.
-const special = `.*?|#@!{}[]()=<>%"'\~^$:`
+const special = `.*?|#@!{}[]()=<>%"'\~^$:,;/`

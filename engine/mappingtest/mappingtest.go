@@ -55,6 +55,7 @@ type (
 		Name  yamlfile.Scalar `key:"name" need:"true" doc:"what the test shows"`
 		Alert *yaml.Node      `key:"alert" need:"true" doc:"the alert: written out, as JSON text, or the name of a file with it, from the test file on"`
 		Set   *yaml.Node      `key:"set" doc:"changes to the alert, as {gjson path: value}; null takes a field away"`
+		Add   *yaml.Node      `key:"add" doc:"fields that the alert gets besides, as {gjson path: value}"`
 		Picks []declaredPick  `key:"picks" need:"true" empty:"ok" doc:"what is picked, completely; an empty list for nothing"`
 	}
 	declaredPick struct {
@@ -133,7 +134,10 @@ func (l loader) testCase(n *yaml.Node) (Case, bool) {
 		c.Alert = l.alert(d.Alert)
 	}
 	if d.Set != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Set)
+		c.Alert = l.set(c.Alert, d.Set, "set")
+	}
+	if d.Add != nil && c.Alert != nil {
+		c.Alert = l.set(c.Alert, d.Add, "add")
 	}
 	return c, l.Noted() == before
 }
@@ -235,25 +239,25 @@ func (x *expansion) value(n *yaml.Node, levels int) any {
 }
 
 // set makes the changes of a case: {gjson path: value}; a value of null takes the field away.
-func (l loader) set(alert []byte, n *yaml.Node) []byte {
+func (l loader) set(alert []byte, n *yaml.Node, what string) []byte {
 	if n.Kind != yaml.MappingNode {
-		l.Fault(n, "write {path: value}", "set must be a set of keys and values, not %s", yamlfile.KindOf(n))
+		l.Fault(n, "write {path: value}", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
 		return nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Value == "" {
-			l.Fault(key, "write a plain path, like data.srcip", "set has an empty path")
+			l.Fault(key, "write a plain path, like data.srcip", "%s has an empty path", what)
 			return nil
 		}
 		var err error
-		if v := l.value(value, "set "+key.Value); v == nil {
+		if v := l.value(value, what+" "+key.Value); v == nil {
 			alert, err = sjson.DeleteBytes(alert, key.Value)
 		} else {
 			alert, err = sjson.SetBytes(alert, key.Value, v)
 		}
 		if err != nil {
-			l.Fault(key, "write a plain path, like data.srcip", "set %s: %v", key.Value, err)
+			l.Fault(key, "write a plain path, like data.srcip", "%s %s: %v", what, key.Value, err)
 			return nil
 		}
 	}
@@ -295,6 +299,16 @@ func Run(e *engine.Engine, c Case) Result {
 	return Result{
 		Case: c, Missing: without(want, got), Unexpected: without(got, want), Err: err, Trace: e.Explain(c.Alert),
 	}
+}
+
+// Judge returns the result without what mappings picked that are not under test and that the case does not name.
+func (r Result) Judge(underTest map[string]bool) Result {
+	named := map[string]bool{}
+	for _, p := range r.Case.Want {
+		named[p.Mapping] = true
+	}
+	r.Unexpected = slices.DeleteFunc(slices.Clone(r.Unexpected), func(p Pick) bool { return !underTest[p.Mapping] && !named[p.Mapping] })
+	return r
 }
 
 // without returns the picks of a that are not in b.

@@ -42,7 +42,8 @@ func TestRun(t *testing.T) {
 	cases, err := mappingtest.Load(engine.Source{Name: "tests/m_test.yaml", Data: []byte(`
 - name: from a file, with changes
   alert: a.json
-  set: {data.list: [a.example, b.example], data.ip: null, data.bad: null}
+  set: {data.ip: null, data.bad: null}
+  add: {data.list: [a.example, b.example]}
   picks:
     - {mapping: m, type: hostname, value: b.example}
     - {mapping: m, type: hostname, value: a.example}
@@ -72,7 +73,7 @@ func TestRun(t *testing.T) {
 		"ok: from a file, with changes",
 		"ok: written out",
 		"ok: JSON",
-		`tests/m_test.yaml:14: too little and too much
+		`tests/m_test.yaml:15: too little and too much
   - not picked: m ip-src 192.31.196.1
   + not expected: m ip-dst 192.31.196.1
     m (m.yaml:4): matches
@@ -81,7 +82,7 @@ func TestRun(t *testing.T) {
       pick data.ip as ip-dst:
         picked  ip-dst 192.31.196.1
       pick data.list as hostname: not in the alert`,
-		"tests/m_test.yaml:18: an expression fails\n  ! m.yaml:9: mapping \"fails\": match: ",
+		"tests/m_test.yaml:19: an expression fails\n  ! m.yaml:9: mapping \"fails\": match: ",
 	}
 	if len(got) == len(want) {
 		got[4] = got[4][:min(len(got[4]), len(want[4]))] // what follows is expr-lang's own text
@@ -106,7 +107,7 @@ func TestLoadFaults(t *testing.T) {
 		"- {name: a, alert: {a: 1}, picks: [], set: {'': 1}}\n":               `t_test.yaml:1:45: set has an empty path; write a plain path, like data.srcip`,
 		"- {name: a, alert: &a {x: *a}, picks: []}\n":                         `t_test.yaml:1:20: alert has more than 100000 values or 100 levels; write less by aliases`,
 		"- {name: a, alert: {x: &a [1, *a, *a]}, picks: []}\n":                `t_test.yaml:1:20: alert has more than 100000 values or 100 levels; write less by aliases`,
-		"- {name: a, alert: {a: 1}, picks: [], set: {x: &a [*a, *a]}}\n":      `t_test.yaml:1:48: set x has more than 100000 values or 100 levels; write less by aliases`,
+		"- {name: a, alert: {a: 1}, picks: [], add: {x: &a [*a, *a]}}\n":      `t_test.yaml:1:48: add x has more than 100000 values or 100 levels; write less by aliases`,
 		"- {name: a, alert: {}, picks: {}}\n":                                 `t_test.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
 		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t_test.yaml:2:3: a test lacks the key "picks"`,
 	} {
@@ -133,5 +134,28 @@ func TestLoadLeavesOutCasesWithAFault(t *testing.T) {
 	}
 	if len(cases) != 1 || cases[0].Name != "e" {
 		t.Errorf("%d cases are good: %+v", len(cases), cases)
+	}
+}
+
+// TestAdd has tests that change an alert, and that add fields to it.
+func TestAdd(t *testing.T) {
+	head := "- name: x\n  alert: {data: {ip: 192.31.196.1}}\n  picks: []\n"
+	for change, want := range map[string]string{
+		"  set: {data.ip: 10.0.0.1}\n":    "",
+		"  set: {data.ip: null}\n":        "",
+		"  add: {data.host: a.example}\n": "",
+		"  add: [a]\n":                    "m_test.yaml:4:8: add must be a set of keys and values, not a list; write {path: value}",
+	} {
+		cases, err := mappingtest.Load(engine.Source{Name: "m_test.yaml", Data: []byte(head + change)}, nil)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s got %s, want %s", change, got, want)
+		}
+		if want == "" && strings.Contains(change, "add") && !strings.Contains(string(cases[0].Alert), `"host":"a.example"`) {
+			t.Errorf("%s: alert %s", change, cases[0].Alert)
+		}
 	}
 }

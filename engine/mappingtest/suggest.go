@@ -194,7 +194,7 @@ func (s *suggestion) name(e *engine.Engine) {
 	}
 	var groups []string
 	for _, g := range gjson.GetBytes(s.alert, "rule.groups").Array() {
-		if name := strings.TrimSpace(g.String()); isName(name) && !strings.Contains(name, " ") {
+		if name := strings.TrimSpace(g.String()); isName(name) && !strings.ContainsAny(name, " ,") {
 			groups = append(groups, name)
 		}
 	}

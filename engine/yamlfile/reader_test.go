@@ -110,7 +110,7 @@ func TestFaults(t *testing.T) {
 		{"a control character", "# é\nname: a\x1b[31m\n", `2:8: not YAML: control character U+001B; take it out, or write it in double quotes, as "\x1b"`},
 		{"a quote that is not closed", "name: a\ntags: \"b\n\n\n", "2:7: not YAML: while scanning a quoted scalar: found unexpected end of stream; something is not closed"},
 		{"a bracket that is not closed", "name: a\ntags: [b\n", "2:7: not YAML: while parsing a flow sequence: did not find expected ',' or ']'; something is not closed"},
-		{"a colon too many", "name: a: b\n", "1:8: not YAML: mapping values are not allowed in this context"},
+		{"a colon too many", "name: a: b\n", "1:8: not YAML: mapping values are not allowed in this context; a value with a colon and a blank needs quotes; write name: 'a: b'"},
 		{"an unknown anchor", "name: *a\n", "1:7: not YAML: unknown anchor 'a' referenced; mark the value that it stands for with & and the same name, in a line above"},
 
 		{"unknown keys", "name: a\nnaem: b\nsomething else: c\n", "2:1: unknown key \"naem\" in a recipe; did you mean \"name\"?\n" +
@@ -159,7 +159,7 @@ func TestDeepNesting(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ text, want string }{
 		"deep":     {"name: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "1:7: name must be a text, not a list"},
-		"too deep": {"name: " + strings.Repeat("[", 20_000), "1:10007: not YAML: while increasing flow level: exceeded max depth of 10000"},
+		"too deep": {"name: " + strings.Repeat("[", 20_000), "1:10007: not YAML: while increasing flow level: exceeded max depth of 10000; nest less"},
 		"deep and open": {
 			strings.Repeat("{a: ", 5000),
 			"1:19999: not YAML: while parsing a flow node: did not find expected node content; something is not closed",

@@ -2,6 +2,7 @@ package yamlfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
@@ -69,6 +70,16 @@ func (r *Reader) syntax(err error) {
 	}
 }
 
+// deepRemedy returns what to do about a file that is nested too deeply.
+func deepRemedy(message string) string {
+	if strings.Contains(message, "exceeded max depth") {
+		return "nest less"
+	}
+	return ""
+}
+
+const notClosed = "something is not closed"
+
 // loadError notes an error that has a place. The parser tells where it stopped, which for something that was never
 // closed is the end of the file: then the place where that was opened helps more.
 func (r *Reader) loadError(e *yaml.LoadError) {
@@ -78,7 +89,7 @@ func (r *Reader) loadError(e *yaml.LoadError) {
 	}
 	p, remedy := place{e.Mark.Line, e.Mark.Column}, ""
 	if p.line > last {
-		remedy = "something is not closed"
+		remedy = notClosed
 		if p = (place{e.ContextMark.Line, e.ContextMark.Column}); p.line > last || p.line < 1 {
 			p = place{last, utf8.RuneCountInString(strings.TrimRight(r.lines[last-1], " \t"))}
 		}
@@ -86,14 +97,27 @@ func (r *Reader) loadError(e *yaml.LoadError) {
 	switch {
 	case strings.HasPrefix(strings.TrimLeft(r.lines[p.line-1], " "), "\t"):
 		remedy = "indent with spaces, not tabs"
-	case strings.HasPrefix(e.Message, "unknown anchor"):
+	case strings.HasPrefix(e.Message, "unknown anchor") && quotingRemedy("", e.Message) == "":
 		remedy = "mark the value that it stands for with & and the same name, in a line above"
 	}
 	message := firstLine(e.Message)
 	if e.ContextMsg != "" {
 		message = firstLine(e.ContextMsg) + ": " + message
 	}
+	if remedy == "" || remedy == notClosed {
+		remedy = cmp.Or(r.quotingNear(p, message), remedy, deepRemedy(message), "check the quotes and the indentation of this line and the one above: keys of one object begin in one column")
+	}
 	r.note(false, p, remedy, "not YAML: %s", message)
+}
+
+// quotingNear returns what to write for a mistake with quotes in the line of a place or the one above, in which it often is.
+func (r *Reader) quotingNear(p place, message string) string {
+	for line := p.line; line >= max(1, p.line-1); line-- {
+		if remedy := quotingRemedy(r.lines[line-1], message); remedy != "" {
+			return remedy
+		}
+	}
+	return ""
 }
 
 // secondDocument returns the line in which the second document of the file begins.

@@ -83,8 +83,11 @@ func readMappings(name string, read func(string) ([]byte, error)) ([]engine.Sour
 // Compile loads mapping files without the site's filter; see [engine.Load] for the error.
 func Compile(sources []engine.Source) (*engine.Engine, error) { return engine.Load(sources...) }
 
-// Lint loads mapping files and returns everything that is wrong or doubtful in them.
-func Lint(sources []engine.Source) (*engine.Engine, yamlfile.Faults) { return engine.Lint(sources...) }
+// Lint loads mapping files and returns everything that is wrong or doubtful in them. seen has the names in alerts that are
+// known to be right besides those of the built-in mappings, as lines of a vocabulary; it may be empty.
+func Lint(sources []engine.Source, seen string) (*engine.Engine, yamlfile.Faults) {
+	return engine.LintWith(engine.ParseVocabulary(mappings.Vocabulary+seen), sources...)
+}
 
 // Engine loads the mappings that the configuration asks for, and those that are named besides, and takes out what the
 // site ignores. Faults of mapping files are returned apart: those files are left out. With an error there is no engine:
