@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -30,7 +31,7 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 		if i >= len(m.picks) || !p.Path.Given() {
 			continue
 		}
-		key := fmt.Sprintf("%q %q %q %q %q %q %q %q", p.Path.Value, p.Type.Value, p.Split.Value, p.Prefix.Value, p.Part.Value, p.Regex.Value, p.Pair.Value, p.Keep.Value)
+		key := fmt.Sprintf("%q %q %q %q %q %q %q %q %q %q", p.When.Value, scalarTexts(p.Decode), p.Path.Value, p.Type.Value, p.Split.Value, p.Prefix.Value, p.Part.Value, p.Regex.Value, p.Pair.Value, p.Keep.Value)
 		if line := first[key]; line > 0 {
 			r.Warn(p.Path.Node, "remove one of them", "this pick does the same as the one in line %d", line)
 		} else {
@@ -46,11 +47,22 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 	r.lintAbsent(d, tree)
 }
 
+func scalarTexts(list []yamlfile.Scalar) (texts []string) {
+	for _, s := range list {
+		texts = append(texts, s.Value)
+	}
+	return texts
+}
+
 // sharesPath reports whether a mapping picks from a path of the built-in mapping that it replaces: then that is meant. listed
 // has the file of that mapping and its paths.
 func sharesPath(d declaredMapping, listed string) bool {
 	for _, p := range d.Pick {
-		if strings.Contains(listed+" ", " "+p.Path.Value+" ") {
+		at := p.Path.Value
+		if !p.Path.Given() {
+			at = cmp.Or(p.Under.Value, "data")
+		}
+		if strings.Contains(listed+" ", " "+at+" ") {
 			return true
 		}
 	}
@@ -113,7 +125,7 @@ func (r reader) lintPick(d declaredPick) {
 	if d.Pair.Given() {
 		r.lintPath(d.Pair, 0, d.Pair.Value)
 	}
-	if d.Regex.Given() {
+	if d.Regex.Given() && len(d.Decode) == 0 { // else it takes something that becomes a value
 		r.lintRegex(d, typ)
 	}
 	r.lintCut(d)

@@ -31,7 +31,7 @@ func sourceFiles(args []string) (files []source.File, rest []string, err error) 
 		}
 		found := 0
 		for _, name := range names {
-			data, err := cli.ReadNamed(name)
+			data, err := readRegular(name) // a pipe can be read once: it is a mapping file
 			if err == nil && declaresSources.Match(data) {
 				files = append(files, source.File{Name: filepath.ToSlash(name), Data: data})
 				found++

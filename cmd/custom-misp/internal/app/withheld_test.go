@@ -24,8 +24,10 @@ func (a *asked) Lookup(_ context.Context, observables []engine.Observable) ([]en
 // TestWithheld asks for values that a fallback picked, and for one that a mapping did.
 func TestWithheld(t *testing.T) {
 	observables := []engine.Observable{
-		{Type: "ip-dst", Value: "192.31.196.1", Fallback: true}, {Type: "filename", Value: "a.exe", Fallback: true},
-		{Type: "filename", Value: "b.exe"}, {Type: "email-src", Value: "a@bad.example", Fallback: true},
+		{Type: "ip-dst", Value: "192.31.196.1", Fallback: true},
+		{Type: "filename", Value: "a.exe", Fallback: true},
+		{Type: "filename", Value: "b.exe"},
+		{Type: "email-src", Value: "a@bad.example", Fallback: true},
 	}
 	a := &asked{}
 	if _, err := (withheld{a}).Lookup(t.Context(), observables); err != nil {
