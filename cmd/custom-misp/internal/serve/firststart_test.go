@@ -55,8 +55,8 @@ func TestFirstStartOnFullDisk(t *testing.T) {
 		t.Fatalf("lock %v, follower %v, %d tries", v.lock, v.follower, tries)
 	}
 	defer v.lock.Unlock()
-	defer v.checkpoint.saving.Wait()
 	must(t, v.follow(t.Context(), c))
+	defer v.checkpoint.saving.Wait()
 	defer v.follower.Close() //nolint:errcheck // only read
 	for _, id := range []string{"meanwhile", "next day"} {
 		a, err := followed{v}.Next(t.Context())
