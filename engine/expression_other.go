@@ -30,7 +30,7 @@ const wholeName = "*"
 // or false. It returns nil after a fault, which r has with its place in the file.
 func CompileExpression(r *yamlfile.Reader, s yamlfile.Scalar, what string, names map[string]any, truth bool) *Expression {
 	if strings.TrimSpace(s.Value) == "" {
-		r.Fault(s.Node, "", "%s is empty", what)
+		r.Fault(s.Node, "write an expression, or leave the key out", "%s is empty", what)
 		return nil
 	}
 	env := maps.Clone(names)

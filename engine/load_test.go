@@ -19,10 +19,10 @@ func TestLoadFaults(t *testing.T) {
 	const rest = "\n    pick: [{path: data.x, type: ip-dst}]\n"
 	head := "version: 1\nmappings:\n  - id: a\n    match: "
 	tests := []struct{ name, yaml, want string }{
-		{"empty", "", `m.yaml:1:1: the file is empty`},
+		{"empty", "", `m.yaml:1:1: the file is empty; write something into it, or remove it`},
 		{"comments only", "# nothing\n", `m.yaml:1:1: the file has only comments`},
-		{"a list", "- a\n", `m.yaml:1:1: a mapping file must be a set of keys and values, not a list`},
-		{"no version", "mappings: []\n", "m.yaml:1:1: a mapping file lacks the key \"version\"\nm.yaml:1:11: mappings is empty"},
+		{"a list", "- a\n", `m.yaml:1:1: a mapping file must be a set of keys and values, not a list; write KEY: VALUE, each on a line of its own`},
+		{"no version", "mappings: []\n", "m.yaml:1:1: a mapping file lacks the key \"version\"; add the key version\nm.yaml:1:11: mappings is empty; write at least one item"},
 		{"other version", "version: 2\n" + strings.TrimPrefix(head, "version: 1\n") + "'true'" + rest, `m.yaml:1:10: version "2" is not supported; write version: 1`},
 		{"unknown key", "version: 1\nmapings: []\n", `m.yaml:2:1: unknown key "mapings" in a mapping file; did you mean "mappings"?`},
 		{"repeated key", "version: 1\nversion: 1\nmappings:\n  - {id: a, match: 'true', pick: [{path: x, type: md5}]}\n", `m.yaml:2:1: key "version" is given twice, first in line 1; keep one of them`},
@@ -47,9 +47,9 @@ func TestLoadFaults(t *testing.T) {
 		{"not UTF-8", "version: 1\nsource: é\xff\n", `m.yaml:2:10: not UTF-8; save the file as UTF-8`},
 		{"merge key", "version: 1\nmappings:\n  - <<: {id: a}\n    match: 'true'\n    pick: [{path: x, type: md5}]\n", `m.yaml:3:5: merge keys are not supported; name an anchor as the value of a key, like pick: *picks`},
 		{"expression behind an anchor and a tag", head + "&m !!str '\"a\" in grups'\n    pick: [{path: x, type: md5}]\n  - {id: b, match: *m, pick: [{path: x, type: sha1}]}\n", `m.yaml:4:29: match: unknown name grups; did you mean "groups"?`},
-		{"no pick", head + "'true'\n", `m.yaml:3:5: a mapping lacks the key "pick"`},
+		{"no pick", head + "'true'\n", `m.yaml:3:5: a mapping lacks the key "pick"; add the key pick`},
 		{"pick is no list", head + "'true'\n    pick: {path: x, type: md5}\n", `m.yaml:5:11: pick must be a list, not a set of keys and values; begin each item with a hyphen`},
-		{"pick without type", head + "'true'\n    pick:\n      - path: x\n", `m.yaml:6:9: a pick lacks the key "type"`},
+		{"pick without type", head + "'true'\n    pick:\n      - path: x\n", `m.yaml:6:9: a pick lacks the key "type"; add the key type`},
 		{"misspelt key is not missed too", head + "'true'\n    pick:\n      - {pth: x, type: md5}\n", `m.yaml:6:10: unknown key "pth" in a pick; did you mean "path"?`},
 		{"type", head + "'true'\n    pick:\n      - {path: x, type: sha265}\n", `m.yaml:6:25: type "sha265" is not a MISP attribute type that can be picked; did you mean "sha256"?`},
 		{"pair of a plain type", head + "'true'\n    pick:\n      - {path: x, type: regkey, pair: y}\n", `m.yaml:6:39: pair makes values of two halves, which type "regkey" has not; write type: regkey|value, or leave the key out`},
@@ -64,11 +64,11 @@ func TestLoadFaults(t *testing.T) {
 		{"path", head + "'true'\n    pick:\n      - {path: 'data.x[0]', type: md5}\n", `m.yaml:6:16: path "data.x[0]" can never lead to a value; write array indexes as .0 and all items as .#`},
 		{"context path", head + "'true'\n    context: [data.]" + rest, `m.yaml:5:15: a context path "data." can never lead to a value; remove the dot at its end`},
 		{"context is no list", head + "'true'\n    context: data.x" + rest, `m.yaml:5:14: context must be a list, not "data.x"; begin each item with a hyphen`},
-		{"context item is an object", head + "'true'\n    context: [{a: b}]" + rest, `m.yaml:5:15: an item of context must be a text, not a set of keys and values`},
-		{"id is a list", strings.Replace(head, "id: a", "id: [a]", 1) + "'true'" + rest, `m.yaml:3:9: id must be a text, not a list`},
-		{"mapping is a text", "version: 1\nmappings:\n  - nonsense\n", `m.yaml:3:5: a mapping must be a set of keys and values, not "nonsense"`},
+		{"context item is an object", head + "'true'\n    context: [{a: b}]" + rest, `m.yaml:5:15: an item of context must be a text, not a set of keys and values; write one value`},
+		{"id is a list", strings.Replace(head, "id: a", "id: [a]", 1) + "'true'" + rest, `m.yaml:3:9: id must be a text, not a list; write one value`},
+		{"mapping is a text", "version: 1\nmappings:\n  - nonsense\n", `m.yaml:3:5: a mapping must be a set of keys and values, not "nonsense"; write KEY: VALUE, each on a line of its own`},
 		{"mappings is a text", "version: 1\nmappings: none\n", `m.yaml:2:11: mappings must be a list, not "none"; begin each item with a hyphen`},
-		{"mapping without anything", "version: 1\nmappings:\n  - description: x\n", "m.yaml:3:5: a mapping lacks the key \"id\"\nm.yaml:3:5: a mapping lacks the key \"match\"\nm.yaml:3:5: a mapping lacks the key \"pick\""},
+		{"mapping without anything", "version: 1\nmappings:\n  - description: x\n", "m.yaml:3:5: a mapping lacks the key \"id\"; add the key id\nm.yaml:3:5: a mapping lacks the key \"match\"; add the key match\nm.yaml:3:5: a mapping lacks the key \"pick\"; add the key pick"},
 		{"unknown anchor", "version: 1\nmappings: *m\n", `m.yaml:2:11: not YAML: unknown anchor 'm' referenced; mark the value that it stands for with & and the same name, in a line above`},
 		{"quote not closed", head + "'true" + rest, `m.yaml:4:12: not YAML: while scanning a quoted scalar: found unexpected end of stream; something is not closed`},
 		{"colon in a plain text", "version: 1\nsource: a: b\n", `m.yaml:2:10: not YAML: mapping values are not allowed in this context; a value with a colon and a blank needs quotes; write source: 'a: b'`},
@@ -130,7 +130,7 @@ func TestLoadKeepsTheOtherFiles(t *testing.T) {
 		engine.Source{Name: "twice.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "a"))},
 		engine.Source{Name: "b.yaml", Data: []byte(strings.ReplaceAll(good, "%s", "b"))},
 	)
-	want := "broken.yaml:1:1: a mapping file lacks the key \"mappings\"\n" +
+	want := "broken.yaml:1:1: a mapping file lacks the key \"mappings\"; add the key mappings\n" +
 		"twice.yaml:3:10: id \"a\" is already taken in a.yaml:3; give each mapping an id of its own"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)

@@ -66,7 +66,7 @@ func TestZeroFilter(t *testing.T) {
 
 func TestZeroTypes(t *testing.T) {
 	t.Parallel()
-	if _, err := Load(Source{}); err == nil || err.Error() != ":1:1: the file is empty" {
+	if _, err := Load(Source{}); err == nil || err.Error() != ":1:1: the file is empty; write something into it, or remove it" {
 		t.Errorf("the zero source: %v", err)
 	}
 	var typ Type

@@ -94,10 +94,10 @@ func TestRun(t *testing.T) {
 
 func TestLoadFaults(t *testing.T) {
 	for yaml, want := range map[string]string{
-		"":          "t_test.yaml:1:1: the file is empty",
+		"":          "t_test.yaml:1:1: the file is empty; write something into it, or remove it",
 		"name: a\n": "t_test.yaml:1:1: a test file must be a list, not a set of keys and values; begin each item with a hyphen",
-		"- name: a\n": "t_test.yaml:1:3: a test lacks the key \"alert\"\n" +
-			"t_test.yaml:1:3: a test lacks the key \"picks\"",
+		"- name: a\n": "t_test.yaml:1:3: a test lacks the key \"alert\"; add the key alert\n" +
+			"t_test.yaml:1:3: a test lacks the key \"picks\"; add the key picks",
 		"- {name: a, alert: gone.json, picks: []}\n":                          `t_test.yaml:1:20: alert: no such file; give its path from the test file on`,
 		"- {name: a, alert: tests/broken.json, picks: []}\n":                  `t_test.yaml:1:20: alert: tests/broken.json is not valid JSON; put one alert into the file`,
 		"- {name: a, alert: [1], picks: []}\n":                                `t_test.yaml:1:20: alert must be a file or an alert, not a list; name a file, or write the alert out`,
@@ -109,7 +109,7 @@ func TestLoadFaults(t *testing.T) {
 		"- {name: a, alert: {x: &a [1, *a, *a]}, picks: []}\n":                `t_test.yaml:1:20: alert has more than 100000 values or 100 levels; write less by aliases`,
 		"- {name: a, alert: {a: 1}, picks: [], add: {x: &a [*a, *a]}}\n":      `t_test.yaml:1:48: add x has more than 100000 values or 100 levels; write less by aliases`,
 		"- {name: a, alert: {}, picks: {}}\n":                                 `t_test.yaml:1:31: picks must be a list, not a set of keys and values; begin each item with a hyphen`,
-		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t_test.yaml:2:3: a test lacks the key "picks"`,
+		"- {name: a, alert: {}, picks: []}\n- {name: b, alert: {}, set: 1}\n": `t_test.yaml:2:3: a test lacks the key "picks"; add the key picks`,
 	} {
 		_, err := mappingtest.Load(engine.Source{Name: "t_test.yaml", Data: []byte(yaml)}, readFile)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -99,7 +99,7 @@ func (r *Reader) entries(what string, to *Entries) Field {
 			key, value := object.Content[i], r.Resolve(object.Content[i+1])
 			switch {
 			case key.Kind != yaml.ScalarNode:
-				r.Fault(key, "", "a key of %s must be a text, not %s", what, KindOf(key))
+				r.Fault(key, "write a name", "a key of %s must be a text, not %s", what, KindOf(key))
 			case first[key.Value] > 0:
 				r.Fault(key, "keep one of them", "key %q is given twice, first in line %d", key.Value, first[key.Value])
 			case r.isNull(value):

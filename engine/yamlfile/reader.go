@@ -176,7 +176,7 @@ func (r *Reader) exhausted(n *yaml.Node) bool {
 func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, required ...string) {
 	object := r.Resolve(n)
 	if object.Kind != yaml.MappingNode {
-		r.Fault(n, "", "%s must be a set of keys and values, not %s", what, KindOf(object))
+		r.Fault(n, "write KEY: VALUE, each on a line of its own", "%s must be a set of keys and values, not %s", what, KindOf(object))
 		return
 	}
 	if r.exhausted(n) {
@@ -190,7 +190,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 		read, ok := fields[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			r.Fault(key, "", "a key of %s must be a text, not %s", what, KindOf(key))
+			r.Fault(key, "write a name", "a key of %s must be a text, not %s", what, KindOf(key))
 			continue
 		case key.Value == "<<" && key.Style == 0:
 			r.Fault(key, "name an anchor as the value of a key, like pick: *picks", "merge keys are not supported")
@@ -199,7 +199,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 			}
 		case !ok:
 			excused[Nearest(key.Value, known)] = true
-			r.Fault(key, DidYouMean(key.Value, known), "unknown key %q in %s", key.Value, what)
+			r.Fault(key, cmp.Or(DidYouMean(key.Value, known), "the keys are: "+strings.Join(known, ", ")), "unknown key %q in %s", key.Value, what)
 		case first[key.Value] > 0:
 			r.Fault(key, "keep one of them", "key %q is given twice, first in line %d", key.Value, first[key.Value])
 			continue
@@ -212,7 +212,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 	}
 	for _, k := range required {
 		if first[k] == 0 && !excused[k] {
-			r.Fault(object, "", "%s lacks the key %q", what, k)
+			r.Fault(object, "add the key "+k, "%s lacks the key %q", what, k)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (r *Reader) List(n *yaml.Node, what string, item Field) {
 		return
 	}
 	if len(list.Content) == 0 {
-		r.Fault(n, "", "%s is empty", what)
+		r.Fault(n, "write at least one item", "%s is empty", what)
 	}
 	for _, c := range list.Content {
 		if r.exhausted(n) {
@@ -240,7 +240,7 @@ func (r *Reader) Text(what string, to *Scalar) Field {
 	return func(n *yaml.Node) {
 		scalar := r.Resolve(n)
 		if scalar.Kind != yaml.ScalarNode {
-			r.Fault(n, "", "%s must be a text, not %s", what, KindOf(scalar))
+			r.Fault(n, "write one value", "%s must be a text, not %s", what, KindOf(scalar))
 			return
 		}
 		*to = Scalar{scalar.Value, scalar}

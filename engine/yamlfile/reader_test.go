@@ -79,9 +79,9 @@ func TestDecode(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, text, want string }{
-		{"empty", "", "1:1: the file is empty"},
-		{"only blanks", " \r\n\t\n", "1:1: the file is empty"},
-		{"only a byte order mark", byteOrderMark + "\n", "1:1: the file is empty"},
+		{"empty", "", "1:1: the file is empty; write something into it, or remove it"},
+		{"only blanks", " \r\n\t\n", "1:1: the file is empty; write something into it, or remove it"},
+		{"only a byte order mark", byteOrderMark + "\n", "1:1: the file is empty; write something into it, or remove it"},
 		{"only comments", "# a\n# b\n", "1:1: the file has only comments"},
 		{"an empty document", "---\n...\n", "1:1: the file has only comments"},
 		{"two documents", "name: a\n---\nname: b\n", "2:1: a second YAML document begins here; make a file of each"},
@@ -90,10 +90,10 @@ func TestFaults(t *testing.T) {
 		{"an ended document and another", "name: a\n...\n\n# b\nname: b\n", "5:1: a second YAML document begins here; make a file of each"},
 		{"an ended document", "---\nname: a\n...\n", ""},
 		{"a key that begins like a document", "name: a\n---tags: [a]\n", `2:1: unknown key "---tags" in a recipe; did you mean "tags"?`},
-		{"a list at the top", "- name: a\n", "1:1: a recipe must be a set of keys and values, not a list"},
-		{"a text at the top", "bread\n", `1:1: a recipe must be a set of keys and values, not "bread"`},
-		{"a long text at the top", strings.Repeat("x", 41), `1:1: a recipe must be a set of keys and values, not a text`},
-		{"an empty text at the top", "''", `1:1: a recipe must be a set of keys and values, not empty`},
+		{"a list at the top", "- name: a\n", "1:1: a recipe must be a set of keys and values, not a list; write KEY: VALUE, each on a line of its own"},
+		{"a text at the top", "bread\n", `1:1: a recipe must be a set of keys and values, not "bread"; write KEY: VALUE, each on a line of its own`},
+		{"a long text at the top", strings.Repeat("x", 41), `1:1: a recipe must be a set of keys and values, not a text; write KEY: VALUE, each on a line of its own`},
+		{"an empty text at the top", "''", `1:1: a recipe must be a set of keys and values, not empty; write KEY: VALUE, each on a line of its own`},
 
 		{"byte order mark", byteOrderMark + "nam: a\n", `1:1: unknown key "nam" in a recipe; did you mean "name"?`},
 		{"byte order mark and a flow mapping", byteOrderMark + "{name: a, vegn: b}\n", `1:11: unknown key "vegn" in a recipe; did you mean "vegan"?`},
@@ -115,34 +115,34 @@ func TestFaults(t *testing.T) {
 
 		{"unknown keys", "name: a\nnaem: b\nsomething else: c\n", "2:1: unknown key \"naem\" in a recipe; did you mean \"name\"?\n" +
 			`3:1: unknown key "something else" in a recipe; use one of: ingredients, name, notes, oven, tags, vegan, version`},
-		{"a key that is missing", "vegan: true\n", `1:1: a recipe lacks the key "name"`},
+		{"a key that is missing", "vegan: true\n", `1:1: a recipe lacks the key "name"; add the key name`},
 		{"a key that is misspelt and so missing", "vegan: true\nnam: a\n", `2:1: unknown key "nam" in a recipe; did you mean "name"?`},
-		{"a key that is missing further in", "name: a\ningredients:\n  - amount: 1\n", `3:5: an ingredient lacks the key "what"`},
+		{"a key that is missing further in", "name: a\ningredients:\n  - amount: 1\n", `3:5: an ingredient lacks the key "what"; add the key what`},
 		{"a key in the struct without a tag", "name: a\nunread: b\n", `2:1: unknown key "unread" in a recipe; use one of: ingredients, name, notes, oven, tags, vegan, version`},
 		{"a key three times", "name: a\nname: b\nname: c\n", "2:1: key \"name\" is given twice, first in line 1; keep one of them\n3:1: key \"name\" is given twice, first in line 1; keep one of them"},
-		{"a key twice, first wrong", "name: [a]\nname: b\n", "1:7: name must be a text, not a list\n2:1: key \"name\" is given twice, first in line 1; keep one of them"},
+		{"a key twice, first wrong", "name: [a]\nname: b\n", "1:7: name must be a text, not a list; write one value\n2:1: key \"name\" is given twice, first in line 1; keep one of them"},
 		{"keys without a value", "name:\ntags: ~\nvegan: null\n", "1:1: key \"name\" has no value; give it a value or leave the key out\n" +
 			"2:1: key \"tags\" has no value; give it a value or leave the key out\n3:1: key \"vegan\" has no value; give it a value or leave the key out"},
-		{"a list for a key", "name: a\n? [b]\n: c\n", "2:3: a key of a recipe must be a text, not a list"},
-		{"an alias for a key", "&n name: a\n*n : b\n", "2:1: a key of a recipe must be a text, not an alias"},
+		{"a list for a key", "name: a\n? [b]\n: c\n", "2:3: a key of a recipe must be a text, not a list; write a name"},
+		{"an alias for a key", "&n name: a\n*n : b\n", "2:1: a key of a recipe must be a text, not an alias; write a name"},
 		{"a merge key", "<<: {name: a}\n", "1:1: merge keys are not supported; name an anchor as the value of a key, like pick: *picks"},
 		{"a key that looks like a merge key", "name: a\n'<<': b\n", `2:1: unknown key "<<" in a recipe; use one of: ingredients, name, notes, oven, tags, vegan, version`},
 		{"a text for a list", "name: a\ntags: b\n", `2:7: tags must be a list, not "b"; begin each item with a hyphen`},
 		{"an object for a list", "name: a\ntags: {b: c}\n", "2:7: tags must be a list, not a set of keys and values; begin each item with a hyphen"},
-		{"lists for texts", "name: [a]\ntags: [b, [c], {d: e}]\n", "1:7: name must be a text, not a list\n2:11: an item of tags must be a text, not a list\n" +
-			"2:16: an item of tags must be a text, not a set of keys and values"},
-		{"empty lists", "name: a\ntags: []\ningredients: []\n", "2:7: tags is empty"},
+		{"lists for texts", "name: [a]\ntags: [b, [c], {d: e}]\n", "1:7: name must be a text, not a list; write one value\n2:11: an item of tags must be a text, not a list; write one value\n" +
+			"2:16: an item of tags must be a text, not a set of keys and values; write one value"},
+		{"empty lists", "name: a\ntags: []\ningredients: []\n", "2:7: tags is empty; write at least one item"},
 		{"a text for a boolean", "name: a\nvegan: 'true'\n", `2:8: vegan must be true or false, not "true"; write true or false`},
 		{"a word for a boolean", "name: a\nvegan: yes\n", `2:8: vegan must be true or false, not "yes"; write true or false`},
 		{"a word that a tag makes a boolean", "name: a\nvegan: !!bool yes\n", `2:8: vegan must be true or false, not "yes"; write true or false`},
-		{"a text for an object", "name: a\noven: hot\n", `2:7: oven must be a set of keys and values, not "hot"`},
+		{"a text for an object", "name: a\noven: hot\n", `2:7: oven must be a set of keys and values, not "hot"; write KEY: VALUE, each on a line of its own`},
 		{"faults in the order of the file", "vegan: 1\ntags: 2\nname: [3]\n", "1:8: vegan must be true or false, not \"1\"; write true or false\n" +
-			"2:7: tags must be a list, not \"2\"; begin each item with a hyphen\n3:7: name must be a text, not a list"},
+			"2:7: tags must be a list, not \"2\"; begin each item with a hyphen\n3:7: name must be a text, not a list; write one value"},
 
 		{"aliases", "name: &a b\ntags: &t [*a, c]\nnotes: *t\n", ""},
-		{"an alias of the wrong kind", "notes: &n [a]\nname: *n\n", "2:7: name must be a text, not a list"},
+		{"an alias of the wrong kind", "notes: &n [a]\nname: *n\n", "2:7: name must be a text, not a list; write one value"},
 		{"a fault that two aliases repeat", "name: a\nnotes: &i [{wath: b}]\ningredients: *i\n", `2:13: unknown key "wath" in an ingredient; did you mean "what"?`},
-		{"an alias of what it is in", "name: a\ningredients: &i\n  - what: *i\n", "3:11: what must be a text, not a list"},
+		{"an alias of what it is in", "name: a\ningredients: &i\n  - what: *i\n", "3:11: what must be a text, not a list; write one value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -158,7 +158,7 @@ func TestFaults(t *testing.T) {
 func TestDeepNesting(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ text, want string }{
-		"deep":     {"name: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "1:7: name must be a text, not a list"},
+		"deep":     {"name: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "1:7: name must be a text, not a list; write one value"},
 		"too deep": {"name: " + strings.Repeat("[", 20_000), "1:10007: not YAML: while increasing flow level: exceeded max depth of 10000; nest less"},
 		"deep and open": {
 			strings.Repeat("{a: ", 5000),
@@ -240,12 +240,12 @@ func TestWarnings(t *testing.T) {
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	var r Reader
-	if n := r.Document(); n != nil || r.Faults().Error() != ":1:1: the file is empty" {
+	if n := r.Document(); n != nil || r.Faults().Error() != ":1:1: the file is empty; write something into it, or remove it" {
 		t.Errorf("%v, %v", n, r.Faults())
 	}
 	r.FaultIn(Scalar{}, 3, "", "wrong")
 	r.Warn(nil, "", "odd")
-	if want := ":1:1: the file is empty\n:1:1: wrong\n:1:1: warning: odd"; r.Faults().Error() != want {
+	if want := ":1:1: the file is empty; write something into it, or remove it\n:1:1: wrong\n:1:1: warning: odd"; r.Faults().Error() != want {
 		t.Errorf("faults %v, want %s", r.Faults(), want)
 	}
 	if schema, text := (Shape{}).JSONSchema(), (Shape{}).Markdown(1); len(schema) > 0 || text != "" {

@@ -18,7 +18,7 @@ func (r *Reader) Document() *yaml.Node {
 	text := bytes.TrimPrefix(r.data, []byte(byteOrderMark))
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
-		r.Fault(nil, "", "the file is empty")
+		r.Fault(nil, "write something into it, or remove it", "the file is empty")
 		return nil
 	case len(text) > MaxSize:
 		r.Fault(nil, "split it", "the file has more than %d bytes", MaxSize)

@@ -140,7 +140,7 @@ func (c compiler) secrets(n *yaml.Node, what string, texts bool) []Secret {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		c.Fault(n, "", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
+		c.Fault(n, "write KEY: VALUE, each on a line of its own", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
 		return nil
 	}
 	var list []Secret

@@ -32,7 +32,7 @@ func TestFaultsAtOnce(t *testing.T) {
 		file + `:4:12: misp.retries: takes one value, not a list`,
 		file + `:5:18: lookup.to_ids: "perhaps" is neither true nor false`,
 		file + `:5:27: unknown key "tag" in section lookup; did you mean "tags"?`,
-		file + `:6:6: section log must be a set of keys and values, not "text"`,
+		file + `:6:6: section log must be a set of keys and values, not "text"; write KEY: VALUE, each on a line of its own`,
 		`custom-misp: environment: unknown variable CUSTOM_MISP_MISP_RETRY; did you mean "CUSTOM_MISP_MISP_RETRIES"?`,
 		`custom-misp: environment: CUSTOM_MISP_TIMEOUT: "soon" is not a time like 10s or 500ms`,
 		`custom-misp: <options>: ignore.values takes a value; leave the key out for none`,
@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, file, options, want string }{
 		{name: "syntax", file: "misp: {url", want: "custom-misp.yaml:1:"},
-		{name: "no mapping", file: "- misp", want: "must be a set of keys and values, not a list"},
+		{name: "no mapping", file: "- misp", want: "must be a set of keys and values, not a list; write KEY: VALUE, each on a line of its own"},
 		{name: "key twice", file: "timeout: 1s\ntimeout: 2s\n", want: "timeout"},
 		{name: "section as a value", file: "misp: {url: {a: b}}", want: "misp.url takes a value, not a set of keys"},
 		{name: "user in an address", file: "misp: {url: 'https://user:secret@misp.example.org'}", want: "misp.url: an address must not hold a user or password"},
