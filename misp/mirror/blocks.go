@@ -114,9 +114,21 @@ func (s *segment) mapped(data []byte) {
 	s.end = binary.LittleEndian.Uint64(fmt.Appendf(nil, "%s%02d", magicPrefix, s.version))
 }
 
-// checkLength finds a file that became shorter or longer, before a look-up does.
-func (s *segment) checkLength() {
-	if st, err := s.file.Stat(); err == nil && st.Size() != int64(len(s.data)) {
+// checkChange finds a file that became shorter or longer, before a look-up does. Nothing changes a file that has its name: if
+// something did, all blocks are verified again when they are read.
+func (s *segment) checkChange() {
+	st, err := s.file.Stat()
+	if err != nil {
+		return
+	}
+	if at := st.ModTime().UnixNano(); s.changed.Swap(at) != at {
+		for i := range s.verified {
+			s.verified[i].Store(0)
+		}
+		s.recent.Clear()
+		s.recents.Store(0)
+	}
+	if st.Size() != int64(len(s.data)) {
 		s.note(fmt.Errorf("%s: %w: %d bytes, and it had %d", s.name, errDamaged, st.Size(), len(s.data)))
 	}
 }

@@ -145,6 +145,36 @@ func TestEveryLength(t *testing.T) {
 	}
 }
 
+// TestChangedInPlace flips bits in a file whose blocks a reader has verified: once it notices that the file was changed, look-ups
+// fail that need the block.
+func TestChangedInPlace(t *testing.T) {
+	t.Parallel()
+	s := newSmall(t)
+	for _, file := range s.files {
+		if file == stateFile {
+			continue
+		}
+		whole, err := os.ReadFile(s.path(file))
+		must(t, err)
+		for at := 100; at < 400; at += 31 { // in the first block
+			m := Open(s.dir, []string{smallName}, engine.Filter{})
+			if s.answersRight(t, m, "whole") > 0 {
+				t.Fatalf("%s: damaged before it was changed", file)
+			}
+			flipped := slices.Clone(whole)
+			flipped[at] ^= 4
+			must(t, os.WriteFile(s.path(file), flipped, 0o600))
+			must(t, os.Chtimes(s.path(file), time.Time{}, time.Now().Add(time.Second))) // the clock of the file system may be coarse
+			m.Refresh()
+			if s.answersRight(t, m, file) == 0 {
+				t.Errorf("%s, byte %d: nothing failed", file, at)
+			}
+			m.Close()
+			must(t, os.WriteFile(s.path(file), whole, 0o600))
+		}
+	}
+}
+
 // TestCutUnderReader cuts a file of several blocks short while it is mapped, so that reading behind its end raises
 // SIGBUS. Look-ups fail, and all else goes on.
 func TestCutUnderReader(t *testing.T) {

@@ -66,6 +66,7 @@ func openShared(ctx context.Context, f *os.File, st fs.FileInfo, most int64) (_ 
 		return s, f.Close()
 	}
 	s := &segment{id: id, name: f.Name(), file: f, users: 1}
+	s.changed.Store(id.modified)
 	if err := s.open(ctx, most); err != nil {
 		s.close()
 		return nil, err

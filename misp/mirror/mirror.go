@@ -119,7 +119,7 @@ func (m *Mirror) openSet(name string, old *set) *set {
 	case err != nil, old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()):
 		old.snapshot.retain()
 		for _, g := range old.snapshot.segments() {
-			g.checkLength()
+			g.checkChange()
 		}
 		return old
 	}

@@ -41,7 +41,8 @@ type segment struct {
 	covered   int64 // bytes that the blocks cover, from the start of the file
 	sums      []uint32
 	verified  bitmap
-	checked   atomic.Bool // all blocks were verified, once
+	changed   atomic.Int64 // when the file was changed last, as far as that was noticed
+	checked   atomic.Bool  // all blocks were verified, once
 	damage    atomic.Pointer[error]
 
 	recent  sync.Map // place → event, of events that were read; recentEvents at most

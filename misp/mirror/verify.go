@@ -32,7 +32,7 @@ func (m *Mirror) verify(pause func(int) error) error {
 			errs = append(errs, fmt.Errorf("mirror of %s: %w", s.name, err))
 		}
 		for _, g := range s.snapshot.segments() {
-			g.checkLength()
+			g.checkChange()
 			err := g.verify(pause)
 			if err != nil && !errors.Is(err, errDamaged) {
 				return err
