@@ -18,14 +18,14 @@ func TestHostileFiles(t *testing.T) {
 	}
 	many := func(n int, text string) string { return strings.Repeat(text, n) }
 	for name, tt := range map[string]struct{ declare, content, fails string }{
-		"attributes without end":    {"format: misp", gzipped(t, `{"Event":{"info":"x","Attribute":[{}`+many(10_000_000, ",{}")+`]}}`), "no indicator"},
+		"attributes without end":    {"format: misp", gzipped(t, `{"Event":{"info":"x","Attribute":[{}`+many(3_000_000, ",{}")+`]}}`), "no indicator"},
 		"rows without value":        {"format: json\nvalues: [{from: row.a, type: auto}]", gzipped(t, "[{}"+many(3_000_000, ",{}")+"]"), "no indicator"},
 		"levels":                    {"format: json\nvalues: [{from: row.a, type: auto}]", many(1_000_000, "["), "exceeded max depth"},
 		"levels that are skipped":   {"format: json\njson: {rows: \"a.*\"}\nvalues: [{from: row.a, type: auto}]", `{"b":` + many(1_000_000, "[") + many(1_000_000, "]") + "}", "no indicator in 0 entries"},
 		"a text without end":        {"format: json\nvalues: [{from: row.a, type: auto}]", gzipped(t, `[{"a":"`+many(40<<20, "x")+`"}]`), "more than 33554432 bytes"},
 		"a line without end":        {anyList, gzipped(t, many(64<<20, "x")), "a line of more than 1 MiB"},
-		"a bomb":                    {anyList, gzipped(t, many(1200<<20/64, strings.Repeat("x", 63)+"\n")), "no indicator in the first"},
-		"lines of one column":       {anyList, gzipped(t, many(20_000_000, "x\n")), "no indicator in the first 131072 entries"},
+		"a bomb":                    {anyList, gzipped(t, many(64<<20/64, strings.Repeat("x", 63)+"\n")), "no indicator in the first"},
+		"lines of one column":       {anyList, gzipped(t, many(2_000_000, "x\n")), "no indicator in the first 131072 entries"},
 		"quotes":                    {"format: csv\ncsv: {header: false}\nvalues: [{from: row.c2, type: auto}]", "a,bad.example\n" + many(200_000, "x,\"y\n"), "yield no indicator"},
 		"columns":                   {"format: csv\ncsv: {header: false}\nvalues: [{from: row.c2, type: auto}]", "a,bad.example,c\n" + many(20, many(500_000, ",")+"x\n"), "too many columns"},
 		"a pattern":                 {"format: stix", `{"type":"indicator","id":"i","pattern":"` + many(5_000, "[") + `"}`, "not understood"},
