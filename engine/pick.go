@@ -122,7 +122,7 @@ func (r *run) shared(p *program) (bool, error) {
 type noter func(m *mapping, pick int, candidate string, t Type, value string, err error)
 
 // apply applies the candidates that match: first their picks by path, then those by name, which leave out what the others
-// picked, then mappings that are a fallback. note, if not nil, is told of everything.
+// picked, then mappings that are a fallback. note, if not nil, is called for everything.
 func (r *run) apply(matches func(*mapping) bool, note noter) {
 	r.picking = r.picking[:0]
 	fallbacks := false

@@ -95,7 +95,7 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	return err
 }
 
-// countAll reads the files one after the other and counts on all cores. What is no alert is told of, a few times.
+// countAll reads the files one after the other and counts on all cores. The first few that are no alerts are reported.
 func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) bool, files []string, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
 	type item struct {
 		at   wazuh.Position

@@ -23,7 +23,12 @@ func newManual(s cli.Streams) *cobra.Command {
 		Long: `Write the man pages of this version to a directory: custom-misp.1, one page for each verb, and custom-misp.yaml.5 for
 the configuration. Packages have them already.`,
 		Example: `  custom-misp manual /usr/local/share/man`,
-		Args:    cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return cli.WrongUsef("name one directory, like /usr/local/share/man")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pages := manPages(cmd.Root())
 			for name, page := range pages {

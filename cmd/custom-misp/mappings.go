@@ -94,6 +94,9 @@ func listMappings(w io.Writer, e *engine.Engine, disabled []string, product, out
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s from %s\n", cli.Plural(len(lines), "mapping"), cli.Plural(len(files), "file"))
+	if err == nil && len(lines) == 0 && product != "" {
+		_, err = fmt.Fprintf(w, "None has %q in its product, id or file; without --product all are listed.\n", product)
+	}
 	return err
 }
 

@@ -215,7 +215,7 @@ func tellMISP(ctx context.Context, st cli.Streams, c *config.Config, m enrich.Mu
 			continue
 		}
 		if err := client.Sight(ctx, enrich.Sighting{UUID: id, Source: c.Sightings.Source, Time: m.Since, FalsePositive: true}); err != nil {
-			return fmt.Errorf("the mute has effect, and MISP was told of %s only; the same command with --tell-misp tries again: %w", cli.Plural(len(told), "attribute"), err)
+			return fmt.Errorf("the mute has effect, and MISP got the sightings of %s only; the same command with --tell-misp tries again: %w", cli.Plural(len(told), "attribute"), err)
 		}
 		told[id] = true
 	}

@@ -16,7 +16,7 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// sights returns the sightings that MISP was told of, as "TYPE of UUID".
+// sights returns the sightings that MISP got, as "TYPE of UUID".
 func (m *testManager) sights() (told []string) {
 	for _, q := range m.misp.Requests() {
 		if q.Path == "/sightings/add" {
@@ -40,7 +40,7 @@ func TestMuteTellsMISP(t *testing.T) {
 		return out + errs
 	}
 	m.misp.Set(misptest.Condition{NoSightings: true})
-	if said := mute(cli.ExitFailure, liveHit); !strings.Contains(said, "the mute has effect, and MISP was told of 0 attributes only") {
+	if said := mute(cli.ExitFailure, liveHit); !strings.Contains(said, "the mute has effect, and MISP got the sightings of 0 attributes only") {
 		t.Errorf("said %s", said)
 	}
 	m.misp.Set(misptest.Condition{})

@@ -89,7 +89,7 @@ func replace(t testing.TB, name, content string) {
 	}
 }
 
-// eachHit has every hit reported at once.
+// eachHit switches the repeat window and the rate off, so that each hit is an event at once.
 const eachHit = "events: {repeat_window: 0, rate: 0}\n"
 
 // configure writes the configuration: the MISP of the test, one try for each question, an event for each hit, and what is given.

@@ -91,7 +91,7 @@ func previewSource(ctx context.Context, st cli.Streams, g globals, f previewFlag
 	r := m.Report
 	if f.output == "json" {
 		err = cli.WriteJSON(st.Out, previewJSON{r.Format, r.Entries, r.Indicators, r.Unused, r.Skipped, append([]source.Example{}, r.Examples...)})
-	} else {
+	} else if r.Entries > 0 {
 		err = printPreview(st, r)
 	}
 	if err == nil && refused != nil {

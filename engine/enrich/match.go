@@ -45,26 +45,38 @@ func Accepts(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.
 
 // Refused returns the key of the configuration by which f does not let a count as a match of a kind, now; empty if it does.
 func Refused(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.Time) string {
-	for _, c := range []struct {
-		key     string
-		refuses bool
-	}{
-		{"lookup.match_kinds", !f.Wants(kind)},
-		{"lookup.to_ids", set(f.ToIDs) && !a.ToIDs},
-		{"lookup.published", set(f.Published) && !a.Event.Published},
-		{"lookup.warninglists", set(f.Warninglists) && len(a.Warninglists) > 0},
-		{"lookup.tags", len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags)},
-		{"lookup.exclude_tags", misp.AnyTag(f.ExcludeTags, a.Tags)},
-		{"lookup.orgs", len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs)},
-		{"lookup.exclude_orgs", a.Event.CreatedBy(f.ExcludeOrgs)},
-		{"lookup.expired", f.Expired == engine.ExpiredIgnore && a.Expired(now)},
-		{"lookup.min_decay_score", f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore)},
-		{"lookup.min_threat_level", tooLow(f.MinThreatLevel, a)},
-		{"lookup.max_age", f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge)},
-	} {
-		if c.refuses {
-			return c.key
-		}
+	switch {
+	case !f.Wants(kind):
+		return "lookup.match_kinds"
+	case set(f.ToIDs) && !a.ToIDs:
+		return "lookup.to_ids"
+	case set(f.Published) && !a.Event.Published:
+		return "lookup.published"
+	case set(f.Warninglists) && len(a.Warninglists) > 0:
+		return "lookup.warninglists"
+	case len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags):
+		return "lookup.tags"
+	case misp.AnyTag(f.ExcludeTags, a.Tags):
+		return "lookup.exclude_tags"
+	case len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs):
+		return "lookup.orgs"
+	case a.Event.CreatedBy(f.ExcludeOrgs):
+		return "lookup.exclude_orgs"
+	}
+	return refusedByAge(f, a, now)
+}
+
+// refusedByAge is Refused for what the time and the rank of an attribute decide.
+func refusedByAge(f engine.Filter, a misp.Attribute, now time.Time) string {
+	switch {
+	case f.Expired == engine.ExpiredIgnore && a.Expired(now):
+		return "lookup.expired"
+	case f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
+		return "lookup.min_decay_score"
+	case tooLow(f.MinThreatLevel, a):
+		return "lookup.min_threat_level"
+	case f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge):
+		return "lookup.max_age"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -135,4 +136,9 @@ func DidYouMean(s string, words []string) string {
 		return "use one of: " + strings.Join(words, ", ")
 	}
 	return ""
+}
+
+// OneOf is DidYouMean, but names all words where none is near, however many there are.
+func OneOf(s string, words []string) string {
+	return cmp.Or(DidYouMean(s, words), "use one of: "+strings.Join(words, ", "))
 }

@@ -199,7 +199,7 @@ func (r *Reader) Object(n *yaml.Node, what string, fields map[string]Field, requ
 			}
 		case !ok:
 			excused[Nearest(key.Value, known)] = true
-			r.Fault(key, cmp.Or(DidYouMean(key.Value, known), "the keys are: "+strings.Join(known, ", ")), "unknown key %q in %s", key.Value, what)
+			r.Fault(key, OneOf(key.Value, known), "unknown key %q in %s", key.Value, what)
 		case first[key.Value] > 0:
 			r.Fault(key, "keep one of them", "key %q is given twice, first in line %d", key.Value, first[key.Value])
 			continue

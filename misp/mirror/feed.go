@@ -76,7 +76,7 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
 }
 
-// noManifest is what a directory with events alone is told of.
+// noManifest is the note on a directory that has events and no manifest.
 const noManifest = "no manifest.json: every UUID.json in the directory is read, by its size and time"
 
 // listEvents makes a manifest of the events in a directory that has none.

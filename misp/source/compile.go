@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -101,7 +102,7 @@ func (c compiler) word(s yamlfile.Scalar, what string, words []string) bool {
 	if slices.Contains(words, s.Value) {
 		return true
 	}
-	c.Fault(s.Node, yamlfile.DidYouMean(s.Value, words), "%s %q is unknown", what, s.Value)
+	c.Fault(s.Node, yamlfile.OneOf(s.Value, words), "%s %q is unknown", what, s.Value)
 	return false
 }
 
@@ -268,7 +269,7 @@ func (c compiler) value(d declaredValue) compiledValue {
 		for i := 0; i+1 < len(d.Types.Content); i += 2 {
 			word, t := d.Types.Content[i], d.Types.Content[i+1]
 			if !slices.Contains(known, t.Value) {
-				c.Fault(t, yamlfile.DidYouMean(t.Value, known), "type %q is unknown", t.Value)
+				c.Fault(t, cmp.Or(yamlfile.DidYouMean(t.Value, known), "custom-misp schema --kind sources lists them"), "type %q is unknown", t.Value)
 			}
 			v.types[wordKey(word.Value)] = t.Value
 		}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"embed"
 	"io/fs"
 	"slices"
@@ -114,7 +115,7 @@ func (c compiler) source(d declaredSource) *Source {
 	if d.Preset.Given() {
 		i := slices.IndexFunc(presets(), func(p preset) bool { return p.Name == d.Preset.Value })
 		if i < 0 {
-			c.Fault(d.Preset.Node, yamlfile.DidYouMean(d.Preset.Value, PresetNames()), "preset %q is unknown", d.Preset.Value)
+			c.Fault(d.Preset.Node, cmp.Or(yamlfile.DidYouMean(d.Preset.Value, PresetNames()), "custom-misp source list --presets shows them"), "preset %q is unknown", d.Preset.Value)
 		} else {
 			base := presets()[i].declared
 			if d.URL.Given() || d.Path.Given() {

@@ -39,7 +39,7 @@ func RunTests(ctx context.Context, f File, now time.Time, read func(name string)
 			for _, s := range sources {
 				names = append(names, s.Name)
 			}
-			c.Fault(d.Source.Node, yamlfile.DidYouMean(d.Source.Value, names), "there is no source %q in this file", d.Source.Value)
+			c.Fault(d.Source.Node, yamlfile.OneOf(d.Source.Value, names), "there is no source %q in this file", d.Source.Value)
 			continue
 		}
 		content := []byte(d.Content.Value)

@@ -27,7 +27,7 @@ type (
 	declaredMutes struct {
 		_       struct{}        `what:"a file of mutes"`
 		Version yamlfile.Scalar `key:"version" need:"true" doc:"of this format; 1"`
-		Mutes   []declaredMute  `key:"mutes" doc:"hits that are not reported"`
+		Mutes   []declaredMute  `key:"mutes" empty:"ok" doc:"hits that are not reported"`
 	}
 	declaredMute struct {
 		_       struct{}        `what:"a mute"`

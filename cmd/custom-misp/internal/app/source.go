@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,7 +212,7 @@ func formOf(r PreviewRequest) (*source.Source, error) {
 		if s := source.Preset(r.Preset); s != nil {
 			return s, nil
 		}
-		return nil, cli.WrongUsef("preset %q is unknown; %s", r.Preset, yamlfile.DidYouMean(r.Preset, source.PresetNames()))
+		return nil, cli.WrongUsef("preset %q is unknown; %s", r.Preset, cmp.Or(yamlfile.DidYouMean(r.Preset, source.PresetNames()), "custom-misp source list --presets shows them"))
 	case r.Declaration != "":
 		data, err := cli.ReadNamed(r.Declaration)
 		if err != nil {

@@ -71,7 +71,7 @@ func observed(t *testing.T, w *ward) []engine.Observable {
 	return all
 }
 
-// TestBundle has everything in the archive that helps, and nothing that must not leave the site.
+// TestBundle checks that the archive has everything that helps, and neither secrets nor values of alerts.
 func TestBundle(t *testing.T) {
 	w := newWard(t)
 	w.configure(t, "ignore: {values: [corp.example]}\n")

@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	certificateSoon = 14 * 24 * time.Hour // a certificate that ends sooner is told of
-	clockOff        = time.Minute         // a difference of clocks that is told of
+	certificateSoon = 14 * 24 * time.Hour // a certificate that ends sooner is reported
+	clockOff        = time.Minute         // a difference of clocks that is reported
 	clockWrong      = 5 * time.Minute     // one that alerts and indicators cannot be compared under
 )
 

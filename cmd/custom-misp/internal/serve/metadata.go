@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A family is what Prometheus is told of a metric besides its values.
+// A family is what Prometheus reads about a metric besides its values.
 type family struct{ kind, help string }
 
 // families are all metrics of serve by their names without the prefix. A test fails for one that is not here.
