@@ -99,10 +99,10 @@ func parseEntryName(s string) (entryName, bool) {
 		return entryName{}, false
 	}
 	n := entryName{time.Unix(0, nanos), word, tries, size, parts[4], ""}
-	switch {
-	case count == 4:
+	switch count {
+	case 4:
 		n.sum = ""
-	case count == 7:
+	case 7:
 		if n.who = parts[5]; !validNames(strings.Split(n.who, "+")) {
 			return entryName{}, false
 		}
