@@ -74,7 +74,7 @@ func (y syncing) run(ctx context.Context) {
 				pause = max(0, retryAt.Sub(y.now())) // it may be later than usual: the server may have asked for that
 			}
 		case failures > 0:
-			y.log.Info("mirror is in step again", "origin", y.source, "failures", failures)
+			y.log.Info("mirror is up to date again", "origin", y.source, "failures", failures)
 			failures = 0
 		}
 		if !y.wait(ctx, pause) {

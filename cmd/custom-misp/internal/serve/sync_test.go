@@ -26,7 +26,7 @@ func TestSyncing(t *testing.T) {
 		pauses   []time.Duration // the longest, after failures
 		failures int
 		warnings int // in the log: one for failures in a row
-		notes    int // that it is in step again
+		notes    int // that it is up to date again
 	}{
 		"all is well":            {m, 0, []error{nil, nil, nil}, []time.Duration{m, m, m}, 0, 0, 0},
 		"synced not long ago":    {m, 40 * s, []error{nil, nil}, []time.Duration{40 * s, m, m}, 0, 0, 0},
@@ -73,7 +73,7 @@ func TestSyncing(t *testing.T) {
 					t.Errorf("pause %d is %s, want %s to %s", i, pauses[i], shortest, longest)
 				}
 			}
-			warnings, notes := strings.Count(log.String(), "mirror not synced"), strings.Count(log.String(), "in step again")
+			warnings, notes := strings.Count(log.String(), "mirror not synced"), strings.Count(log.String(), "up to date again")
 			if failures != tt.failures || warnings != tt.warnings || notes != tt.notes {
 				t.Errorf("%d failures, %d warnings, %d notes, want %d, %d, %d", failures, warnings, notes, tt.failures, tt.warnings, tt.notes)
 			}
