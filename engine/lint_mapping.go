@@ -38,9 +38,7 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 			first[key] = p.Path.Node.Line
 		}
 	}
-	for _, c := range d.Context {
-		r.lintPath(c, 0, c.Value)
-	}
+	r.lintContext(d.Context)
 	if r.vocabulary == nil || r.vocabulary.ids[m.id] == "" { // the built-in ones know fields in both cases
 		r.lintCase(d, tree)
 	}

@@ -100,6 +100,22 @@ func TestLintMistakes(t *testing.T) {
 	}
 }
 
+// TestLintContext warns of what context shows twice, and of paths that hardly lead to a value, with and without a name.
+func TestLintContext(t *testing.T) {
+	v := engine.ParseVocabulary("group\tx\nfield\tdata.win.eventdata.hashes\n")
+	for context, want := range map[string]string{
+		"[data.user, {path: data.user, name: actor}]":           "m.yaml:3:101: warning: context shows data.user twice, first in line 3; remove one of them",
+		"[{path: acme.user, name: actor}]":                      "write data.acme.user",
+		"[data.win.Eventdata.hashes]":                           "write data.win.eventdata.hashes",
+		"[data.user, {path: data.other.user, name: otherUser}]": "",
+	} {
+		_, faults := engine.LintWith(v, engine.Source{Name: "m.yaml", Data: []byte("version: 1\nmappings:\n  - {id: m, match: '\"x\" in groups', pick: [{path: data.x, type: auto}], context: " + context + "}\n")})
+		if got := faults.Error(); !strings.Contains(got, want) || want == "" && len(faults) > 0 {
+			t.Errorf("%s: %q", context, got)
+		}
+	}
+}
+
 // TestLintReplaces warns of a mapping that replaces a built-in one with which it has no path in common.
 func TestLintReplaces(t *testing.T) {
 	v := engine.ParseVocabulary("mapping\tsshd\tmappings/sshd.yaml\tfull_log\n")

@@ -43,7 +43,7 @@ type Outcome struct {
 	Warning error
 }
 
-// Process takes one alert all the way. An error is a [Trouble] if the reason is known.
+// Process processes one alert. An error is a [Trouble] if the reason is known.
 func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	j, warning := p.pick(a)
 	out := Outcome{Observables: j.observables, Cuts: j.cuts, Warning: warning}

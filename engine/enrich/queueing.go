@@ -67,7 +67,7 @@ func (q *QueueingPipeline) asked() Lookup {
 
 func (q *QueueingPipeline) log() *slog.Logger { return logTo(q.Log) }
 
-// Process takes one alert all the way, or queues it, and then works on the spool. An error means that the alert, or
+// Process processes one alert, or queues it, and then works on the spool. An error means that the alert, or
 // something found for it, is lost.
 func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error) {
 	j, warning := q.pick(a)
