@@ -37,7 +37,7 @@ func (t *NarrowTable) Row(cells ...any) {
 const (
 	leastColumn = 10
 	leastLast   = 24
-	mostLast    = 40
+	mostLast    = 36
 	columnGap   = 2
 )
 
