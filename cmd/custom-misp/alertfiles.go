@@ -62,23 +62,27 @@ func (l *alertFileList) walk(dir string, seen seenFiles) {
 		switch {
 		case err != nil:
 			l.unread = append(l.unread, unreadFile{name, withoutPath(err)})
-			return nil
-		case d.IsDir():
-			return nil
-		}
-		info, err := os.Stat(name)
-		switch {
-		case err != nil && isAlertsFile(name):
-			l.unread = append(l.unread, unreadFile{name, withoutPath(err)})
-		case err != nil:
-		case info.IsDir():
-			l.links++
-		case !info.Mode().IsRegular() || !isAlertsFile(name): // no one has named it
-		case seen.first(info): // Wazuh's alerts.json is the file of the day under a second name
-			l.names, l.size = append(l.names, name), l.size+info.Size()
+		case !d.IsDir():
+			l.add(name, seen)
 		}
 		return nil
 	})
+}
+
+// add adds a file of a directory, if it has alerts by its name.
+func (l *alertFileList) add(name string, seen seenFiles) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		if isAlertsFile(name) {
+			l.unread = append(l.unread, unreadFile{name, withoutPath(err)})
+		}
+	case info.IsDir():
+		l.links++
+	case !info.Mode().IsRegular() || !isAlertsFile(name): // no one has named it
+	case seen.first(info): // Wazuh's alerts.json is the file of the day under a second name
+		l.names, l.size = append(l.names, name), l.size+info.Size()
+	}
 }
 
 // withoutPath returns an error without the name of the file, which is printed before it.

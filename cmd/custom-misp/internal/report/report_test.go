@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,16 +84,24 @@ func TestBarsFit(t *testing.T) {
 				t.Fatalf("%d of %d bars", len(all), n)
 			}
 			for _, m := range all {
-				var x, y, width, height int
-				for i, to := range []*int{&x, &y, &width, &height} {
-					if _, err := fmt.Sscan(m[i+1], to); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if x+width > 720 || upright && y+height != 204 {
-					t.Errorf("upright %v, %d bars: %s", upright, n, m[0])
-				}
+				checkBar(t, m[1:], upright)
 			}
 		}
+	}
+}
+
+// checkBar checks that a bar is within the area, and, if upright, stands on its lower edge.
+func checkBar(t *testing.T, texts []string, upright bool) {
+	t.Helper()
+	var at [4]int // x, y, width, height
+	for i, text := range texts {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = n
+	}
+	if at[0]+at[2] > 720 || upright && at[1]+at[3] != 204 {
+		t.Errorf("upright %v: a bar at %v", upright, at)
 	}
 }
