@@ -77,7 +77,12 @@ func sentKey(e Enrichment) (uint64, bool) {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
 		return 0, false
 	}
-	return xxhash.Sum64String(e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value), true
+	s := e.Body.Source
+	text := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	if s.RuleID == "" && s.Timestamp+s.Location != "" { // an event of archives.json, which has the id of an alert before it
+		text += "\x00" + s.Timestamp + "\x00" + s.Location
+	}
+	return xxhash.Sum64String(text), true
 }
 
 // Sent reports whether an event was sent, as far as that is remembered.
