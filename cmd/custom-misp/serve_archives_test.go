@@ -80,24 +80,7 @@ func TestServeArchives(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be repeated
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
-	busy.Go(func() {
-		every(stop, chance, 40*time.Millisecond, func(i int) {
-			switch {
-			case i%25 == 0:
-				a.alerts.turn()
-			case i%25 == 5:
-				if err := wazuhtest.Compress(a.archives.turn(), nil); err != nil {
-					t.Error(err)
-				}
-			case i%3 == 0:
-				a.both(chance)
-			case i%3 == 1:
-				a.only("")
-			default:
-				a.only(`"rule":{"level":2,"id":"1002"},`)
-			}
-		})
-	})
+	busy.Go(func() { every(stop, chance, 40*time.Millisecond, func(i int) { a.write(t, chance, i) }) })
 	when := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // to be repeated
 	for range kills {
 		a.begin(t)
@@ -121,7 +104,38 @@ func TestServeArchives(t *testing.T) {
 		t.Errorf("%s bytes behind in archives.json, %s in alerts.json", lag, a.metric("checkpoint_lag_bytes"))
 	}
 	a.stop(t)
-	got, twice := a.counts(), 0
+	twice := a.check(t)
+	if twice > kills {
+		t.Errorf("%d events came twice after %d kills", twice, kills)
+	}
+	t.Logf("%d events, %d of them reported before the last start, %d twice", len(a.want), before, twice)
+	if len(a.want) < 10 || before == 0 {
+		t.Error("nothing was tried")
+	}
+}
+
+// write writes an event, or goes on in another file.
+func (a *archiving) write(t *testing.T, chance *rand.Rand, i int) {
+	switch {
+	case i%25 == 0:
+		a.alerts.turn()
+	case i%25 == 5:
+		if err := wazuhtest.Compress(a.archives.turn(), nil); err != nil {
+			t.Error(err)
+		}
+	case i%3 == 0:
+		a.both(chance)
+	case i%3 == 1:
+		a.only("")
+	default:
+		a.only(`"rule":{"level":2,"id":"1002"},`)
+	}
+}
+
+// check checks that each event was reported and no other, and returns how many came twice.
+func (a *archiving) check(t *testing.T) (twice int) {
+	t.Helper()
+	got := a.counts()
 	for id := range a.want {
 		switch n := got[id]; {
 		case n == 0:
@@ -135,13 +149,7 @@ func TestServeArchives(t *testing.T) {
 			t.Errorf("%s was reported: it is in alerts.json too", id)
 		}
 	}
-	if twice > kills {
-		t.Errorf("%d events came twice after %d kills", twice, kills)
-	}
-	t.Logf("%d events, %d of them reported before the last start, %d twice", len(a.want), before, twice)
-	if len(a.want) < 10 || before == 0 {
-		t.Error("nothing was tried")
-	}
+	return twice
 }
 
 // TestServeArchivesState has the state of each file in files of its own, that of alerts.json where a configuration with one file

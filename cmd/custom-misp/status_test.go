@@ -19,8 +19,10 @@ func TestStatusOfTheChain(t *testing.T) {
 	if err := writeStatus(&out, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"/var/ossec/logs/alerts/alert.json does not exist: no alert is read", "came back as an alert at 2026-11-25T10:00:00Z",
-		"/var/ossec/logs/archives/archives.json, 77 bytes behind", "about 7 bytes of alerts"} {
+	for _, part := range []string{
+		"/var/ossec/logs/alerts/alert.json does not exist: no alert is read", "came back as an alert at 2026-11-25T10:00:00Z",
+		"/var/ossec/logs/archives/archives.json, 77 bytes behind", "about 7 bytes of alerts",
+	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in:\n%s", part, &out)
 		}

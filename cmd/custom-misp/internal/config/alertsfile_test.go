@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,26 +26,33 @@ func TestAlertsFiles(t *testing.T) {
 		{"an empty list", "serve: {alerts: []}", nil, "", ""},
 		{
 			"archives", "serve: {alerts: [" + archives + ", " + alerts + "]}",
-			[]AlertsFile{main(alerts), {Path: archives, Archive: true, Alerts: alerts}}, []string{archives, alerts}, "",
+			[]AlertsFile{main(alerts), {Path: archives, Archive: true, Alerts: alerts}},
+			[]string{archives, alerts},
+			"",
 		},
 		{"archives alone", "serve: {alerts: " + archives + "}", []AlertsFile{{Path: archives, Archive: true}}, archives, ""},
 		{
 			"elsewhere", "serve: {alerts: [alerts.json, all/of/archives.json]}",
-			[]AlertsFile{main("alerts.json"), {Path: "all/of/archives.json", Archive: true, Alerts: "alerts.json"}}, []string{"alerts.json", "all/of/archives.json"}, "",
+			[]AlertsFile{main("alerts.json"), {Path: "all/of/archives.json", Archive: true, Alerts: "alerts.json"}},
+			[]string{"alerts.json", "all/of/archives.json"},
+			"",
 		},
 		{
 			"two managers", "serve: {alerts: [a/alerts/alerts.json, a/archives/archives.json, b/alerts/alerts.json, b/archives/archives.json, a/alerts/alerts.json]}",
 			[]AlertsFile{
-				main("a/alerts/alerts.json"), {Path: "b/alerts/alerts.json"},
+				main("a/alerts/alerts.json"),
+				{Path: "b/alerts/alerts.json"},
 				{Path: "a/archives/archives.json", Archive: true, Alerts: "a/alerts/alerts.json"},
 				{Path: "b/archives/archives.json", Archive: true, Alerts: "b/alerts/alerts.json"},
 			},
-			[]string{"a/alerts/alerts.json", "a/archives/archives.json", "b/alerts/alerts.json", "b/archives/archives.json", "a/alerts/alerts.json"}, "",
+			[]string{"a/alerts/alerts.json", "a/archives/archives.json", "b/alerts/alerts.json", "b/archives/archives.json", "a/alerts/alerts.json"},
+			"",
 		},
 		{
 			"two managers, one archives.json", "serve: {alerts: [a/alerts/x.json, b/alerts/y.json, c/archives/archives.json]}",
 			[]AlertsFile{main("a/alerts/x.json"), {Path: "b/alerts/y.json"}, {Path: "c/archives/archives.json", Archive: true}},
-			[]string{"a/alerts/x.json", "b/alerts/y.json", "c/archives/archives.json"}, "/a/alerts/x.json and ",
+			[]string{"a/alerts/x.json", "b/alerts/y.json", "c/archives/archives.json"},
+			"/a/alerts/x.json and ",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,35 +61,44 @@ func TestAlertsFiles(t *testing.T) {
 			if (err != nil) != (tt.fault != "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
 				t.Errorf("error %v, want %q", err, tt.fault)
 			}
-			files := c.Serve.Files()
-			for i := range files {
-				files[i].Path = strings.TrimPrefix(files[i].Path, home+"/")
-				files[i].Alerts = strings.TrimPrefix(files[i].Alerts, home+"/")
-			}
-			if diff := cmp.Diff(tt.want, files); diff != "" {
+			if diff := cmp.Diff(inHome(home, tt.want), c.Serve.Files()); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
-			for _, v := range c.Values() {
-				if v.Key != "serve.alerts" {
-					continue
-				}
-				got := v.Value
-				switch v := v.Value.(type) {
-				case string:
-					got = strings.TrimPrefix(v, home+"/")
-				case []string:
-					list := make([]string, len(v))
-					for i := range v {
-						list[i] = strings.TrimPrefix(v[i], home+"/")
-					}
-					got = list
-				}
-				if diff := cmp.Diff(tt.shown, got); diff != "" {
-					t.Errorf("shown (-want +got):\n%s", diff)
-				}
+			if diff := cmp.Diff(shownInHome(home, tt.shown), c.Values()[1+slices.Index(keys(), "serve.alerts")].Value); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// inHome returns files with paths from the root.
+func inHome(home string, files []AlertsFile) (all []AlertsFile) {
+	for _, f := range files {
+		f.Path = filepath.Join(home, f.Path)
+		if f.Alerts != "" {
+			f.Alerts = filepath.Join(home, f.Alerts)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// shownInHome returns a path or a list of them from the root; a text that is empty is none.
+func shownInHome(home string, shown any) any {
+	switch shown := shown.(type) {
+	case string:
+		if shown == "" {
+			return ""
+		}
+		return filepath.Join(home, shown)
+	case []string:
+		var list []string
+		for _, path := range shown {
+			list = append(list, filepath.Join(home, path))
+		}
+		return list
+	}
+	return nil
 }
 
 // TestAlertsFilesInEnvironment has several files in one variable, and one with a blank in its name.

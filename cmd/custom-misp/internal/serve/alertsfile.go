@@ -64,7 +64,7 @@ func (v *server) follow(ctx context.Context, c *config.Config) error {
 		if !opened {
 			file, damage, err := v.loadFile(c, f)
 			if err != nil {
-				v.closeAlerts()
+				_ = v.closeAlerts() // only read
 				return err
 			}
 			v.files = append(v.files, file)
