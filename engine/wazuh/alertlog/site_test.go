@@ -24,7 +24,6 @@ type site struct {
 	day     time.Time
 	counter int
 	out     *os.File
-	kind    string   // in the names of dated files
 	files   []string // dated files so far; the last one is written to
 	moved   bool     // no dated files: alerts.json is moved
 	moves   int
@@ -37,10 +36,7 @@ func newSite(t testing.TB) *site {
 
 func openSite(t testing.TB, path string) *site {
 	t.Helper()
-	s := &site{t: t, path: path, day: time.Date(2026, 1, 5, 0, 0, 0, 0, time.Local), kind: "alerts"}
-	if filepath.Base(path) == "archives.json" {
-		s.kind = "archive"
-	}
+	s := &site{t: t, path: path, day: time.Date(2026, 1, 5, 0, 0, 0, 0, time.Local)}
 	s.open()
 	t.Cleanup(func() { _ = s.out.Close() })
 	return s
@@ -61,7 +57,11 @@ func (s *site) open() {
 	if s.out != nil {
 		s.must(s.out.Close())
 	}
-	name := filepath.Join(filepath.Dir(s.path), s.day.Format("2006/Jan/")+"ossec-"+s.kind+s.day.Format("-02"))
+	kind := "alerts"
+	if filepath.Base(s.path) == "archives.json" {
+		kind = "archive"
+	}
+	name := filepath.Join(filepath.Dir(s.path), s.day.Format("2006/Jan/")+"ossec-"+kind+s.day.Format("-02"))
 	if s.counter > 0 {
 		name += fmt.Sprintf("-%03d", s.counter)
 	}
