@@ -78,11 +78,14 @@ func sentKey(e Enrichment) (uint64, bool) {
 		return 0, false
 	}
 	s := e.Body.Source
-	text := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	key := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
 	if s.RuleID == "" && s.Timestamp+s.Location != "" { // an event of archives.json, which has the id of an alert before it
-		text += "\x00" + s.Timestamp + "\x00" + s.Location
+		key += "\x00" + s.Timestamp + "\x00" + s.Location
 	}
-	return xxhash.Sum64String(text), true
+	if e.Late != "" {
+		key += "\x00" + e.Late
+	}
+	return xxhash.Sum64String(key), true
 }
 
 // Sent reports whether an event was sent, as far as that is remembered.

@@ -181,7 +181,7 @@ func TestHostileAnswers(t *testing.T) { // not parallel to others: it needs the 
 			}
 			switch {
 			case ctx.Err() != nil && err != nil:
-				expectTrouble(t, err, enrich.CodeUnavailable, "in time") // the machine is busy
+				expectTrouble(t, err, enrich.CodeUnavailable, "time") // the machine is busy
 			case tt.fails != "":
 				expectTrouble(t, err, enrich.CodeBadAnswer, tt.fails)
 			case err != nil:

@@ -170,7 +170,7 @@ func TestLookupsWhileReplaced(t *testing.T) {
 			}
 		})
 	}
-	for range times(20, 300) {
+	for range times(20, 100) {
 		_, err := y.Sync(t.Context(), g, false)
 		must(t, err)
 		m.Refresh()

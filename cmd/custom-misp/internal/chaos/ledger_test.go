@@ -57,7 +57,7 @@ type ledger struct {
 	alerts  map[string]*alert
 	order   []*alert
 	moments []moment
-	ends    []time.Time // of serve, by a kill or otherwise
+	ends    []span      // of serve, by a kill or otherwise, from the signal; and of killed calls
 	starts  []time.Time // of serve
 	kills   int         // of serve and of calls
 	errors  map[string]int
@@ -99,12 +99,16 @@ func (l *ledger) forgetStarts() {
 	l.starts = nil
 }
 
-// ended records an end of serve.
-func (l *ledger) ended(killed bool, format string, args ...any) {
+// ended records an end of serve. told is when it was told to end; zero if it ended by itself.
+func (l *ledger) ended(killed bool, told time.Time, format string, args ...any) {
 	l.note(format, args...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ends = append(l.ends, time.Now())
+	now := time.Now()
+	if told.IsZero() {
+		told = now
+	}
+	l.ends = append(l.ends, span{told, now})
 	if killed {
 		l.kills++
 	}
@@ -152,7 +156,7 @@ func (l *ledger) called(c *call, code int, killed bool, output string) {
 	c.ended, c.code, c.killed, c.output = time.Now(), code, killed, output
 	if killed {
 		l.kills++
-		l.ends = append(l.ends, c.ended) // it may have been working on what others queued
+		l.ends = append(l.ends, span{c.ended, c.ended}) // it may have been working on what others queued
 	}
 	took, allowed := c.ended.Sub(c.began), l.callTime+500*time.Millisecond+2*l.stalled(c.began, c.ended)
 	l.mu.Unlock()
@@ -205,9 +209,9 @@ func (l *ledger) watchStalls(stop <-chan struct{}) {
 type event struct {
 	Integration string
 	MISP        struct {
-		Error, Recovered, Description string
-		Observable                    *struct{ Value string }
-		Source                        struct {
+		Error, Recovered, Notice, Description string
+		Observable                            *struct{ Value string }
+		Source                                struct {
 			AlertID string `json:"alert_id"`
 		}
 	}
@@ -226,6 +230,8 @@ func (l *ledger) take(datagram []byte) {
 	switch {
 	case !ok || err != nil || e.Integration != "misp":
 		l.damaged = append(l.damaged, fmt.Sprintf("no event: %q", datagram))
+	case m.Notice != "":
+		l.errors["notice "+m.Notice]++
 	case m.Error != "" || m.Recovered != "":
 		l.errors[strings.TrimSpace(m.Error+" "+m.Recovered)]++
 		l.moments = append(l.moments, moment{time.Now(), fmt.Sprintf("event: error %q, recovered %q: %s", m.Error, m.Recovered, m.Description)})
@@ -328,28 +334,28 @@ const startTime = time.Second
 
 // explained counts the events of an alert beyond the first, and reports whether each has its reason: while the alert was on
 // its way, serve ended or a call was killed, or serve began while its call did the job, or the call did it since the spool took
-// nothing. An alert is on its way from the time
-// of a call before its event until inFlight after it, and longer if the disk of the state was full or its files were
-// damaged. Each such moment explains one event. The caller holds mu.
+// nothing. An alert is on its way from the moment when it
+// is written until inFlight after its event, and longer if the disk of the state was full or its files were damaged. Each such
+// end or start explains one event. The caller holds mu.
 func (l *ledger) explained(a *alert) (n int, all bool) {
 	all = true
-	used := map[time.Time]bool{}
+	used := map[span]bool{}
 	reasons := slices.Clone(l.ends)
 	if c := a.call; c != nil {
 		for _, at := range l.starts {
 			if at.After(c.began.Add(-startTime)) && at.Before(c.ended) {
-				reasons = append(reasons, at)
+				reasons = append(reasons, span{at, at})
 			}
 		}
 		if l.follows && l.spoiled(c.began, c.ended) { // the spool took nothing, and the call did the job beside serve
-			reasons = append(reasons, c.began)
+			reasons = append(reasons, span{c.began, c.began})
 		}
 	}
 	for i := 1; i < len(a.events); i++ {
 		before, again := a.events[i-1], a.events[i]
-		at := slices.IndexFunc(reasons, func(r time.Time) bool {
-			return !used[r] && r.After(before.Add(-l.callTime-time.Second)) && r.Before(again) &&
-				(r.Before(before.Add(inFlight)) || l.spoiled(before, r))
+		at := slices.IndexFunc(reasons, func(r span) bool {
+			return !used[r] && r.to.After(a.written.Add(-startTime)) && r.from.Before(again) &&
+				(r.from.Before(before.Add(inFlight)) || l.spoiled(before, r.from))
 		})
 		if at < 0 {
 			all = false

@@ -23,7 +23,8 @@ type process struct {
 	cmd   *exec.Cmd
 	out   *bytes.Buffer // to be read when it has ended
 	ended chan struct{}
-	fate  string // why it is about to end; empty if it ends by itself
+	fate  string    // why it is about to end; empty if it ends by itself
+	told  time.Time // when it was told to end
 }
 
 // restartAfter is how long systemd waits until it starts serve again.
@@ -60,12 +61,12 @@ func (d *daemon) wait(p *process) {
 	words := p.out.String()
 	d.mu.Lock()
 	d.running, d.words = nil, words
-	fate := p.fate
+	fate, told := p.fate, p.told
 	d.mu.Unlock()
 	if fate == "" {
-		d.ended(false, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
+		d.ended(false, time.Time{}, "serve ended by itself, %s: %.300s", p.cmd.ProcessState, words)
 	} else {
-		d.ended(fate == "kill", "serve has ended after %s, %s", fate, p.cmd.ProcessState)
+		d.ended(fate == "kill", told, "serve has ended after %s, %s", fate, p.cmd.ProcessState)
 	}
 	d.inspect("the output of serve", words)
 	close(p.ended)
@@ -90,7 +91,7 @@ func (d *daemon) down(fate string, by syscall.Signal) (took time.Duration, ok bo
 	d.wanted = false
 	p := d.running
 	if p != nil {
-		p.fate = fate
+		p.fate, p.told = fate, time.Now()
 	}
 	d.mu.Unlock()
 	if p == nil {

@@ -51,7 +51,7 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	local, err := listenSocket(socket)
 	switch {
 	case isFull(err): // alerts matter more than status
-		v.log.Error("status and doctor cannot ask this process: make room, and restart serve", "error", err.Error())
+		v.log.Error("status and doctor cannot ask this process until there is room; it tries again every second", "error", err.Error())
 	case err != nil:
 		return nil, fmt.Errorf("state_dir: %w; a path of more than 100 characters is too long for a socket", err)
 	}
@@ -67,18 +67,48 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 		}
 	}
 	var servers []*http.Server
-	if local != nil {
-		servers = append(servers, v.answer(local, "socket"))
-	}
 	if public != nil {
 		servers = append(servers, v.answer(public, "address"))
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var later sync.WaitGroup // it alone changes servers from here on
+	if local != nil {
+		servers = append(servers, v.answer(local, "socket"))
+	} else {
+		later.Go(func() {
+			if l := listenLater(ctx, socket, socketRetry); l != nil {
+				v.log.Info("status and doctor can ask this process now")
+				servers = append(servers, v.answer(l, "socket"))
+			}
+		})
+	}
 	return func() {
+		cancel()
+		later.Wait()
 		for _, h := range servers {
 			_ = h.Close()
 		}
 		_ = os.Remove(socket)
 	}, nil
+}
+
+// socketRetry is the time between two attempts to make the socket on a full disk; tests change it.
+var socketRetry = time.Second
+
+// listenLater tries to listen at the socket until it can; nil if the context ends before.
+func listenLater(ctx context.Context, socket string, every time.Duration) net.Listener {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if l, err := listenSocket(socket); err == nil {
+			return l
+		}
+	}
 }
 
 // isFull reports whether there is no room for a file.

@@ -83,6 +83,38 @@ func TestSocketMode(t *testing.T) {
 	}
 }
 
+// TestSocketLater has no room for the socket when serve starts. It answers there once there is.
+func TestSocketLater(t *testing.T) {
+	defer func() { testOnlyMove, socketRetry = os.Rename, time.Second }()
+	socketRetry = time.Millisecond
+	tries, made := 0, make(chan bool)
+	testOnlyMove = func(from, to string) error {
+		if tries++; tries < 4 {
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.ENOSPC}
+		}
+		defer close(made)
+		return os.Rename(from, to)
+	}
+	c := newState(t, "state_dir: s")
+	var log bytes.Buffer // read when serve has ended
+	v := &server{metrics: newMetrics(), log: slog.New(slog.NewTextHandler(&log, nil))}
+	stop, err := v.listen(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-made
+	if got := get(t, "unix", app.StateOf(c).Socket()); got != "ok\n" {
+		t.Errorf("answer %q", got)
+	}
+	stop()
+	if left, err := os.ReadDir(c.StateDir); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	if !strings.Contains(log.String(), "until there is room") || !strings.Contains(log.String(), "can ask this process now") {
+		t.Errorf("log: %s", &log)
+	}
+}
+
 // get asks whether serve is healthy.
 func get(t *testing.T, network, address string) string {
 	t.Helper()
