@@ -15,6 +15,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/serve"
+	"custom-misp/misp/mirror"
 )
 
 func newStatus(s cli.Streams, g *globals) *cobra.Command {
@@ -103,7 +104,11 @@ func writeStatus(w io.Writer, s serve.Status) error {
 			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))
 			continue
 		}
-		row("mirror "+m.Origin, "%d attributes of %d events, %.1f MiB, synced %s ago from %s%s", m.Attributes, m.Events, float64(m.Bytes)/(1<<20),
+		what := fmt.Sprintf("%d attributes of %d events", m.Attributes, m.Events)
+		if m.Kind == mirror.KindWarninglist {
+			what = fmt.Sprintf("%d entries of %s", m.Attributes, cli.Plural(m.Events, "warninglist"))
+		}
+		row("mirror "+m.Origin, "%s, %.1f MiB, synced %s ago from %s%s", what, float64(m.Bytes)/(1<<20),
 			time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, map[bool]string{true: "; " + m.Failure}[m.Failure != ""])
 	}
 	if s.Running {

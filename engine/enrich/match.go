@@ -54,11 +54,11 @@ func Refused(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.
 		return "lookup.published"
 	case set(f.Warninglists) && len(a.Warninglists) > 0:
 		return "lookup.warninglists"
-	case len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags):
+	case len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags) && !(len(a.Tags) == 0 && f.AcceptsMissing(a.Origin)):
 		return "lookup.tags"
 	case misp.AnyTag(f.ExcludeTags, a.Tags):
 		return "lookup.exclude_tags"
-	case len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs):
+	case len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs) && !(a.Event.Org == "" && a.Event.OrgUUID == "" && f.AcceptsMissing(a.Origin)):
 		return "lookup.orgs"
 	case a.Event.CreatedBy(f.ExcludeOrgs):
 		return "lookup.exclude_orgs"
@@ -73,9 +73,9 @@ func refusedByAge(f engine.Filter, a misp.Attribute, now time.Time) string {
 		return "lookup.expired"
 	case f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
 		return "lookup.min_decay_score"
-	case tooLow(f.MinThreatLevel, a):
+	case tooLow(f.MinThreatLevel, a) && !(a.Event.ThreatLevel == 0 && f.AcceptsMissing(a.Origin)):
 		return "lookup.min_threat_level"
-	case f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge):
+	case f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge) && !(a.LastActive().IsZero() && f.AcceptsMissing(a.Origin)):
 		return "lookup.max_age"
 	}
 	return ""

@@ -74,15 +74,11 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 	if !full && w.set != nil && w.state.Form == d.file.Form && w.state.FailedAt.IsZero() {
 		tag = w.state.Tag
 	}
-	r, tag, err := d.from.open(ctx, "", tag, d.from.max.list)
+	file, tag, err := d.open(ctx, w.dir, tag)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(s *State) { s.Partial = w.state.Partial }))
 	}
 	if err != nil {
-		return err
-	}
-	file, err := d.copyOf(ctx, r, w.dir)
-	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
@@ -136,6 +132,22 @@ func (d *Declared) refuse(w *writer, y *Syncer, total int, full bool) error {
 		"if this is right, run custom-misp source accept "+d.name+"; the same smaller copy is taken when it comes again")
 }
 
+// open returns the file of a source, and its tag; errSame if the file is still that of a tag.
+func (d *Declared) open(ctx context.Context, dir, tag string) (_ *fetched, newTag string, err error) {
+	if d.several() {
+		return d.gather(ctx, dir, tag)
+	}
+	r, newTag, err := d.from.open(ctx, "", tag, d.from.max.list)
+	if err != nil {
+		return nil, newTag, err
+	}
+	f, err := d.copyOf(ctx, r, dir)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, "", err
+	}
+	return f, newTag, nil
+}
+
 // copyOf returns a file that can be read again and again: the file itself, or what was fetched, which is deleted when it is
 // closed.
 func (d *Declared) copyOf(ctx context.Context, r io.Reader, dir string) (*fetched, error) {
@@ -175,13 +187,9 @@ func (f *fetched) Size() int64 { return f.size }
 
 // Fetch returns the file of a declared source, for a look at it. The caller has to close it.
 func (d *Declared) Fetch(ctx context.Context, dir string) (FetchedFile, error) {
-	r, _, err := d.from.open(ctx, "", "", d.from.max.list)
+	f, _, err := d.open(ctx, dir, "")
 	if err != nil {
-		return nil, err
-	}
-	f, err := d.copyOf(ctx, r, dir)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, err
+		return nil, err // and not a file that is nil
 	}
 	return f, nil
 }

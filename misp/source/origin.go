@@ -31,12 +31,18 @@ func (s *Source) IsFeed(isDirectory bool) bool {
 	return !strings.Contains(last, ".")
 }
 
+// IsWarninglist reports whether the entries of a source are values that are well known, and no indicators.
+func (s *Source) IsWarninglist() bool { return s.Format == FormatWarninglist }
+
 // Origin returns the source as one of the mirror. place is its path or address with all secrets in it, shown the same
 // without.
 func (s *Source) Origin(place, shown string, headers http.Header, userAgent string) *mirror.Declared {
 	kind := mirror.KindSource
-	if s.list {
+	switch {
+	case s.list:
 		kind = mirror.KindCSV
+	case s.IsWarninglist():
+		kind = mirror.KindWarninglist
 	}
 	return mirror.NewDeclared(mirror.DeclaredFile{
 		Name: s.Name, Kind: kind, Place: place, Shown: shown, Headers: headers, UserAgent: userAgent, Shrink: s.Shrink, Form: s.form,
