@@ -66,9 +66,6 @@ const (
 	partName = "name"
 )
 
-// contextField is a value of the alert that goes into the enrichment, under a short key.
-type contextField struct{ key, path string }
-
 // compile checks and compiles what a file declares. The mappings must not be used if a fault was added.
 func (r reader) compile(f declaredFile) []*mapping {
 	if f.Version.Node != nil && f.Version.Value != "1" {
@@ -117,14 +114,7 @@ func (r reader) compileMapping(d declaredMapping) *mapping {
 		m.picks = append(m.picks, r.compilePick(p))
 	}
 	r.compileNamed(m, d.Pick)
-	paths := make([]string, 0, len(d.Context))
-	for _, c := range d.Context {
-		r.checkPath(c, "a context path")
-		paths = append(paths, c.Value)
-	}
-	for i, key := range contextKeys(paths) {
-		m.context = append(m.context, contextField{key, paths[i]})
-	}
+	m.context = r.compileContext(d.Context)
 	if r.lint {
 		r.lintMapping(d, m)
 	}
@@ -246,35 +236,4 @@ func (r reader) checkPath(s yamlfile.Scalar, what string) {
 	if remedy := pathFault(s.Value); s.Node != nil && remedy != "" {
 		r.Fault(s.Node, remedy, "%s %q can never lead to a value", what, s.Value)
 	}
-}
-
-// contextKeys shortens gjson paths to the keys that they get in an enrichment: the last name of the path, with as many
-// of the names before it as make it different from the others.
-func contextKeys(paths []string) []string {
-	keys := make([]string, len(paths))
-	names := make([]int, len(paths))
-	for round := 1; round <= 20; round++ {
-		count := map[string]int{}
-		for i, p := range paths {
-			keys[i] = contextKey(p, names[i]+1)
-			count[keys[i]]++
-		}
-		if len(count) == len(paths) {
-			break
-		}
-		for i := range keys {
-			if count[keys[i]] > 1 {
-				names[i]++
-			}
-		}
-	}
-	return keys
-}
-
-func contextKey(path string, names int) string {
-	parts := strings.FieldsFunc(path, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != ' '
-	})
-	parts = parts[max(0, len(parts)-names):]
-	return strings.ReplaceAll(strings.Join(parts, "_"), " ", "_")
 }

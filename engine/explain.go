@@ -34,6 +34,15 @@ type MappingTrace struct {
 	Error     string     `json:"error,omitempty"` // match failed on this alert
 	// Picks are all picks of the mapping, if it matched.
 	Picks []PickTrace `json:"picks,omitempty"`
+	// Context is what events of the mapping show of the alert, if it matched.
+	Context []ContextTrace `json:"context,omitempty"`
+}
+
+// A ContextTrace is a value of the alert that events of a mapping show.
+type ContextTrace struct {
+	Name  string `json:"name"` // the key in misp.source.context
+	Path  string `json:"path"`
+	Value string `json:"value"` // empty if the event leaves it out
 }
 
 // A Conjunct is one condition of a match, with its value and those of the fields in it.
@@ -161,6 +170,9 @@ func (r *run) explain(m *mapping, t *MappingTrace) {
 		t.Picks = append(t.Picks, PickTrace{
 			Path: p.path.text, Names: p.names, Type: p.typ, Found: strings.Clone(gjson.Get(r.alert, p.path.text).Raw),
 		})
+	}
+	for _, c := range m.context {
+		t.Context = append(t.Context, ContextTrace{c.key, c.path, strings.Clone(c.text(gjson.Get(r.alert, c.path)))})
 	}
 }
 

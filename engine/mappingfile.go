@@ -43,7 +43,7 @@ type (
 		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
 		Fallback    *bool             `key:"fallback" doc:"true: for what no other mapping knows. It applies after all others. Its picks by name leave out members that another mapping picked from; its picks with scan apply only to alerts from which no built-in mapping of a product picked a value. A mapping of a site does not count, so that adding one never takes away other values"`
 		Labels      yamlfile.Entries  `key:"labels" doc:"fixed texts for the event, as {name: text}: misp.labels.NAME; of two mappings that picked the same value, the first one's"`
-		Context     []yamlfile.Scalar `key:"context" doc:"gjson paths whose values go into the enrichment, for the analyst: scalars and arrays of scalars; objects are left out"`
+		Context     []declaredContext `key:"context" doc:"gjson paths whose values go into the event, for the analyst: scalars and arrays of scalars; objects are left out. An item is a path, or {path: PATH, name: NAME}"`
 		Lookup      *declaredFilter   `key:"lookup" doc:"look-up filters of this mapping; a key that is left out is as configured"`
 	}
 	declaredPick struct {
@@ -63,6 +63,11 @@ type (
 		Type    yamlfile.Scalar   `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
 		Keep    yamlfile.Scalar   `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped"`
 		Private *bool             `key:"private" doc:"true: addresses that are not public and names that are only known at a site are picked too. Without it they are dropped, with reverse names, and URLs and e-mail addresses of all these"`
+	}
+	declaredContext struct {
+		_    struct{}        `what:"an item of context" short:"path"`
+		Path yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert"`
+		Name yamlfile.Scalar `key:"name" doc:"key in the event: misp.source.context.NAME. Without it, the key is the last name of the path, with as many names before it as make it different from those of the other paths. If several mappings picked a value and have the same key, the first one's text is shown"`
 	}
 	declaredFilter struct {
 		_              struct{}          `what:"lookup"`

@@ -27,7 +27,8 @@ func (e *Engine) PickWithCuts(alert []byte) ([]Observable, []Cut, error) {
 	return r.pick(alert)
 }
 
-// Context returns the values that a mapping shows beside its matches, by short key. A value is a scalar, or the scalars of an
+// Context returns the values that a mapping shows beside its matches, by the key that each has in
+// the event. A value is a scalar, or the scalars of an
 // array with commas between them. An object, also in an array, is left out: its text would be JSON, which some decoders of
 // Wazuh find anywhere in an event. Values that the alert does not have are left out. The result is nil for an unknown
 // mapping, and if no value is left.
@@ -39,14 +40,14 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	m = m.whole()
 	var values map[string]string
 	for _, c := range m.context {
-		s := strings.Join(scalars(nil, gjson.GetBytes(alert, c.path), 0), ", ")
-		if isPlaceholder(strings.TrimSpace(s)) {
+		text := c.text(gjson.GetBytes(alert, c.path))
+		if text == "" {
 			continue
 		}
 		if values == nil {
 			values = map[string]string{}
 		}
-		values[c.key] = unescapePath(s)
+		values[c.key] = text
 	}
 	return values
 }
@@ -59,20 +60,6 @@ func (e *Engine) Labels(mapping string) map[string]string {
 		return nil
 	}
 	return m.whole().labels
-}
-
-// scalars appends the texts of a scalar, or of those in an array.
-func scalars(texts []string, v gjson.Result, level int) []string {
-	switch {
-	case v.IsArray() && level <= maxNesting:
-		v.ForEach(func(_, item gjson.Result) bool {
-			texts = scalars(texts, item, level+1)
-			return true
-		})
-	case v.Type != gjson.JSON && v.Type != gjson.Null:
-		texts = append(texts, v.String())
-	}
-	return texts
 }
 
 func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {

@@ -304,11 +304,11 @@ mappings:
   - id: m
     match: "true"
     pick: [{path: data.x, type: ip-dst}]
-    context: [data.user, data.source.image, data.target.image, data.list, data.none, data.dash, data.source, data.null, data.rows.#.ports, data.deep]
+    context: [data.user, data.source.image, data.target.image, data.list, data.none, data.dash, data.source, data.null, data.rows.#.ports, data.deep, {path: data.user, name: actor}, {path: data.source.image, name: Source-Image}, {path: data.none, name: gone}]
 `)
 	got := e.Context("m", []byte(`{"data":{"user":"u","source":{"image":"a"},"target":{"image":"b"},"list":["x",2,{"integration":"ms-graph"},null,true],"dash":"-",
 		"null":null,"rows":[{"ports":[1,2]},{},{"ports":[3]}],"deep":[[[[[["out of reach"]]]]]]}}`))
-	want := map[string]string{"user": "u", "source_image": "a", "target_image": "b", "list": "x, 2, true", "ports": "1, 2, 3"}
+	want := map[string]string{"user": "u", "source_image": "a", "target_image": "b", "list": "x, 2, true", "ports": "1, 2, 3", "actor": "u", "Source-Image": "a"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("context (-want +got):\n%s", diff)
 	}

@@ -130,13 +130,13 @@ func TestLevels(t *testing.T) {
 // A documentedLevel is a row of the table of levels.
 type documentedLevel struct{ flagged, high, other int }
 
-// documentedLevels reads the table of cmd/custom-misp/README.md. The level of a high threat is that of others unless the table
+// documentedLevels reads the table of rules/README.md. The level of a high threat is that of others unless the table
 // says it.
 func documentedLevels(t *testing.T) map[string]documentedLevel {
 	t.Helper()
 	table := map[string]documentedLevel{}
 	row := regexp.MustCompile(`(?m)^\| (exact|related|exact, .*|related, .*|related: .*|on a warninglist.*) \| (\d+)(?:; threat level high: (\d+))? \| (\d+) \|$`)
-	for _, m := range row.FindAllStringSubmatch(string(read(t, "../cmd/custom-misp/README.md")), -1) {
+	for _, m := range row.FindAllStringSubmatch(string(read(t, "rules/README.md")), -1) {
 		number := func(s string) int {
 			n, err := strconv.Atoi(s)
 			if err != nil {

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"engine/mappingtest":    {"engine", "engine/yamlfile"},
 	"engine/enrich":         {"engine", "engine/enrich/spool", "misp"},
 	"engine/enrich/spool":   {},
+	"engine/history":        {"engine"},
 	"engine/wazuh":          {"engine/enrich"},
 	"engine/wazuh/alertlog": {"engine/enrich"},
 

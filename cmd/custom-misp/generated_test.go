@@ -97,7 +97,7 @@ func TestGeneratedFiles(t *testing.T) {
 		"../../mappings/vocabulary.txt":      vocabulary(t, e, outline),
 		"../../mappings/outline.txt":         outline,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
-		"../../mappings/README.md": mappingtest.Pack(e.Mappings()),
+		"../../mappings/PACK.md": mappingtest.Pack(e.Mappings()),
 	} {
 		if *update {
 			if err := os.WriteFile(name, []byte(want), 0o644); err != nil { //nolint:gosec // a document

@@ -101,7 +101,7 @@ var limits = asMap([][2]string{
 	{"queued alerts and events, together", "spool.max_entries"},
 	{"length of all of them", "spool.max_mib"},
 	{"time of a call for what earlier ones queued", "spool.drain_time"},
-	{"tries of a queued alert, see [above](#when-misp-is-unreachable)", "spool.MaxTries"},
+	{"tries of a queued alert, see [When MISP is unreachable](../../examples/README.md#when-misp-is-unreachable)", "spool.MaxTries"},
 	{"dead letters, alerts and events each", "spool.maxDeadLetters"},
 	{"wait for a place in Wazuh's queue", "wazuh.send_timeout"},
 	{"values of an alert that are asked for together with others", "app.liveValues"},

@@ -27,9 +27,11 @@ import (
 // commands of sessions print.
 
 const (
-	root        = "../.."
-	topReadme   = root + "/README.md"
-	adminReadme = "README.md"
+	root         = "../.."
+	topReadme    = root + "/README.md"
+	adminReadme  = "README.md"
+	eventReadme  = root + "/examples/rules/README.md"
+	authorReadme = root + "/mappings/README.md"
 )
 
 // TestReadmeOptions checks that the reference in README.md is that of the options.
@@ -51,7 +53,7 @@ func TestReadmeSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, failing := range map[string]int{topReadme: 0, adminReadme: 2} {
+	for name, failing := range map[string]int{topReadme: 0, authorReadme: 2, eventReadme: 0} {
 		t.Run(filepath.Base(filepath.Dir(name)), func(t *testing.T) {
 			text := readDocument(t, name)
 			dir := t.TempDir()
@@ -204,11 +206,11 @@ func anchorsIn(text string) []string {
 // TestReadmeLinksFindsFaults proves that the check of links says no.
 func TestReadmeLinksFindsFaults(t *testing.T) {
 	got := map[string]string{}
-	for _, target := range []string{"README.md#verbs", "#the-event", "../../README.md", "internal", "gone.md", "#gone", "README.md#Verbs", "internal#x"} {
+	for _, target := range []string{"README.md#verbs", "#limits", "../../README.md", "internal", "gone.md", "#gone", "README.md#Verbs", "internal#x"} {
 		got[target] = deadLink(t, adminReadme, target)
 	}
 	want := map[string]string{
-		"README.md#verbs": "", "#the-event": "", "../../README.md": "", "internal": "", "gone.md": "no such file", "#gone": "no such heading",
+		"README.md#verbs": "", "#limits": "", "../../README.md": "", "internal": "", "gone.md": "no such file", "#gone": "no such heading",
 		"README.md#Verbs": "no such heading", "internal#x": "only documents have headings",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -223,9 +225,9 @@ func TestReadmeLinksFindsFaults(t *testing.T) {
 	}
 }
 
-// TestReadmeDependencies checks that README.md says of every module that is required directly what it is for.
+// TestReadmeDependencies checks that a document says of every module that is required directly what it is for.
 func TestReadmeDependencies(t *testing.T) {
-	_, section, _ := strings.Cut(readDocument(t, topReadme), "\n## Dependencies\n")
+	_, section, _ := strings.Cut(readDocument(t, adminReadme), "\n## Dependencies\n")
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(readDocument(t, root+"/go.mod"), -1) {
 		name := m[1]
 		if provider, ok := strings.CutPrefix(name, "github.com/knadh/koanf/"); ok && strings.HasPrefix(provider, "providers/") {
@@ -260,7 +262,7 @@ func TestReadmeVerbs(t *testing.T) {
 
 // TestReadmeEvent checks that the table of the event has every field.
 func TestReadmeEvent(t *testing.T) {
-	_, section, _ := strings.Cut(readDocument(t, adminReadme), "\n## The event\n")
+	_, section, _ := strings.Cut(readDocument(t, eventReadme), "\n## The event\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, field := range fieldsOf(reflect.TypeFor[enrich.Body](), "") {
 		if !strings.Contains(section, "`"+field+"`") {

@@ -2,7 +2,6 @@ package mappingtest
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"path"
 	"slices"
@@ -27,8 +26,7 @@ func Pack(mappings []engine.Mapping) string {
 	fmt.Fprintf(&b, `# Built-in mappings
 
 Written by "go test ./cmd/custom-misp -run Generated -update" from the files themselves: %d mappings for %d products. What a file does
-not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), what is read of an alert at most in
-[Limits](../cmd/custom-misp/README.md#limits).
+not cover stands at its head. [README.md](README.md) has the language.
 
 | product | mapping | picks | from |
 |---|---|---|---|
@@ -55,14 +53,8 @@ not cover stands at its head. The language is in [REFERENCE.md](REFERENCE.md), w
 			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s |\n", shown, m.ID, cell(m.Description), cell(strings.Join(types, ", ")), cell(strings.Join(paths, " ")))
 		}
 	}
-	b.WriteString("\n" + language)
 	return b.String()
 }
-
-// language is the language by example.
-//
-//go:embed language.md
-var language string
 
 // fieldsOf returns where a pick takes values from: its path, or names of members.
 func fieldsOf(p engine.MappingPick) []string {

@@ -25,6 +25,7 @@ func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 	for _, m := range x.Mappings {
 		if len(m.Missing) == 0 {
 			writeMapping(w, m, "", style)
+			writeContext(w, m, style)
 		}
 	}
 	others := 0
@@ -111,6 +112,22 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 		for _, c := range p.Cuts {
 			fmt.Fprintf(w, "%s    %sbound%s   %s\n", indent, s.Bad, s.End, engine.Cut{What: c.What, Number: c.Number})
 		}
+	}
+}
+
+// writeContext writes what events of a mapping show, and then the names of what the alert does not have: the built-in ones
+// have many.
+func writeContext(w io.Writer, m engine.MappingTrace, s Style) {
+	var none []string
+	for _, c := range m.Context {
+		if c.Value == "" {
+			none = append(none, printable(c.Name))
+			continue
+		}
+		fmt.Fprintf(w, "  context %s from %s: %s%s%s\n", printable(c.Name), printable(c.Path), s.Dim, shorten(c.Value), s.End)
+	}
+	if len(none) > 0 && !m.Builtin {
+		fmt.Fprintf(w, "  context %s: %snot in the alert%s\n", strings.Join(none, ", "), s.Dim, s.End)
 	}
 }
 

@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,12 +22,16 @@ import (
 //
 // Fields are [Scalar], []Scalar, [Entries], *bool, *yaml.Node (anything), structs of the same kind, pointers to and slices of
 // such structs. A blank field with the tag what names the struct in faults; its tag oneof names keys, with blanks between
-// them, of which a file needs exactly one.
+// them, of which a file needs exactly one; its tag short names a key whose value can stand alone, in place of an object with
+// only this key.
 func (r *Reader) Decode(n *yaml.Node, to any) {
 	r.decode(n, reflect.ValueOf(to).Elem())
 }
 
 func (r *Reader) decode(n *yaml.Node, v reflect.Value) {
+	if short := blankTag(v.Type(), "short"); short != "" && r.alone(n, v, short) {
+		return
+	}
 	fields := map[string]Field{}
 	var required []string
 	for _, k := range keysOf(v.Type()) {
@@ -40,6 +45,23 @@ func (r *Reader) decode(n *yaml.Node, v reflect.Value) {
 	}
 	r.Object(n, whatIs(v.Type()), fields, required...)
 	r.oneOf(n, v.Type())
+}
+
+// alone reads what stands for an object with one key only, and reports whether it did. What can be neither has a fault.
+func (r *Reader) alone(n *yaml.Node, v reflect.Value, short string) bool {
+	switch value := r.Resolve(n); value.Kind {
+	case yaml.MappingNode:
+		return false
+	case yaml.ScalarNode:
+		for _, k := range keysOf(v.Type()) {
+			if k.name == short {
+				r.field(whatIs(v.Type()), v.Field(k.index))(n)
+			}
+		}
+	default:
+		r.Fault(n, "write a "+short+", or {"+short+": …}", "%s must be a %s or a set of keys and values, not %s", whatIs(v.Type()), short, KindOf(value))
+	}
+	return true
 }
 
 // oneOf notes a fault unless an object has exactly one of the keys of the tag oneof. One that is misspelt may be it.
@@ -70,11 +92,13 @@ func (r *Reader) oneOf(n *yaml.Node, t reflect.Type) {
 
 // alternatives returns the keys of the tag oneof: two, or none.
 func alternatives(t reflect.Type) []string {
-	f, ok := t.FieldByName("_")
-	if !ok {
-		return nil
-	}
-	return strings.Fields(f.Tag.Get("oneof"))
+	return strings.Fields(blankTag(t, "oneof"))
+}
+
+// blankTag returns a tag of the blank field of a struct.
+func blankTag(t reflect.Type, name string) string {
+	f, _ := t.FieldByName("_")
+	return f.Tag.Get(name)
 }
 
 // Entries are the keys and values of an object whose keys are the author's own, in the order of the file.
@@ -185,8 +209,5 @@ func keysOf(t reflect.Type) []key {
 
 // whatIs returns what a struct is called in faults.
 func whatIs(t reflect.Type) string {
-	if f, ok := t.FieldByName("_"); ok {
-		return f.Tag.Get("what")
-	}
-	return strings.ToLower(t.Name())
+	return cmp.Or(blankTag(t, "what"), strings.ToLower(t.Name()))
 }

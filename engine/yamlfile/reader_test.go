@@ -26,7 +26,7 @@ type recipe struct {
 }
 
 type ingredient struct {
-	_      struct{} `what:"an ingredient"`
+	_      struct{} `what:"an ingredient" short:"what"`
 	What   Scalar   `key:"what" need:"true" doc:"its name"`
 	Amount Scalar   `key:"amount" doc:"how much"`
 }
@@ -47,7 +47,7 @@ func readRecipe(text string) (recipe, Faults) {
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	got, faults := readRecipe("name: bread\ntags: [a, 'b', 3]\nvegan: True\ningredients:\n  - {what: flour, amount: 500}\n  - what: salt\n" +
+	got, faults := readRecipe("name: bread\ntags: [a, 'b', 3]\nvegan: True\ningredients:\n  - {what: flour, amount: 500}\n  - what: salt\n  - water\n" +
 		"oven:\n  degrees: 230\nnotes: [1, {a: b}]\n")
 	if faults != nil {
 		t.Fatal(faults)
@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 	yes := true
 	want := recipe{
 		Name: Scalar{Value: "bread"}, Tags: []Scalar{{Value: "a"}, {Value: "b"}, {Value: "3"}}, Vegan: &yes,
-		Ingredients: []ingredient{{What: Scalar{Value: "flour"}, Amount: Scalar{Value: "500"}}, {What: Scalar{Value: "salt"}}},
+		Ingredients: []ingredient{{What: Scalar{Value: "flour"}, Amount: Scalar{Value: "500"}}, {What: Scalar{Value: "salt"}}, {What: Scalar{Value: "water"}}},
 		Oven:        &oven{Degrees: Scalar{Value: "230"}},
 	}
 	options := cmp.Options{

@@ -45,35 +45,43 @@ func (s Shape) schema(t reflect.Type) Schema {
 	case reflect.Pointer:
 		return s.schema(t.Elem())
 	case reflect.Struct:
-		properties, required := map[string]Schema{}, []string{}
-		for _, k := range keysOf(t) {
-			p := s.schema(k.typ)
-			if k.enum != "" {
-				p = Schema{"enum": s.Enums[k.enum]}
-				if values := s.Enums[k.enum]; len(values) == 1 {
-					p = Schema{"enum": []any{values[0], yamlNumber(values[0])}}
-				}
-				if k.typ.Kind() == reflect.Slice {
-					p = Schema{"type": "array", "items": p}
-				}
-			}
-			p["description"] = k.doc
-			properties[k.name] = p
-			if k.need {
-				required = append(required, k.name)
-			}
-		}
-		object := Schema{"type": "object", "additionalProperties": false, "properties": properties, "required": required}
-		if names := alternatives(t); len(names) > 0 {
-			either := make([]Schema, 0, len(names))
-			for _, name := range names {
-				either = append(either, Schema{"required": []string{name}})
-			}
-			object["oneOf"] = either
-		}
-		return object
+		return s.object(t)
 	}
 	panic(fmt.Sprintf("yamlfile: no schema for %s", t))
+}
+
+// object is the schema of a struct.
+func (s Shape) object(t reflect.Type) Schema {
+	properties, required := map[string]Schema{}, []string{}
+	for _, k := range keysOf(t) {
+		p := s.schema(k.typ)
+		if k.enum != "" {
+			p = Schema{"enum": s.Enums[k.enum]}
+			if values := s.Enums[k.enum]; len(values) == 1 {
+				p = Schema{"enum": []any{values[0], yamlNumber(values[0])}}
+			}
+			if k.typ.Kind() == reflect.Slice {
+				p = Schema{"type": "array", "items": p}
+			}
+		}
+		p["description"] = k.doc
+		properties[k.name] = p
+		if k.need {
+			required = append(required, k.name)
+		}
+	}
+	object := Schema{"type": "object", "additionalProperties": false, "properties": properties, "required": required}
+	if names := alternatives(t); len(names) > 0 {
+		either := make([]Schema, 0, len(names))
+		for _, name := range names {
+			either = append(either, Schema{"required": []string{name}})
+		}
+		object["oneOf"] = either
+	}
+	if short := blankTag(t, "short"); short != "" {
+		return Schema{"anyOf": []any{properties[short], object}}
+	}
+	return object
 }
 
 // yamlNumber returns what YAML makes of a text without quotes.

@@ -31,9 +31,9 @@ func TestJSONSchema(t *testing.T) {
 		"name":  text("what it is called"),
 		"tags":  map[string]any{"type": "array", "items": map[string]any{"enum": []any{"sweet", "sour"}}, "description": "a | b"},
 		"vegan": map[string]any{"type": "boolean", "description": "no animals"},
-		"ingredients": map[string]any{"type": "array", "description": "what is in it", "items": object([]any{"what"}, map[string]any{
-			"what": text("its name"), "amount": text("how much"),
-		})},
+		"ingredients": map[string]any{"type": "array", "description": "what is in it", "items": map[string]any{"anyOf": []any{
+			text("its name"), object([]any{"what"}, map[string]any{"what": text("its name"), "amount": text("how much")}),
+		}}},
 		"oven":    baked,
 		"notes":   map[string]any{"description": "anything"},
 		"version": map[string]any{"enum": []any{"1", 1.0}, "description": "1"},

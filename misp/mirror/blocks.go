@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 )
 
 // This file verifies what is read of a mapped file. A block is compared with its checksum when it is first read, and
@@ -117,19 +118,19 @@ func (s *segment) mapped(data []byte) {
 // checkChange finds a file that became shorter or longer, before a look-up does. Nothing changes a file that has its name: if
 // something did, all blocks are verified again when they are read.
 func (s *segment) checkChange() {
-	st, err := s.file.Stat()
-	if err != nil {
+	var st syscall.Stat_t                                        // a look-up checks each file: os.FileInfo would be allocated
+	if err := syscall.Fstat(int(s.file.Fd()), &st); err != nil { //nolint:gosec // a descriptor is an int
 		return
 	}
-	if at := st.ModTime().UnixNano(); s.changed.Swap(at) != at {
+	if at := st.Mtim.Nano(); s.changed.Swap(at) != at {
 		for i := range s.verified {
 			s.verified[i].Store(0)
 		}
 		s.recent.Clear()
 		s.recents.Store(0)
 	}
-	if st.Size() != int64(len(s.data)) {
-		s.note(fmt.Errorf("%s: %w: %d bytes, and it had %d", s.name, errDamaged, st.Size(), len(s.data)))
+	if st.Size != int64(len(s.data)) {
+		s.note(fmt.Errorf("%s: %w: %d bytes, and it had %d", s.name, errDamaged, st.Size, len(s.data)))
 	}
 }
 

@@ -124,8 +124,8 @@ func (m *Mirror) openSet(name string, old *set) *set {
 	// A sync may write two states within one tick of the file system's clock; they are two files nevertheless.
 	case err != nil, old != nil && old.state != nil && os.SameFile(old.state, st) && old.state.ModTime().Equal(st.ModTime()):
 		old.snapshot.retain()
-		for _, g := range old.snapshot.segments() {
-			g.checkChange()
+		if old.snapshot != nil {
+			old.snapshot.checkChange()
 		}
 		return old
 	}
@@ -154,7 +154,51 @@ func (m *Mirror) openSet(name string, old *set) *set {
 func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([]enrich.Match, error) {
 	v := m.use()
 	defer v.release()
-	in := search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
+	before := v.changed()
+	in, err := m.search(ctx, v, observables)
+	if v.checkChange(); err == nil && v.changed() != before { // what was read may be wrong; now each block is verified again
+		in, err = m.search(ctx, v, observables)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Refused != nil {
+		for _, o := range in.found.Refused() {
+			m.Refused(o)
+		}
+	}
+	if len(in.unread.found) > 0 {
+		return in.found.Matches(), trouble(m.damages(in.unread))
+	}
+	return in.found.Matches(), m.absent(v)
+}
+
+// checkChange finds files into which something wrote since they were looked at last, which nothing should.
+func (v *view) checkChange() {
+	for _, s := range v.sets {
+		if s.snapshot != nil {
+			s.snapshot.checkChange()
+		}
+	}
+}
+
+// changed returns a number that is another one after a change was found, also by another look-up.
+func (v *view) changed() (sum int64) {
+	for _, s := range v.sets {
+		if s.snapshot == nil {
+			continue
+		}
+		sum += s.snapshot.base.changed.Load()
+		if c := s.snapshot.changes; c != nil {
+			sum += c.changed.Load()
+		}
+	}
+	return sum
+}
+
+// search looks observables up in all sets of a view.
+func (m *Mirror) search(ctx context.Context, v *view, observables []engine.Observable) (*search, error) {
+	in := &search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
 	for i, s := range v.sets {
 		if m.isList(s.name) {
 			continue
@@ -170,15 +214,7 @@ func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([
 			return nil, err
 		}
 	}
-	if m.Refused != nil {
-		for _, o := range in.found.Refused() {
-			m.Refused(o)
-		}
-	}
-	if len(in.unread.found) > 0 {
-		return in.found.Matches(), trouble(m.damages(in.unread))
-	}
-	return in.found.Matches(), m.absent(v)
+	return in, nil
 }
 
 func (m *Mirror) clock() time.Time {

@@ -64,6 +64,14 @@ func (s *snapshot) segments() []*segment {
 	return []*segment{s.base, s.changes}
 }
 
+// checkChange finds files that something changed in place.
+func (s *snapshot) checkChange() {
+	s.base.checkChange()
+	if s.changes != nil {
+		s.changes.checkChange()
+	}
+}
+
 // bytes returns how long the files are together.
 func (s *snapshot) bytes() int64 {
 	n := len(s.base.data)
