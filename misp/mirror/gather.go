@@ -179,7 +179,7 @@ func (d *Declared) gatherMISP(ctx context.Context, to *archiveOf, tag string) (s
 	p.headers.Set("Accept", "application/json")
 	at, _, _ := strings.Cut(p.at, "?")
 	p.at = strings.TrimSuffix(strings.TrimSuffix(at, "/"), "/index")
-	data, _, err := p.read(ctx, "index", "", maxIndex)
+	data, _, err := p.read(ctx, "index", validators{}, maxIndex)
 	if err != nil {
 		return "", err
 	}
@@ -207,7 +207,7 @@ func (d *Declared) gatherMISP(ctx context.Context, to *archiveOf, tag string) (s
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		r, _, err := p.open(ctx, "view/"+id, "", to.left)
+		r, _, err := p.open(ctx, "view/"+id, validators{}, to.left)
 		if err == nil {
 			err = errors.Join(to.add(ctx, id+"/"+WarninglistFile, r), r.Close())
 		}

@@ -70,7 +70,7 @@ func BenchmarkWarninglists(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	o := load(b, "format: warninglist").Origin(dir, dir, nil, "")
+	o := load(b, "format: warninglist").Origin(mirror.Access{Place: dir})
 	for b.Loop() {
 		y := &mirror.Syncer{Dir: b.TempDir()}
 		state, err := y.Sync(b.Context(), o, true)

@@ -83,7 +83,7 @@ func syncLists(t *testing.T, place string, headers http.Header) (*mirror.Mirror,
 	t.Helper()
 	y := &mirror.Syncer{Dir: t.TempDir()}
 	t.Cleanup(y.Close)
-	state, err := y.Sync(t.Context(), load(t, "format: warninglist").Origin(place, place, headers, ""), false)
+	state, err := y.Sync(t.Context(), load(t, "format: warninglist").Origin(mirror.Access{Place: place, Headers: headers}), false)
 	m := mirror.Open(y.Dir, []string{"x"}, engine.Filter{})
 	t.Cleanup(m.Close)
 	m.Warninglists = []string{"x"}
@@ -201,7 +201,7 @@ func TestWarninglistsOfMISP(t *testing.T) {
 	}
 	y := &mirror.Syncer{Dir: t.TempDir()}
 	defer y.Close()
-	o := load(t, "format: warninglist").Origin(server.URL+"/misp/warninglists", "shown", headers, "")
+	o := load(t, "format: warninglist").Origin(mirror.Access{Place: server.URL + "/misp/warninglists", Headers: headers})
 	asked = 0
 	for range 2 {
 		if _, err := y.Sync(t.Context(), o, false); err != nil {
@@ -255,7 +255,7 @@ func TestUndeclaredWarninglist(t *testing.T) {
 	}
 	y := &mirror.Syncer{Dir: t.TempDir()}
 	defer y.Close()
-	if _, err := y.Sync(t.Context(), load(t, "description: x").Origin(name, name, nil, ""), false); err == nil || !strings.Contains(err.Error(), "declare format: warninglist") {
+	if _, err := y.Sync(t.Context(), load(t, "description: x").Origin(mirror.Access{Place: name}), false); err == nil || !strings.Contains(err.Error(), "declare format: warninglist") {
 		t.Errorf("%v", err)
 	}
 }
