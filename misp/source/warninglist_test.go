@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -140,8 +141,8 @@ func TestWarninglistsOfADirectory(t *testing.T) {
 		t.Errorf("%+v", state)
 	}
 	checkListed(t, m, wellKnownCases)
-	for a := range m.All() {
-		t.Errorf("an entry of a list counts as an indicator: %+v", a)
+	for a, err := range m.All() {
+		t.Errorf("an entry of a list counts as an indicator: %+v, %v", a, err)
 	}
 	matches, err := m.Lookup(t.Context(), []engine.Observable{{Type: "ip-dst", Value: "203.0.113.9"}, {Type: "domain", Value: "b.example"}})
 	if len(matches) > 0 || err != nil {
@@ -153,9 +154,7 @@ func TestWarninglistsOfADirectory(t *testing.T) {
 func TestWarninglistsOfAnArchive(t *testing.T) {
 	t.Parallel()
 	with := map[string]string{"cut": `{"name":"cut","list":["a.exa`, "other": `{"name":"o","type":"other","list":["x"]}`, "none": `[]`}
-	for name, text := range wellKnown {
-		with[name] = text
-	}
+	maps.Copy(with, wellKnown)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(zipped(t, with)) }))
 	defer server.Close()
 	m, state, err := syncLists(t, server.URL+"/main.zip", nil)

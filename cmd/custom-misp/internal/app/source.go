@@ -94,7 +94,8 @@ func SourceWarnings(c *config.Config, declared []*source.Source) yamlfile.Faults
 		if len(keys) == 0 || s.Missing != "" || filter.AcceptsMissing(s.Name) {
 			continue // nothing is lacking, or it was decided what becomes of that
 		}
-		faults = append(faults, yamlfile.Fault{File: s.File, Line: s.Line, Column: 1, Warning: true,
+		faults = append(faults, yamlfile.Fault{
+			File: s.File, Line: s.Line, Column: 1, Warning: true,
 			Message: fmt.Sprintf("source %q has nothing that %s judges by: none of its indicators is a hit", s.Name, strings.Join(keys, ", ")),
 			Remedy:  "declare what it is (tags, threat_level, first_seen), or missing: accept to let its indicators count; missing: reject to keep this as it is",
 		})
