@@ -84,7 +84,9 @@ func refusedByAge(f engine.Filter, a misp.Attribute, now time.Time) string {
 }
 
 // excused reports whether an attribute that does not have what a filter judges by counts nevertheless.
-func excused(f engine.Filter, a misp.Attribute, missing bool) bool { return missing && f.AcceptsMissing(a.Origin) }
+func excused(f engine.Filter, a misp.Attribute, missing bool) bool {
+	return missing && f.AcceptsMissing(a.Origin)
+}
 
 // tooLow reports whether the event of an attribute has a lower threat level than is asked for; empty asks for none.
 func tooLow(least string, a misp.Attribute) bool {
