@@ -38,6 +38,7 @@ type Mapping struct {
 	Line        int
 	Replaces    string // the file of the built-in mapping that it replaced; empty if it replaced none
 	Fallback    bool   // it applies to what the others leave
+	Builtin     bool   // it is part of the program
 	Picks       []MappingPick
 }
 
@@ -186,7 +187,7 @@ func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 	return sources, nil
 }
 
-// readMappingFile reads a regular file of a directory. Nothing waits for a pipe that lies there.
+// readMappingFile reads a regular file of a directory. Nothing waits for a pipe.
 func readMappingFile(fsys fs.FS, name string) ([]byte, error) {
 	if st, err := fs.Stat(fsys, name); err == nil && !st.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
@@ -213,7 +214,7 @@ func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
 		m = m.whole()
-		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback}
+		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback, Builtin: m.builtin}
 		for _, p := range m.picks {
 			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line})
 		}

@@ -209,3 +209,16 @@ func networkOf(value string) (string, bool) {
 	}
 	return p.Masked().String(), true
 }
+
+// URLHost returns the host of an observable that is a URL; false for any other, and for a host that would not be picked by
+// itself.
+func (o Observable) URLHost() (Indicator, bool) {
+	if o.Type.Family() != familyURL {
+		return Indicator{}, false
+	}
+	related := appendURLHost(nil, o.Value, func(netip.Addr) iter.Seq[netip.Prefix] { return func(func(netip.Prefix) bool) {} })
+	if len(related) == 0 {
+		return Indicator{}, false
+	}
+	return related[0].Indicator, true
+}

@@ -150,3 +150,9 @@ func (f Family) lead() Type {
 	}
 	return Type(f)
 }
+
+// Hash reports whether values of t are digests of a fixed length, in hexadecimal digits.
+func (t Type) Hash() bool {
+	_, ok := hashLengths[t]
+	return ok
+}

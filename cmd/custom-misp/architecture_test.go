@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"engine/mappingtest":    {"engine", "engine/yamlfile"},
 	"engine/enrich":         {"engine", "engine/enrich/spool", "misp"},
 	"engine/enrich/spool":   {},
+	"engine/history":        {"engine"},
 	"engine/wazuh":          {"engine/enrich"},
 	"engine/wazuh/alertlog": {"engine/enrich"},
 
@@ -48,6 +49,7 @@ var mayImport = map[string][]string{
 
 	internal + "handover": {}, // everyone in cmd may import it
 	internal + "cli":      {"engine/yamlfile"},
+	internal + "report":   {internal + "cli"},
 	internal + "config":   {libraries, internal + "cli"},
 	internal + "manager":  {libraries, internal + "cli", internal + "config"},
 	internal + "app":      {libraries, internal + "cli", internal + "config", internal + "manager"},

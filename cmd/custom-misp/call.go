@@ -59,7 +59,7 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		return err
 	}
 	if c.MISP.InsecureSkipVerify {
-		log.Warn("MISP's certificate is not checked: whoever is in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
+		log.Warn("MISP's certificate is not checked: somebody in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
 	}
 	sink, closeSink := dedupSink(c, log)
 	defer closeSink()

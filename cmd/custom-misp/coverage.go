@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,7 +26,9 @@ func newCoverage(s cli.Streams, g *globals) *cobra.Command {
 		Use:   "coverage [flags] FILE|DIR...|-",
 		Short: "Count what the mappings pick from your alerts, and list what they do not pick",
 		Long: `Run the mappings over alerts without looking anything up. Count for each decoder and rule group: alerts, alerts with a
-picked value, values by type. Then list, by path and type, values that look like indicators but are not picked.
+picked value, values by type. Count for each mapping how many alerts were considered and matched, and for each of its picks the
+values, and the candidates that were dropped, by reason. Then list, by path and type, values that look like indicators but are
+not picked. The form html is one page that needs no network.
 
 A FILE is read as enrich reads it. In a DIR, all *.json, *.jsonl and *.ndjson below it are read, also compressed as .gz, and
 each file once. Addresses that are
@@ -36,7 +36,8 @@ not public do not count, and neither do your own values (--own). The raw log and
 manager, decoder, location) are not searched.`,
 		Example: `  custom-misp coverage /var/ossec/logs/alerts
   custom-misp coverage --own corp.example --own 192.31.196.0/24 alerts.json
-  custom-misp coverage --output json -m my-mappings alerts.json.gz`,
+  custom-misp coverage --output json -m my-mappings alerts.json.gz
+  custom-misp coverage --output html alerts.json > coverage.html`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cli.WrongUsef("no alerts named; name files or directories, or - for standard input")
@@ -48,16 +49,9 @@ manager, decoder, location) are not searched.`,
 	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	cmd.Flags().StringArrayVar(&f.own, "own", nil, "your own domain or network, which does not count as an indicator; may be repeated")
 	cmd.Flags().IntVar(&f.rows, "rows", 30, "maximum rows of each table; 0 for all")
-	outputFlag(cmd, &f.output, "table", "table", "json")
+	outputFlag(cmd, &f.output, "table", "table", "json", "html")
 	return cmd
 }
-
-// counted is a coverage as readAlerts fills it.
-type counted struct{ *mappingtest.Coverage }
-
-func (c *counted) add(_ int, alert []byte) { c.Add(alert) }
-func (c *counted) skip()                   { c.Skip() }
-func (c *counted) merge(o *counted)        { c.Merge(o.Coverage) }
 
 func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	e, err := loadEngine(g.known(s.Err), f.mappings, s)
@@ -68,22 +62,32 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	files, size, err := alertFiles(args)
+	files, err := alertFiles(args)
 	if err != nil {
 		return err
 	}
-	total, failed := readAlerts(s, files, size, func() *counted { return &counted{mappingtest.NewCoverage(e, own)} })
-	report := total.Report()
-	if f.output == "json" {
-		err = cli.WriteJSON(s.Out, report)
-	} else {
-		err = writeCoverage(s.Out, report, f.rows)
+	total, failed := readAlerts(s, files, func() counted { return counted{mappingtest.NewCoverage(e, own)} })
+	r := total.Report()
+	switch f.output {
+	case "json":
+		err = cli.WriteJSON(s.Out, r)
+	case "html":
+		err = writeCoveragePage(s.Out, r, f.rows)
+	default:
+		err = writeCoverage(s.Out, r, f.rows)
 	}
 	if err == nil && failed {
 		err = cli.ErrReported
 	}
 	return err
 }
+
+// counted is a coverage as readAlerts fills it.
+type counted struct{ *mappingtest.Coverage }
+
+func (c counted) add(_ int, alert []byte) { c.Add(alert) }
+func (c counted) skip()                   { c.Skip() }
+func (c counted) merge(o counted)         { c.Merge(o.Coverage) }
 
 // ownValues returns what tells values of the site's own from others.
 func ownValues(own []string) (func(engine.Type, string) bool, error) {
@@ -114,82 +118,4 @@ func ownValues(own []string) (func(engine.Type, string) bool, error) {
 		}
 		return slices.ContainsFunc(domains, func(d string) bool { return host == d || strings.HasSuffix(host, "."+d) })
 	}, nil
-}
-
-func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
-	t := cli.NewTable(out)
-	t.Row(fmt.Sprintf("%d alerts, %d with a value picked (%s), %d unreadable", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable))
-	t.Row(fmt.Sprintf("%d with a value picked or one that looks like an indicator, of which %s are picked from",
-		r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare)))
-	t.Row("picked: " + typeCounts(r.Values))
-	t.Row(fmt.Sprintf("%d alerts of which only the fallback picks", r.ByFallback))
-	// more says how many rows are left out; true at the first that is.
-	more := func(i, all int) bool {
-		if rows == 0 || i < rows {
-			return false
-		}
-		t.Row(fmt.Sprintf("… %d more, see --rows", all-rows))
-		return true
-	}
-	count := func(title string, list []mappingtest.Row) {
-		t.Row()
-		t.Row(title, "ALERTS", "MATCHED", "", "PICKED")
-		for i, row := range list {
-			if more(i, len(list)) {
-				break
-			}
-			t.Row(row.Name, row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
-		}
-	}
-	count("DECODER", r.Decoders)
-	count("GROUP", r.Groups)
-	if len(r.Fallback) > 0 {
-		t.Row()
-		t.Row("PICKED BY THE FALLBACK: DECODER", "PATH", "TYPE", "COUNT", "EXAMPLE")
-		for i, f := range r.Fallback {
-			if more(i, len(r.Fallback)) {
-				break
-			}
-			t.Row(f.Decoder, f.Path, f.Type, f.Count, shortened(f.Example, 70))
-		}
-	}
-	t.Row()
-	t.Row("LOOKS LIKE AN INDICATOR, NOT PICKED", "TYPE", "COUNT", "EXAMPLE")
-	for i, u := range r.Unpicked {
-		if more(i, len(r.Unpicked)) {
-			break
-		}
-		t.Row(u.Path, u.Type, u.Count, shortened(u.Example, 70))
-	}
-	if len(r.Unpicked) == 0 {
-		t.Row("nothing")
-	}
-	return t.Flush()
-}
-
-// shortened cuts a text to so many characters.
-func shortened(s string, most int) string {
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
-}
-
-func percent(n, of int) string {
-	if of == 0 {
-		return "0 %"
-	}
-	return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(of))
-}
-
-func typeCounts(values map[engine.Type]int) string {
-	var parts []string
-	for t, n := range values {
-		parts = append(parts, fmt.Sprintf("%s %d", t, n))
-	}
-	slices.Sort(parts)
-	if len(parts) == 0 {
-		return "nothing"
-	}
-	return strings.Join(parts, ", ")
 }

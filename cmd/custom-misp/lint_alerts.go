@@ -32,12 +32,12 @@ func (f lintFlags) trial(s cli.Streams, g globals, c *config.Config, sources []e
 	if len(named) == 0 {
 		return nil, false, nil
 	}
-	files, size, err := alertFiles(named)
+	files, err := alertFiles(named)
 	if err != nil {
 		return nil, false, cli.WrongUsef("%s: %w", of, err)
 	}
 	e, _ := app.Compile(sources) // lint reports the faults
-	t, failed = readAlerts(s, files, size, func() *lintTrial { return &lintTrial{mappingtest.NewTrial(e)} })
+	t, failed = readAlerts(s, files, func() *lintTrial { return &lintTrial{mappingtest.NewTrial(e)} })
 	return t, failed, nil
 }
 

@@ -15,17 +15,17 @@ import (
 // from a sample. It is for one goroutine; several of one engine can be merged.
 type Trial struct {
 	engine           *engine.Engine
-	trial            *engine.Trial
+	alerts           int
+	tally            engine.Tally
 	sample           sample
 	groups, decoders map[string]bool
 	skipped          int
 	kinds            []string // of the last alert
-	seen             *shapes  // in the sample, once Faults needs them
 }
 
 // NewTrial returns a trial of the mappings of e.
 func NewTrial(e *engine.Engine) *Trial {
-	return &Trial{engine: e, trial: e.NewTrial(), groups: map[string]bool{}, decoders: map[string]bool{}}
+	return &Trial{engine: e, groups: map[string]bool{}, decoders: map[string]bool{}}
 }
 
 // Skip counts something that is not an alert.
@@ -33,9 +33,10 @@ func (t *Trial) Skip() { t.skipped++ }
 
 // Add tries the mappings on an alert. number is its place in the input, and rises from one alert to the next.
 func (t *Trial) Add(number int, alert []byte) {
-	t.trial.Add(alert)
+	t.alerts++
+	_, _ = t.engine.PickTally(alert, &t.tally) // which counts what fails
 	t.kinds = append(t.kinds[:0], kindOf(alert))
-	for _, id := range t.trial.Matched() {
+	for _, id := range t.tally.Matched() {
 		t.kinds = append(t.kinds, matchedBy(id))
 	}
 	t.sample.add(number, alert, t.kinds...)
@@ -53,7 +54,8 @@ func (t *Trial) Add(number int, alert []byte) {
 
 // Merge adds what another trial of the same engine counted.
 func (t *Trial) Merge(o *Trial) {
-	t.trial.Merge(o.trial)
+	t.alerts += o.alerts
+	t.tally.Merge(&o.tally)
 	t.sample.merge(&o.sample)
 	t.skipped += o.skipped
 	for _, names := range []struct{ to, from map[string]bool }{{t.groups, o.groups}, {t.decoders, o.decoders}} {
@@ -64,7 +66,7 @@ func (t *Trial) Merge(o *Trial) {
 }
 
 // Alerts returns how many alerts were tried.
-func (t *Trial) Alerts() int { return t.trial.Alerts() }
+func (t *Trial) Alerts() int { return t.alerts }
 
 // Sampled returns how many alerts are in the sample.
 func (t *Trial) Sampled() int { return len(t.sample.all()) }
@@ -91,24 +93,25 @@ func (t *Trial) Faults() yamlfile.Faults {
 		return nil
 	}
 	var faults yamlfile.Faults
-	sampled, mappings := t.sample.all(), t.trial.Mappings()
-	mappings = slices.DeleteFunc(mappings, func(m engine.MappingTrial) bool { return m.Builtin })
+	counts := map[string]engine.MappingCount{}
+	for _, c := range t.tally.Counts() {
+		counts[c.ID] = c
+	}
+	mappings := slices.DeleteFunc(t.engine.Mappings(), func(m engine.Mapping) bool { return m.Builtin })
 	var never []string
 	for _, m := range mappings {
-		if m.Matched == 0 {
+		if counts[m.ID].Matched == 0 {
 			never = append(never, m.ID)
 		}
 	}
+	sampled := t.sample.all()
 	conditions := t.engine.Conditions(sampled, never...)
 	for _, m := range mappings {
-		found := &mappingFaults{mapping: m}
-		if m.Matched == 0 {
+		found := &mappingFaults{mapping: m, count: counts[m.ID]}
+		if found.count.Matched == 0 {
 			found.neverMatches(t, conditions[m.ID], sampled)
 		} else {
-			seen := shapesIn(t.sample.of(matchedBy(m.ID)))
-			for _, p := range m.Picks {
-				found.pick(p, seen)
-			}
+			found.picks(t.engine, t.sample.of(matchedBy(m.ID)))
 		}
 		for _, f := range found.faults {
 			f.Alerts = t.Alerts()
@@ -120,7 +123,8 @@ func (t *Trial) Faults() yamlfile.Faults {
 
 // mappingFaults collects the faults of one mapping.
 type mappingFaults struct {
-	mapping engine.MappingTrial
+	mapping engine.Mapping
+	count   engine.MappingCount
 	faults  yamlfile.Faults
 }
 
@@ -136,9 +140,9 @@ const seeExplain = "custom-misp explain -m FILE ALERT shows each condition with 
 // neverMatches says why a mapping matches no alert: by the condition that alone is in the way, if there is one.
 func (f *mappingFaults) neverMatches(t *Trial, conditions []engine.Condition, sampled [][]byte) {
 	m := f.mapping
-	if m.Failed > 0 {
-		f.warn(m.Line, guardRemedy(conditions), "mapping %q matches none of %s, and match fails on %d of them: %s",
-			m.ID, alertCount(t.Alerts()), m.Failed, oneLine(m.Error))
+	if f.count.Failed > 0 {
+		remedy, why := failedCondition(conditions)
+		f.warn(m.Line, remedy, "mapping %q matches none of %s, and match fails on %d of them%s", m.ID, alertCount(t.Alerts()), f.count.Failed, why)
 		return
 	}
 	alone, count := -1, 0
@@ -191,14 +195,14 @@ func (f *mappingFaults) neverMatches(t *Trial, conditions []engine.Condition, sa
 	}
 }
 
-// guardRemedy returns what to write for a condition that fails where a field is absent.
-func guardRemedy(conditions []engine.Condition) string {
+// failedCondition returns what to write for a condition that fails where a field is absent, and why it fails.
+func failedCondition(conditions []engine.Condition) (remedy, why string) {
 	for _, c := range conditions {
 		if c.Error != "" && len(c.Fields) > 0 {
-			return fmt.Sprintf("if the field may be absent, write has(%q) and before it", c.Fields[0].Path)
+			return fmt.Sprintf("if the field may be absent, write has(%q) and before it", c.Fields[0].Path), ": " + oneLine(c.Error)
 		}
 	}
-	return seeExplain
+	return seeExplain, ""
 }
 
 func alertCount(n int) string {
@@ -259,19 +263,17 @@ func (t *Trial) remedyOf(c engine.Condition, alerts, rest [][]byte) string {
 			return fmt.Sprintf("did you mean the decoder %q?", near)
 		}
 	}
-	seen := t.shapesOf(alerts)
 	for _, field := range c.Fields {
-		if seen.has(field.Path) {
-			values := valuesAt(alerts, field.Path)
-			for _, text := range field.Texts {
-				if near := nearName(text, values); near != "" {
-					return fmt.Sprintf("did you mean %q?", near)
-				}
+		values := valuesAt(alerts, field.Path)
+		for _, text := range field.Texts {
+			if near := nearName(text, values); near != "" {
+				return fmt.Sprintf("did you mean %q?", near)
 			}
-			continue
 		}
-		if near, why := seen.nearest(field.Path); near != "" {
-			return fmt.Sprintf("did you mean %q? (%s)", near, why)
+		if len(values) == 0 {
+			if near, _ := nearIn(alerts, field.Path); near != "" {
+				return didYouMean(field.Path, near)
+			}
 		}
 	}
 	switch {
@@ -286,30 +288,16 @@ func (t *Trial) remedyOf(c engine.Condition, alerts, rest [][]byte) string {
 
 // valuesOf says what the fields of a condition are in some alerts, "" if it has none.
 func (t *Trial) valuesOf(c engine.Condition, alerts [][]byte) string {
-	seen := t.shapesOf(alerts)
 	for _, field := range c.Fields {
-		if !seen.has(field.Path) {
+		values := valuesAt(alerts, field.Path)
+		if len(values) == 0 {
 			return fmt.Sprintf(", which have no %s", field.Path)
 		}
-		if values := valuesAt(alerts, field.Path); len(values) > 0 && (len(field.Texts) > 0 || !strings.HasPrefix(field.Path, "data")) {
+		if len(field.Texts) > 0 || !strings.HasPrefix(field.Path, "data") {
 			return fmt.Sprintf(", where %s is %s", field.Path, quotedNames(values))
 		}
 	}
 	return ""
-}
-
-// lookedAt is how many alerts are looked at for names, where all are of one kind.
-const lookedAt = 200
-
-// shapesOf returns the paths in alerts of the sample.
-func (t *Trial) shapesOf(alerts [][]byte) shapes {
-	if len(alerts) <= lookedAt {
-		return shapesIn(alerts)
-	}
-	if t.seen == nil {
-		t.seen = new(shapesIn(t.sample.all()))
-	}
-	return *t.seen
 }
 
 func groupsOf(alerts [][]byte) map[string]bool {
@@ -323,10 +311,13 @@ func groupsOf(alerts [][]byte) map[string]bool {
 	return groups
 }
 
+// maxValuesAt is how many values of a field are looked at.
+const maxValuesAt = 500
+
 func valuesAt(alerts [][]byte, path string) map[string]bool {
 	values := map[string]bool{}
-	for _, alert := range alerts[:min(len(alerts), 5*lookedAt)] {
-		if v := gjson.GetBytes(alert, path); v.Exists() && len(v.String()) <= 100 {
+	for _, alert := range alerts {
+		if v := gjson.GetBytes(alert, path); v.Exists() && len(v.String()) <= 100 && len(values) < maxValuesAt {
 			values[v.String()] = true
 		}
 	}
@@ -358,7 +349,7 @@ func nearName(text string, names map[string]bool) string {
 	}
 	slices.Sort(words)
 	for _, word := range words {
-		if looseName(word) == looseName(text) {
+		if spelling(word) == spelling(text) {
 			return word
 		}
 	}
@@ -370,8 +361,4 @@ func nearName(text string, names map[string]bool) string {
 		return "" // another number is another thing
 	}
 	return near
-}
-
-func looseName(name string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
 }

@@ -71,7 +71,7 @@ func (y syncing) run(ctx context.Context) {
 				pause = min(pause, backOff(failures))
 			}
 		case failures > 0:
-			y.log.Info("mirror is in step again", "origin", y.source, "failures", failures)
+			y.log.Info("mirror is up to date again", "origin", y.source, "failures", failures)
 			failures = 0
 		}
 		if !y.wait(ctx, pause) {

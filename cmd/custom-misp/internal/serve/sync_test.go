@@ -27,7 +27,7 @@ func TestSyncing(t *testing.T) {
 		pauses   []time.Duration
 		failures int
 		warnings int // in the log: one for failures in a row
-		notes    int // that it is in step again
+		notes    int // that it is up to date again
 	}{
 		"all is well":            {m, []error{nil, nil, nil}, []time.Duration{m, m, m}, 0, 0, 0},
 		"fails for ever":         {m, []error{broken, broken, broken, broken, broken, broken}, []time.Duration{5 * s, 10 * s, 20 * s, 40 * s, m, m}, 6, 1, 0},
@@ -56,7 +56,7 @@ func TestSyncing(t *testing.T) {
 			if diff := cmp.Diff(tt.pauses, pauses); diff != "" {
 				t.Errorf("pauses (-want +got):\n%s", diff)
 			}
-			warnings, notes := strings.Count(log.String(), "mirror not synced"), strings.Count(log.String(), "in step again")
+			warnings, notes := strings.Count(log.String(), "mirror not synced"), strings.Count(log.String(), "up to date again")
 			if failures != tt.failures || warnings != tt.warnings || notes != tt.notes {
 				t.Errorf("%d failures, %d warnings, %d notes, want %d, %d, %d", failures, warnings, notes, tt.failures, tt.warnings, tt.notes)
 			}
