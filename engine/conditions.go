@@ -76,45 +76,48 @@ type triedCondition struct {
 
 // read reads the names in a condition.
 func (c *Condition) read(tree ast.Node) {
-	field := func(path string, texts ...string) {
-		if path == "" {
-			return
-		}
-		i := slices.IndexFunc(c.Fields, func(f ComparedField) bool { return f.Path == path })
-		if i < 0 {
-			i = len(c.Fields)
-			c.Fields = append(c.Fields, ComparedField{Path: path})
-		}
-		c.Fields[i].Texts = append(c.Fields[i].Texts, texts...)
-	}
 	ast.Walk(&tree, visitor(func(n ast.Node) {
 		switch n := n.(type) {
 		case *ast.CallNode:
-			field(argumentOf(n, "field") + argumentOf(n, "has"))
+			c.addField(argumentOf(n, "field") + argumentOf(n, "has"))
 		case *ast.BuiltinNode:
 			if n.Name == "any" && len(n.Arguments) == 2 && isGroups(n.Arguments[0]) {
-				for _, set := range needsOfElement(n.Arguments[1]) {
-					for _, k := range set {
-						c.Groups = append(c.Groups, k.name)
-					}
+				for _, k := range slices.Concat(needsOfElement(n.Arguments[1])...) {
+					c.Groups = append(c.Groups, k.name)
 				}
 			}
 		case *ast.BinaryNode:
-			if text, ok := n.Left.(*ast.StringNode); ok && n.Operator == "in" && isGroups(n.Right) {
-				c.Groups = append(c.Groups, text.Value)
-				return
-			}
-			operand, texts, ok := comparedWith(n)
-			switch {
-			case ok && isDecoderName(operand):
-				c.Decoders = append(c.Decoders, texts...)
-			case ok:
-				field(cmp.Or(argumentOf(operand, "field"), memberPath(operand)), texts...)
-			default:
-				field(memberPath(n.Left))
-			}
+			c.readComparison(n)
 		}
 	}))
+}
+
+func (c *Condition) readComparison(n *ast.BinaryNode) {
+	if text, ok := n.Left.(*ast.StringNode); ok && n.Operator == "in" && isGroups(n.Right) {
+		c.Groups = append(c.Groups, text.Value)
+		return
+	}
+	operand, texts, ok := comparedWith(n)
+	switch {
+	case ok && isDecoderName(operand):
+		c.Decoders = append(c.Decoders, texts...)
+	case ok:
+		c.addField(cmp.Or(argumentOf(operand, "field"), memberPath(operand)), texts...)
+	default:
+		c.addField(memberPath(n.Left))
+	}
+}
+
+func (c *Condition) addField(path string, texts ...string) {
+	if path == "" {
+		return
+	}
+	i := slices.IndexFunc(c.Fields, func(f ComparedField) bool { return f.Path == path })
+	if i < 0 {
+		i = len(c.Fields)
+		c.Fields = append(c.Fields, ComparedField{Path: path})
+	}
+	c.Fields[i].Texts = append(c.Fields[i].Texts, texts...)
 }
 
 // memberPath returns the path of a name of the alert in an expression, such as rule.id or location; "" for anything else.
