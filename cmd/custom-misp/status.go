@@ -94,6 +94,7 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if s.Alerts.DelayedBytes > 0 || s.Spool.Delayed > 0 {
 		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", s.Alerts.DelayedBytes, s.Spool.Delayed)
 	}
+	writeHistoryStatus(row, s.History)
 	for _, m := range s.Mirror {
 		if m.Damage != "" {
 			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
@@ -113,6 +114,19 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		}
 	}
 	return t.Flush()
+}
+
+func writeHistoryStatus(row func(what, format string, args ...any), h *serve.HistoryStatus) {
+	if h == nil {
+		return
+	}
+	row("history", "%s", h.Describe())
+	if h.Stopped != "" {
+		row("history stopped", "nothing is recorded: %s", h.Stopped)
+	}
+	if h.Fault != "" {
+		row("history damaged", "%s", h.Fault)
+	}
 }
 
 func behindFor(a serve.AlertsStatus) string {

@@ -61,6 +61,7 @@ type server struct {
 	outages    atomic.Int64 // of MISP that have begun
 	absent     absence      // of the file of alerts
 	canary     canary
+	history    *recorder // nil if nothing is recorded
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -93,6 +94,8 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	v.history = newRecorder(c, v.metrics, v.log)
+	defer v.history.close()
 	first, err := v.newGeneration(hard, c, true)
 	if err != nil {
 		return err
@@ -131,7 +134,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily} {
+	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily, v.history.run} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -176,7 +179,8 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 			begin := f.begin
 			f.begin = lines.End
 			return enrich.Alerts{
-				Text: lines.Text, Skipped: lines.Skipped, Later: func() { f.later.add(begin) },
+				Picked: f.history.picked(f.alertsPath, lines),
+				Text:   lines.Text, Skipped: lines.Skipped, Later: func() { f.later.add(begin) },
 				Done: func() { f.checkpoint.put(lines.End, lines.Text) },
 			}, nil
 		}
