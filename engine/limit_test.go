@@ -63,7 +63,7 @@ func TestLimit(t *testing.T) {
 		{"two forms", []engine.Observable{link("http://example.org"), {Type: "AS", Value: "AS64500"}}, engine.Filter{}, 4, []string{
 			"http://example.org", "example.org", "AS64500", "64500",
 		}, 13},
-		{"what nobody wants takes no room", []engine.Observable{address("192.31.196.1"), address("192.31.196.2")}, exactOnly, 6, []string{
+		{"what is not wanted takes no room", []engine.Observable{address("192.31.196.1"), address("192.31.196.2")}, exactOnly, 6, []string{
 			"192.31.196.1", "::ffff:192.31.196.1", "::ffff:c01f:c401", "192.31.196.2", "::ffff:192.31.196.2", "::ffff:c01f:c402",
 		}, 0},
 	}

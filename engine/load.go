@@ -186,7 +186,7 @@ func ReadFS(fsys fs.FS, prefix string) ([]Source, error) {
 	return sources, nil
 }
 
-// readMappingFile reads a regular file of a directory. Nothing waits for a pipe that lies there.
+// readMappingFile reads a regular file of a directory. Nothing waits for a pipe.
 func readMappingFile(fsys fs.FS, name string) ([]byte, error) {
 	if st, err := fs.Stat(fsys, name); err == nil && !st.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")

@@ -59,7 +59,7 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		return err
 	}
 	if c.MISP.InsecureSkipVerify {
-		log.Warn("MISP's certificate is not checked: whoever is in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
+		log.Warn("MISP's certificate is not checked: somebody in between can read the key; set misp.ca_file and remove misp.insecure_skip_verify")
 	}
 	sink, closeSink := dedupSink(c, log)
 	defer closeSink()
@@ -73,6 +73,9 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		// The mappings of the other files do their work all the same.
 		log.Error("mapping files left out", "faults", a.Faults.Error())
 		a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
+	}
+	if app.ServeRuns(app.StateOf(c)) {
+		a.Chain.DrainTime = 0 // serve works on the spool, and may be sending the same events
 	}
 	result, err := a.Chain.Process(ctx, alert)
 	if result.Warning != nil {

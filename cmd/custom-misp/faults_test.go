@@ -325,7 +325,7 @@ func (s *site) untilDone(t *testing.T) {
 	}
 }
 
-// forgetWait takes out of the state that the server asked to be left alone, so that no test has to wait so long.
+// forgetWait takes out of the state that the server asked to wait, so that no test has to wait so long.
 func (s *site) forgetWait(t *testing.T) {
 	t.Helper()
 	name := filepath.Join(s.home, "logs/custom-misp/misp.json")

@@ -14,7 +14,7 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// TestIntegratord takes the bundled alert of every event type the whole way, called as every version of
+// TestIntegratord takes the bundled alert of every event type from the call to the event, called as every version of
 // integratord calls.
 func TestIntegratord(t *testing.T) {
 	t.Parallel()

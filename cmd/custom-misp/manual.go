@@ -186,7 +186,7 @@ func configPage() []byte {
 	r.text(`A YAML file. Keys are sections: misp.url is the key url in the section misp. Unknown keys are refused. Relative paths begin
 at Wazuh's directory. Later layers override earlier ones: defaults, this file, the environment (CUSTOM_MISP_MISP_URL for
 misp.url), <options> of ossec.conf, the other elements of its <integration> block, flags. "custom-misp config" prints the
-values that are in force and where each comes from.`)
+effective values and where each comes from.`)
 	r.section("KEYS")
 	for _, k := range config.Describe() {
 		text := k.Help

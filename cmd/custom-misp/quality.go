@@ -19,8 +19,8 @@ func newQuality(s cli.Streams, g *globals) *cobra.Command {
 		Use:   "quality [flags]",
 		Short: "Show which sources and MISP events have hits, and how many of them are muted",
 		Long: `Show what became of the hits of each source, or of each MISP event, in the last days: how many raised an event, were repeats
-of one, or were muted. What is muted most comes first. serve counts them, and saves the counts every minute; calls that no serve
-takes over are not counted.`,
+of one, or were muted. What is muted most comes first. serve counts them, and saves the counts every minute; calls that do not
+leave their alert to serve are not counted.`,
 		Example: `  custom-misp quality
   custom-misp quality --by event --days 7`,
 		Args: noArguments,

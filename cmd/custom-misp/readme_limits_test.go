@@ -70,6 +70,8 @@ var limits = asMap([][2]string{
 	{"warninglists of an attribute", "misp.MaxWarninglists"},
 	{"length of a text as JSON", "api.maxText"},
 	{"time of one sync of a source, feeds and lists too", "mirror.UsualMost"},
+	{"times that the rest of a file is asked for that breaks off", "mirror.maxResumed"},
+	{"time that a server may have us wait (Retry-After)", "mirror.longestAsked"},
 	{"sources that the verb sync syncs at the same time", "main.syncParallel"},
 	{"events in the list of all events", "api.maxEvents"},
 	{"attributes of an event of MISP in the mirror", "api.maxReading"},

@@ -26,7 +26,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// BenchmarkServe takes alerts from alerts.json all the way to datagrams: a Sysmon alert of 1.2 KB each, every
+// BenchmarkServe takes alerts from alerts.json from there to datagrams: a Sysmon alert of 1.2 KB each, every
 // hundredth with a hit, against a mirror of SERVE_BENCH_INDICATORS (10,000 unless set) hashes. An operation is an
 // alert. Beside it, what checking that the same bytes are JSON takes is the unit that other machines compare by.
 func BenchmarkServe(b *testing.B) {
@@ -163,7 +163,7 @@ func BenchmarkServeLatency(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // nobody reads it any more
+	defer f.Close() //nolint:errcheck // no one reads it any more
 	events := listenForEvents(b, home)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

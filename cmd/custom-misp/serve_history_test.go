@@ -55,6 +55,19 @@ func TestServeHistory(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(data[alert.Offset:]), hostAlert("1791187801.3", listHit)) {
 		t.Errorf("at offset %d of the file is another alert (%v)", alert.Offset, err)
 	}
+	if n := r.seen(t, "mine.example.net").Count; n != 0 {
+		t.Errorf("an ignored value is in the history %d times", n)
+	}
+	r.checkHistoryShown(t)
+	r.stop(t)
+	if s := r.offline(t); s == nil || s.Values != 1 || s.Since != "2026-10-05" {
+		t.Errorf("status without serve: %+v", s)
+	}
+}
+
+// checkHistoryShown checks what TestServeHistory recorded in events, status and metrics.
+func (r *resident) checkHistoryShown(t *testing.T) {
+	t.Helper()
 	for i, want := range []map[string]any{
 		{"count": "0", "agent_count": "0"},
 		{"count": "1", "agent_count": "1", "first_seen": "2026-10-05T08:10:01Z", "last_seen": "2026-10-05T08:10:01Z"},
@@ -62,9 +75,6 @@ func TestServeHistory(t *testing.T) {
 		if got := fmt.Sprint(r.taken()[i]["history"]); got != fmt.Sprint(want) {
 			t.Errorf("event %d: history %s, want %v", i, got, want)
 		}
-	}
-	if n := r.seen(t, "mine.example.net").Count; n != 0 {
-		t.Errorf("an ignored value is in the history %d times", n)
 	}
 	s := r.status().History
 	if s == nil || s.Recorded != 2 || s.Dropped+s.Missed != 0 || s.Stopped+s.Fault != "" {
@@ -75,10 +85,6 @@ func TestServeHistory(t *testing.T) {
 	}
 	if code, _ := r.get("/readyz"); code != 200 {
 		t.Errorf("/readyz: %d", code)
-	}
-	r.stop(t)
-	if s := r.offline(t); s == nil || s.Values != 1 || s.Since != "2026-10-05" {
-		t.Errorf("status without serve: %+v", s)
 	}
 }
 

@@ -19,7 +19,7 @@ const killHit = "kill.bad.example"
 const killConfig = "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [site=feed], feed_interval: 200ms}\n"
 
 // TestServeKill kills serve many times at random moments, while alerts are written, alerts.json goes from file to
-// file, the feed of the mirror changes, integratord hands over alerts too, and the queue is away at times. Every alert
+// file, the feed of the mirror changes, integratord hands over alerts too, and the queue is absent at times. Every alert
 // with a hit has its event in the end. Twice has it who was killed between sending and writing that down, or who was
 // being worked on by a call when serve came back.
 func TestServeKill(t *testing.T) {

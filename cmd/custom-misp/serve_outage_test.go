@@ -13,7 +13,7 @@ import (
 	"custom-misp/misp/misptest"
 )
 
-// down is a MISP that answers nobody.
+// down is a MISP that answers no one.
 func down(w http.ResponseWriter, _ *http.Request) {
 	misptest.Message(w, http.StatusInternalServerError, "An Internal Error Has Occurred")
 }
@@ -64,7 +64,7 @@ func serveLiveAway(t *testing.T, built *testManager) {
 	}
 }
 
-// serveHeldAway hands an alert over while MISP is away: it is held, and MISP is left in peace meanwhile.
+// serveHeldAway hands an alert over while MISP is unreachable: it is queued, and MISP is not asked meanwhile.
 func serveHeldAway(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
 	r.misp.Fault(down)
@@ -81,7 +81,7 @@ func serveHeldAway(t *testing.T, built *testManager) {
 	r.stop(t)
 }
 
-// serveRejected has a value that MISP refuses to be asked for: its alert is held and in the end set aside, the others
+// serveRejected has a value that MISP refuses to be asked for: its alert is queued and in the end becomes a dead letter, the others
 // get their answers, and MISP is not asked for each of them alone again and again.
 func serveRejected(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
@@ -105,7 +105,7 @@ func serveRejected(t *testing.T, built *testManager) {
 		t.Errorf("MISP was asked %d times", n)
 	}
 	later := 0
-	r.until(t, "it is set aside", func() bool {
+	r.until(t, "it is a dead letter", func() bool {
 		// Others have to be answered meanwhile: then it is not MISP that is at fault.
 		r.alerts.add(fmt.Sprint("later-", later), fmt.Sprintf("later-%d.example.org", later))
 		later++

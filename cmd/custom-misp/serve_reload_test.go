@@ -54,11 +54,11 @@ func serveReload(t *testing.T, built *testManager) {
 	if r.metric("reload_success") != "0" {
 		t.Error("the metric says that all is well")
 	}
-	r.alerts.add("2", liveHit) // the old mappings are in force
+	r.alerts.add("2", liveHit) // the old mappings are used
 	r.expectHits(t, "1", "2")
 
 	r.write(t, mapping, strings.ReplaceAll(hostMapping, "}]}", "}, {path: data.other, type: hostname}]}"))
-	r.until(t, "the change is in force", func() bool { return r.status().Configuration.Failure == "" })
+	r.until(t, "the change is used", func() bool { return r.status().Configuration.Failure == "" })
 	r.alerts.line(strings.Replace(hostAlert("3", "nothing.example.org"), `"host"`, `"other":"`+liveHit+`","host"`, 1))
 	r.expectHits(t, "1", "2", "3")
 
@@ -236,7 +236,7 @@ func serveOddLines(t *testing.T, built *testManager) {
 
 func serveHandOver(t *testing.T, built *testManager) {
 	r := newResident(t, built, "")
-	r.handOver(t, "alone", liveHit) // nobody is there: the call does it itself
+	r.handOver(t, "alone", liveHit) // no daemon is there: the call does it itself
 	r.expectHits(t, "alone")
 	asked := r.searches()
 	r.full.Lock() // so that serve gets stuck and the alert can be seen
@@ -258,7 +258,7 @@ func serveHandOver(t *testing.T, built *testManager) {
 	r.full.Unlock()
 	r.expectHits(t, append(ids, "alone", "handed")...)
 	r.until(t, "the spool is empty", func() bool { return r.status().Spool.Alerts == 0 })
-	r.alerts.add("handed", liveHit) // it stands in alerts.json as well
+	r.alerts.add("handed", liveHit) // it is in alerts.json as well
 	r.alerts.add("after", liveHit)
 	r.expectHits(t, append(ids, "alone", "handed", "after")...)
 	r.stop(t)

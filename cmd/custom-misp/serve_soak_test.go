@@ -21,7 +21,7 @@ const (
 )
 
 // TestServeSoak has serve work under a steady load, while the configuration is loaded anew, alerts.json goes from file
-// to file, the list of the mirror changes and MISP comes and goes. Late in the test it holds no more goroutines,
+// to file, the list of the mirror changes and MISP is flapping. Late in the test it holds no more goroutines,
 // descriptors and memory than early.
 func TestServeSoak(t *testing.T) {
 	t.Parallel()

@@ -169,7 +169,7 @@ func (r *resident) until(t testing.TB, what string, came func() bool) {
 	}
 }
 
-// get asks at the socket; 0 if nobody answers.
+// get asks at the socket; 0 if no one answers.
 func (r *resident) get(path string) (code int, body string) {
 	return getFrom("unix", app.State(filepath.Join(r.home, "logs/custom-misp")).Socket(), path)
 }

@@ -154,7 +154,7 @@ func newSourceSuggest(s cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "suggest [flags] FILE|URL",
 		Short: "Write the declaration to start from for a file",
-		Long: `Write a declaration for a file, from what its content says. What is not certain stands on the error output. Compare
+		Long: `Write a declaration for a file, from what its content says. What is not certain is on the error output. Compare
 source preview with the file before you use it.`,
 		Example: `  custom-misp source suggest --name vendor iocs.csv > /var/ossec/etc/custom-misp/sources/vendor.yaml
   custom-misp source preview --declaration /var/ossec/etc/custom-misp/sources/vendor.yaml iocs.csv`,

@@ -100,12 +100,7 @@ func writeStatus(w io.Writer, s serve.Status) error {
 			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
 				m.DamagedSince.Format(time.RFC3339), cli.Clean(m.Damage), m.Origin)
 		}
-		if m.SyncedAt.IsZero() {
-			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))
-			continue
-		}
-		row("mirror "+m.Origin, "%d attributes of %d events, %.1f MiB, synced %s ago from %s%s", m.Attributes, m.Events, float64(m.Bytes)/(1<<20),
-			time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, map[bool]string{true: "; " + m.Failure}[m.Failure != ""])
+		row("mirror "+m.Origin, "%s", describeMirror(m))
 	}
 	if s.Running {
 		row("mappings", "%d, loaded %s", s.Configuration.Mappings, s.Configuration.LoadedAt.Format(time.RFC3339))
@@ -127,6 +122,33 @@ func writeHistoryStatus(row func(what, format string, args ...any), h *serve.His
 	if h.Fault != "" {
 		row("history damaged", "%s", h.Fault)
 	}
+}
+
+// describeMirror returns how a source of the mirror is.
+func describeMirror(m serve.MirrorStatus) string {
+	failure := m.Failure
+	if m.Failures > 1 {
+		failure += fmt.Sprintf("; %d failures in a row", m.Failures)
+	}
+	if !m.RetryAt.IsZero() {
+		failure += "; tried again at " + m.RetryAt.UTC().Format(time.RFC3339)
+	}
+	switch {
+	case m.SyncedAt.IsZero() && m.EventsThere > 0:
+		return fmt.Sprintf("%d attributes so far, %d of %d events read%s", m.Attributes, m.EventsRead, m.EventsThere, after("; ", failure))
+	case m.SyncedAt.IsZero():
+		return cmp.Or(failure, "not synced yet")
+	}
+	return fmt.Sprintf("%d attributes of %d events, %.1f MiB, synced %s ago from %s%s", m.Attributes, m.Events, float64(m.Bytes)/(1<<20),
+		time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, after("; ", failure))
+}
+
+// after returns a text behind what separates it; empty for none.
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
 }
 
 func behindFor(a serve.AlertsStatus) string {

@@ -388,7 +388,7 @@ func writeJUnit(w io.Writer, results []mappingtest.Result) error {
 	return err
 }
 
-// settle is how long files have to be left alone before they are read: editors write in several steps.
+// settle is how long files may not change before they are read: editors write in several steps.
 const settle = 100 * time.Millisecond
 
 // watchFiles calls once, and again after every change below args, until ctx ends.

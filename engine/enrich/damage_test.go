@@ -109,12 +109,12 @@ func TestDrainNewer(t *testing.T) {
 	b.Circuit.Asked = known()
 	log := b.logged()
 	put(t, b.Spool, spool.Alerts, text(t, 6))
-	newer := filepath.Join(b.Spool.Path, "alerts", "00000000000000000001-JBSWY3DP.0.3.v2.364b3fb7.json")
+	newer := filepath.Join(b.Spool.Path, "alerts", "00000000000000000001-JBSWY3DP.0.3.v3.364b3fb7.json")
 	must(t, os.WriteFile(newer, []byte("abc"), 0o600))
 	b.Drain(t.Context())
 	b.Drain(t.Context())
 	expect(t, "events", []string{"hit 6"}, short(b.sink.events))
-	if n := strings.Count(log.String(), newer+" has version 2, and this program knows up to 1; it is left untouched"); n != 1 {
+	if n := strings.Count(log.String(), newer+" has version 3, and this program knows up to 2; it is left untouched"); n != 1 {
 		t.Errorf("reported %d times: %s", n, log)
 	}
 	if data, err := os.ReadFile(newer); err != nil || string(data) != "abc" {

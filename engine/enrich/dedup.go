@@ -77,7 +77,11 @@ func sentKey(e Enrichment) (uint64, bool) {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
 		return 0, false
 	}
-	return xxhash.Sum64String(e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value), true
+	key := e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	if e.Late != "" {
+		key += "\x00" + e.Late
+	}
+	return xxhash.Sum64String(key), true
 }
 
 // Sent reports whether an event was sent, as far as that is remembered.

@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,8 +32,7 @@ const (
 // Drain works on the spool, without an alert of its own. If the last that is known of MISP is that it answers again, a
 // queued alert that it then does not answer may itself be the reason.
 func (q *QueueingPipeline) Drain(ctx context.Context) Drained {
-	o, err := q.MISP.Load()
-	done, found := q.drain(ctx, err == nil && !o.Answered.IsZero(), true)
+	done, found := q.drain(ctx, q.answeredBefore(), true)
 	q.reportSightings(ctx, found)
 	return done
 }
@@ -57,7 +57,7 @@ func (q *QueueingPipeline) drain(ctx context.Context, answered, probe bool) (don
 	defer cancel()
 	d := drainer{QueueingPipeline: q, kind: spool.Alerts, spool: consumer, round: round, answered: answered, probe: probe}
 	if d.sendEvents(ctx) && d.lookUpAlerts(ctx) && d.lookUpDelayed(ctx) {
-		d.recovered(ctx)
+		d.recovered(ctx, d.lookUpServers(ctx))
 	}
 	if err := consumer.Newer(); err != nil {
 		q.log().Warn("queued entries of a later version are not processed", "error", err.Error())
@@ -72,11 +72,12 @@ func (q *QueueingPipeline) drain(ctx context.Context, answered, probe bool) (don
 // A drainer is one round of work on the spool.
 type drainer struct {
 	*QueueingPipeline
-	kind  spool.Kind // of the alerts that are looked up
-	spool *spool.Consumer
-	round context.Context // ends with the time for the round; what was found is sent with that of the call
-	done  Drained
-	found []*job
+	kind   spool.Kind // of the alerts that are looked up
+	server string     // which they wait for; empty for those that wait for all
+	spool  *spool.Consumer
+	round  context.Context // ends with the time for the round; what was found is sent with that of the call
+	done   Drained
+	found  []*job
 	// answered is set if MISP answered an alert since one was last at fault.
 	answered bool
 	probe    bool
@@ -207,7 +208,7 @@ func (d *drainer) lookUpDelayed(ctx context.Context) bool {
 	if later == nil {
 		return true
 	}
-	if o, err := d.MISP.Load(); err == nil && o.Unreachable() && !d.probe {
+	if d.Unreachable() && !d.probe {
 		return false
 	}
 	l := drainer{QueueingPipeline: later, kind: spool.Delayed, spool: d.spool, round: d.round, done: d.done, found: d.found}
@@ -245,11 +246,11 @@ func (d *drainer) tryAlerts(ctx context.Context, alerts []queuedAlert) bool {
 // claim takes alerts that were never tried, and one that was when there are no others: what fails again and again must
 // not be in front of them.
 func (d *drainer) claim() ([]spool.Entry, error) {
-	entries, err := d.spool.ClaimUntried(d.kind, d.next)
+	entries, err := d.spool.ClaimUntriedFor(d.kind, d.server, d.next)
 	if err != nil || len(entries) > 0 {
 		return entries, err
 	}
-	return d.spool.Claim(d.kind, d.next)
+	return d.spool.ClaimFor(d.kind, d.server, d.next)
 }
 
 func (d *drainer) putBack(alerts []queuedAlert, how func(spool.Entry) error) {
@@ -305,7 +306,12 @@ func (d *drainer) read(ctx context.Context, entries []spool.Entry) []queuedAlert
 func (d *drainer) readOne(ctx context.Context, e spool.Entry) *job {
 	data, err := e.Data()
 	var a Alert
-	if err == nil {
+	var reported reportedSet
+	switch {
+	case err != nil:
+	case d.server != "":
+		a, reported, err = decodeLate(data)
+	default:
 		a, err = ParseAlert(data)
 	}
 	if err != nil {
@@ -313,10 +319,11 @@ func (d *drainer) readOne(ctx context.Context, e spool.Entry) *job {
 		return nil
 	}
 	j, _ := d.pick(a) // the warning was logged when the alert came in
+	j.late, j.reported = d.server, reported
 	if len(j.observables) == 0 {
 		d.noteCuts(j)
 		d.note(e.Done())
-		d.MISP.processed(1)
+		d.processed(1)
 		return nil
 	}
 	return j
@@ -355,29 +362,44 @@ func (d *drainer) lookUp(alerts []queuedAlert) error {
 // finish sends what was found for alerts, and is done with them.
 func (d *drainer) finish(ctx context.Context, alerts []queuedAlert) {
 	for i, a := range alerts {
-		events := d.events(a.job)
-		d.noteCuts(a.job)
-		if _, err := d.send(ctx, events); err != nil {
-			d.note(err)
-			d.putBack(alerts[i:], spool.Entry.Defer)
-			return
-		}
-		if err := d.delay(ctx, a.job); err != nil {
-			d.note(err)
-			d.putBack(alerts[i:], spool.Entry.Defer)
-			return
-		}
-		if err := d.settled(); err != nil {
+		events, err := d.finishOne(ctx, a)
+		if err != nil {
 			d.note(err)
 			d.putBack(alerts[i:], spool.Entry.Defer)
 			return
 		}
 		d.note(a.entry.Done())
 		d.done.Alerts++
-		d.done.Sent += len(events)
+		d.done.Sent += events
 		d.found = append(d.found, a.job)
 	}
-	d.MISP.processed(len(alerts))
+	d.processed(len(alerts))
+}
+
+// finishOne queues an alert for the servers that are still to be asked, and sends what was found for it.
+func (d *drainer) finishOne(ctx context.Context, a queuedAlert) (events int, err error) {
+	if err := cmp.Or(d.waitFor(ctx, a.job), d.passOn(a)); err != nil {
+		return 0, err
+	}
+	if d.server != "" {
+		a.matches = a.unreported()
+	}
+	found := d.events(a.job)
+	d.noteCuts(a.job)
+	if _, err := d.send(ctx, found); err != nil {
+		return 0, err
+	}
+	if err := d.delay(ctx, a.job); err != nil {
+		return 0, err
+	}
+	return len(found), d.settled()
+}
+
+// processed counts entries that are done, for each server that they waited for.
+func (d *drainer) processed(n int) {
+	for _, s := range d.outages() {
+		s.Outage.processed(n)
+	}
 }
 
 // fail counts a try of an entry that is itself the reason of a failure, which in the end makes it a dead letter.
@@ -398,7 +420,9 @@ func (d *drainer) reject(ctx context.Context, e spool.Entry, a Alert, why error)
 // deadLetter counts and reports a dead letter.
 func (d *drainer) deadLetter(ctx context.Context, e spool.Entry, a Alert, why error) {
 	d.done.DeadLetters++
-	d.MISP.deadLetter()
+	for _, s := range d.outages() {
+		s.Outage.deadLetter()
+	}
 	d.log().Error("queued entry is a dead letter", "alert_id", a.Source.AlertID, "queued_since", e.Since().UTC().Format(time.RFC3339), "reason", why.Error())
 	d.Report(ctx, a, &Trouble{
 		Code: CodeDeadLetter, Err: fmt.Errorf("a queued entry cannot be processed and is a dead letter: %w", why),
@@ -407,16 +431,24 @@ func (d *drainer) deadLetter(ctx context.Context, e spool.Entry, a Alert, why er
 }
 
 // recovered ends outages of which everything queued is processed, and reports to Wazuh the end of those that were
-// reported.
-func (d *drainer) recovered(ctx context.Context) {
-	d.end(ctx, d.MISP, "MISP is reachable again: it was unreachable from %s to %s, %d alerts were queued and %d are processed")
+// reported. all says that nothing waits for a server. Of several servers, each outage ended when nothing waited for that one.
+func (d *drainer) recovered(ctx context.Context, all bool) {
+	if all && len(d.Outages) == 0 {
+		d.end(ctx, d.MISP, "", "MISP is reachable again: it was unreachable from %s to %s, %d alerts were queued and %d are processed")
+	}
 	if o, err := d.Queue.Load(); err == nil && o.Lasts() {
 		d.Queue.processedAll()
-		d.end(ctx, d.Queue, "Wazuh's queue is reachable again: it was unreachable from %s to %s, %d events were queued and %d are sent")
+		d.end(ctx, d.Queue, "", "Wazuh's queue is reachable again: it was unreachable from %s to %s, %d events were queued and %d are sent")
 	}
 }
 
-func (d *drainer) end(ctx context.Context, f OutageFile, format string) {
+// endOf ends the outage of one of several servers.
+func (d *drainer) endOf(ctx context.Context, s ServerOutage) {
+	d.end(ctx, s.Outage, s.Name, "MISP server "+s.Name+" is reachable again: it was unreachable from %s to %s, %d alerts were queued and %d are processed")
+}
+
+// end ends an outage that is over. server names one of several servers.
+func (d *drainer) end(ctx context.Context, f OutageFile, server, format string) {
 	o, err := f.Load()
 	if err != nil || !o.Lasts() || o.Unreachable() {
 		return
@@ -430,7 +462,9 @@ func (d *drainer) end(ctx context.Context, f OutageFile, format string) {
 		what += fmt.Sprintf("; %d are dead letters, see custom-misp spool", o.DeadLetters)
 	}
 	if o.reported() || f.Path == d.Queue.Path {
-		if err := sendTo(ctx, d.Sink, recoveryEvent(o, what)); err != nil {
+		event := recoveryEvent(o, what)
+		event.Body.Server = server
+		if err := sendTo(ctx, d.Sink, event); err != nil {
 			d.log().Error("end of the outage not reported to Wazuh", "error", err.Error())
 			return // the next call tries again
 		}

@@ -29,6 +29,9 @@ type Enrichment struct {
 	Agent Agent
 	// Body stands under "misp" in the event.
 	Body Body
+	// Late names the one of several MISP servers that was asked late: its event about a value is another one than that of the
+	// servers that answered at once. Empty for any other.
+	Late string
 }
 
 // A Body is a promise to the rules of users: names stay, every scalar is a text (Wazuh's rules see no other
@@ -55,8 +58,10 @@ type Body struct {
 	Warninglists []string   `json:"warninglists,omitempty"`
 	DecayScore   string     `json:"decay_score,omitempty"` // 0.0 to 100.0, by the decaying model that gives it most
 	Link         string     `json:"link,omitempty"`        // to the MISP event, for a browser
-	// Whose knowledge it is, where a mirror has it of more than one: "misp", or the name of a feed or list.
+	// Whose knowledge it is, where there is more than one: "misp", or the name of a MISP server, feed or list.
 	Origin string `json:"origin,omitempty"`
+	// With several MISP servers, whose knowledge all is that matched, strongest first; Origin is the first.
+	Origins []string `json:"origins,omitempty"`
 
 	// How the value of the alert relates to that of the attribute: exact, half, url-host, parent-domain or network.
 	MatchKind string `json:"match_kind,omitempty"`
@@ -83,6 +88,8 @@ type Body struct {
 	// Instead of the above but the source: trouble.
 	Error       Code   `json:"error,omitempty"`
 	Description string `json:"description,omitempty"`
+	// Which of several MISP servers has the trouble, or had it.
+	Server string `json:"server,omitempty"`
 	// Instead of an error, with a description: the end of one.
 	Recovered   Code   `json:"recovered,omitempty"`
 	Since       string `json:"since,omitempty"` // RFC 3339, UTC
@@ -131,6 +138,9 @@ type Padded struct {
 	DecayScore string `json:"decay_score,omitempty"` // 000.0 to 100.0
 	MatchCount string `json:"match_count,omitempty"` // 00001 to 05000
 	Repeats    string `json:"repeats,omitempty"`     // 8 digits
+	// Those of the history.
+	HistoryCount      string `json:"history_count,omitempty"`       // 8 digits
+	HistoryAgentCount string `json:"history_agent_count,omitempty"` // 5 digits
 }
 
 // An EventBody describes the MISP event that the strongest attribute belongs to.
@@ -299,8 +309,8 @@ func (p *Pipeline) events(j *job) []Enrichment {
 	}
 	accepted := map[answerKey]bool{}
 	found := map[engine.Indicator][]Match{}
-	have := map[attributeKey]bool{}
-	whole := map[string]bool{} // attributes that the alert has in full: a half of one says nothing more
+	have := map[attributeKey]int{} // its place in found
+	whole := map[string]bool{}     // attributes that the alert has in full: a half of one says nothing more
 	for _, m := range j.matches {
 		if m.Kind == engine.MatchExact && m.Attribute.UUID != "" {
 			whole[m.Attribute.UUID] = true
@@ -312,9 +322,12 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		}
 		i := m.Observable.Indicator()
 		accepted[keyOf(m.Observable)] = true
-		if k := keyOfAttribute(m); !have[k] {
-			have[k] = true
+		k := keyOfAttribute(m)
+		if n, again := have[k]; !again {
+			have[k] = len(found[i])
 			found[i] = append(found[i], m)
+		} else if len(p.Links) > 0 {
+			found[i][n] = alsoFrom(found[i][n], m)
 		}
 	}
 	var merged []engine.Observable
@@ -339,6 +352,7 @@ func (p *Pipeline) events(j *job) []Enrichment {
 		if e.Body.Source.Context, cut = context.of(o.Picks); cut {
 			e.Body.Truncated = "true"
 		}
+		e.Late = j.late
 		events = append(events, e)
 	}
 	j.cuts = append(j.cuts, cutsOf(events, found)...)
@@ -418,8 +432,11 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 	if !lead.Timestamp.IsZero() {
 		b.Timestamp = lead.Timestamp.UTC().Format(time.RFC3339)
 	}
-	if p.Link != "" && lead.Event.ID != "" && (lead.Origin == "" || lead.Origin == misp.OriginServer) {
-		b.Link = strings.TrimRight(p.Link, "/") + "/events/view/" + lead.Event.ID
+	if link := p.linkOf(lead.Origin); link != "" && lead.Event.ID != "" {
+		b.Link = strings.TrimRight(link, "/") + "/events/view/" + lead.Event.ID
+	}
+	if len(p.Links) > 0 {
+		b.Origins = originsOf(matches)
 	}
 	if matches[0].Expired {
 		b.Expired = "true"
@@ -428,16 +445,11 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 		b.DecayScore = strconv.FormatFloat(*lead.DecayScore, 'f', 1, 64)
 		b.Padded.DecayScore = fmt.Sprintf("%05.1f", *lead.DecayScore)
 	}
-	listed := map[string]bool{}
-	for _, m := range matches {
-		if id := m.Attribute.Event.ID; !listed[id] {
-			listed[id] = true
-			b.EventIDs = append(b.EventIDs, id)
-		}
-	}
+	b.EventIDs = p.eventIDs(matches)
 	if p.Prevalence != nil {
 		if known, ok := p.Prevalence(o); ok {
 			b.History = known.body()
+			b.Padded.HistoryCount, b.Padded.HistoryAgentCount = fmt.Sprintf("%08d", known.Count), fmt.Sprintf("%05d", known.Agents)
 		}
 	}
 	p.describePicks(&b, o)

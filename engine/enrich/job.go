@@ -19,6 +19,11 @@ type job struct {
 	cuts        []engine.Cut // see [Outcome]
 	matches     []Match      // once it is looked up
 	skipped     error        // why MISP was not asked for some of the values; nil if it was
+	// unasked are the servers that did not answer while others did; nil if all did.
+	unasked *UnaskedError
+	// reported is what others have reported of the alert before; only of one that is looked up late at one server.
+	reported reportedSet
+	late     string // the server; empty for any other alert
 }
 
 // described returns the alert with all that an event says of it. Most alerts of a stream are never asked for it.
@@ -73,29 +78,43 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	}
 	matches, err := ask(ctx, l, all)
 	skipped, partial := errors.AsType[*SkippedError](err)
-	if err != nil && !partial {
+	unasked, some := errors.AsType[*UnaskedError](err)
+	if err != nil && !partial && !some {
 		return err
 	}
 	if len(jobs) > 1 && len(matches) > MaxAnswer/2 {
 		return &Trouble{Code: CodeBadAnswer, Err: errCrowded, Answered: true}
 	}
 	for _, j := range jobs {
-		j.matches, j.skipped = nil, nil // of an earlier try
+		j.matches, j.skipped, j.unasked = nil, nil, nil // of an earlier try
 	}
 	known := handOut(matches, users)
 	for _, j := range jobs {
 		j.matches = limited(j.matches)
 	}
-	if partial {
-		for k, js := range users {
-			for _, j := range js {
-				if !known[k] {
-					j.skipped = skipped
-				}
+	switch {
+	case partial:
+		noteSkipped(skipped, known, users)
+	case some:
+		for _, o := range unasked.asked {
+			for _, j := range users[keyOf(o)] {
+				j.unasked = unasked
 			}
 		}
 	}
 	return nil
+}
+
+// noteSkipped notes, for the jobs with a value that the mirror does not know, that MISP was not asked.
+func noteSkipped(why *SkippedError, known map[answerKey]bool, users map[answerKey][]*job) {
+	for k, jobs := range users {
+		if known[k] {
+			continue
+		}
+		for _, j := range jobs {
+			j.skipped = why
+		}
+	}
 }
 
 // handOut gives jobs their matches, and returns what has some.

@@ -15,6 +15,8 @@ import (
 type MirrorFirst struct {
 	Mirror Lookup // nil for none yet
 	Live   Lookup // records its own outages, see [Circuit]
+	// Servers are the names of the MISP servers, if there are several; see [Servers].
+	Servers []string
 	// Whole says that the mirror is not to answer alone: then the answer is not known.
 	Whole bool
 }
@@ -52,8 +54,8 @@ func (p *MirrorFirst) Lookup(ctx context.Context, observables []engine.Observabl
 	}
 	live, err := ask(ctx, p.Live, unknown)
 	switch {
-	case err == nil:
-		return append(matches, live...), nil
+	case err == nil || isUnasked(err):
+		return append(matches, live...), err
 	case p.Whole, context.Cause(ctx) == context.Canceled: //nolint:errorlint // it is never wrapped
 		return nil, err // if the program is being ended, that says nothing about MISP
 	}
@@ -67,9 +69,23 @@ func (p *MirrorFirst) instead(ctx context.Context, observables []engine.Observab
 		return nil, why
 	}
 	live, err := ask(ctx, p.Live, observables)
-	if err != nil {
+	if err != nil && !isUnasked(err) {
 		return nil, err
 	}
-	others := slices.DeleteFunc(mirrored, func(m Match) bool { return m.Attribute.Origin == misp.OriginServer })
-	return append(others, live...), nil
+	others := slices.DeleteFunc(mirrored, func(m Match) bool { return p.isServer(m.Attribute.Origin) })
+	return append(others, live...), err
+}
+
+// isServer reports whether a source is a MISP server.
+func (p *MirrorFirst) isServer(origin string) bool {
+	if len(p.Servers) > 0 {
+		return slices.Contains(p.Servers, origin)
+	}
+	return origin == misp.OriginServer
+}
+
+// isUnasked reports whether some servers answered, and others did not.
+func isUnasked(err error) bool {
+	_, some := errors.AsType[*UnaskedError](err)
+	return some
 }

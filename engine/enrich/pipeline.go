@@ -21,6 +21,9 @@ type Pipeline struct {
 	Sink   Sink
 	// Link is the address of MISP for a browser, put before /events/view/ID; empty for no links.
 	Link string
+	// Links are the addresses of several MISP servers by their names, instead of Link; nil if there is one. With them, events
+	// list all origins.
+	Links map[string]string
 	// Filter is what the look-up filters by where a mapping says nothing else. Values that it does not want take no
 	// room among the [engine.MaxValues] that an alert is looked up by.
 	Filter engine.Filter
@@ -46,7 +49,7 @@ type Outcome struct {
 	Warning error
 }
 
-// Process takes one alert all the way. An error is a [Trouble] if the reason is known.
+// Process processes one alert. An error is a [Trouble] if the reason is known.
 func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 	j, warning := p.pick(a)
 	out := Outcome{Observables: j.observables, Cuts: j.cuts, Warning: warning}
@@ -54,6 +57,9 @@ func (p *Pipeline) Process(ctx context.Context, a Alert) (Outcome, error) {
 		return out, fmt.Errorf("look up %d values: %w", len(j.observables), err)
 	}
 	out.Warning = errors.Join(warning, j.skipped)
+	if j.unasked != nil {
+		out.Warning = errors.Join(out.Warning, j.unasked)
+	}
 	events := p.events(j)
 	out.Cuts = j.cuts
 	var err error

@@ -21,9 +21,11 @@ type QueueingPipeline struct {
 	// Circuit asks instead of Lookup; nil if Lookup has no outages to record, or records them itself.
 	Circuit *Circuit
 	// Whole asks for alerts that Lookup answered with a [SkippedError], later, and answers with none; nil if Lookup never does.
-	Whole     Lookup
-	Spool     *spool.Dir   // nil if nothing can be queued: then it is lost
-	MISP      OutageFile   // of the look-up
+	Whole Lookup
+	Spool *spool.Dir // nil if nothing can be queued: then it is lost
+	MISP  OutageFile // of the look-up
+	// Outages are the records of several MISP servers, see [Servers], instead of MISP; nil if there is one.
+	Outages   []ServerOutage
 	Queue     OutageFile   // of the sink
 	Sightings *Sightings   // nil for none
 	Log       *slog.Logger // nil for none
@@ -67,7 +69,7 @@ func (q *QueueingPipeline) asked() Lookup {
 
 func (q *QueueingPipeline) log() *slog.Logger { return logTo(q.Log) }
 
-// Process takes one alert all the way, or queues it, and then works on the spool. An error means that the alert, or
+// Process processes one alert, or queues it, and then works on the spool. An error means that the alert, or
 // something found for it, is lost.
 func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error) {
 	j, warning := q.pick(a)
@@ -79,17 +81,18 @@ func (q *QueueingPipeline) Process(ctx context.Context, a Alert) (Result, error)
 		r.Queued = true
 		return r, q.queue(ctx, a, err)
 	}
+	waiting := q.waitFor(ctx, j)
 	events := q.events(j)
 	q.noteCuts(j)
 	r.Cuts = j.cuts
 	if r.Sent, err = q.send(ctx, events); err != nil {
 		return r, err
 	}
-	if err := q.delay(ctx, j); err != nil {
+	if err := errors.Join(waiting, q.delay(ctx, j)); err != nil {
 		return r, err
 	}
 	var drained []*job
-	r.Drained, drained = q.drain(ctx, len(j.observables) > 0 && j.skipped == nil, false)
+	r.Drained, drained = q.drain(ctx, len(j.observables) > 0 && j.skipped == nil && j.unasked == nil, false)
 	q.reportSightings(ctx, append([]*job{j}, drained...))
 	return r, nil
 }
@@ -148,13 +151,35 @@ func (q *QueueingPipeline) queue(ctx context.Context, a Alert, why error) error 
 		q.Report(ctx, a, err)
 		return err
 	}
-	o := q.MISP.queued(1, dropped)
-	q.log().Warn("alert queued until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "queued", o.Queued)
-	q.reportDropped(ctx, a, dropped)
-	if q.MISP.wantsReport(o) {
-		q.reportOutage(ctx, a, why)
+	for i, s := range q.outages() {
+		if i > 0 {
+			dropped = 0
+		}
+		o := s.Outage.queued(1, dropped)
+		if i == 0 {
+			q.log().Warn("alert queued until MISP answers", "alert_id", a.Source.AlertID, "reason", why.Error(), "queued", o.Queued)
+			q.reportDropped(ctx, a, dropped)
+		}
+		switch {
+		case len(q.Outages) == 0 && s.Outage.wantsReport(o):
+			q.reportOutage(ctx, a, s, why)
+		case len(q.Outages) > 0 && o.Unreachable() && s.Outage.wantsReport(o):
+			q.reportOutage(ctx, a, s, failureOf(s.Name, o, why))
+		}
 	}
 	return nil
+}
+
+// failureOf returns why one of several servers did not answer.
+func failureOf(server string, o Outage, why error) error {
+	if none, ok := errors.AsType[*noAnswerError](why); ok {
+		for _, f := range none.failures {
+			if f.Server == server {
+				return f.Err
+			}
+		}
+	}
+	return &Trouble{Code: o.Code, Err: errors.New(o.Description)}
 }
 
 // delay queues an alert for which MISP was not asked about all that the mirror does not know. An error says that MISP is
@@ -170,11 +195,21 @@ func (q *QueueingPipeline) delay(ctx context.Context, j *job) error {
 		q.Report(ctx, a, err)
 		return err
 	}
-	o := q.MISP.queued(1, dropped)
-	q.log().Warn("alert queued until MISP answers for what the mirror does not know", "alert_id", a.Source.AlertID, "reason", j.skipped.Error(), "queued", o.Queued)
-	q.reportDropped(ctx, a, dropped)
-	if q.MISP.wantsReport(o) {
-		q.reportOutage(ctx, a, j.skipped)
+	for i, s := range q.outages() {
+		if i > 0 {
+			dropped = 0
+		}
+		o := s.Outage.queued(1, dropped)
+		if i == 0 {
+			q.log().Warn("alert queued until MISP answers for what the mirror does not know", "alert_id", a.Source.AlertID, "reason", j.skipped.Error(), "queued", o.Queued)
+			q.reportDropped(ctx, a, dropped)
+		}
+		switch {
+		case len(q.Outages) == 0 && s.Outage.wantsReport(o):
+			q.reportOutage(ctx, a, s, j.skipped)
+		case len(q.Outages) > 0 && o.Unreachable() && s.Outage.wantsReport(o):
+			q.reportOutage(ctx, a, s, failureOf(s.Name, o, j.skipped))
+		}
 	}
 	return nil
 }
@@ -187,7 +222,7 @@ func (q *QueueingPipeline) Later() *QueueingPipeline {
 	}
 	later := &QueueingPipeline{
 		Pipeline: q.Pipeline, Spool: q.Spool, MISP: q.MISP, Queue: q.Queue, Sightings: q.Sightings, Log: q.Log,
-		Reserve: q.Reserve, DrainTime: q.DrainTime, Meanwhile: q.Meanwhile, Faults: q.Faults, Settle: q.Settle,
+		Reserve: q.Reserve, DrainTime: q.DrainTime, Meanwhile: q.Meanwhile, Faults: q.Faults, Settle: q.Settle, Outages: q.Outages,
 	}
 	later.Lookup, later.delayed = q.Whole, true
 	return later
@@ -224,8 +259,9 @@ func (q *QueueingPipeline) queueEvents(events []Enrichment, why error) error {
 
 // queuedEvent is an event in the spool.
 type queuedEvent struct {
-	Agent Agent `json:"agent"`
-	Body  Body  `json:"body"`
+	Agent Agent  `json:"agent"`
+	Body  Body   `json:"body"`
+	Late  string `json:"late,omitempty"`
 }
 
 // send sends events, and queues those that the sink does not take: after the first of them no other is tried, for it
@@ -237,25 +273,33 @@ func (q *QueueingPipeline) send(ctx context.Context, events []Enrichment) (sent 
 	return sent, err
 }
 
-// ReportOutage reports to Wazuh that MISP is unreachable, if it is and this was not reported yet.
+// ReportOutage reports to Wazuh which MISP is unreachable, if one is and this was not reported yet.
 func (q *QueueingPipeline) ReportOutage(ctx context.Context, a Alert) {
-	if o, err := q.MISP.Load(); err == nil && o.Unreachable() && q.MISP.wantsReport(o) {
-		q.reportOutage(ctx, a, &Trouble{Code: o.Code, Err: errors.New(o.Description)})
+	for _, s := range q.outages() {
+		if o, err := s.Outage.Load(); err == nil && o.Unreachable() && s.Outage.wantsReport(o) {
+			q.reportOutage(ctx, a, s, &Trouble{Code: o.Code, Err: errors.New(o.Description)})
+		}
 	}
 }
 
-// reportOutage reports to Wazuh that an outage has begun, unless the program is being ended.
-func (q *QueueingPipeline) reportOutage(ctx context.Context, a Alert, why error) {
+// reportOutage reports to Wazuh that an outage has begun, unless the program is being ended. Of several servers, the event names
+// the one.
+func (q *QueueingPipeline) reportOutage(ctx context.Context, a Alert, s ServerOutage, why error) {
 	if ctx.Err() != nil {
 		return
 	}
 	event := TroubleEvent(a, why)
-	event.Body.Description += "; " + q.meanwhile()
+	if len(q.Outages) > 0 {
+		event.Body.Server = s.Name
+		event.Body.Description = fmt.Sprintf("MISP server %s: %s; what the other servers know is reported meanwhile, and this one is asked when it answers", s.Name, why.Error())
+	} else {
+		event.Body.Description += "; " + q.meanwhile()
+	}
 	if err := sendTo(ctx, q.Sink, event); err != nil {
 		q.log().Error("outage not reported to Wazuh", "error", err.Error()) // the next alert tries again
 		return
 	}
-	q.MISP.markReported()
+	s.Outage.markReported()
 }
 
 // meanwhile says what becomes of alerts during an outage.

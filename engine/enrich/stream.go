@@ -151,6 +151,9 @@ func (r *streamRun) lookUp(b *batch) *batch {
 		return b
 	}
 	for _, j := range jobs {
+		if err := b.pipeline.waitFor(r.hard, j); err != nil {
+			b.pipeline.log().Error("a server is not asked about an alert", "alert_id", j.described().Source.AlertID, "error", err.Error())
+		}
 		b.skipped = b.skipped || j.skipped != nil
 		r.Meter.Picked(j.observables, j.matches)
 		if len(j.matches) > 0 {

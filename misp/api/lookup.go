@@ -167,7 +167,7 @@ func (q *question) seal() {
 }
 
 // Questions returns what MISP would be asked for the observables, under the configured filter: the body of each
-// request, of the first page. It asks nobody.
+// request, of the first page. It asks no one.
 func Questions(observables []engine.Observable, filter engine.Filter) ([]json.RawMessage, error) {
 	var bodies []json.RawMessage
 	for _, i := range inquire(observables, filter, maxValues) {
@@ -306,7 +306,7 @@ var unescapeLike = strings.NewReplacer(`\\`, `\`, `\%`, "%", `\_`, "_")
 // fold returns a form that is the same for texts that differ in case alone.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// match pairs an attribute with the findings for which it was asked for. What nobody asked for is dropped: MISP takes é for e
+// match pairs an attribute with the findings for which it was asked for. What was not asked for is dropped: MISP takes é for e
 // and a full-width letter for a plain one.
 func (i inquiry) match(a *misp.Attribute, add func(*enrich.Finding, *misp.Attribute)) {
 	for _, indicator := range engine.Indicators(engine.Type(a.Type), a.Value) {

@@ -14,7 +14,7 @@ import (
 // errNoFields is a file of Zeek without the line that names its columns.
 var errNoFields = errors.New("there is no line #fields; is this a file of Zeek's intelligence framework?")
 
-// A Measure is what a file yields, before any of it is taken over.
+// A Measure is what a file yields, before any of it counts.
 type Measure struct {
 	Report *Report
 	source *Source

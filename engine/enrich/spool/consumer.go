@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,14 +75,24 @@ func (c *Consumer) Close() error {
 
 // Claim takes up to n of the oldest entries. One that was tried before is taken alone, so that its failure does not
 // affect others.
-func (c *Consumer) Claim(kind Kind, n int) ([]Entry, error) { return c.claim(kind, n, MaxTries) }
+func (c *Consumer) Claim(kind Kind, n int) ([]Entry, error) { return c.claim(kind, "", n, MaxTries) }
 
 // ClaimUntried is Claim for entries that were never tried.
-func (c *Consumer) ClaimUntried(kind Kind, n int) ([]Entry, error) { return c.claim(kind, n, 0) }
+func (c *Consumer) ClaimUntried(kind Kind, n int) ([]Entry, error) { return c.claim(kind, "", n, 0) }
+
+// ClaimFor is Claim for entries that are for someone, see [Dir.PutFor]; with an empty name, for those that are for all.
+func (c *Consumer) ClaimFor(kind Kind, who string, n int) ([]Entry, error) {
+	return c.claim(kind, who, n, MaxTries)
+}
+
+// ClaimUntriedFor is ClaimFor for entries that were never tried.
+func (c *Consumer) ClaimUntriedFor(kind Kind, who string, n int) ([]Entry, error) {
+	return c.claim(kind, who, n, 0)
+}
 
 // claim takes entries that were tried at most so many times. What it knows of the directory counts until there is nothing in
 // it to claim: then it reads the directory again.
-func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
+func (c *Consumer) claim(kind Kind, who string, n, tries int) ([]Entry, error) {
 	for _, known := range []bool{true, false} {
 		if !known {
 			var err error
@@ -89,7 +100,7 @@ func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
 				return nil, c.dir.fault(err)
 			}
 		}
-		entries, err := c.claimKnown(kind, n, tries)
+		entries, err := c.claimKnown(kind, who, n, tries)
 		if len(entries) > 0 || err != nil {
 			return entries, err
 		}
@@ -97,7 +108,7 @@ func (c *Consumer) claim(kind Kind, n, tries int) ([]Entry, error) {
 	return nil, nil
 }
 
-func (c *Consumer) claimKnown(kind Kind, n, tries int) (entries []Entry, err error) {
+func (c *Consumer) claimKnown(kind Kind, who string, n, tries int) (entries []Entry, err error) {
 	if len(c.waiting[kind]) == 0 {
 		return nil, nil
 	}
@@ -106,7 +117,7 @@ func (c *Consumer) claimKnown(kind Kind, n, tries int) (entries []Entry, err err
 	}
 	var left []entryName
 	for i, name := range c.waiting[kind] {
-		if c.deferred[name.word] || name.tries > tries {
+		if c.deferred[name.word] || name.tries > tries || !name.isFor(who) {
 			left = append(left, name)
 			continue
 		}
@@ -158,6 +169,14 @@ func (e Entry) path(dir string) string {
 
 // Since returns the time since which the entry is queued.
 func (e Entry) Since() time.Time { return e.name.since }
+
+// For returns for whom the entry is, see [Dir.PutFor]; nil for all.
+func (e Entry) For() []string {
+	if e.name.who == "" {
+		return nil
+	}
+	return strings.Split(e.name.who, "+")
+}
 
 // Tries returns how often the entry was tried before.
 func (e Entry) Tries() int { return e.name.tries }

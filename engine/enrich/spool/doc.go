@@ -4,7 +4,7 @@
 //	DIR/lock             locked by the one process that takes entries out
 //	DIR/alerts/          alerts that are not yet looked up, as Wazuh wrote them
 //	DIR/alerts.claimed/  those that a process is working on
-//	DIR/delayed/         alerts that the mirror answered alone, and MISP is to be asked about
+//	DIR/delayed/         alerts that the mirror, or some of several servers, answered alone; the others are to be asked
 //	DIR/delayed.claimed/
 //	DIR/events/          events that are not yet sent
 //	DIR/events.claimed/
@@ -17,6 +17,12 @@
 // a list of names says all that is needed to choose, and the content is nothing but the alert or event:
 //
 //	01791187801120000000-JBSWY3DP.0.1834.v1.1a2b3c4d.json
+//
+// Of several MISP servers, those that did not answer are named by an entry of version 2, with + between them. Its content is
+// a JSON object with the alert and what the others have reported of it already:
+//
+//	01791187801120000000-JBSWY3DP.0.1901.v2.5e6f7a8b.cert+partner.json
+//	{"alert": {…}, "reported": ["9c5f2a0d41b7e386", …]}
 //
 // Earlier programs wrote names without version and checksum; these entries are taken out too. They leave untouched what
 // has a version, as this program does with a later one: after a downgrade, entries wait for the next upgrade and do not block

@@ -74,7 +74,7 @@ func TestNewerEntries(t *testing.T) {
 	s.MaxEntries = 3
 	dir := filepath.Join(s.Path, "alerts")
 	must(t, os.MkdirAll(dir, 0o700))
-	newer := []string{"00000000000000000001-JBSWY3DP.0.3.v2.364b3fb7.json", "09000000000000000001-x.7.v13.x.gz.json"}
+	newer := []string{"00000000000000000001-JBSWY3DP.0.3.v3.364b3fb7.json", "09000000000000000001-x.7.v13.x.gz.json"}
 	for _, name := range newer {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte("abc"), 0o600))
 	}
@@ -88,7 +88,7 @@ func TestNewerEntries(t *testing.T) {
 			if err != nil {
 				t.Errorf("reported again: %v", err)
 			}
-		} else if n, ok := errors.AsType[*atomicfile.NewerError](err); !ok || n.Version != 13 || n.Known != 1 || n.File != filepath.Join(dir, newer[1]) {
+		} else if n, ok := errors.AsType[*atomicfile.NewerError](err); !ok || n.Version != 13 || n.Known != 2 || n.File != filepath.Join(dir, newer[1]) {
 			t.Errorf("error %v", err)
 		}
 		must(t, o.Close())

@@ -10,8 +10,12 @@ import (
 	"custom-misp/engine/atomicfile"
 )
 
-// version is that of entries that are put in now. Those without a version, of earlier programs, are taken out as well.
-const version = 1
+// Versions of entries. Those without a version, of earlier programs, are taken out as well.
+const (
+	versionWhole = 1 // the content is the alert or event, and nothing else
+	versionFor   = 2 // the name says for whom the entry is, see [Dir.PutFor]; an entry for all has version 1, which earlier programs read
+	version      = versionFor
+)
 
 // entryName is what the name of an entry's file says.
 type entryName struct {
@@ -20,7 +24,36 @@ type entryName struct {
 	tries int
 	size  int64
 	sum   string // of the content, [atomicfile.Sum]; empty in an entry without a version
+	who   string // for whom it is, with + between; empty for all
 }
+
+// isFor reports whether an entry is for someone; empty stands for those that are for all.
+func (n entryName) isFor(who string) bool {
+	if who == "" || n.who == "" {
+		return who == n.who
+	}
+	for name := range strings.SplitSeq(n.who, "+") {
+		if name == who {
+			return true
+		}
+	}
+	return false
+}
+
+// validNames reports whether names can stand in the name of a file.
+func validNames(names []string) bool {
+	length := 0
+	for _, name := range names {
+		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+		length += len(name) + 1
+	}
+	return length > 0 && length <= maxNames
+}
+
+// maxNames is how long the names of an entry may be together, so that its file can have them in its name.
+const maxNames = 180
 
 // String returns the name. Names sort by time.
 func (n entryName) String() string { return string(n.append(nil)) }
@@ -35,15 +68,22 @@ func (n entryName) append(b []byte) []byte {
 	b = append(strconv.AppendInt(b, int64(n.tries), 10), '.')
 	b = strconv.AppendInt(b, n.size, 10)
 	if n.sum != "" {
-		b = append(strconv.AppendInt(append(b, ".v"...), version, 10), '.')
+		v := int64(versionWhole)
+		if n.who != "" {
+			v = versionFor
+		}
+		b = append(strconv.AppendInt(append(b, ".v"...), v, 10), '.')
 		b = append(b, n.sum...)
+		if n.who != "" {
+			b = append(append(b, '.'), n.who...)
+		}
 	}
 	return append(b, ".json"...)
 }
 
 // parseEntryName reads a name; false for files that are not entries of a known version.
 func parseEntryName(s string) (entryName, bool) {
-	var parts [6]string
+	var parts [7]string
 	rest, count := s, 0
 	for more := true; more; count++ {
 		if count == len(parts) {
@@ -55,14 +95,19 @@ func parseEntryName(s string) (entryName, bool) {
 	nanos, err := strconv.ParseInt(at, 10, 64)
 	tries, err2 := strconv.Atoi(parts[1])
 	size, err3 := strconv.ParseInt(parts[2], 10, 64)
-	if !ok || cmp.Or(err, err2, err3) != nil || tries < 0 || size < 0 || count != 4 && (count != 6 || len(parts[4]) != 8) {
+	if !ok || cmp.Or(err, err2, err3) != nil || tries < 0 || size < 0 || count != 4 && (count < 6 || len(parts[4]) != 8) {
 		return entryName{}, false
 	}
-	n := entryName{time.Unix(0, nanos), word, tries, size, parts[4]}
-	if count == 4 {
+	n := entryName{time.Unix(0, nanos), word, tries, size, parts[4], ""}
+	switch count {
+	case 4:
 		n.sum = ""
+	case 7:
+		if n.who = parts[5]; !validNames(strings.Split(n.who, "+")) {
+			return entryName{}, false
+		}
 	}
-	var same [80]byte
+	var same [80 + maxNames]byte
 	return n, string(n.append(same[:0])) == s
 }
 

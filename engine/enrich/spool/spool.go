@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,7 @@ type Kind string
 const (
 	Alerts  Kind = "alerts"
 	Events  Kind = "events"
-	Delayed Kind = "delayed" // alerts for which the mirror answered alone, while MISP was unreachable
+	Delayed Kind = "delayed" // alerts for which only the mirror, or some of several servers, answered
 )
 
 // kinds are in the order in which they are processed: events are finished.
@@ -57,7 +58,18 @@ const (
 )
 
 // Put adds an entry. dropped is how many others were dropped for it.
-func (d *Dir) Put(kind Kind, data []byte) (dropped int, err error) {
+func (d *Dir) Put(kind Kind, data []byte) (dropped int, err error) { return d.put(kind, "", data) }
+
+// PutFor adds an entry for some of those who can process it: names of small letters, digits, - and _, which stand in the name of
+// its file. [Consumer.ClaimFor] takes it out, and Claim does not. dropped is how many others were dropped for it.
+func (d *Dir) PutFor(kind Kind, names []string, data []byte) (dropped int, err error) {
+	if !validNames(names) {
+		return 0, fmt.Errorf("spool: an entry cannot be for %q; use names of small letters, digits, - and _, %d characters at most", names, maxNames)
+	}
+	return d.put(kind, strings.Join(names, "+"), data)
+}
+
+func (d *Dir) put(kind Kind, who string, data []byte) (dropped int, err error) {
 	if d.Path == "" {
 		return 0, errors.New("spool: no directory is set")
 	}
@@ -70,7 +82,7 @@ func (d *Dir) Put(kind Kind, data []byte) (dropped int, err error) {
 			return dropped, d.fault(err)
 		}
 	}
-	n := entryName{d.now(), rand.Text()[:8], 0, size, atomicfile.Sum(data)}
+	n := entryName{d.now(), rand.Text()[:8], 0, size, atomicfile.Sum(data), who}
 	if err := atomicfile.WriteFile(filepath.Join(d.join(kind.waiting()), n.String()), data, atomicfile.Durable); err != nil {
 		return dropped, d.fault(err)
 	}
@@ -219,4 +231,24 @@ func (d *Dir) Depth() (Depth, error) {
 	letters, err := d.DeadLetters()
 	depth.DeadLetters = len(letters)
 	return depth, err
+}
+
+// DepthFor counts the entries that are for someone, see [Dir.PutFor], by each name; also those that are claimed.
+func (d *Dir) DepthFor(kind Kind) (map[string]int, error) {
+	count := map[string]int{}
+	for _, dir := range []string{kind.waiting(), kind.claimed()} {
+		names, err := d.list(dir)
+		if err != nil {
+			return count, d.fault(err)
+		}
+		for _, n := range names {
+			if n.who == "" {
+				continue
+			}
+			for name := range strings.SplitSeq(n.who, "+") {
+				count[name]++
+			}
+		}
+	}
+	return count, nil
 }

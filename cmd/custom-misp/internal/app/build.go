@@ -74,7 +74,7 @@ type App struct {
 	Syncs []Sync
 	// Batch puts the questions of serve together; nil if there is none.
 	Batch *enrich.Batch
-	// Chain takes an alert all the way.
+	// Chain processes an alert.
 	Chain *enrich.QueueingPipeline
 	// Suppress decides what the chain does not report.
 	Suppress *enrich.Suppression
@@ -96,7 +96,7 @@ func (e *LookupError) Error() string { return e.Err.Error() }
 // Unwrap returns the reason.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Build assembles the chain for a configuration. It asks nobody. The error says everything that is wrong, also what keeps
+// Build assembles the chain for a configuration. It asks no one. The error says everything that is wrong, also what keeps
 // only serve from working.
 //
 // Without a chain, since mappings or the site's filter cannot be read, the App is nil: no value may leave the site. With a

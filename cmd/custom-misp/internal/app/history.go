@@ -102,7 +102,8 @@ type HistoryReader struct {
 func (h *HistoryReader) Alert(data []byte, file string, offset int64) history.Alert {
 	a := history.Alert{File: file, Offset: offset}
 	missing := 4
-	gjson.Parse(unsafe.String(unsafe.SliceData(data), len(data))).ForEach(func(key, value gjson.Result) bool {
+	text := unsafe.String(unsafe.SliceData(data), len(data)) //nolint:gosec // no one changes data
+	gjson.Parse(text).ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "timestamp":
 			a.At = h.time(value.Str)

@@ -260,6 +260,12 @@ func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync
 	}
 	closeAll = syncer.Close
 	list, wrong := declaredSyncs(c, declared, syncer)
+	defer func() {
+		syncer.Every = map[string]time.Duration{}
+		for _, s := range list {
+			syncer.Every[s.Name()] = s.Interval
+		}
+	}()
 	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
 		return list, closeAll, wrong // what MISP knows is asked there
 	}
@@ -279,11 +285,15 @@ func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync
 		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}
 	for _, s := range c.Mirror.Lists {
-		o := source.List(s.Name).Origin(s.Place, source.MaskURL(s.Place), nil, userAgent())
+		o := source.List(s.Name).Origin(mirror.Access{Place: s.Place, Shown: source.MaskURL(s.Place), UserAgent: userAgent()})
 		list = append(list, Sync{o, c.Mirror.FeedInterval, syncer})
 	}
 	return list, closeAll, wrong
 }
+
+// Due is how long it is until the source has to be synced, for who begins to sync it again and again, see
+// [mirror.Syncer.Due].
+func (s Sync) Due() time.Duration { return s.syncer.Due(s.Origin) }
 
 // declaredSyncs returns the declared sources to be synced. The error names those that lack a secret.
 func declaredSyncs(c *config.Config, declared []*source.Source, syncer *mirror.Syncer) (list []Sync, err error) {

@@ -11,7 +11,7 @@ import (
 	"custom-misp/engine/enrich/spool"
 )
 
-// State names what lies in a state directory. The names are a promise to administrators.
+// State names what is in a state directory. The names are a promise to administrators.
 type State string
 
 // StateOf returns the state directory that the configuration names.

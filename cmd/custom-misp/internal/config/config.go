@@ -342,7 +342,7 @@ func (c *Config) AsksMISP() bool {
 	return c.FeedDir == "" && (c.Lookup.Policy != PolicyMirror || c.MirrorsMISP())
 }
 
-// InOssecConf reports whether the key stands in ossec.conf, from which integratord puts it on command lines.
+// InOssecConf reports whether the key is in ossec.conf, from which integratord puts it on command lines.
 func (k Key) InOssecConf() bool { return k.From == fromBlock }
 
 // Option returns the key of the configuration that gives it.

@@ -115,7 +115,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestOptionsFile has odd files in the place of the one with <options>, which lies where every user can write.
+// TestOptionsFile has odd files in the place of the one with <options>, which is where every user can write.
 func TestOptionsFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -193,7 +193,7 @@ func parseSource(item string) (Source, error) {
 	case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || name == "":
 		return Source{}, fmt.Errorf("%q is not a name of small letters, digits, - and _", name)
 	case name == mirror.ServerName:
-		return Source{}, fmt.Errorf("the name %q stands for the MISP at misp.url; choose another", name)
+		return Source{}, fmt.Errorf("the name %q means the MISP at misp.url; choose another", name)
 	case strings.Contains(place, "://") && !isURL(place):
 		return Source{}, fmt.Errorf("%q is not an address that begins with https:// or http://", place)
 	}

@@ -70,7 +70,7 @@ func TestOptions(t *testing.T) {
 	seen := map[string]bool{}
 	for _, o := range options {
 		if seen[o.key] || o.help == "" || strings.HasSuffix(o.help, ".") {
-			t.Errorf("%s: the key stands twice, or its help is missing or ends with a full stop", o.key)
+			t.Errorf("%s: the key is there twice, or its help is missing or ends with a full stop", o.key)
 		}
 		seen[o.key] = true
 		given, isList := o.def.([]string)

@@ -119,7 +119,7 @@ func TestBundle(t *testing.T) {
 		}
 	}
 	for name, part := range map[string]string{
-		"versions.json": `"wazuh": "4.14.7"`, "configuration.json": `"1 value"`, "doctor.txt": "the key stands in <api_key>", "integration.txt": "<api_key>********</api_key>",
+		"versions.json": `"wazuh": "4.14.7"`, "configuration.json": `"1 value"`, "doctor.txt": "the key is in <api_key>", "integration.txt": "<api_key>********</api_key>",
 		"integrations.log": "alert queued until MISP answers alert_id=1764064800.100", "ossec.log": "Enabling integration for: 'custom-misp'", "state.txt": "spool: ",
 		"status.json": `"policy": "live"`,
 	} {

@@ -103,7 +103,7 @@ func (i *examination) checkKey(context.Context) []Finding {
 	case i.config.MISP.Key.InOssecConf():
 		own := i.config.FromHome("etc/custom-misp.key")
 		return []Finding{warning("put the key into "+own+", name that with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml")+" and take <api_key> out of the block",
-			"the key stands in <api_key>: integratord puts it on command lines, which every user of this machine can read")}
+			"the key is in <api_key>: integratord puts it on command lines, which every user of this machine can read")}
 	case file == "":
 		return []Finding{good("from %s", from)}
 	}

@@ -87,7 +87,7 @@ func checks() []check {
 		{"mappings", false, (*examination).checkMappings},
 		{"log", true, (*examination).checkLog},
 		{"state", true, (*examination).checkState},
-		{"serve", true, (*examination).checkResident},
+		{"serve", true, (*examination).checkDaemon},
 		{"effect", false, (*examination).checkEffect},
 		{"misp", false, (*examination).checkMISP},
 	}

@@ -174,7 +174,7 @@ func TestDoctor(t *testing.T) {
 			name: "key on command lines", spoil: func(t *testing.T, w *ward) {
 				w.block(t, name+format+"<level>3</level><api_key>"+misptest.Key+"</api_key>")
 			},
-			check: "key", status: StatusWarning, found: "the key stands in <api_key>", remedy: "HOME/etc/custom-misp.key",
+			check: "key", status: StatusWarning, found: "the key is in <api_key>", remedy: "HOME/etc/custom-misp.key",
 		},
 		{
 			name: "no rules", spoil: func(t *testing.T, w *ward) { w.remove(t, "etc/rules/misp_rules.xml") },

@@ -92,7 +92,7 @@ func (i *examination) filteredSources(ctx context.Context) []Finding {
 	}
 	m, err := app.Mirror(i.config)
 	if err != nil {
-		return nil // which checkResident says
+		return nil // which checkDaemon says
 	}
 	defer m.Close()
 	left := newSurvey(whole, conditions)

@@ -193,7 +193,7 @@ func (v *visit) lookTLS(ctx context.Context) Finding {
 		return skipped("%s; whether it is trusted was not tried", shown)
 	case v.config.MISP.InsecureSkipVerify:
 		return warning("set misp.ca_file, and take misp.insecure_skip_verify out",
-			"%s; it is not checked, so whoever stands in between gets the key", shown)
+			"%s; it is not checked, so somebody in between can read the key", shown)
 	case leaf != nil && left < certificateSoon:
 		return warning("renew MISP's certificate", "%s", shown)
 	}

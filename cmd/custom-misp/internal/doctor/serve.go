@@ -11,9 +11,9 @@ import (
 	"custom-misp/cmd/custom-misp/internal/serve"
 )
 
-// checkResident looks at the resident process and at the copies that are looked up in. Where neither is wanted, there
+// checkDaemon looks at the daemon and at the mirror. Where neither is wanted, there
 // is nothing to tell.
-func (i *examination) checkResident(ctx context.Context) []Finding {
+func (i *examination) checkDaemon(ctx context.Context) []Finding {
 	var findings []Finding
 	switch {
 	case app.ServeRuns(app.StateOf(i.config)):

@@ -14,9 +14,9 @@ import (
 	"custom-misp/cmd/custom-misp/internal/serve"
 )
 
-// TestDoctorResident looks at copies that are missing, there and old, and at a resident process with and without a
+// TestDoctorDaemon looks at mirrors that are missing, there and old, and at a daemon with and without a
 // block in ossec.conf beside it.
-func TestDoctorResident(t *testing.T) {
+func TestDoctorDaemon(t *testing.T) {
 	feed, err := filepath.Abs("../../../../testdata/feed")
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func csvText(s string) string {
 	}, s))
 }
 
-// csvCell writes a cell that no spreadsheet takes for a formula. What wards is a no-break space and no apostrophe: our
+// csvCell writes a cell that no spreadsheet takes for a formula. What prevents that is a no-break space and no apostrophe: our
 // own lists take blanks off a cell, so that what is exported is what is read, whereas an apostrophe would make another
 // value of it; and an attacker who has a file named =cmd|… in a feed still starts nothing on an analyst's machine.
 // Quotes are also put around what would make a line a comment in lists.

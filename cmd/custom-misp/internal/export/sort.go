@@ -28,7 +28,7 @@ func compareSorted(a, b sorted) int {
 	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.rank, b.rank), strings.Compare(a.line, b.line))
 }
 
-// A sorter sorts more lines than memory should hold: runs that are sorted in memory and lie in one temporary file,
+// A sorter sorts more lines than memory should hold: runs that are sorted in memory in one temporary file,
 // which has no name any more, and are merged as they are read.
 type sorter struct {
 	held []sorted

@@ -34,7 +34,7 @@ type Installation struct {
 	User Account // integratord's
 }
 
-// FindHome returns Wazuh's directory: as told, else the one whose integrations/ the program lies in.
+// FindHome returns Wazuh's directory: as told, else the one whose integrations/ has the program.
 func FindHome(told string) string {
 	if told != "" {
 		if abs, err := filepath.Abs(told); err == nil {

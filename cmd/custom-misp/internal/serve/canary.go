@@ -130,7 +130,7 @@ func (v *server) sendCanary(ctx context.Context, wait time.Duration) (canaryStep
 	arrived, done := v.canary.expect(id)
 	defer done()
 	err = v.events.Dedup.Send(ctx, enrich.Enrichment{Body: enrich.Body{
-		Notice: enrich.NoticeCanary, Canary: id, Description: "test event of custom-misp serve: the way to Wazuh is open",
+		Notice: enrich.NoticeCanary, Canary: id, Description: "test event of custom-misp serve: Wazuh receives events",
 	}})
 	if err != nil {
 		return stepQueue, err

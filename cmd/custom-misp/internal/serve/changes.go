@@ -16,7 +16,7 @@ import (
 // maxChanged is how many files an event about changes names.
 const maxChanged = 20
 
-// reportChanges reports to Wazuh that another configuration is in force: which files changed, whose they are, and when that
+// reportChanges reports to Wazuh that another configuration is used: which files changed, whose they are, and when that
 // was. Who changed a file is not known; its owner is who could.
 func (v *server) reportChanges(ctx context.Context, old, now *generation) {
 	files := changedFiles(old.fingerprint, now.fingerprint)

@@ -97,6 +97,12 @@ type MirrorStatus struct {
 	FullAt     time.Time   `json:"full_at,omitzero"`
 	AgeSeconds float64     `json:"age_seconds"`
 	Failure    string      `json:"failure,omitempty"`
+	// Failures is how many syncs failed since the last that succeeded, and RetryAt when the next one is.
+	Failures int       `json:"failures,omitempty"`
+	RetryAt  time.Time `json:"retry_at,omitzero"`
+	// EventsRead and EventsThere are how far the first reading of a source is; absent once it is complete.
+	EventsRead  int `json:"events_read,omitempty"`
+	EventsThere int `json:"events_there,omitempty"`
 	// Damage is what of its files is damaged, and DamagedSince since when that is known; empty if nothing is.
 	Damage       string    `json:"damage,omitempty"`
 	DamagedSince time.Time `json:"damaged_since,omitzero"`
@@ -122,6 +128,10 @@ func mirrorStatuses(m *mirror.Mirror) []MirrorStatus {
 		status := MirrorStatus{
 			Origin: s.Origin, Kind: s.Kind, Place: s.Place, Attributes: s.Attributes, Events: s.Events, Networks: s.Networks, Bytes: s.Bytes,
 			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: cmp.Or(s.Failure, s.Partial),
+			Failures: s.Failures, RetryAt: s.RetryAt,
+		}
+		if s.SyncedAt.IsZero() {
+			status.EventsRead, status.EventsThere = s.Walk.Read, s.Walk.Events
 		}
 		if d, ok := damaged[s.Origin]; ok {
 			status.Damage, status.DamagedSince = d.Err.Error(), d.Since.UTC()
