@@ -101,6 +101,7 @@ var limits = asMap([][2]string{
 	{"wait for a place in Wazuh's queue", "wazuh.send_timeout"},
 	{"values of an alert that are asked for together with others", "app.liveValues"},
 	{"alerts in the spool, for a further one that needs a damaged part of the mirror", "enrich.maxDamaged"},
+	{"alerts that events of archives.json are compared with, those of the last minute", "alertlog.maxRemembered"},
 	{"alerts of an outage that MISP is asked about later", "serve.laterAlerts"},
 	{"bytes of these alerts", "serve.laterBytes"},
 	{"connections at the socket, and at serve.listen, each", "serve.maxConnections"},

@@ -74,6 +74,9 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	} else {
 		row("alerts", "%s, %d bytes behind%s", s.Alerts.File, s.Alerts.BehindBytes, behindFor(s.Alerts))
 	}
+	for _, f := range s.OtherAlerts {
+		row("alerts", "%s, %d bytes behind%s", f.File, f.BehindBytes, behindFor(f))
+	}
 	if s.Running {
 		row("read", "%d alerts: %d with values, %d with hits, %d unreadable", s.Counters["alerts_read"], s.Counters["alerts_considered"],
 			s.Counters["alerts_matched"], s.Counters["alerts_unreadable"])
@@ -82,8 +85,12 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if why := notReported(s.NotReported); why != "" {
 		row("not reported", "%s", why)
 	}
-	if s.Alerts.Absent {
-		row("alerts are absent", "%s does not exist: no alert is read", s.Alerts.File)
+	delayed := int64(0)
+	for _, f := range append([]serve.AlertsStatus{s.Alerts}, s.OtherAlerts...) {
+		if f.Absent {
+			row("alerts are absent", "%s does not exist: no alert is read from it", f.File)
+		}
+		delayed += f.DelayedBytes
 	}
 	if !s.CanaryAt.IsZero() {
 		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
@@ -91,8 +98,8 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
-	if s.Alerts.DelayedBytes > 0 || s.Spool.Delayed > 0 {
-		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", s.Alerts.DelayedBytes, s.Spool.Delayed)
+	if delayed > 0 || s.Spool.Delayed > 0 {
+		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", delayed, s.Spool.Delayed)
 	}
 	writeHistoryStatus(row, s.History)
 	for _, m := range s.Mirror {

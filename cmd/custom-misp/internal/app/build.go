@@ -191,8 +191,10 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 // openServe opens what serve needs besides, and the client for sightings.
 func (a *App) openServe(h Hooks, faults *distinctErrors) {
 	faults.add(StateOf(a.Config).check())
-	if st, err := os.Stat(a.Config.Serve.Alerts); err == nil && st.IsDir() {
-		faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", a.Config.Serve.Alerts))
+	for _, f := range a.Config.Serve.Files() {
+		if st, err := os.Stat(f.Path); err == nil && st.IsDir() {
+			faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", f.Path))
+		}
 	}
 	if usesMirror(a.Config, a.declared) {
 		syncs, closeSyncs, err := newSyncs(a.Config, a.declared, h)

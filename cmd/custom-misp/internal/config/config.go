@@ -129,7 +129,7 @@ type Source struct{ Name, Place string }
 
 // Serve says what the daemon follows, and where it answers.
 type Serve struct {
-	Alerts         string // empty to follow no file
+	Alerts         []string // paths; see [Serve.Files]
 	FromBeginning  bool
 	Listen         string // empty for the unix socket alone
 	ListenAnywhere bool
@@ -249,7 +249,7 @@ func (l *layers) config() *Config {
 			Timeout: l.duration("mirror.timeout"), Sightings: l.flag("mirror.sightings"),
 		},
 		Serve: Serve{
-			Alerts: l.path("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
+			Alerts: l.paths("serve.alerts"), FromBeginning: l.text("serve.start") == "beginning", Listen: l.text("serve.listen"),
 			ListenAnywhere: l.flag("serve.listen_anywhere"), StaleAfter: l.duration("serve.stale_after"),
 			Canary: l.duration("serve.canary"), Daily: l.flag("serve.daily"),
 		},

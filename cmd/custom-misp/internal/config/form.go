@@ -21,18 +21,22 @@ import (
 type form struct {
 	list bool // of texts
 	path bool // counted from Wazuh's directory if it is relative
+	// lone says that a list of one is shown as its item, and that only commas divide the list in the environment.
+	lone bool
 	// read reads one text, or checks one item of a list; nil for any text.
 	read func(text string) (any, error)
 }
 
 var (
-	text     = form{}
-	texts    = form{list: true}
-	path     = form{path: true}
-	paths    = form{path: true, list: true}
-	flag     = form{read: readFlag}
-	duration = form{read: readDuration}
-	address  = form{read: readAddress}
+	text  = form{}
+	texts = form{list: true}
+	path  = form{path: true}
+	paths = form{path: true, list: true}
+	// pathOrPaths is one path, which may have blanks in it, or several.
+	pathOrPaths = form{path: true, list: true, lone: true}
+	flag        = form{read: readFlag}
+	duration    = form{read: readDuration}
+	address     = form{read: readAddress}
 	// durationOrOff is a time, or 0.
 	durationOrOff = form{read: readDurationOrOff}
 	age           = form{read: emptyOr(func(s string) error { _, err := engine.ParseAge(s); return err })}

@@ -60,7 +60,7 @@ var options = []option{
 	{key: "mirror.reconcile_interval", def: 10 * time.Minute, form: duration, help: "time between two comparisons with MISP's list of events, which find deleted and unpublished ones"},
 	{key: "mirror.full_interval", def: 24 * time.Hour, form: duration, help: "time between two walks over all of MISP, which find attributes that were deleted for good"},
 	{key: "mirror.timeout", def: time.Minute, form: duration, help: "for one page of a walk over MISP"},
-	{key: "serve.alerts", def: "logs/alerts/alerts.json", form: path, restart: true, help: "the alerts that serve follows; empty to take only what integratord passes on"},
+	{key: "serve.alerts", def: []string{"logs/alerts/alerts.json"}, form: pathOrPaths, restart: true, help: "the alerts that serve follows: one file or a list, logs/archives/archives.json among them for events that raise no alert; empty to take only what integratord passes on"},
 	{key: "serve.start", def: "end", form: oneOf("end", "beginning"), help: "where serve begins the first time: end or beginning of the file"},
 	{key: "serve.listen", def: "", form: listenAddress, restart: true, help: "address like 127.0.0.1:9464 for metrics and health, besides the socket serve.sock in state_dir"},
 	{key: "serve.listen_anywhere", def: false, form: flag, restart: true, help: "let serve.listen be an address that others can reach; nothing there is secret, and nothing is protected"},

@@ -186,8 +186,8 @@ func TestValues(t *testing.T) {
 // TestHandoverPlaces compares the places that a call knows without the configuration with the defaults.
 func TestHandoverPlaces(t *testing.T) {
 	t.Parallel()
-	for key, want := range map[string]string{"state_dir": handover.StateDir, "serve.alerts": handover.AlertsFile} {
-		if o, ok := find(key); !ok || o.def != want {
+	for key, want := range map[string]any{"state_dir": handover.StateDir, "serve.alerts": []string{handover.AlertsFile}} {
+		if o, ok := find(key); !ok || !reflect.DeepEqual(o.def, want) {
 			t.Errorf("%s is %v, and calls look in %s", key, o.def, want)
 		}
 	}
