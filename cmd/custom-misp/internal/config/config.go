@@ -297,6 +297,7 @@ func (l *layers) filter() engine.Filter {
 		Tags: l.texts("lookup.tags"), ExcludeTags: l.texts("lookup.exclude_tags"),
 		Orgs: l.texts("lookup.orgs"), ExcludeOrgs: l.texts("lookup.exclude_orgs"),
 		MinThreatLevel: l.text("lookup.min_threat_level"), Expired: l.text("lookup.expired"),
+		Missing: l.text("lookup.missing"),
 	}
 	if age, err := engine.ParseAge(l.text("lookup.max_age")); err == nil && age > 0 {
 		f.MaxAge = &age
