@@ -15,6 +15,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/serve"
+	"custom-misp/misp/mirror"
 )
 
 func newStatus(s cli.Streams, g *globals) *cobra.Command {
@@ -132,7 +133,11 @@ func describeMirror(m serve.MirrorStatus) string {
 	case m.SyncedAt.IsZero():
 		return cmp.Or(failure, "not synced yet")
 	}
-	return fmt.Sprintf("%d attributes of %d events, %.1f MiB, synced %s ago from %s%s", m.Attributes, m.Events, float64(m.Bytes)/(1<<20),
+	what := fmt.Sprintf("%d attributes of %d events", m.Attributes, m.Events)
+	if m.Kind == mirror.KindWarninglist {
+		what = fmt.Sprintf("%d entries of %s", m.Attributes, cli.Plural(m.Events, "warninglist"))
+	}
+	return fmt.Sprintf("%s, %.1f MiB, synced %s ago from %s%s", what, float64(m.Bytes)/(1<<20),
 		time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, after("; ", failure))
 }
 

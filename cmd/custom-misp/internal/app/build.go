@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
@@ -117,6 +118,11 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	declared, faults, err := Sources(c)
 	a.declared, a.Faults = declared, append(a.Faults, faults...)
 	wrong.add(err)
+	if h.Daemon != nil {
+		for _, w := range SourceWarnings(c, declared) {
+			h.Log.Warn("a filter needs what a source does not have", "source", fmt.Sprintf("%s:%d", w.File, w.Line), "reason", w.Message, "remedy", w.Remedy)
+		}
+	}
 	a.openLookup(h, &wrong)
 	forLookup := len(wrong)
 	var lookup, whole enrich.Lookup
@@ -127,6 +133,7 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 		a.Lookup = lookup
 	} else {
 		lookup, whole = a.lookup(h)
+		lookup, whole, a.Lookup = a.Warned(lookup), a.Warned(whole), a.Warned(a.Lookup)
 	}
 	a.openServe(h, &wrong)
 	a.Suppress = a.suppression(condition, h, &wrong)
@@ -267,6 +274,14 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	return live, nil
 }
 
+// Warned adds to what a look-up finds the names of the warninglists that it is on; nil for nil.
+func (a *App) Warned(asked enrich.Lookup) enrich.Lookup {
+	if asked == nil || a.Mirror == nil || len(a.Mirror.Warninglists) == 0 {
+		return asked
+	}
+	return warned{asked, a.Mirror}
+}
+
 // withheld keeps values from being asked for that must not leave the site; nil for nil. It is outside of what remembers
 // answers: there is none for them.
 func (a *App) withheld(live enrich.Lookup) enrich.Lookup {
@@ -324,7 +339,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
-			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
+			Filter: filterOf(c, a.declared), Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
 			Withhold: c.Lookup.Withhold,
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,

@@ -16,7 +16,7 @@ import (
 
 // candidates are texts of which each form accepts one that is not the default of its key.
 var candidates = []string{
-	"false", "true", "7", "7s", "https://other.example", "high", "30d", "exact", "ignore", "mirror", "beginning", "json", "debug",
+	"false", "true", "7", "7s", "https://other.example", "high", "30d", "exact", "ignore", "accept", "mirror", "beginning", "json", "debug",
 	"127.0.0.1:9464", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "one=etc/one",
 }
 
