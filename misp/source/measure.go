@@ -94,8 +94,12 @@ func (m *Measure) Each(ctx context.Context, c Content, do func(Indicator) error)
 
 // readAll reads a whole file.
 func (p *pass) readAll(c Content) error {
-	if p.source.Format == FormatSTIX {
-		return p.readSTIX(func() (io.Reader, error) { return open(c, p.source.member) })
+	reopen := func() (io.Reader, error) { return open(c, p.source.member) }
+	switch p.source.Format {
+	case FormatSTIX, FormatTAXII:
+		return p.readSTIX(reopen)
+	case FormatOTX:
+		return p.readOTX(reopen)
 	}
 	in, err := open(c, p.source.member)
 	if err != nil {
@@ -113,8 +117,6 @@ func (p *pass) read(in *bufio.Reader) error {
 		return p.readJSON(in)
 	case FormatMISP:
 		return p.readMISP(in)
-	case FormatOTX:
-		return p.readOTX(in)
 	case FormatWarninglist:
 		return p.readWarninglist(in)
 	}
@@ -148,6 +150,8 @@ func (s *Source) judge(r *Report, c Content) error {
 	switch {
 	case total == 0 && bad == 0 && s.MayBeEmpty && len(r.Skipped) == 0:
 		return nil
+	case total == 0 && bad == 0 && s.Collects():
+		return nil // all that the server has was read: nothing, or only what is revoked
 	case total == 0 && r.Entries == 0 && !looksOther(c):
 		return fmt.Errorf("there is no entry: %w; if it may be empty, declare may_be_empty: true", errNoRows)
 	case total == 0:
