@@ -73,15 +73,11 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 	if !full && w.set != nil && w.state.Form == d.file.Form {
 		have = w.state.validators() // of the copy that the set was made of, also if others were refused since
 	}
-	r, got, err := d.from.open(ctx, "", have, d.from.max.list)
+	file, got, err := d.open(ctx, w.dir, have)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(s *State) { s.Refused = 0 }))
 	}
 	if err != nil {
-		return err
-	}
-	file, err := d.copyOf(ctx, r, w.dir)
-	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
@@ -141,6 +137,23 @@ func (d *Declared) refuse(w *writer, y *Syncer, total int, full bool) error {
 		"if this is right, run custom-misp source accept "+d.name+"; the same smaller copy is taken when it comes again")
 }
 
+// open returns the file of a source, and what tells its version; errSame if it is still that of have.
+func (d *Declared) open(ctx context.Context, dir string, have validators) (_ *fetched, got validators, err error) {
+	if d.several() {
+		f, tag, err := d.gather(ctx, dir, have.tag)
+		return f, validators{tag: tag}, err
+	}
+	r, got, err := d.from.open(ctx, "", have, d.from.max.list)
+	if err != nil {
+		return nil, got, err
+	}
+	f, err := d.copyOf(ctx, r, dir)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, validators{}, err
+	}
+	return f, got, nil
+}
+
 // copyOf returns a file that can be read again and again: the file itself, or what was fetched, which is deleted when it is
 // closed.
 func (d *Declared) copyOf(ctx context.Context, r io.Reader, dir string) (*fetched, error) {
@@ -184,13 +197,9 @@ func (d *Declared) Fetch(ctx context.Context, dir string) (FetchedFile, error) {
 	if d.file.Collect != nil {
 		return d.fetchCollected(ctx, dir)
 	}
-	r, _, err := d.from.open(ctx, "", validators{}, d.from.max.list)
+	f, _, err := d.open(ctx, dir, validators{})
 	if err != nil {
-		return nil, err
-	}
-	f, err := d.copyOf(ctx, r, dir)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, err
+		return nil, err // and not a file that is nil
 	}
 	return f, nil
 }

@@ -65,6 +65,9 @@ func (c compiler) compile(d declaredSource) *Source {
 		}
 		s.tags = append(s.tags, t.Value)
 	}
+	if c.word(d.Missing, "missing", engine.MissingWords) {
+		s.Missing = d.Missing.Value
+	}
 	if c.word(d.ThreatLevel, "threat_level", engine.ThreatLevels) {
 		s.threatLevel = misp.ThreatLevel(1 + slices.Index(engine.ThreatLevels, d.ThreatLevel.Value))
 	}

@@ -32,7 +32,9 @@ func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measur
 		if err != nil {
 			return &Measure{Report: newReport("")}, err
 		}
-		source = s.as(recognised)
+		if source = s.as(recognised); source.Format == FormatWarninglist && s.Name != "" {
+			return &Measure{Report: newReport("")}, errUndeclaredList
+		}
 	}
 	p := newPass(ctx, source, now)
 	err := p.readAll(c)
@@ -45,6 +47,9 @@ func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measur
 	}
 	return m, source.judge(p.report, c)
 }
+
+// errUndeclaredList is a warninglist whose source does not say that it is one: its entries must not be taken for indicators.
+var errUndeclaredList = errors.New("it is a warninglist; declare format: warninglist")
 
 // errPage is a page in the place of a file.
 var errPage = errors.New("it is an HTML page; is the address right, and does it need a key?")
@@ -96,6 +101,8 @@ func (m *Measure) Each(ctx context.Context, c Content, do func(Indicator) error)
 func (p *pass) readAll(c Content) error {
 	reopen := func() (io.Reader, error) { return open(c, p.source.member) }
 	switch p.source.Format {
+	case FormatWarninglist:
+		return p.readWarninglists(c)
 	case FormatSTIX, FormatTAXII:
 		return p.readSTIX(reopen)
 	case FormatOTX:
@@ -117,8 +124,6 @@ func (p *pass) read(in *bufio.Reader) error {
 		return p.readJSON(in)
 	case FormatMISP:
 		return p.readMISP(in)
-	case FormatWarninglist:
-		return p.readWarninglist(in)
 	}
 	lines := newLineReader(in)
 	switch p.source.Format {

@@ -30,11 +30,17 @@ func (s *Source) IsFeed(isDirectory bool) bool {
 	return !strings.Contains(last, ".")
 }
 
+// IsWarninglist reports whether the entries of a source are values that are well known, and no indicators.
+func (s *Source) IsWarninglist() bool { return s.Format == FormatWarninglist }
+
 // Origin returns the source as one of the mirror. The access has all secrets in it.
 func (s *Source) Origin(a mirror.Access) *mirror.Declared {
 	kind := mirror.KindSource
-	if s.list {
+	switch {
+	case s.list:
 		kind = mirror.KindCSV
+	case s.IsWarninglist():
+		kind = mirror.KindWarninglist
 	}
 	f := mirror.DeclaredFile{
 		Name: s.Name, Kind: kind, Access: a, Shrink: s.Shrink, Form: s.form,

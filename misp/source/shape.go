@@ -45,6 +45,7 @@ type (
 		ToIDs        yamlfile.Scalar   `key:"to_ids" doc:"expression, or true or false: is a hit a reason for an alert, or only context? true if it is left out"`
 		Tags         []yamlfile.Scalar `key:"tags" doc:"tags of all indicators"`
 		TagsFrom     yamlfile.Scalar   `key:"tags_from" doc:"expression for further tags: a list, or a text with commas or blanks between"`
+		Missing      yamlfile.Scalar   `key:"missing" enum:"missing" doc:"what an indicator is for filters that need what it does not have, like lookup.max_age for one without a date: reject, no hit; accept, a hit as far as they are concerned; lookup.missing if it is left out"`
 		ThreatLevel  yamlfile.Scalar   `key:"threat_level" enum:"threat_level" doc:"threat level of all indicators"`
 		Comment      yamlfile.Scalar   `key:"comment" doc:"expression for what the analyst reads with the hit"`
 		Reference    yamlfile.Scalar   `key:"reference" doc:"expression for the address of more about the indicator"`
@@ -156,7 +157,7 @@ const (
 func FileShape() yamlfile.Shape {
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "format": formats, "type": typeNames(), "names": {exactNames, withSubdomains},
-		"threat_level": engine.ThreatLevels, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
+		"threat_level": engine.ThreatLevels, "missing": engine.MissingWords, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
 	}}
 }
 

@@ -26,6 +26,7 @@ type Source struct {
 	Shrink      float64       // a copy with less than this share of the one before is refused
 	MayBeEmpty  bool
 	Unverified  bool
+	Missing     string // one of [engine.MissingWords]; empty if it is not declared
 	File        string // where it is declared
 	Line        int
 

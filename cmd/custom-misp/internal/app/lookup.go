@@ -173,7 +173,8 @@ func sourceNames(c *config.Config, declared []*source.Source) ([]string, error) 
 			names = append(names, s.Name)
 		}
 	}
-	if names = append(names, declaredNames(declared)...); len(names) == 0 {
+	indicators := len(names) > 0 || slices.ContainsFunc(declared, func(s *source.Source) bool { return !s.IsWarninglist() })
+	if names = append(names, declaredNames(declared)...); !indicators {
 		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists, or declare sources in %s", strings.Join(c.Sources.Dirs, ", "))
 	}
 	return names, nil
@@ -218,7 +219,28 @@ func openMirror(c *config.Config, declared []*source.Source) (*mirror.Mirror, er
 	if c.Lookup.Filter.MinDecayScore != nil && c.Lookup.Policy != config.PolicyLive {
 		return nil, cli.WrongUsef("lookup.min_decay_score needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out")
 	}
-	return mirror.Open(StateOf(c).Mirror(), names, c.Lookup.Filter), nil
+	m := mirror.Open(StateOf(c).Mirror(), names, filterOf(c, declared))
+	for _, s := range declared {
+		if s.IsWarninglist() {
+			m.Warninglists = append(m.Warninglists, s.Name)
+		}
+	}
+	return m, nil
+}
+
+// filterOf returns the filter of look-ups, with what the declared sources say of it.
+func filterOf(c *config.Config, declared []*source.Source) engine.Filter {
+	f := c.Lookup.Filter
+	for _, s := range declared {
+		if s.Missing == "" {
+			continue
+		}
+		if f.MissingOf == nil {
+			f.MissingOf = map[string]string{}
+		}
+		f.MissingOf[s.Name] = s.Missing
+	}
+	return f
 }
 
 // A Sync is one source of the mirror, how often it is synced, and what syncs it.

@@ -84,6 +84,25 @@ func LintSources(c *config.Config, files []source.File) ([]*source.Source, yamlf
 	return sources, faults
 }
 
+// SourceWarnings says which declared sources lack what a filter of the configuration judges by: the filter refuses all of
+// their indicators, or with missing: accept, none.
+func SourceWarnings(c *config.Config, declared []*source.Source) yamlfile.Faults {
+	filter := filterOf(c, declared)
+	var faults yamlfile.Faults
+	for _, s := range declared {
+		keys := s.Lacks(filter)
+		if len(keys) == 0 || s.Missing != "" || filter.AcceptsMissing(s.Name) {
+			continue // nothing is lacking, or it was decided what becomes of that
+		}
+		faults = append(faults, yamlfile.Fault{
+			File: s.File, Line: s.Line, Column: 1, Warning: true,
+			Message: fmt.Sprintf("source %q has nothing that %s judges by: none of its indicators is a hit", s.Name, strings.Join(keys, ", ")),
+			Remedy:  "declare what it is (tags, threat_level, first_seen), or missing: accept to let its indicators count; missing: reject to keep this as it is",
+		})
+	}
+	return faults
+}
+
 // configuredName reports whether a feed or list of the configuration has a name.
 func configuredName(c *config.Config, name string) bool {
 	for _, in := range mirrored(c) {

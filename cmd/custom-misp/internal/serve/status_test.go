@@ -31,7 +31,9 @@ func TestStatusKeys(t *testing.T) {
 		"mirror.damage", "mirror.damaged_since", "mirror.events", "mirror.events_read", "mirror.events_there",
 		"mirror.failure", "mirror.failures", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place",
 		"mirror.retry_at", "mirror.synced_at",
-		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "not_reported", "not_reported.x", "pid", "policy", "queue", "ready", "running", "since",
+		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "not_reported", "not_reported.x",
+		"other_alerts", "other_alerts.absent", "other_alerts.behind_bytes", "other_alerts.behind_seconds", "other_alerts.delayed_bytes",
+		"other_alerts.file", "other_alerts.offset", "other_alerts.saved_at", "pid", "policy", "queue", "ready", "running", "since",
 		"sources", "sources.event", "sources.hits", "sources.info", "sources.mutes", "sources.repeats", "sources.source",
 		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.delayed", "spool.events", "spool.newer", "spool.oldest", "version",
 	}
