@@ -58,8 +58,8 @@ type server struct {
 	reads      *handover.Reads     // as the lock says it; nil for nothing
 	alive      atomic.Int64        // unix nanoseconds of the last sign of life
 	reloads    reloads
-	outages    atomic.Int64 // of MISP that have begun
-	absent     absence      // of the file of alerts
+	outages    outageCount // of MISP that have begun
+	absent     absence     // of the file of alerts
 	canary     canary
 }
 

@@ -30,7 +30,8 @@ func TestStatusKeys(t *testing.T) {
 		"counters", "counters.x", "live_waiting", "mirror", "mirror.age_seconds", "mirror.attributes", "mirror.bytes",
 		"mirror.damage", "mirror.damaged_since", "mirror.events",
 		"mirror.failure", "mirror.full_at", "mirror.kind", "mirror.networks", "mirror.origin", "mirror.place", "mirror.synced_at",
-		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "not_ready", "not_reported", "not_reported.x", "pid", "policy", "queue", "ready", "running", "since",
+		"misp", "misp.asked", "misp.away", "misp.description", "misp.outages", "misp.servers",
+		"misp.servers.away", "misp.servers.description", "misp.servers.name", "misp.servers.outages", "misp.servers.url", "misp.servers.waiting", "not_ready", "not_reported", "not_reported.x", "pid", "policy", "queue", "ready", "running", "since",
 		"sources", "sources.event", "sources.hits", "sources.info", "sources.mutes", "sources.repeats", "sources.source",
 		"spool", "spool.alerts", "spool.aside", "spool.bytes", "spool.delayed", "spool.events", "spool.newer", "spool.oldest", "version",
 	}
