@@ -49,8 +49,8 @@ func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Cli
 }
 
 // ClientWithKey returns the client of a server with one key alone, whatever others the configuration has.
-func ClientWithKey(c *config.Config, s Server, key string) (*api.Client, error) {
-	return clientWith(c, s, []string{key}, nil, s.Timeout, Hooks{})
+func ClientWithKey(s Server, key string) (*api.Client, error) {
+	return clientWith(s, []string{key}, nil, s.Timeout, Hooks{})
 }
 
 // newClient returns the client of the MISP at misp.url.
@@ -67,10 +67,10 @@ func clientOf(c *config.Config, s Server, timeout time.Duration, h Hooks) (*api.
 	if err != nil {
 		return nil, err
 	}
-	return clientWith(c, s, keys, keysOf(s.MISP.Key), timeout, h)
+	return clientWith(s, keys, keysOf(s.MISP.Key), timeout, h)
 }
 
-func clientWith(c *config.Config, s Server, keys []string, others func() []string, timeout time.Duration, h Hooks) (*api.Client, error) {
+func clientWith(s Server, keys []string, others func() []string, timeout time.Duration, h Hooks) (*api.Client, error) {
 	key := ""
 	if len(keys) > 0 {
 		key = keys[0]

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -277,9 +276,4 @@ func (a *App) sightersOf(h Hooks) (map[string]enrich.Sighter, error) {
 // batchOf joins the questions to a server.
 func (a *App) batchOf(ctx context.Context, asked enrich.Lookup, wait time.Duration, s Server) *enrich.Batch {
 	return enrich.NewBatch(ctx, asked, a.batchLimits(s.MISP, wait))
-}
-
-// noServer is an error about a name that no server has.
-func noServer(name string, servers []Server) error {
-	return cli.WrongUsef("%q is no MISP server; there are: %v", name, serverNames(servers))
 }

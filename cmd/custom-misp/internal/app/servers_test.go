@@ -136,6 +136,19 @@ func TestTwoServersInCalls(t *testing.T) {
 	}
 }
 
+// syncAll brings the mirror up to date.
+func syncAll(t *testing.T, a *App) {
+	t.Helper()
+	for _, s := range a.Syncs {
+		if _, err := s.Run(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Mirror != nil {
+		a.Mirror.Refresh()
+	}
+}
+
 // TestTwoServersUnderEveryPolicy finds what each server knows, whatever the policy, with a link to the right one.
 func TestTwoServersUnderEveryPolicy(t *testing.T) {
 	t.Parallel()
@@ -148,13 +161,8 @@ func TestTwoServersUnderEveryPolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer a.Close()
-		for _, s := range a.Syncs {
-			if _, err := s.Run(t.Context(), false); err != nil {
-				t.Fatal(policy, err)
-			}
-		}
+		syncAll(t, a)
 		if a.Mirror != nil {
-			a.Mirror.Refresh()
 			for _, name := range []string{"misp", "cert"} {
 				if _, err := os.Stat(filepath.Join(StateOf(c).Mirror(), name, "state.json")); err != nil {
 					t.Errorf("%s: %v", policy, err)
@@ -192,14 +200,7 @@ func TestServerFilters(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer a.Close()
-		for _, s := range a.Syncs {
-			if _, err := s.Run(t.Context(), false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if a.Mirror != nil {
-			a.Mirror.Refresh()
-		}
+		syncAll(t, a)
 		matches, err := a.Chain.Lookup.Lookup(t.Context(), []engine.Observable{{Type: "md5", Value: "67343d581e35ce9969ab1ff90372c6fa"}})
 		if err != nil || len(matches) != 1 || matches[0].Attribute.Origin != "misp" {
 			t.Fatalf("%s: %+v, %v", policy, matches, err)
@@ -357,7 +358,7 @@ servers:
 	var got []settings
 	for _, s := range servers {
 		got = append(got, settings{
-			s.Name, s.MISP.Key.File, s.CAFile, s.MISP.Proxy, s.Timeout, s.Budget, s.Retries, s.Mirrored, s.Sightings, s.Refresh,
+			s.Name, s.MISP.Key.File, s.CAFile, s.Proxy, s.Timeout, s.Budget, s.Retries, s.Mirrored, s.Sightings, s.Refresh,
 			strings.Join(s.Filter.Tags, ","), *s.Filter.ToIDs,
 		})
 	}

@@ -146,13 +146,13 @@ func (v *visit) address() string {
 
 // one bounds a step that stands for one try.
 func (v *visit) one(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, v.server.MISP.Timeout)
+	return context.WithTimeout(ctx, v.server.Timeout)
 }
 
 func (v *visit) lookName(ctx context.Context) Finding {
 	host := v.url.Hostname()
 	switch {
-	case v.proxy != nil && v.server.MISP.Proxy != "":
+	case v.proxy != nil && v.server.Proxy != "":
 		return skipped("the proxy %s looks it up", v.proxy.Host)
 	case v.proxy != nil:
 		return skipped("the proxy %s of this shell's environment is used; does integratord have it in its own?", v.proxy.Host)
@@ -217,7 +217,7 @@ func (v *visit) lookTLS(ctx context.Context) Finding {
 		return problem(remedy, "%v; %s", trouble.Err, shown)
 	case clientErr != nil:
 		return skipped("%s; whether it is trusted was not tried", shown)
-	case v.server.MISP.InsecureSkipVerify:
+	case v.server.InsecureSkipVerify:
 		return warning("set "+v.server.Key("ca_file")+", and take "+v.server.Key("insecure_skip_verify")+" out",
 			"%s; it is not checked, so somebody in between can read the key", shown)
 	case leaf != nil && left < certificateSoon:
@@ -266,7 +266,7 @@ func (v *visit) lookKeys(ctx context.Context, keys []string) Finding {
 	file := v.server.MISP.Key.File
 	refused := make([]bool, len(keys))
 	for n, key := range keys {
-		client, err := app.ClientWithKey(v.config, v.server, key)
+		client, err := app.ClientWithKey(v.server, key)
 		if err == nil {
 			_, err = client.About(ctx)
 			client.Close()
@@ -331,7 +331,7 @@ func (v *visit) lookSearch(ctx context.Context) Finding {
 	if err != nil {
 		return mispProblem(err)
 	}
-	if limit := v.server.MISP.Timeout; took > limit/2 {
+	if limit := v.server.Timeout; took > limit/2 {
 		return warning("see why MISP is slow, or raise "+v.slowKey(),
 			"a question took %s, of the %s that %s gives it", shownTime(took), limit, v.server.Key("timeout"))
 	}
