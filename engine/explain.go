@@ -36,6 +36,8 @@ type MappingTrace struct {
 	Picks []PickTrace `json:"picks,omitempty"`
 	// Context is what events of the mapping show of the alert, if it matched.
 	Context []ContextTrace `json:"context,omitempty"`
+
+	fallback bool
 }
 
 // A ContextTrace is a value of the alert that events of a mapping show.
@@ -57,6 +59,8 @@ type Conjunct struct {
 type FieldValue struct {
 	Path  string `json:"path"`
 	Value string `json:"value"`
+	// Near is the path in the alert that is probably meant, if this one leads to nothing; see mappingtest.AddNeighbours.
+	Near string `json:"near,omitempty"`
 }
 
 // A PickTrace is what one pick took.
@@ -70,6 +74,9 @@ type PickTrace struct {
 	Found      string           `json:"found"` // the JSON at the path; empty if there is none
 	Candidates []CandidateTrace `json:"candidates,omitempty"`
 	Cuts       []CutTrace       `json:"cuts,omitempty"` // what bounds left out
+	// Near is as in [FieldValue]. Beside has names that are at the place instead, where none is near.
+	Near   string   `json:"near,omitempty"`
+	Beside []string `json:"beside,omitempty"`
 }
 
 // A CutTrace is what a bound left out of a pick.
@@ -84,6 +91,40 @@ type CandidateTrace struct {
 	Type    Type   `json:"type,omitempty"`    // given or decided
 	Value   string `json:"value,omitempty"`   // the normal form, if it has one
 	Dropped string `json:"dropped,omitempty"` // why it was not picked
+	// decided says that the candidate has the form that the pick asks for, and was dropped on purpose.
+	decided bool
+}
+
+// Failed reports whether a mapping did not do what its author wants: its match could not be evaluated, or it matches and picks
+// nothing, although no candidate was dropped on purpose, as one that is not public. A fallback is there for few alerts, and does
+// not fail.
+func (t MappingTrace) Failed() bool {
+	switch {
+	case t.Error != "":
+		return true
+	case !t.Matched || t.fallback:
+		return false
+	}
+	for _, p := range t.Picks {
+		for _, c := range p.Candidates {
+			if c.Dropped == "" || c.decided {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// decidedOn reports whether a candidate is a value that was dropped on purpose.
+func decidedOn(err error) bool {
+	if _, ignored := errors.AsType[errIgnored](err); ignored {
+		return true
+	}
+	return isOneOf(err, errNotGlobal, errLocalName, errReverse, errService, errNotKept, errKnown, errOwn, errHashOfNone, errPlaceholder)
+}
+
+func isOneOf(err error, known ...error) bool {
+	return slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) })
 }
 
 // Explain does what [Engine.Pick] does and returns every step. It costs much more, and is for people.
@@ -100,7 +141,7 @@ func (e *Engine) Explain(alert []byte) Explanation {
 	traces := map[string]*MappingTrace{}
 	for i, m := range e.mappings {
 		m = m.whole()
-		t := MappingTrace{ID: m.id, File: m.file, Line: m.line, Builtin: m.builtin}
+		t := MappingTrace{ID: m.id, File: m.file, Line: m.line, Builtin: m.builtin, fallback: m.fallback}
 		if slices.Contains(r.candidates, int32(i)) { //nolint:gosec // mappings are counted in thousands
 			traces[m.id] = &t
 			r.explain(m, &t)
@@ -124,7 +165,7 @@ func (e *Engine) Explain(alert []byte) Explanation {
 		default:
 			c := CandidateTrace{Text: strings.Clone(candidate), Type: typ, Value: strings.Clone(value)}
 			if err != nil {
-				c.Dropped = err.Error()
+				c.Dropped, c.decided = err.Error(), decidedOn(err)
 			}
 			t.Candidates = append(t.Candidates, c)
 		}
@@ -217,7 +258,7 @@ func (r *run) conjunct(source string) Conjunct {
 		callee, isName := call.Callee.(*ast.IdentifierNode)
 		path, isText := call.Arguments[0].(*ast.StringNode)
 		if isName && isText && (callee.Value == "field" || callee.Value == "has") {
-			v := FieldValue{path.Value, fmt.Sprintf("%.200s", r.get(path.Value).String())}
+			v := FieldValue{Path: path.Value, Value: fmt.Sprintf("%.200s", r.get(path.Value).String())}
 			if !slices.Contains(c.Fields, v) {
 				c.Fields = append(c.Fields, v)
 			}

@@ -29,7 +29,7 @@ func (l expressionLint) contradictions(tree ast.Node) {
 	for _, part := range parts {
 		l.onlyOwn(part)
 		if seen["not "+part.String()] {
-			l.warn(part, "leave one of them out, or join them by or", "match needs %s and not %s, which can never be true", part, part)
+			l.warn(part, "leave one of them out, or join them by or", "this needs %s and not %s, which can never be true", part, part)
 			return
 		}
 		b, ok := part.(*ast.BinaryNode)

@@ -20,24 +20,27 @@ type expressionLint struct {
 	r    reader
 	s    yamlfile.Scalar
 	what string
-	typ  Type // of the pick, in keep; "" in match
+	typ  Type          // of the pick, in keep; "" in match and when
+	back func(int) int // see definitions.expand
 }
 
-// lintExpression warns of what cannot be meant in an expression. Its tree is returned, nil if it does not parse.
-func (r reader) lintExpression(s yamlfile.Scalar, what string, typ Type) ast.Node {
-	tree, err := parser.Parse(s.Value)
+// lintExpression warns of what cannot be meant in an expression, with what stands for its names. Its tree is returned, nil if it
+// does not parse, and what makes places in the tree places in s.
+func (r reader) lintExpression(s yamlfile.Scalar, what string, typ Type) (ast.Node, func(int) int) {
+	text, back := r.defined.expand(s.Value)
+	tree, err := parser.Parse(text)
 	if err != nil {
-		return nil
+		return nil, back
 	}
-	l := expressionLint{r, s, what, typ}
+	l := expressionLint{r, s, what, typ, back}
 	ast.Walk(&tree.Node, visitor(l.node))
 	l.unguarded(tree.Node, nil)
 	l.contradictions(tree.Node)
-	return tree.Node
+	return tree.Node, back
 }
 
 func (l expressionLint) warn(n ast.Node, remedy, format string, args ...any) {
-	l.r.WarnIn(l.s, n.Location().From, remedy, l.what+": "+format, args...)
+	l.r.WarnIn(l.s, l.back(n.Location().From), remedy, l.what+": "+format, args...)
 }
 
 func (l expressionLint) node(n ast.Node) {
@@ -368,7 +371,7 @@ func (l expressionLint) call(n *ast.CallNode) {
 		return
 	}
 	if path := argumentOf(n, "field") + argumentOf(n, "has"); path != "" {
-		l.r.lintPath(l.s, n.Arguments[0].Location().From, path)
+		l.r.lintPath(l.s, l.back(n.Arguments[0].Location().From), path)
 		return
 	}
 	if callee.Value != "under_domain" {

@@ -21,9 +21,10 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 		}
 	}
 	var tree ast.Node
+	var back func(int) int
 	if d.Match.Given() {
 		r.lintComment(d.Match, "match")
-		tree = r.lintExpression(d.Match, "match", "")
+		tree, back = r.lintExpression(d.Match, "match", "")
 	}
 	first := map[string]int{}
 	for i, p := range d.Pick {
@@ -40,9 +41,9 @@ func (r reader) lintMapping(d declaredMapping, m *mapping) {
 	}
 	r.lintContext(d.Context)
 	if r.vocabulary == nil || r.vocabulary.ids[m.id] == "" { // the built-in ones know fields in both cases
-		r.lintCase(d, tree)
+		r.lintCase(d, tree, back)
 	}
-	r.lintAbsent(d, tree)
+	r.lintAbsent(d, tree, back)
 }
 
 func scalarTexts(list []yamlfile.Scalar) (texts []string) {
@@ -110,7 +111,7 @@ func (r reader) lintPath(s yamlfile.Scalar, offset int, path string) {
 var ownFields = setOf("agent.ip agent.name agent.id manager.name rule.id rule.level rule.description decoder.name decoder.parent timestamp @timestamp id predecoder.hostname predecoder.timestamp cluster.name cluster.node")
 
 func (r reader) lintPick(d declaredPick) {
-	for key, s := range map[string]yamlfile.Scalar{"path": d.Path, "regex": d.Regex, "split": d.Split, "prefix": d.Prefix, "keep": d.Keep} {
+	for key, s := range map[string]yamlfile.Scalar{"path": d.Path, "regex": d.Regex, "split": d.Split, "prefix": d.Prefix, "when": d.When, "keep": d.Keep} {
 		if s.Given() {
 			r.lintComment(s, key)
 		}
@@ -127,6 +128,9 @@ func (r reader) lintPick(d declaredPick) {
 		r.lintRegex(d, typ)
 	}
 	r.lintCut(d)
+	if d.When.Given() {
+		r.lintExpression(d.When, "when", "")
+	}
 	if d.Keep.Given() {
 		r.lintExpression(d.Keep, "keep", typ)
 	}
@@ -233,7 +237,7 @@ func (r reader) lintCut(d declaredPick) {
 var windowsHash = setOf("MD5 SHA1 SHA256 IMPHASH")
 
 // lintCase warns of two fields of one mapping that differ only in their case.
-func (r reader) lintCase(d declaredMapping, tree ast.Node) {
+func (r reader) lintCase(d declaredMapping, tree ast.Node, back func(int) int) {
 	first := map[string]string{}
 	see := func(s yamlfile.Scalar, offset int, path string) {
 		other := first[strings.ToLower(path)]
@@ -246,7 +250,7 @@ func (r reader) lintCase(d declaredMapping, tree ast.Node) {
 	if tree != nil {
 		ast.Walk(&tree, visitor(func(n ast.Node) {
 			if path := argumentOf(n, "field") + argumentOf(n, "has"); path != "" {
-				see(d.Match, n.Location().From, path)
+				see(d.Match, back(n.Location().From), path)
 			}
 		}))
 	}
@@ -258,7 +262,7 @@ func (r reader) lintCase(d declaredMapping, tree ast.Node) {
 }
 
 // lintAbsent warns of a match that is true only where every pick has nothing.
-func (r reader) lintAbsent(d declaredMapping, tree ast.Node) {
+func (r reader) lintAbsent(d declaredMapping, tree ast.Node, back func(int) int) {
 	if tree == nil || len(d.Pick) == 0 {
 		return
 	}
@@ -279,7 +283,7 @@ func (r reader) lintAbsent(d declaredMapping, tree ast.Node) {
 			all = all && (p.Path.Value == absent || strings.HasPrefix(p.Path.Value, absent+"."))
 		}
 		if all {
-			r.WarnIn(d.Match, part.Location().From, fmt.Sprintf("write has(%q)", absent), "match needs %s to be absent, and all picks are from it", absent)
+			r.WarnIn(d.Match, back(part.Location().From), fmt.Sprintf("write has(%q)", absent), "match needs %s to be absent, and all picks are from it", absent)
 			return
 		}
 	}

@@ -100,6 +100,28 @@ func TestLintMistakes(t *testing.T) {
 	}
 }
 
+// TestLintDefined lints expressions with names of define: what stands for a name is looked at, and the place is that of the name.
+func TestLintDefined(t *testing.T) {
+	v := engine.ParseVocabulary("group\tacme\n")
+	for _, tt := range []struct{ match, pick, want string }{
+		{`"acme" in groups and blocked`, "type: ip-dst", `m.yaml:4:42: warning: match: this can never be true: lower() changes the case, and "BLOCK" has the other; write "block"`},
+		{`blocked and "acme" in groups and field("data.b") == "*.net"`, "type: ip-dst", `m.yaml:4:70: warning: match: this can never be true: the whole text is compared, and the * in "*.net"`},
+		{`"acme" in groups and int(field("data.score")) > 5`, "type: ip-dst", `write has("data.score") and before it`},
+		{`"acme" in groups and scored and int(field("data.score")) > 5`, "type: ip-dst", ""},
+		{`"acme" in groups and scored and not has("data.score")`, "type: ip-dst", `match: this needs has("data.score") and not has("data.score"), which can never be true`},
+		{`"acme" in groups`, `type: hostname, keep: value in own`, `m.yaml:4:90: warning: keep: this can never be true: the value is compared in its normal form, and that of "B.net" is "b.net"`},
+		{`"acme" in groups`, `type: hostname, when: blocked`, `m.yaml:4:84: warning: when: this can never be true: lower() changes the case`},
+		{`"acme" in groups`, `type: hostname, when: scored`, ""},
+	} {
+		text := "version: 1\ndefine: {blocked: 'lower(field(\"data.a\")) == \"BLOCK\"', scored: has(\"data.score\"), own: [Evil.net, B.net]}\n" +
+			"mappings:\n  - {id: a, match: '" + tt.match + "', pick: [{path: data.x, " + tt.pick + "}]}\n"
+		_, faults := engine.LintWith(v, engine.Source{Name: "m.yaml", Data: []byte(text)})
+		if got := faults.Error(); !strings.Contains(got, tt.want) || tt.want == "" && len(faults) > 0 {
+			t.Errorf("%s %s\n got %s\nwant %s", tt.match, tt.pick, got, tt.want)
+		}
+	}
+}
+
 // TestLintContext warns of what context shows twice, and of paths that hardly lead to a value, with and without a name.
 func TestLintContext(t *testing.T) {
 	v := engine.ParseVocabulary("group\tx\nfield\tdata.win.eventdata.hashes\n")

@@ -157,7 +157,7 @@ func stepFault(path string) string {
 	case lazyCondition().MatchString(path):
 		return "a path is no condition; put it into match or keep, or compare the items of an array with a query: items.#(type==\"ip\")#.value"
 	case pipedWord().MatchString(path):
-		return "a path has no filters behind a bar; name the field alone"
+		return filterRemedy(pipedWord().FindStringSubmatch(path)[1])
 	case severalPaths().MatchString(path):
 		return "write one path, and a pick of its own for each field"
 	case !strings.ContainsAny(path, "[{@") && strings.ContainsAny(path, ",;"):
@@ -168,10 +168,27 @@ func stepFault(path string) string {
 	return partFault(path)
 }
 
+// decodeSteps are what people write behind a bar for a step of decode.
+var decodeSteps = map[string]string{
+	"base64": "base64", "base64d": "base64", "b64decode": "base64", "url": "url", "urldecode": "url", "hex": "hex",
+	"json": "json", "fromjson": "json", "lower": "lower", "tolower": "lower", "trim": "trim",
+}
+
+// filterRemedy returns the remedy for a word behind a bar that is no modifier of gjson.
+func filterRemedy(word string) string {
+	if step := decodeSteps[strings.ToLower(word)]; step != "" {
+		return "name the field alone, and write decode: [" + step + "] into the pick"
+	}
+	return "a path has no filters behind a bar; name the field alone"
+}
+
 // partFault returns the remedy for a modifier that gjson does not have, and for a misplaced #.
 func partFault(path string) string {
 	for _, m := range modifierInPath().FindAllStringSubmatch(path, -1) {
 		if !slices.Contains(pathModifiers, m[1]) && !slices.Contains([]string{"timestamp", "version", "metadata"}, m[1]) {
+			if decodeSteps[strings.ToLower(m[1])] != "" {
+				return filterRemedy(m[1])
+			}
 			return "gjson has no modifier @" + m[1] + "; it has @" + strings.Join(pathModifiers, ", @")
 		}
 	}

@@ -73,6 +73,7 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 		if err != nil {
 			r.undecided(m, err)
 		}
+		r.tally.considered(m, ok, err)
 		return ok
 	}, nil)
 	return r.found, r.cuts, errors.Join(r.errs...)
@@ -93,7 +94,7 @@ func (r *run) matches(m *mapping) (bool, error) { return r.shared(m.condition())
 // shared evaluates a match or a when: one that is not decided directly takes half of the steps that are left at most.
 func (r *run) shared(p *program) (bool, error) {
 	work := r.work
-	if p.direct != nil {
+	if p.ready().direct != nil {
 		ok, err := r.eval(p)
 		r.work = work
 		return ok, err
@@ -158,6 +159,11 @@ func (r *run) pickPaths(m *mapping, note noter) {
 			took = m.known() // it has decided against the place
 		} else if v := r.value(p.path); v.Exists() {
 			took = r.taker.value(taking{m: m, p: p, number: i, note: note}, v)
+			if r.taker.count == 0 {
+				r.tally.tookNone(m, i, fateEmpty)
+			}
+		} else {
+			r.tally.tookNone(m, i, fateAbsent)
 		}
 		if took && !m.fallback && r.engine.byName {
 			r.taken = append(r.taken, takenPath{m, p.path})
@@ -189,6 +195,7 @@ func (r *run) applies(m *mapping, number int, note noter) bool {
 	if note != nil {
 		note(m, number, "", "", "", why)
 	}
+	r.tally.tookNone(m, number, fateNotApplied)
 	return false
 }
 

@@ -42,6 +42,7 @@ type run struct {
 	placed     map[foundKey]int // of found behind the first few
 	cuts       []Cut
 	errs       []error
+	tally      *Tally // what is counted; nil for nothing
 }
 
 // A place is the member of the document that a path leads to; -1 for none.
@@ -94,6 +95,7 @@ func (r *run) release() {
 	clear(r.groups)
 	r.groups = r.groups[:0]
 	r.found, r.placed, r.cuts, r.errs, r.current = nil, nil, nil, nil, ""
+	r.tally = nil
 	r.walker = memberWalker{}
 	r.taker.taking, r.taker.scanner = taking{}, scanner{yield: r.taker.scanner.yield}
 	r.taken, r.product = r.taken[:0], false
@@ -246,7 +248,7 @@ func (r *run) addGroup(g string) bool {
 
 // eval runs a boolean expression over the alert. errWork says that it takes too many steps.
 func (r *run) eval(p *program) (bool, error) {
-	if p.direct != nil {
+	if p.ready().direct != nil {
 		ok := r.decide(p.direct)
 		if err := r.failed; err != nil {
 			r.failed = nil

@@ -92,6 +92,7 @@ func (t *taker) decoded(text string) bool {
 		}
 	}
 	if t.note == nil && !t.p.private && isPrivateText(t.p.typ, text) {
+		t.tally.candidate(t.m, t.number, errNotGlobal)
 		return true // most addresses of most alerts
 	}
 	typ, value, err := t.p.typ.Resolve(text)
@@ -161,6 +162,7 @@ func (t *taker) take(candidate string, typ Type, value string, err error) verdic
 	if t.note != nil {
 		t.note(t.m, t.number, candidate, typ, value, err)
 	}
+	t.tally.candidate(t.m, t.number, err)
 	if err == nil {
 		t.took = true
 		return kept
@@ -183,7 +185,10 @@ func (t *taker) take(candidate string, typ Type, value string, err error) verdic
 }
 
 // An evalError ends a pick: its keep expression failed, or there are too many values.
-type evalError struct{ err error }
+type evalError struct {
+	err   error
+	limit bool // there are too many
+}
 
 func (e evalError) Error() string { return e.err.Error() }
 
@@ -201,7 +206,7 @@ func (t *taker) keep(typ Type, value string) error {
 		return errWork
 	}
 	t.current = value
-	if t.p.keep.direct == nil {
+	if t.p.keep.ready().direct == nil {
 		t.names["value"], t.names["type"] = value, string(typ)
 	}
 	ok, err := t.eval(t.p.keep)
@@ -209,7 +214,7 @@ func (t *taker) keep(typ Type, value string) error {
 		return err
 	}
 	if err != nil {
-		return evalError{fmt.Errorf("pick %s: keep: %w", strconv.Quote(t.p.title()), err)}
+		return evalError{err: fmt.Errorf("pick %s: keep: %w", strconv.Quote(t.p.title()), err)}
 	}
 	if !ok {
 		return errNotKept
@@ -232,7 +237,7 @@ func (t *taker) add(typ Type, value string) error {
 	}
 	if len(r.found) >= MaxObservables {
 		t.cut(CutObservables, 1)
-		return evalError{fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables)}
+		return evalError{err: fmt.Errorf("more than %d values in one alert, the rest are left out", MaxObservables), limit: true}
 	}
 	if r.found == nil {
 		r.found = make([]Observable, 0, 8) // enough for most alerts that have one

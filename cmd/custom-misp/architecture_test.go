@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 
 	internal + "handover": {}, // everyone in cmd may import it
 	internal + "cli":      {"engine/yamlfile"},
+	internal + "report":   {internal + "cli"},
 	internal + "config":   {libraries, internal + "cli"},
 	internal + "manager":  {libraries, internal + "cli", internal + "config"},
 	internal + "app":      {libraries, internal + "cli", internal + "config", internal + "manager"},

@@ -1,26 +1,15 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
-	"custom-misp/engine/wazuh"
 )
 
 // coverageFlags are the flags of the verb coverage.
@@ -37,7 +26,9 @@ func newCoverage(s cli.Streams, g *globals) *cobra.Command {
 		Use:   "coverage [flags] FILE|DIR...|-",
 		Short: "Count what the mappings pick from your alerts, and list what they do not pick",
 		Long: `Run the mappings over alerts without looking anything up. Count for each decoder and rule group: alerts, alerts with a
-picked value, values by type. Then list, by path and type, values that look like indicators but are not picked.
+picked value, values by type. Count for each mapping how many alerts were considered and matched, and for each of its picks the
+values, and the candidates that were dropped, by reason. Then list, by path and type, values that look like indicators but are
+not picked. The form html is one page that needs no network.
 
 A FILE is read as enrich reads it. In a DIR, all *.json, *.jsonl and *.ndjson below it are read, also compressed as .gz, and
 each file once. Addresses that are
@@ -45,7 +36,8 @@ not public do not count, and neither do your own values (--own). The raw log and
 manager, decoder, location) are not searched.`,
 		Example: `  custom-misp coverage /var/ossec/logs/alerts
   custom-misp coverage --own corp.example --own 192.31.196.0/24 alerts.json
-  custom-misp coverage --output json -m my-mappings alerts.json.gz`,
+  custom-misp coverage --output json -m my-mappings alerts.json.gz
+  custom-misp coverage --output html alerts.json > coverage.html`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cli.WrongUsef("no alerts named; name files or directories, or - for standard input")
@@ -57,7 +49,7 @@ manager, decoder, location) are not searched.`,
 	cmd.Flags().StringArrayVarP(&f.mappings, "mappings", "m", nil, "file or directory with more mappings; may be repeated")
 	cmd.Flags().StringArrayVar(&f.own, "own", nil, "your own domain or network, which does not count as an indicator; may be repeated")
 	cmd.Flags().IntVar(&f.rows, "rows", 30, "maximum rows of each table; 0 for all")
-	outputFlag(cmd, &f.output, "table", "table", "json")
+	outputFlag(cmd, &f.output, "table", "table", "json", "html")
 	return cmd
 }
 
@@ -70,24 +62,19 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	files, size, err := alertFiles(args)
+	files, err := alertFiles(args)
 	if err != nil {
 		return err
 	}
-	watch := func(r io.Reader) io.Reader { return r }
-	if cli.IsTerminal(s.Err) && size > 50<<20 {
-		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.Err), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(200*time.Millisecond))
-		defer bar.Close() //nolint:errcheck // decoration
-		watch = func(r io.Reader) io.Reader { return io.TeeReader(r, bar) }
-	}
-	total, failed := countAll(s, e, own, files, watch)
-	report := total.Report()
-	if f.output == "json" {
-		err = cli.WriteJSON(s.Out, report)
-	} else {
-		err = writeCoverage(s.Out, report, f.rows)
+	total, failed := readAlerts(s, files, func() counted { return counted{mappingtest.NewCoverage(e, own)} })
+	r := total.Report()
+	switch f.output {
+	case "json":
+		err = cli.WriteJSON(s.Out, r)
+	case "html":
+		err = writeCoveragePage(s.Out, r, f.rows)
+	default:
+		err = writeCoverage(s.Out, r, f.rows)
 	}
 	if err == nil && failed {
 		err = cli.ErrReported
@@ -95,123 +82,12 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	return err
 }
 
-// countAll reads the files one after the other and counts on all cores. The first few that are no alerts are reported.
-func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) bool, files []string, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
-	type item struct {
-		at   wazuh.Position
-		text []byte
-	}
-	const batch, told = 128, 20
-	work := make(chan []item, 2*runtime.GOMAXPROCS(0))
-	total := mappingtest.NewCoverage(e, own)
-	var mu sync.Mutex
-	faults := 0
-	fault := func(at wazuh.Position, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if faults++; faults <= told {
-			cli.PrintError(s.Err, at.String(), err)
-		}
-	}
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			c := mappingtest.NewCoverage(e, own)
-			for items := range work {
-				for _, i := range items {
-					a, err := enrich.ParseAlert(i.text)
-					if err != nil {
-						fault(i.at, err)
-						c.Skip()
-						continue
-					}
-					c.Add(a.JSON)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			total.Merge(c)
-		})
-	}
-	for _, name := range files {
-		items := make([]item, 0, batch)
-		_ = eachText(name, s, watch, func(at wazuh.Position, text []byte, err error) error {
-			if err != nil {
-				fault(at, err)
-				return nil
-			}
-			if items = append(items, item{at, text}); len(items) == batch {
-				work <- items
-				items = make([]item, 0, batch)
-			}
-			return nil
-		})
-		work <- items
-	}
-	close(work)
-	workers.Wait()
-	if faults > told {
-		fmt.Fprintf(s.Err, "custom-misp: %d more like these\n", faults-told)
-	}
-	return total, faults > 0
-}
+// counted is a coverage as readAlerts fills it.
+type counted struct{ *mappingtest.Coverage }
 
-// alertFiles returns the files that args name, those in directories sorted, and their size in bytes.
-func alertFiles(args []string) ([]string, int64, error) {
-	var files []string
-	var size int64
-	var seen []fs.FileInfo
-	for _, arg := range args {
-		if arg == "-" {
-			files = append(files, arg)
-			continue
-		}
-		st, err := os.Stat(arg)
-		if err != nil {
-			return nil, 0, cli.WrongUse{Err: err}
-		}
-		if !st.IsDir() {
-			files, size, seen = append(files, arg), size+st.Size(), append(seen, st)
-			continue
-		}
-		err = filepath.WalkDir(arg, func(name string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !isAlertsFile(name) {
-				return err
-			}
-			info, err := os.Stat(name)
-			if err != nil || !info.Mode().IsRegular() { // no one has named it
-				return err
-			}
-			if slices.ContainsFunc(seen, func(st fs.FileInfo) bool { return os.SameFile(st, info) }) {
-				return nil // Wazuh's alerts.json is the file of the day under a second name
-			}
-			seen = append(seen, info)
-			files, size = append(files, name), size+info.Size()
-			return nil
-		})
-		if err != nil {
-			return nil, 0, err
-		}
-	}
-	if len(files) == 0 {
-		return nil, 0, cli.WrongUsef("no alerts (*.json, *.jsonl, *.ndjson, also as .gz) in %s", strings.Join(args, ", "))
-	}
-	return files, size, nil
-}
-
-// isAlertsFile reports whether a file of a directory has alerts by its name. A compressed one has not if it is not
-// compressed yet, or no longer: Wazuh keeps both for a moment.
-func isAlertsFile(name string) bool {
-	plain, compressed := strings.CutSuffix(name, ".gz")
-	if !slices.Contains([]string{".json", ".jsonl", ".ndjson"}, filepath.Ext(plain)) {
-		return false // of ossec-alerts-01.log.gz too
-	}
-	if compressed {
-		_, err := os.Stat(plain)
-		return err != nil
-	}
-	return true
-}
+func (c counted) add(_ int, alert []byte) { c.Add(alert) }
+func (c counted) skip()                   { c.Skip() }
+func (c counted) merge(o counted)         { c.Merge(o.Coverage) }
 
 // ownValues returns what tells values of the site's own from others.
 func ownValues(own []string) (func(engine.Type, string) bool, error) {
@@ -242,82 +118,4 @@ func ownValues(own []string) (func(engine.Type, string) bool, error) {
 		}
 		return slices.ContainsFunc(domains, func(d string) bool { return host == d || strings.HasSuffix(host, "."+d) })
 	}, nil
-}
-
-func writeCoverage(out io.Writer, r mappingtest.Report, rows int) error {
-	t := cli.NewTable(out)
-	t.Row(fmt.Sprintf("%d alerts, %d with a value picked (%s), %d unreadable", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable))
-	t.Row(fmt.Sprintf("%d with a value picked or one that looks like an indicator, of which %s are picked from",
-		r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare)))
-	t.Row("picked: " + typeCounts(r.Values))
-	t.Row(fmt.Sprintf("%d alerts of which only the fallback picks", r.ByFallback))
-	// more says how many rows are left out; true at the first that is.
-	more := func(i, all int) bool {
-		if rows == 0 || i < rows {
-			return false
-		}
-		t.Row(fmt.Sprintf("… %d more, see --rows", all-rows))
-		return true
-	}
-	count := func(title string, list []mappingtest.Row) {
-		t.Row()
-		t.Row(title, "ALERTS", "MATCHED", "", "PICKED")
-		for i, row := range list {
-			if more(i, len(list)) {
-				break
-			}
-			t.Row(row.Name, row.Alerts, row.Matched, percent(row.Matched, row.Alerts), typeCounts(row.Values))
-		}
-	}
-	count("DECODER", r.Decoders)
-	count("GROUP", r.Groups)
-	if len(r.Fallback) > 0 {
-		t.Row()
-		t.Row("PICKED BY THE FALLBACK: DECODER", "PATH", "TYPE", "COUNT", "EXAMPLE")
-		for i, f := range r.Fallback {
-			if more(i, len(r.Fallback)) {
-				break
-			}
-			t.Row(f.Decoder, f.Path, f.Type, f.Count, shortened(f.Example, 70))
-		}
-	}
-	t.Row()
-	t.Row("LOOKS LIKE AN INDICATOR, NOT PICKED", "TYPE", "COUNT", "EXAMPLE")
-	for i, u := range r.Unpicked {
-		if more(i, len(r.Unpicked)) {
-			break
-		}
-		t.Row(u.Path, u.Type, u.Count, shortened(u.Example, 70))
-	}
-	if len(r.Unpicked) == 0 {
-		t.Row("nothing")
-	}
-	return t.Flush()
-}
-
-// shortened cuts a text to so many characters.
-func shortened(s string, most int) string {
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
-}
-
-func percent(n, of int) string {
-	if of == 0 {
-		return "0 %"
-	}
-	return fmt.Sprintf("%.0f %%", 100*float64(n)/float64(of))
-}
-
-func typeCounts(values map[engine.Type]int) string {
-	var parts []string
-	for t, n := range values {
-		parts = append(parts, fmt.Sprintf("%s %d", t, n))
-	}
-	slices.Sort(parts)
-	if len(parts) == 0 {
-		return "nothing"
-	}
-	return strings.Join(parts, ", ")
 }

@@ -111,7 +111,11 @@ func sentKeysOf(e Enrichment) (k sentKeys, ok bool) {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
 		return k, false
 	}
-	value := e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	s := e.Body.Source
+	value := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	if s.RuleID == "" && s.Timestamp+s.Location != "" { // an event of archives.json, which has the id of an alert before it
+		value += "\x00" + s.Timestamp + "\x00" + s.Location
+	}
 	servers := e.Body.Origins
 	if e.Late != "" {
 		servers = []string{e.Late}

@@ -22,6 +22,7 @@ type Coverage struct {
 	moreFallback                      int // values at more places than are kept
 	values                            map[engine.Type]int
 	decoders, groups                  map[string]*counts
+	tally                             engine.Tally
 	unpicked                          map[unpickedKey]*Unpicked
 	rest                              int // unpicked values at more places than are kept
 }
@@ -75,7 +76,7 @@ func (c *Coverage) Skip() { c.unreadable++ }
 // Add counts an alert.
 func (c *Coverage) Add(alert []byte) {
 	c.makeReady()
-	observables, _ := c.engine.Pick(alert)
+	observables, _ := c.engine.PickTally(alert, &c.tally)
 	decoder := gjson.GetBytes(alert, "decoder.name").String()
 	rows := []*counts{row(c.decoders, decoder)}
 	gjson.GetBytes(alert, "rule.groups").ForEach(func(_, g gjson.Result) bool {
@@ -191,6 +192,7 @@ func (c *Coverage) Merge(o *Coverage) {
 		c.fellBack(k, f.Count, f.Example)
 	}
 	c.unreadable += o.unreadable
+	c.tally.Merge(&o.tally)
 	c.rest += o.rest
 	for t, n := range o.values {
 		c.values[t] += n
@@ -229,6 +231,8 @@ type Report struct {
 	Fallback []FallbackPlace `json:"fallback"`
 	// FallbackElsewhere counts values at further places, beyond the number that is kept.
 	FallbackElsewhere int `json:"fallback_elsewhere,omitempty"`
+	// Mappings says what each mapping, and each of its picks, did: those that were considered for an alert, most matches first.
+	Mappings []engine.MappingCount `json:"mappings"`
 }
 
 // A Row counts the alerts of one decoder or group.
@@ -264,6 +268,7 @@ func (c *Coverage) Report() Report {
 		Alerts: c.alerts, Matched: c.matched, Bare: c.bare, Unreadable: c.unreadable, Values: maps.Clone(c.values),
 		ByFallback: c.byFallback, Fallback: []FallbackPlace{}, FallbackElsewhere: c.moreFallback,
 		Decoders: sortedRows(c.decoders), Groups: sortedRows(c.groups), Unpicked: []Unpicked{}, UnpickedElsewhere: c.rest,
+		Mappings: c.tally.Counts(),
 	}
 	for _, u := range c.unpicked {
 		r.Unpicked = append(r.Unpicked, *u)

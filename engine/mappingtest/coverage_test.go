@@ -110,6 +110,7 @@ func TestZeroCoverage(t *testing.T) {
 		Alerts: 1, Bare: 1, Unreadable: 1, Values: map[engine.Type]int{}, Groups: []mappingtest.Row{},
 		Decoders: []mappingtest.Row{{Name: "d", Alerts: 1, Values: map[engine.Type]int{}}},
 		Unpicked: []mappingtest.Unpicked{{Path: "data.x", Type: "ip-dst", Count: 1, Example: "192.31.196.1"}}, Fallback: []mappingtest.FallbackPlace{},
+		Mappings: []engine.MappingCount{},
 	}
 	if diff := cmp.Diff(want, c.Report()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)

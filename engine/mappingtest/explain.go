@@ -50,6 +50,9 @@ func WriteExplanation(w io.Writer, x engine.Explanation, style Style) {
 	}
 }
 
+// WriteMapping writes for people what one mapping did with an alert.
+func WriteMapping(w io.Writer, m engine.MappingTrace, style Style) { writeMapping(w, m, "", style) }
+
 func orNone(s string) string {
 	if s == "" {
 		return "none"
@@ -81,7 +84,7 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 			fmt.Fprintf(w, "%s        %s%s%s\n", indent, s.Bad, oneLine(c.Error), s.End)
 		}
 		for _, f := range c.Fields {
-			fmt.Fprintf(w, "%s        %s%s is %q%s\n", indent, s.Dim, printable(f.Path), f.Value, s.End)
+			fmt.Fprintf(w, "%s        %s%s is %q%s%s\n", indent, s.Dim, printable(f.Path), f.Value, neighbours(f.Near, nil), s.End)
 		}
 	}
 	for _, p := range m.Picks {
@@ -96,7 +99,7 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 		case p.Left != "":
 			fmt.Fprintf(w, "%s  pick %s as %s: %snot applied, %s%s\n", indent, p.Path, p.Type, s.Dim, p.Left, s.End)
 		case p.Found == "":
-			fmt.Fprintf(w, "%s  pick %s as %s: %snot in the alert%s\n", indent, p.Path, p.Type, s.Dim, s.End)
+			fmt.Fprintf(w, "%s  pick %s as %s: %snot in the alert%s%s\n", indent, p.Path, p.Type, s.Dim, neighbours(p.Near, p.Beside), s.End)
 		case len(p.Candidates) == 0:
 			fmt.Fprintf(w, "%s  pick %s as %s: %sno candidate in %s%s\n", indent, p.Path, p.Type, s.Bad, shorten(p.Found), s.End)
 		default:
@@ -113,6 +116,17 @@ func writeMapping(w io.Writer, m engine.MappingTrace, indent string, s Style) {
 			fmt.Fprintf(w, "%s    %sbound%s   %s\n", indent, s.Bad, s.End, engine.Cut{What: c.What, Number: c.Number})
 		}
 	}
+}
+
+// neighbours says what the alert has instead of a path; empty if nothing is like it.
+func neighbours(near string, beside []string) string {
+	switch {
+	case near != "":
+		return "; " + printable(near) + " is"
+	case len(beside) > 0:
+		return "; there is " + printable(strings.Join(beside, ", "))
+	}
+	return ""
 }
 
 // writeContext writes what events of a mapping show, and then the names of what the alert does not have: the built-in ones

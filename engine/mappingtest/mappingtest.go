@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
-	"github.com/tidwall/sjson"
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine"
@@ -54,7 +53,7 @@ type (
 		_     struct{}        `what:"a test"`
 		Name  yamlfile.Scalar `key:"name" need:"true" doc:"what the test shows"`
 		Alert *yaml.Node      `key:"alert" need:"true" doc:"the alert: written out, as JSON text, or the name of a file with it, from the test file on"`
-		Set   *yaml.Node      `key:"set" doc:"changes to the alert, as {gjson path: value}; null takes a field away"`
+		Set   *yaml.Node      `key:"set" doc:"changes to fields that the alert has, as {gjson path: value}; null takes a field away. A path that the alert does not have is a fault"`
 		Add   *yaml.Node      `key:"add" doc:"fields that the alert gets besides, as {gjson path: value}"`
 		Picks []declaredPick  `key:"picks" need:"true" empty:"ok" doc:"what is picked, completely; an empty list for nothing"`
 	}
@@ -134,10 +133,10 @@ func (l loader) testCase(n *yaml.Node) (Case, bool) {
 		c.Alert = l.alert(d.Alert)
 	}
 	if d.Set != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Set, "set")
+		c.Alert = l.change(c.Alert, d.Set, wordSet)
 	}
 	if d.Add != nil && c.Alert != nil {
-		c.Alert = l.set(c.Alert, d.Add, "add")
+		c.Alert = l.change(c.Alert, d.Add, wordAdd)
 	}
 	return c, l.Noted() == before
 }
@@ -236,32 +235,6 @@ func (x *expansion) value(n *yaml.Node, levels int) any {
 		}
 	}
 	return n.Value
-}
-
-// set makes the changes of a case: {gjson path: value}; a value of null takes the field away.
-func (l loader) set(alert []byte, n *yaml.Node, what string) []byte {
-	if n.Kind != yaml.MappingNode {
-		l.Fault(n, "write {path: value}", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if key.Value == "" {
-			l.Fault(key, "write a plain path, like data.srcip", "%s has an empty path", what)
-			return nil
-		}
-		var err error
-		if v := l.value(value, what+" "+key.Value); v == nil {
-			alert, err = sjson.DeleteBytes(alert, key.Value)
-		} else {
-			alert, err = sjson.SetBytes(alert, key.Value, v)
-		}
-		if err != nil {
-			l.Fault(key, "write a plain path, like data.srcip", "%s %s: %v", what, key.Value, err)
-			return nil
-		}
-	}
-	return alert
 }
 
 // A Result is the outcome of a case.

@@ -139,12 +139,22 @@ func TestLoadLeavesOutCasesWithAFault(t *testing.T) {
 
 // TestAdd has tests that change an alert, and that add fields to it.
 func TestAdd(t *testing.T) {
-	head := "- name: x\n  alert: {data: {ip: 192.31.196.1}}\n  picks: []\n"
+	head := "- name: x\n  alert: {data: {ip: 192.31.196.1, list: [{a.b: 1}], null: null, '7': x, srcuser: u}}\n  picks: []\n"
 	for change, want := range map[string]string{
-		"  set: {data.ip: 10.0.0.1}\n":    "",
-		"  set: {data.ip: null}\n":        "",
-		"  add: {data.host: a.example}\n": "",
-		"  add: [a]\n":                    "m_test.yaml:4:8: add must be a set of keys and values, not a list; write {path: value}",
+		"  set: {data.ip: 10.0.0.1}\n":                        "",
+		"  set: {data.ip: null}\n":                            "",
+		"  set: {data.null: a, data.list.0.a\\.b: 2}\n":       "",
+		"  set: {data.:7: y}\n":                               "",
+		"  set: {data.list: {a: {b: 1}}, data.list.a.b: 2}\n": "",
+		"  add: {data.host: a.example}\n":                     "",
+		"  add: {data.host: a.example, data.list.-1: x}\n":    "",
+		"  add: [a]\n":                         "m_test.yaml:4:8: add must be a set of keys and values, not a list; write {path: value}",
+		"  add: {data.host: null}\n":           "m_test.yaml:4:9: add data.host: null adds nothing; write it below set, which takes fields away",
+		"  set: {data.dstport: a}\n":           "m_test.yaml:4:9: set data.dstport: the alert has no such field; write it below add, which adds fields",
+		"  set: {data.scruser: null}\n":        "m_test.yaml:4:9: set data.scruser: the alert has no such field; did you mean \"data.srcuser\"? write it below add, which adds fields",
+		"  set: {data.list.-1: x}\n":           "m_test.yaml:4:9: set data.list.-1: the alert has no such field; write it below add, which adds fields",
+		"  set: {data.ip: null, data.IP: x}\n": "m_test.yaml:4:24: set data.IP: the alert has no such field; write it below add, which adds fields",
+		"  set: {x: 1, data.dstport: 2}\n":     "m_test.yaml:4:9: set x: the alert has no such field; write it below add, which adds fields\nm_test.yaml:4:15: set data.dstport: the alert has no such field; write it below add, which adds fields",
 	} {
 		cases, err := mappingtest.Load(engine.Source{Name: "m_test.yaml", Data: []byte(head + change)}, nil)
 		got := ""

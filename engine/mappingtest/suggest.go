@@ -217,7 +217,9 @@ func (s *suggestion) name(e *engine.Engine) {
 		condition, product = fmt.Sprintf("has(%q)", objectOf(s.picks[0].path)), lastStep(s.picks[0].path)
 		s.near = nil
 		for _, p := range s.picks {
-			s.near = append(s.near, change{path: knownPath(objectOf(p.path))})
+			if c := (change{path: knownPath(objectOf(p.path))}); !slices.Contains(s.near, c) { // of two fields of one list
+				s.near = append(s.near, c)
+			}
 		}
 	}
 	conditions := make([]string, 0, len(s.picks))

@@ -84,6 +84,7 @@ func TestSuggestHostile(t *testing.T) {
 		alerts[fmt.Sprintf("group %d %.30q", i, key)] = fmt.Sprintf(`{"id":%s,"rule":{"id":%s,"groups":[%s]},"data":{"ip":"192.31.196.66","user":%s}}`, k, k, k, k)
 		alerts[fmt.Sprintf("decoder %d %.30q", i, key)] = fmt.Sprintf(`{"rule":{},"decoder":{"name":%s},"data":{"ip":"192.31.196.66","u":"http://bad.example/%s"}}`, k, k[1:len(k)-1])
 	}
+	alerts["two fields of a list"] = `{"rule":{},"data":{"list":[{"ip":"192.31.196.66","url":"http://bad.example/"}],"ip":["192.31.196.66"]}}`
 	empty, err := engine.Load()
 	if err != nil {
 		t.Fatal(err)

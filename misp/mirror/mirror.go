@@ -31,6 +31,9 @@ type Mirror struct {
 	// before the Mirror is used, like Filters, which has the filters of sources that have another one.
 	Servers []string
 	Filters map[string]engine.Filter
+	// Warninglists are the names of those sources that are lists of well-known values: look-ups find nothing in them, and
+	// [Mirror.Warn] does. It is set before the Mirror is used.
+	Warninglists []string
 	// Refused is called for each observable that is known, and of which filters leave everything out; nil for no call. It is
 	// set before the Mirror is used.
 	Refused func(o engine.Observable)
@@ -50,6 +53,9 @@ func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	m.Refresh()
 	return m
 }
+
+// Filter returns the filter that applies where a mapping says nothing else.
+func (m *Mirror) Filter() engine.Filter { return m.filter }
 
 // Close closes the files; look-ups in flight keep them open until they end. A Mirror may still be used after that, but
 // then opens its files for each call.
@@ -208,6 +214,9 @@ func (m *Mirror) search(ctx context.Context, v *view, observables []engine.Obser
 		in.found.FilterBy(bases)
 	}
 	for i, s := range v.sets {
+		if m.isList(s.name) {
+			continue
+		}
 		if err := s.fault(); err != nil && len(observables) > 0 {
 			in.unread.add(s, err)
 		}
@@ -229,13 +238,16 @@ func (m *Mirror) clock() time.Time {
 	return m.Now()
 }
 
-// All yields every attribute of all sets, as they are when the iteration begins, and an error in place of what cannot be
+// All yields every attribute of all sets but warninglists, as they are when the iteration begins, and an error in place of what cannot be
 // read.
 func (m *Mirror) All() iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
 		v := m.use()
 		defer v.release()
 		for _, s := range v.sets {
+			if m.isList(s.name) {
+				continue
+			}
 			if err := s.fault(); err != nil && !yield(misp.Attribute{}, fmt.Errorf("mirror of %s: %w", s.name, err)) {
 				return
 			}
@@ -307,13 +319,14 @@ func (m *Mirror) absent(v *view) error {
 		isServer := m.isServer(s.name)
 		wanted = wanted || isServer
 		switch {
+		case m.isList(s.name):
 		case s.snapshot != nil || s.fault() != nil:
 			some, server = true, server || isServer
 		case absent == nil || isServer && !m.isServer(absent.name):
 			absent = s
 		}
 	}
-	if some && (server || !wanted) {
+	if some && (server || !wanted) || absent == nil && len(v.sets) > 0 && len(m.Warninglists) == len(v.sets) {
 		return nil
 	}
 	err := ErrNever

@@ -123,7 +123,7 @@ func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *dis
 		}
 	}
 	s := newSuppression(a.Config, a.Servers, a.Engine, condition, mutes)
-	s.Now = h.Now
+	s.Filter, s.Now = filterOf(a.Config, a.declared.Sources), h.Now
 	s.Counted = func(of string, v enrich.Verdict, m *enrich.Match) {
 		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
 		if h.Daemon != nil {
