@@ -249,17 +249,15 @@ func (r *streamRun) readable(b *batch) [][]byte {
 	alerts := make([][]byte, 0, len(b.alerts.Text))
 	unreadable, torn := 0, 0
 	for _, line := range b.alerts.Text {
-		alert, err := alertIn(line)
+		found, err := Readable(line)
+		alerts = append(alerts, found...)
 		if err == nil {
-			alerts = append(alerts, alert)
 			continue
 		}
 		if unreadable++; unreadable == 1 {
 			b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
 		}
-		whole := alertsInTorn(line)
-		torn += len(whole)
-		alerts = append(alerts, whole...)
+		torn += len(found)
 	}
 	if torn > 0 {
 		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
