@@ -21,7 +21,8 @@ type Filter struct {
 	Tags []string `json:"tags,omitempty"`
 	// ExcludeTags rejects attributes that have one of these tags. Same comparison as Tags.
 	ExcludeTags []string `json:"exclude_tags,omitempty"`
-	// Warninglists, if true, rejects attributes that MISP reports to be on one of its enabled warninglists.
+	// Warninglists, if true, rejects attributes that are on a warninglist: one that is enabled in MISP, or one of a source of
+	// warninglists.
 	Warninglists *bool `json:"warninglists,omitempty"`
 	// MinThreatLevel accepts only attributes of events of this threat level or a higher one: high, medium, low;
 	// undefined for any.
@@ -41,6 +42,11 @@ type Filter struct {
 	Expired string `json:"expired,omitempty"`
 	// MatchKinds accepts only matches of these kinds; empty for all.
 	MatchKinds []MatchKind `json:"match_kinds,omitempty"`
+	// Missing says what an attribute is that does not have what MinThreatLevel, MaxAge, Tags or Orgs judge by: no match
+	// ([MissingReject], and empty), or one as far as they are concerned ([MissingAccept]).
+	Missing string `json:"missing,omitempty"`
+	// MissingOf says the same for sources, by their names, instead of Missing.
+	MissingOf map[string]string `json:"-"`
 }
 
 // Over returns f, with the fields of base where f has none. For a nil f it is base.
@@ -69,7 +75,19 @@ func (f *Filter) Over(base Filter) Filter {
 	if f.MatchKinds != nil {
 		base.MatchKinds = f.MatchKinds
 	}
+	if f.Missing != "" {
+		base.Missing, base.MissingOf = f.Missing, nil
+	}
 	return base
+}
+
+// AcceptsMissing reports whether an attribute of a source counts although it does not have what f judges by.
+func (f Filter) AcceptsMissing(source string) bool {
+	word, ok := f.MissingOf[source]
+	if !ok {
+		word = f.Missing
+	}
+	return word == MissingAccept
 }
 
 func first[T any](own, base *T) *T {
@@ -93,6 +111,15 @@ const (
 
 // ExpiredWords are the values of [Filter.Expired].
 var ExpiredWords = []string{ExpiredReport, ExpiredIgnore, ExpiredMatch}
+
+// The values of [Filter.Missing].
+const (
+	MissingReject = "reject"
+	MissingAccept = "accept"
+)
+
+// MissingWords are the values of [Filter.Missing].
+var MissingWords = []string{MissingReject, MissingAccept}
 
 // ThreatLevels are MISP's words for threat levels, highest first. The index of a level is its threat_level_id minus one.
 var ThreatLevels = []string{"high", "medium", "low", "undefined"}

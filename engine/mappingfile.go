@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type Source struct {
 	// one of theirs.
 	Builtin bool
 
-	outline []described // see WithOutline
+	packed []packedMapping // see ReadPack
+	fsys   fs.FS           // where the text is, if packed is set
 }
 
 // The shapes of a mapping file as it is written, before it is checked. They never leave this package. The reader, the
@@ -74,7 +76,7 @@ type (
 		ToIDs          *bool             `key:"to_ids" doc:"accept only attributes that are flagged for detection"`
 		Tags           []yamlfile.Scalar `key:"tags" doc:"accept only attributes with one of these tags, on themselves or on their event; * at the end matches any rest"`
 		ExcludeTags    []yamlfile.Scalar `key:"exclude_tags" doc:"reject attributes with one of these tags"`
-		Warninglists   *bool             `key:"warninglists" doc:"reject attributes that are on an enabled MISP warninglist"`
+		Warninglists   *bool             `key:"warninglists" doc:"reject attributes that are on a warninglist: one that is enabled in MISP, or one of a source of warninglists"`
 		Published      *bool             `key:"published" doc:"accept only attributes of published events; any edit un-publishes an event until it is published again"`
 		MinThreatLevel yamlfile.Scalar   `key:"min_threat_level" enum:"threat_level" doc:"accept only events of this threat level or a higher one"`
 		MaxAge         yamlfile.Scalar   `key:"max_age" doc:"accept only attributes that were changed or last seen within this time, like 90d; 0 for any"`
@@ -83,6 +85,7 @@ type (
 		ExcludeOrgs    []yamlfile.Scalar `key:"exclude_orgs" doc:"reject events created by one of these organisations"`
 		Expired        yamlfile.Scalar   `key:"expired" enum:"expired" doc:"what an attribute is that was last seen in the past, or that has an expiration sighting: report, a match that says so; ignore, none; match, a match like others"`
 		MatchKinds     []yamlfile.Scalar `key:"match_kinds" enum:"match_kind" doc:"accept only matches of these kinds"`
+		Missing        yamlfile.Scalar   `key:"missing" enum:"missing" doc:"what an attribute is that does not have what min_threat_level, max_age, tags and orgs judge by, whatever its source says: reject, no hit; accept, a hit as far as they are concerned"`
 	}
 )
 
@@ -102,7 +105,7 @@ func FileShape() yamlfile.Shape {
 	}
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
-		"expired": ExpiredWords, "decode": decodeWords(),
+		"expired": ExpiredWords, "missing": MissingWords, "decode": decodeWords(),
 	}}
 }
 
@@ -114,6 +117,7 @@ type reader struct {
 	lint    bool // warn too
 	paths   *paths
 	defined definitions // names of the file that is read
+	packed  bool        // it is a declaration in a pack, so lint and tests have shown that it compiles
 	// vocabulary is what names are known, for lint; nil for none.
 	vocabulary *Vocabulary
 }
@@ -150,6 +154,10 @@ func (r reader) filter(f *declaredFilter) *Filter {
 	if f.Expired.Value != "" {
 		out.Expired = f.Expired.Value
 		r.oneOf(f.Expired, "expired", ExpiredWords)
+	}
+	if f.Missing.Value != "" {
+		out.Missing = f.Missing.Value
+		r.oneOf(f.Missing, "missing", MissingWords)
 	}
 	if s := f.MaxAge; s.Value != "" {
 		age, err := ParseAge(s.Value)

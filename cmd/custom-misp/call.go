@@ -74,6 +74,9 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		log.Error("mapping files left out", "faults", a.Faults.Error())
 		a.Chain.Report(ctx, alert, &enrich.Trouble{Code: enrich.CodeMapping, Err: a.Faults, Remedy: "these files are left out, see custom-misp lint"})
 	}
+	if app.ServeRuns(app.StateOf(c)) {
+		a.Chain.DrainTime = 0 // serve works on the spool, and may be sending the same events
+	}
 	result, err := a.Chain.Process(ctx, alert)
 	if result.Warning != nil {
 		log.Warn("mappings failed on this alert", "alert_id", alert.Source.AlertID, "errors", result.Warning.Error())

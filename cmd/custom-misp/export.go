@@ -131,7 +131,7 @@ func exportMirror(ctx context.Context, g globals, st cli.Streams, form export.Fo
 			fmt.Fprintf(st.Err, "custom-misp: the mirror of %s was never synced, and is not in the export; custom-misp sync makes it\n", state.Origin)
 		}
 	}
-	filter := c.Lookup.Filter
+	filter := m.Filter()
 	if all {
 		filter = *unfiltered()
 	}

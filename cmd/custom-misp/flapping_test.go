@@ -27,7 +27,7 @@ func TestFlapping(t *testing.T) {
 	t.Parallel()
 	alerts := 2000
 	if long() {
-		alerts = 10_000
+		alerts = 5000
 	}
 	f := newFlapping(t)
 	template := bundled(t, "fim-added")

@@ -96,14 +96,14 @@ func isCall(program string, args []string) bool {
 	if filepath.Base(program) == wazuh.ProgramName {
 		return true
 	}
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") || slices.Contains(verbs(), args[0]) {
-		return false
-	}
-	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }) {
+	if len(args) == 0 || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }) {
 		return false // integratord passes no flags
 	}
 	if args[0] == "" || strings.ContainsAny(args[0], `/.`) {
-		return true
+		return true // no verb has these; to make the verbs takes as long as a call
+	}
+	if slices.Contains(verbs(), args[0]) {
+		return false
 	}
 	_, err := os.Stat(args[0])
 	return err == nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/engine/enrich/spool"
 )
 
 // A beside is a serve that begins at the end of the file, beside calls by integratord.
@@ -99,12 +100,20 @@ func TestHandover(t *testing.T) {
 	h.stop(t)
 }
 
-// TestHandoverFullSpool has a spool that takes nothing while serve runs: a call looks its alert up itself.
+// TestHandoverFullSpool has a spool that takes nothing while serve runs: a call looks its alert up itself, and leaves what is
+// queued to serve.
 func TestHandoverFullSpool(t *testing.T) {
 	t.Parallel()
 	h := &beside{resident: prepare(t, newManager(t), "")}
 	h.start(t)
 	alerts := filepath.Join(app.State(filepath.Join(h.home, "logs/custom-misp")).Spool(), "alerts")
+	if err := h.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	queue := &spool.Dir{Path: filepath.Dir(alerts), MaxEntries: 10, MaxBytes: 1 << 20}
+	if _, err := queue.Put(spool.Events, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(alerts); err != nil {
 		t.Fatal(err)
 	}
@@ -113,4 +122,11 @@ func TestHandoverFullSpool(t *testing.T) {
 	}
 	h.handOver(t, "no-offset", liveHit)
 	h.expectHits(t, "no-offset")
+	if left, err := filepath.Glob(filepath.Join(queue.Path, "events", "*.json")); err != nil || len(left) != 1 {
+		t.Errorf("queued events: %v, %v", left, err)
+	}
+	if err := h.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	h.stop(t)
 }

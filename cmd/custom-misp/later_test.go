@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/wazuh/alertlog"
 )
 
@@ -60,7 +61,7 @@ func TestServeAsksLater(t *testing.T) {
 	r.expectHits(t, "live", "list-1")
 	r.until(t, "the checkpoint goes on", func() bool { s := r.status().Alerts; return s.BehindBytes == 0 && s.DelayedBytes > 0 })
 	saved := func() bool {
-		at, _, err := alertlog.LoadCheckpoint(app.State(filepath.Join(r.home, "logs/custom-misp")).Checkpoint())
+		at, _, err := alertlog.LoadCheckpoint(app.State(filepath.Join(r.home, "logs/custom-misp")).Checkpoint(config.AlertsFile{Main: true}))
 		return err == nil && at.Offset == r.status().Alerts.Offset
 	}
 	r.until(t, "the checkpoint is saved", saved)
@@ -77,7 +78,7 @@ func TestServeAsksLater(t *testing.T) {
 	r.alerts.add("again", liveHit)
 	r.expectModes(t, map[string]string{"live": "", "list-1": "", "list-2": "", "again": "", "late-1": "delayed", "late-2": "delayed"})
 	r.until(t, "nothing is left", func() bool { return r.status().Alerts.DelayedBytes == 0 })
-	name := app.State(filepath.Join(r.home, "logs/custom-misp")).Later()
+	name := app.State(filepath.Join(r.home, "logs/custom-misp")).Later(config.AlertsFile{Main: true})
 	r.until(t, "that is remembered", func() bool { _, err := os.Stat(name); return errors.Is(err, fs.ErrNotExist) })
 	r.stop(t)
 	r.expectModes(t, map[string]string{"live": "", "list-1": "", "list-2": "", "again": "", "late-1": "delayed", "late-2": "delayed"})

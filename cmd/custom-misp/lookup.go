@@ -235,7 +235,7 @@ func (e everyone) Lookup(ctx context.Context, observables []engine.Observable) (
 }
 
 // askedBy returns what is asked for a person: what is named, else all that the policy names. ctx bounds questions to MISP.
-func askedBy(ctx context.Context, configured *config.Config, from string) (asked everyone, built *app.App, err error) {
+func askedBy(ctx context.Context, configured *config.Config, from string) (_ enrich.Lookup, built *app.App, err error) {
 	c := *configured
 	switch from {
 	case "":
@@ -251,13 +251,14 @@ func askedBy(ctx context.Context, configured *config.Config, from string) (asked
 	if a == nil || err != nil {
 		return nil, nil, err
 	}
+	var asked everyone
 	if a.Mirror != nil {
 		asked = append(asked, namedLookup{a.Mirror, ""})
 	}
 	if a.Live != nil {
 		asked = append(asked, namedLookup{a.Live, map[bool]string{true: "live", false: "feed"}[c.FeedDir == ""]})
 	}
-	return asked, a, nil
+	return a.Warned(asked), a, nil
 }
 
 // unfiltered is a filter that lets everything through, whatever is configured.

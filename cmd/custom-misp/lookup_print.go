@@ -154,6 +154,9 @@ func (m lookupMatch) write(b *strings.Builder, value string) {
 	}
 	writeBelow(b, cmp.Or(m.Link, "event "+cmp.Or(m.Event.ID, m.Event.UUID)))
 	writeBelow(b, strings.Join(nonEmpty(string(m.Type)+" "+m.Value, m.Event.Org, m.Event.Date, "from "+m.Origin), ", "))
+	if len(m.Warninglists) > 0 {
+		writeBelow(b, "on "+strings.Join(m.Warninglists, ", "))
+	}
 }
 
 func nonEmpty(texts ...string) (kept []string) {

@@ -60,7 +60,9 @@ a sync would refuse.`,
 	}
 	cmd.Flags().StringVar(&f.preset, "preset", "", "name of a built-in declaration")
 	cmd.Flags().StringVar(&f.declaration, "declaration", "", "file with the declaration of the source")
-	_ = cmd.RegisterFlagCompletionFunc("preset", cobra.FixedCompletions(source.PresetNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("preset", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return source.PresetNames(), cobra.ShellCompDirectiveNoFileComp
+	})
 	outputFlag(cmd, &f.output, "table", "table", "json")
 	return cmd
 }

@@ -50,7 +50,7 @@ written from the description of its form, and never compared with a file of the 
 				if err != nil {
 					return err
 				}
-				if len(faults) > 0 {
+				if faults = append(faults, app.SourceWarnings(c, declared)...); len(faults) > 0 {
 					cli.PrintFaults(s.Err, faults)
 				}
 				sources = declared

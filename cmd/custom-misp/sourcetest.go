@@ -73,8 +73,8 @@ func withoutSources(sources []engine.Source) []engine.Source {
 // lintSources returns the faults of files of sources: the named ones, or with a configuration those that it asks for.
 func lintSources(c *config.Config, files []source.File) (yamlfile.Faults, error) {
 	if c != nil {
-		_, faults, err := app.Sources(c)
-		return faults, err
+		declared, faults, err := app.Sources(c)
+		return append(faults, app.SourceWarnings(c, declared)...), err
 	}
 	_, faults := app.LintSources(nil, files)
 	return faults, nil

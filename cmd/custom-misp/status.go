@@ -15,6 +15,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/serve"
+	"custom-misp/misp/mirror"
 )
 
 func newStatus(s cli.Streams, g *globals) *cobra.Command {
@@ -74,6 +75,9 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	} else {
 		row("alerts", "%s, %d bytes behind%s", s.Alerts.File, s.Alerts.BehindBytes, behindFor(s.Alerts))
 	}
+	for _, f := range s.OtherAlerts {
+		row("alerts", "%s, %d bytes behind%s", f.File, f.BehindBytes, behindFor(f))
+	}
 	if s.Running {
 		row("read", "%d alerts: %d with values, %d with hits, %d unreadable", s.Counters["alerts_read"], s.Counters["alerts_considered"],
 			s.Counters["alerts_matched"], s.Counters["alerts_unreadable"])
@@ -82,8 +86,12 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if why := notReported(s.NotReported); why != "" {
 		row("not reported", "%s", why)
 	}
-	if s.Alerts.Absent {
-		row("alerts are absent", "%s does not exist: no alert is read", s.Alerts.File)
+	delayed := int64(0)
+	for _, f := range append([]serve.AlertsStatus{s.Alerts}, s.OtherAlerts...) {
+		if f.Absent {
+			row("alerts are absent", "%s does not exist: no alert is read from it", f.File)
+		}
+		delayed += f.DelayedBytes
 	}
 	if !s.CanaryAt.IsZero() {
 		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
@@ -91,20 +99,16 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	row("MISP", "%s", s.MISP.Description)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
-	if s.Alerts.DelayedBytes > 0 || s.Spool.Delayed > 0 {
-		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", s.Alerts.DelayedBytes, s.Spool.Delayed)
+	if delayed > 0 || s.Spool.Delayed > 0 {
+		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", delayed, s.Spool.Delayed)
 	}
+	writeHistoryStatus(row, s.History)
 	for _, m := range s.Mirror {
 		if m.Damage != "" {
 			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
 				m.DamagedSince.Format(time.RFC3339), cli.Clean(m.Damage), m.Origin)
 		}
-		if m.SyncedAt.IsZero() {
-			row("mirror "+m.Origin, "%s", cmp.Or(m.Failure, "not synced yet"))
-			continue
-		}
-		row("mirror "+m.Origin, "%d attributes of %d events, %.1f MiB, synced %s ago from %s%s", m.Attributes, m.Events, float64(m.Bytes)/(1<<20),
-			time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, map[bool]string{true: "; " + m.Failure}[m.Failure != ""])
+		row("mirror "+m.Origin, "%s", describeMirror(m))
 	}
 	if s.Running {
 		row("mappings", "%d, loaded %s", s.Configuration.Mappings, s.Configuration.LoadedAt.Format(time.RFC3339))
@@ -113,6 +117,50 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		}
 	}
 	return t.Flush()
+}
+
+func writeHistoryStatus(row func(what, format string, args ...any), h *serve.HistoryStatus) {
+	if h == nil {
+		return
+	}
+	row("history", "%s", h.Describe())
+	if h.Stopped != "" {
+		row("history stopped", "nothing is recorded: %s", h.Stopped)
+	}
+	if h.Fault != "" {
+		row("history damaged", "%s", h.Fault)
+	}
+}
+
+// describeMirror returns how a source of the mirror is.
+func describeMirror(m serve.MirrorStatus) string {
+	failure := m.Failure
+	if m.Failures > 1 {
+		failure += fmt.Sprintf("; %d failures in a row", m.Failures)
+	}
+	if !m.RetryAt.IsZero() {
+		failure += "; tried again at " + m.RetryAt.UTC().Format(time.RFC3339)
+	}
+	switch {
+	case m.SyncedAt.IsZero() && m.EventsThere > 0:
+		return fmt.Sprintf("%d attributes so far, %d of %d events read%s", m.Attributes, m.EventsRead, m.EventsThere, after("; ", failure))
+	case m.SyncedAt.IsZero():
+		return cmp.Or(failure, "not synced yet")
+	}
+	what := fmt.Sprintf("%d attributes of %d events", m.Attributes, m.Events)
+	if m.Kind == mirror.KindWarninglist {
+		what = fmt.Sprintf("%d entries of %s", m.Attributes, cli.Plural(m.Events, "warninglist"))
+	}
+	return fmt.Sprintf("%s, %.1f MiB, synced %s ago from %s%s", what, float64(m.Bytes)/(1<<20),
+		time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second), m.Place, after("; ", failure))
+}
+
+// after returns a text behind what separates it; empty for none.
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
 }
 
 func behindFor(a serve.AlertsStatus) string {

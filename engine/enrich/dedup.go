@@ -77,7 +77,11 @@ func sentKey(e Enrichment) (uint64, bool) {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
 		return 0, false
 	}
-	key := e.Body.Source.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	s := e.Body.Source
+	key := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	if s.RuleID == "" && s.Timestamp+s.Location != "" { // an event of archives.json, which has the id of an alert before it
+		key += "\x00" + s.Timestamp + "\x00" + s.Location
+	}
 	if e.Late != "" {
 		key += "\x00" + e.Late
 	}

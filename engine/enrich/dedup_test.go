@@ -84,6 +84,9 @@ func TestDedup(t *testing.T) {
 	other.Agent.ID = "005"
 	b.send(t, "others", 3, hitEvent("2", "a"), hitEvent("1", "b"), other)
 	b.send(t, "without an id", 2, hitEvent("", "a"), hitEvent("", "a"))
+	later, alert := hitEvent("5", "a"), hitEvent("5", "a")
+	later.Body.Source.Timestamp, alert.Body.Source.RuleID = "2026-11-25T10:00:00.123+0000", "5710"
+	b.send(t, "without a rule: the id is that of an alert before", 2, alert, later, later, alert)
 	trouble := enrich.TroubleEvent(enrich.Alert{}, errors.New("unreachable"))
 	b.send(t, "about errors", 2, trouble, trouble)
 

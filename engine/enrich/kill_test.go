@@ -86,7 +86,7 @@ func TestKill(t *testing.T) {
 	}
 	kills := 60
 	if long() {
-		kills = 1000
+		kills = 400
 	}
 	k := &killed{dir: t.TempDir(), window: 12 * time.Millisecond, done: map[string]bool{}, sent: map[string]int{}}
 	for kill := range kills {

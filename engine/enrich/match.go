@@ -56,11 +56,11 @@ func Refused(f engine.Filter, kind engine.MatchKind, a misp.Attribute, now time.
 		return "lookup.published"
 	case set(f.Warninglists) && len(a.Warninglists) > 0:
 		return "lookup.warninglists"
-	case len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags):
+	case len(f.Tags) > 0 && !misp.AnyTag(f.Tags, a.Tags) && !excused(f, a, len(a.Tags) == 0):
 		return "lookup.tags"
 	case misp.AnyTag(f.ExcludeTags, a.Tags):
 		return "lookup.exclude_tags"
-	case len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs):
+	case len(f.Orgs) > 0 && !a.Event.CreatedBy(f.Orgs) && !excused(f, a, a.Event.Org == "" && a.Event.OrgUUID == ""):
 		return "lookup.orgs"
 	case a.Event.CreatedBy(f.ExcludeOrgs):
 		return "lookup.exclude_orgs"
@@ -75,12 +75,17 @@ func refusedByAge(f engine.Filter, a misp.Attribute, now time.Time) string {
 		return "lookup.expired"
 	case f.MinDecayScore != nil && a.DecayScore != nil && *a.DecayScore < float64(*f.MinDecayScore):
 		return "lookup.min_decay_score"
-	case tooLow(f.MinThreatLevel, a):
+	case tooLow(f.MinThreatLevel, a) && !excused(f, a, a.Event.ThreatLevel == 0):
 		return "lookup.min_threat_level"
-	case f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge):
+	case f.MaxAge != nil && *f.MaxAge > 0 && now.Sub(a.LastActive()) > time.Duration(*f.MaxAge) && !excused(f, a, a.LastActive().IsZero()):
 		return "lookup.max_age"
 	}
 	return ""
+}
+
+// excused reports whether an attribute that does not have what a filter judges by counts nevertheless.
+func excused(f engine.Filter, a misp.Attribute, missing bool) bool {
+	return missing && f.AcceptsMissing(a.Origin)
 }
 
 // tooLow reports whether the event of an attribute has a lower threat level than is asked for; empty asks for none.

@@ -26,6 +26,10 @@ type Conf struct {
 	JSONOutput string
 	// JSONOutputLine is the line of it.
 	JSONOutputLine int
+	// LogAllJSON is the text of <logall_json>: with "yes", analysisd writes archives.json. Empty if it is not given.
+	LogAllJSON string
+	// LogAllJSONLine is the line of it.
+	LogAllJSONLine int
 }
 
 // Integration is one <integration> block.
@@ -82,6 +86,8 @@ func ParseConf(data []byte) (Conf, error) {
 			c.Integrations[len(c.Integrations)-1].End = end
 		case parent == "global" && name == "jsonout_output":
 			c.JSONOutput, c.JSONOutputLine = strings.TrimSpace(text), line
+		case parent == "global" && name == "logall_json":
+			c.LogAllJSON, c.LogAllJSONLine = strings.TrimSpace(text), line
 		case parent == "integration" && len(c.Integrations) > 0:
 			last := &c.Integrations[len(c.Integrations)-1]
 			last.Elements = append(last.Elements, Element{name, text, line})

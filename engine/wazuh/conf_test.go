@@ -58,8 +58,8 @@ func TestParseConf(t *testing.T) {
 		},
 		{
 			name: "output of alerts",
-			conf: "<ossec_config>\n<global>\n<jsonout_output> no </jsonout_output>\n</global>\n</ossec_config>",
-			want: wazuh.Conf{RuleDirs: stock, JSONOutput: "no", JSONOutputLine: 3},
+			conf: "<ossec_config>\n<global>\n<jsonout_output> no </jsonout_output>\n<logall_json>yes</logall_json></global>\n</ossec_config>",
+			want: wazuh.Conf{RuleDirs: stock, JSONOutput: "no", JSONOutputLine: 3, LogAllJSON: "yes", LogAllJSONLine: 4},
 		},
 		{
 			name: "ends in the middle",

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,13 +22,9 @@ type Declared struct {
 
 // A DeclaredFile says where the file of a declared source is, and how it is read.
 type DeclaredFile struct {
-	Name  string
-	Kind  Kind   // KindSource if it is empty
-	Place string // path or URL
-	Shown string // the place without secrets
-	// Headers go with each request.
-	Headers   http.Header
-	UserAgent string
+	Name string
+	Kind Kind // KindSource if it is empty
+	Access
 	// Shrink is the share of the indicators of the set that a new copy needs; 0 to take any. A smaller one is refused until it
 	// comes twice.
 	Shrink float64
@@ -57,10 +52,7 @@ type Measured interface {
 
 // NewDeclared returns a declared source.
 func NewDeclared(f DeclaredFile) *Declared {
-	p := newPlace(f.Place, f.UserAgent)
-	p.masked = f.Shown
-	p.headers = f.Headers
-	return &Declared{located{f.Name, p}, f}
+	return &Declared{located{f.Name, f.place()}, f}
 }
 
 func (d *Declared) describe() (Kind, string) { return cmp.Or(d.file.Kind, KindSource), d.from.shown() }
@@ -70,19 +62,15 @@ var ErrRefused = errors.New("refused")
 
 func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.now()
-	tag := ""
-	if !full && w.set != nil && w.state.Form == d.file.Form && w.state.FailedAt.IsZero() {
-		tag = w.state.Tag
+	have := validators{}
+	if !full && w.set != nil && w.state.Form == d.file.Form {
+		have = w.state.validators() // of the copy that the set was made of, also if others were refused since
 	}
-	r, tag, err := d.from.open(ctx, "", tag, d.from.max.list)
+	file, got, err := d.open(ctx, w.dir, have)
 	if errors.Is(err, errSame) {
-		return w.keep(y.done(began, func(s *State) { s.Partial = w.state.Partial }))
+		return w.keep(y.done(began, func(s *State) { s.Refused = 0 }))
 	}
 	if err != nil {
-		return err
-	}
-	file, err := d.copyOf(ctx, r, w.dir)
-	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
@@ -100,7 +88,8 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 	event := misp.Event{UUID: identify(what).String(), Info: what, Published: true}
 	event.ID = event.UUID
 	done := y.done(began, func(s *State) {
-		s.Tag, s.FullAt, s.Form, s.Indicators = tag, began.UTC(), d.file.Form, measured.Total()
+		s.setValidators(got)
+		s.FullAt, s.Form, s.Indicators = began.UTC(), d.file.Form, measured.Total()
 		s.Partial, s.Refused = measured.Failure(), 0
 	})
 	return w.replace(ctx, func(b *builder) error {
@@ -134,6 +123,23 @@ func (d *Declared) refuse(w *writer, y *Syncer, total int, full bool) error {
 	w.state.Refused = total + 1
 	return d.from.trouble("", fmt.Errorf("%w: it has %d indicators, and the copy before %d", ErrRefused, total, before),
 		"if this is right, run custom-misp source accept "+d.name+"; the same smaller copy is taken when it comes again")
+}
+
+// open returns the file of a source, and what tells its version; errSame if it is still that of have.
+func (d *Declared) open(ctx context.Context, dir string, have validators) (_ *fetched, got validators, err error) {
+	if d.several() {
+		f, tag, err := d.gather(ctx, dir, have.tag)
+		return f, validators{tag: tag}, err
+	}
+	r, got, err := d.from.open(ctx, "", have, d.from.max.list)
+	if err != nil {
+		return nil, got, err
+	}
+	f, err := d.copyOf(ctx, r, dir)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, validators{}, err
+	}
+	return f, got, nil
 }
 
 // copyOf returns a file that can be read again and again: the file itself, or what was fetched, which is deleted when it is
@@ -175,13 +181,9 @@ func (f *fetched) Size() int64 { return f.size }
 
 // Fetch returns the file of a declared source, for a look at it. The caller has to close it.
 func (d *Declared) Fetch(ctx context.Context, dir string) (FetchedFile, error) {
-	r, _, err := d.from.open(ctx, "", "", d.from.max.list)
+	f, _, err := d.open(ctx, dir, validators{})
 	if err != nil {
-		return nil, err
-	}
-	f, err := d.copyOf(ctx, r, dir)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, err
+		return nil, err // and not a file that is nil
 	}
 	return f, nil
 }

@@ -76,7 +76,7 @@ func newDeclaredSite(t *testing.T) *declaredSite {
 	s.syncer = &Syncer{Dir: t.TempDir()}
 	t.Cleanup(s.syncer.Close)
 	s.file = DeclaredFile{
-		Name: "names", Place: s.server.URL + "/SECRET/list", Shown: "http://masked/…/list", Headers: http.Header{"Auth-Key": {"k"}}, UserAgent: "test",
+		Name: "names", Access: Access{Place: s.server.URL + "/SECRET/list", Shown: "http://masked/…/list", Headers: http.Header{"Auth-Key": {"k"}}, UserAgent: "test"},
 		Shrink: 0.5, Form: "1", Measure: measureLines,
 	}
 	return s
@@ -163,7 +163,7 @@ func TestDeclaredPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	reads := 0
-	f := DeclaredFile{Name: "names", Place: name, Shown: name, Form: "1", Measure: func(ctx context.Context, file File, now time.Time) (Measured, error) {
+	f := DeclaredFile{Name: "names", Access: Access{Place: name, Shown: name}, Form: "1", Measure: func(ctx context.Context, file File, now time.Time) (Measured, error) {
 		reads++
 		return measureLines(ctx, file, now)
 	}}
@@ -196,7 +196,7 @@ func TestRedirectWithoutKey(t *testing.T) {
 	y := &Syncer{Dir: t.TempDir()}
 	defer y.Close()
 	if _, err := y.Sync(t.Context(), NewDeclared(DeclaredFile{
-		Name: "names", Place: first.URL, Shown: "x", Headers: http.Header{"Auth-Key": {"k"}, "X-Otx-Api-Key": {"k"}}, Measure: measureLines,
+		Name: "names", Access: Access{Place: first.URL, Shown: "x", Headers: http.Header{"Auth-Key": {"k"}, "X-Otx-Api-Key": {"k"}}}, Measure: measureLines,
 	}), false); err != nil {
 		t.Fatal(err)
 	}

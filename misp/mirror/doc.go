@@ -58,7 +58,9 @@
 //     is an error at once. state.json has at most 1 MiB.
 //   - A sync ends when its context does, but for the time that it takes to sort the tables of a segment, about a second
 //     for ten million attributes; a look-up within half a second.
-//   - One file is fetched in at most 5 minutes, with up to 3 further tries, and at most 10 redirects, none of them from
-//     https to http. A server that asks for a wait of more than a minute is not tried again by the same sync.
+//   - One file is asked for with up to 3 further tries, and at most 10 redirects, none of them from https to http. An answer
+//     takes at most 5 minutes; the rest of a file that breaks off is asked for up to 10 times, if 64 KiB came in between.
+//     A server that asks for a wait of more than a minute is not tried again by the same sync, nor by a later one before the
+//     time that it gave, 24 hours at most.
 //   - One process at a time syncs a set; another gets [ErrBusy] at once.
 package mirror

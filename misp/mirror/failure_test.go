@@ -98,6 +98,7 @@ func TestFailures(t *testing.T) {
 				want.Reconciled, want.Base, want.FullAt = before.Reconciled, before.Base, before.FullAt
 			}
 			want.Failure, want.FailedAt, want.Walk, want.Recent = state.Failure, state.FailedAt, state.Walk, state.Recent
+			want.Failures, want.RetryAt = before.Failures+1, state.RetryAt
 			if d := cmp.Diff(want, s.mirror.States()[0]); d != "" {
 				t.Errorf("%s, %s: state (-want +got):\n%s", tt.name, what, d)
 			}

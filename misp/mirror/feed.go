@@ -26,7 +26,12 @@ import (
 type Feed struct{ located }
 
 // NewFeed returns the feed at a path or URL.
-func NewFeed(name, at, userAgent string) *Feed { return &Feed{located{name, newPlace(at, userAgent)}} }
+func NewFeed(name, at, userAgent string) *Feed {
+	return NewFeedAt(name, Access{Place: at, UserAgent: userAgent})
+}
+
+// NewFeedAt returns the feed that is asked for in a way of its own.
+func NewFeedAt(name string, a Access) *Feed { return &Feed{located{name, a.place()}} }
 
 func (f *Feed) describe() (Kind, string) { return KindFeed, f.from.shown() }
 
@@ -34,18 +39,12 @@ const manifestFile = "manifest.json"
 
 func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.now()
-	full = full || w.set == nil
-	tag := ""
-	if !full && w.state.Failure == "" {
-		tag = w.state.Tag
+	begun := !full && w.set != nil && w.state.Walk.Events > 0 // a first copy that is not complete
+	have := validators{}
+	if !full && w.set != nil && w.state.Failure == "" && !begun {
+		have = w.state.validators()
 	}
-	data, tag, err := f.from.read(ctx, manifestFile, tag, f.from.max.manifest)
-	partial := ""
-	if f.from.http == nil && errors.Is(err, os.ErrNotExist) {
-		if listed, lerr := f.from.listEvents(); lerr == nil && len(listed) > 0 {
-			data, err, partial = listed, nil, noManifest
-		}
-	}
+	data, got, partial, err := f.readManifest(ctx, have)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(*State) {}))
 	}
@@ -56,24 +55,41 @@ func (f *Feed) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.from.shown(), err)
 	}
-	r := feedReader{feed: f, y: y, manifest: manifest}
+	r := &feedReader{feed: f, y: y, manifest: manifest}
+	whole := full
 	done := y.done(began, func(s *State) {
-		s.Tag, s.Partial = tag, partial
-		if full {
+		s.setValidators(got)
+		s.Partial, s.Walk = partial, Walk{}
+		if whole {
 			s.FullAt = began.UTC()
 		}
 		if r.broken > 0 {
-			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d of %d events not read, the first: %v", r.broken, len(manifest), r.first)
+			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d of %d events not read, the first: %v", r.broken, len(manifest), r.firstBad)
 		}
 	})
+	if w.set == nil || begun {
+		whole = true
+		return r.first(ctx, w, began, done)
+	}
 	if !full {
 		if applied, err := r.changes(ctx, w, done); applied || err != nil {
 			return err
 		}
-		r = feedReader{feed: f, y: y, manifest: manifest}
+		*r = feedReader{feed: f, y: y, manifest: manifest}
 	}
-	full = true
+	whole = true
 	return w.replace(ctx, func(b *builder) error { return r.all(ctx, b) }, done)
+}
+
+// readManifest reads the manifest of a feed, or makes one of a directory that has none; partial says so then.
+func (f *Feed) readManifest(ctx context.Context, have validators) (data []byte, got validators, partial string, err error) {
+	data, got, err = f.from.read(ctx, manifestFile, have, f.from.max.manifest)
+	if f.from.http == nil && errors.Is(err, os.ErrNotExist) {
+		if listed, lerr := f.from.listEvents(); lerr == nil && len(listed) > 0 {
+			return listed, got, noManifest, nil
+		}
+	}
+	return data, got, "", err
 }
 
 // noManifest is the note on a directory that has events and no manifest.
@@ -127,8 +143,9 @@ type feedReader struct {
 	y        *Syncer
 	manifest map[string]string
 	read     int64 // bytes of events
+	done     int   // events that were read
 	broken   int
-	first    error
+	firstBad error
 }
 
 // changes reads the events that have changed, and applies them. If they are too many, it applies nothing.
@@ -147,7 +164,11 @@ func (r *feedReader) changes(ctx context.Context, w *writer, done func(*State)) 
 		r.y.log().Info("feed is read as a whole", "origin", r.feed.name, "because", err.Error())
 		return false, nil
 	case err != nil:
-		return false, err
+		if r.done == 0 || ctx.Err() != nil {
+			return false, err
+		}
+		// What was read need not be read again: a rate limit may not let all be read at once.
+		return false, errors.Join(err, w.apply(ctx, c, func(*State) {}))
 	}
 	if n, _ := c.total(); n > r.feed.from.max.attributes {
 		return false, r.feed.tooMany()
@@ -156,8 +177,12 @@ func (r *feedReader) changes(ctx context.Context, w *writer, done func(*State)) 
 }
 
 func (r *feedReader) all(ctx context.Context, b *builder) error {
-	ids := slices.Sorted(maps.Keys(r.manifest))
-	err := r.each(ctx, ids, func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
+	return r.nothing(r.each(ctx, slices.Sorted(maps.Keys(r.manifest)), r.adds(b)), len(r.manifest))
+}
+
+// adds returns what puts an event into a base.
+func (r *feedReader) adds(b *builder) eachEvent {
+	return func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error {
 		if _, err := b.addEvent(event{Event: e, uuid: identify(e.UUID), version: version}); err != nil {
 			return err
 		}
@@ -170,14 +195,21 @@ func (r *feedReader) all(ctx context.Context, b *builder) error {
 			}
 		}
 		return nil
-	})
-	if err == nil && r.broken > 0 && r.broken == len(ids) {
-		err = fmt.Errorf("none of its %d events can be read, the first: %w", len(ids), r.first)
+	}
+}
+
+// nothing returns an error for events none of which could be read.
+func (r *feedReader) nothing(err error, events int) error {
+	if err == nil && r.broken > 0 && r.broken == events {
+		return fmt.Errorf("none of its %d events can be read, the first: %w", events, r.firstBad)
 	}
 	return err
 }
 
-func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error) error {
+// eachEvent is what is done with each event.
+type eachEvent func(e misp.Event, version string, attributes iter.Seq[misp.Attribute]) error
+
+func (r *feedReader) each(ctx context.Context, ids []string, do eachEvent) error {
 	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -187,8 +219,8 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Even
 			if _, passes := errors.AsType[errBroken](err); !passes {
 				return err
 			}
-			if r.broken++; r.first == nil {
-				r.first = err
+			if r.broken++; r.firstBad == nil {
+				r.firstBad = err
 			}
 			continue
 		}
@@ -196,6 +228,7 @@ func (r *feedReader) each(ctx context.Context, ids []string, do func(e misp.Even
 		if err := cmp.Or(do(e, r.manifest[id], attributes), ctx.Err()); err != nil {
 			return err
 		}
+		r.done++
 	}
 	return nil
 }
@@ -208,7 +241,7 @@ func (e errBroken) Unwrap() error { return e.error }
 
 func (r *feedReader) event(ctx context.Context, id string) (misp.Event, iter.Seq[misp.Attribute], error) {
 	name, from := id+".json", r.feed.from
-	data, _, err := from.read(ctx, name, "", from.max.event)
+	data, _, err := from.read(ctx, name, validators{}, from.max.event)
 	_, absent := errors.AsType[errAbsent](err)
 	_, answered := errors.AsType[errAnswered](err)
 	switch {

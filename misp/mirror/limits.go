@@ -12,7 +12,8 @@ const (
 	maxListValues     = 2_000_000 // of a list, in the mirror; more fail the sync
 	maxColumns        = 1000      // of a row of a list; more fail the sync
 	maxRow            = 1 << 20   // bytes of a row: a quote that is not closed would make one of all that follows
-	maxTag            = 1000      // bytes of the entity tag of a file; one with a longer tag is always read again
+	maxTag            = 1000      // bytes of the entity tag of a file; a longer one counts as absent
+	maxModified       = 100       // bytes of the time of a file, as the server writes it; a longer one counts as absent
 
 	// Of the mirror's own files.
 	maxState    = 1 << 20   // bytes of state.json; a longer one is refused

@@ -32,11 +32,11 @@ func (l *List) describe() (Kind, string) { return KindCSV, l.from.shown() }
 
 func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
 	began := y.now()
-	tag := ""
+	have := validators{}
 	if !full && w.set != nil {
-		tag = w.state.Tag
+		have = w.state.validators()
 	}
-	r, tag, err := l.from.open(ctx, "", tag, l.from.max.list)
+	r, got, err := l.from.open(ctx, "", have, l.from.max.list)
 	if errors.Is(err, errSame) {
 		return w.keep(y.done(began, func(s *State) {
 			if before := w.state; before.FailedAt.Equal(before.FullAt) {
@@ -62,7 +62,8 @@ func (l *List) sync(ctx context.Context, w *writer, y *Syncer, full bool) error 
 		}
 		return nil
 	}, y.done(began, func(s *State) {
-		s.Tag, s.FullAt = tag, began.UTC()
+		s.setValidators(got)
+		s.FullAt = began.UTC()
 		if p.useless > 0 {
 			s.FailedAt, s.Failure = began.UTC(), fmt.Sprintf("%d lines hold no indicator, the first is line %d", p.useless, p.firstUseless)
 		}

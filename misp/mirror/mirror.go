@@ -26,6 +26,9 @@ type Mirror struct {
 	filter engine.Filter
 	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
 	Now func() time.Time
+	// Warninglists are the names of those sources that are lists of well-known values: look-ups find nothing in them, and
+	// [Mirror.Warn] does. It is set before the Mirror is used.
+	Warninglists []string
 	// Refused is called for each observable that is known, and of which filters leave everything out; nil for no call. It is
 	// set before the Mirror is used.
 	Refused func(o engine.Observable)
@@ -45,6 +48,9 @@ func Open(dir string, origins []string, filter engine.Filter) *Mirror {
 	m.Refresh()
 	return m
 }
+
+// Filter returns the filter that applies where a mapping says nothing else.
+func (m *Mirror) Filter() engine.Filter { return m.filter }
 
 // Close closes the files; look-ups in flight keep them open until they end. A Mirror may still be used after that, but
 // then opens its files for each call.
@@ -194,6 +200,9 @@ func (v *view) changed() (sum int64) {
 func (m *Mirror) search(ctx context.Context, v *view, observables []engine.Observable) (*search, error) {
 	in := &search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
 	for i, s := range v.sets {
+		if m.isList(s.name) {
+			continue
+		}
 		if err := s.fault(); err != nil && len(observables) > 0 {
 			in.unread.add(s, err)
 		}
@@ -215,13 +224,16 @@ func (m *Mirror) clock() time.Time {
 	return m.Now()
 }
 
-// All yields every attribute of all sets, as they are when the iteration begins, and an error in place of what cannot be
+// All yields every attribute of all sets but warninglists, as they are when the iteration begins, and an error in place of what cannot be
 // read.
 func (m *Mirror) All() iter.Seq2[misp.Attribute, error] {
 	return func(yield func(misp.Attribute, error) bool) {
 		v := m.use()
 		defer v.release()
 		for _, s := range v.sets {
+			if m.isList(s.name) {
+				continue
+			}
 			if err := s.fault(); err != nil && !yield(misp.Attribute{}, fmt.Errorf("mirror of %s: %w", s.name, err)) {
 				return
 			}
@@ -282,13 +294,14 @@ func (m *Mirror) absent(v *view) error {
 	some := false
 	for _, s := range v.sets {
 		switch {
+		case m.isList(s.name):
 		case s.snapshot != nil || s.fault() != nil:
 			some = true
 		case absent == nil || s.name == ServerName:
 			absent = s
 		}
 	}
-	if some && (absent == nil || absent.name != ServerName) {
+	if some && (absent == nil || absent.name != ServerName) || absent == nil && len(v.sets) > 0 && len(m.Warninglists) == len(v.sets) {
 		return nil
 	}
 	err := ErrNever

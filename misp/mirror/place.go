@@ -2,13 +2,12 @@ package mirror
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
-	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/api"
 )
@@ -40,6 +38,50 @@ type place struct {
 
 	headers http.Header // of each request; nil for none
 	masked  string      // the place as logs may contain it; empty to make it of at
+	fault   error       // why nothing can be asked for: an authority or a proxy that cannot be used
+}
+
+// An Access says where the files of a source are, and how they are asked for.
+type Access struct {
+	Place string // path or URL
+	Shown string // the place without secrets; empty to make it of Place
+	// Headers go with each request, but to no other host than that of Place.
+	Headers   http.Header
+	UserAgent string
+	// CA holds the certificates (PEM) to trust instead of the system's; empty for the system's.
+	CA []byte
+	// Proxy is the address of the proxy; empty for what the environment says, [NoProxy] for none.
+	Proxy string
+}
+
+// NoProxy is the proxy of an [Access] that needs none, whatever the environment says.
+const NoProxy = "none"
+
+// place returns where files are read from.
+func (a Access) place() place {
+	p := newPlace(a.Place, a.UserAgent)
+	p.masked, p.headers = a.Shown, a.Headers
+	if p.http == nil || len(a.CA) == 0 && a.Proxy == "" {
+		return p
+	}
+	transport := p.http.HTTPClient.Transport.(*http.Transport) //nolint:forcetypeassert // it is retryablehttp's
+	if len(a.CA) > 0 {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(a.CA) {
+			p.fault = errors.New("ca_file holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+		}
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	}
+	switch proxy, err := url.Parse(a.Proxy); {
+	case a.Proxy == "":
+	case a.Proxy == NoProxy:
+		transport.Proxy = nil
+	case err != nil || proxy.Host == "":
+		p.fault = errors.New("proxy is no address like http://proxy.example.org:3128") // it may hold a password
+	default:
+		transport.Proxy = http.ProxyURL(proxy)
+	}
+	return p
 }
 
 // located is what feeds and lists have in common.
@@ -140,103 +182,8 @@ func (p place) name(file string) string {
 	return u.String()
 }
 
-// errAbsent is a file that the place does not have; trying again does not help.
-type errAbsent struct{ error }
-
-// Unwrap returns what happened.
-func (e errAbsent) Unwrap() error { return e.error }
-
-// errAnswered is a file that the server does not give, for another reason.
-type errAnswered struct{ error }
-
-// Unwrap returns what happened.
-func (e errAnswered) Unwrap() error { return e.error }
-
-// open begins to read a file. tag is what an earlier open of it returned; errSame if the file is still that. A file that
-// says that it is longer than a number of bytes is refused at once; the caller bounds what it reads.
-func (p place) open(ctx context.Context, file, tag string, most int64) (content io.ReadCloser, newTag string, err error) {
-	if p.http == nil {
-		content, newTag, size, err := openFile(p.name(file), tag)
-		if err == nil && size > most {
-			return nil, "", errors.Join(p.tooLong(file, most), content.Close())
-		}
-		return content, newTag, err
-	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
-	if err != nil {
-		return nil, "", p.trouble(file, errors.New("no valid address"), "is the address right?")
-	}
-	maps.Copy(req.Header, p.headers)
-	if tag != "" {
-		req.Header.Set("If-None-Match", tag)
-	}
-	resp, err := p.http.Do(req)
-	if err != nil {
-		if resp != nil { // the time ended behind the answer
-			_ = resp.Body.Close()
-		}
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the address may hold a key
-		}
-		return nil, "", p.trouble(file, err, "is the address right, and reachable from here?")
-	}
-	switch resp.StatusCode {
-	case http.StatusOK:
-		if resp.ContentLength > most {
-			return nil, "", errors.Join(p.tooLong(file, most), resp.Body.Close())
-		}
-		if newTag = resp.Header.Get("ETag"); len(newTag) > maxTag {
-			newTag = ""
-		}
-		return resp.Body, newTag, nil
-	case http.StatusNotModified:
-		return nil, tag, errors.Join(errSame, resp.Body.Close())
-	}
-	answered := fmt.Errorf("answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)) // its own text may be anything
-	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusGone:
-		return nil, "", errAbsent{errors.Join(p.trouble(file, answered, "is the address right?"), resp.Body.Close())}
-	}
-	return nil, "", errAnswered{errors.Join(p.trouble(file, answered, "see what it says in a browser"), resp.Body.Close())}
-}
-
-// openFile opens a file, unless it is still what it was, and returns its tag and its size.
-func openFile(name, tag string) (content io.ReadCloser, newTag string, size int64, err error) {
-	f, st, err := openRegular(name)
-	if err != nil {
-		t := &enrich.Trouble{Code: enrich.CodeFeed, Err: err, Remedy: "let the user that this program runs as read it"}
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, atomicfile.ErrNotRegular) {
-			t.Remedy = "is the path right?"
-			return nil, "", 0, errAbsent{t}
-		}
-		return nil, "", 0, t
-	}
-	now := fmt.Sprintf("%d-%d", st.Size(), st.ModTime().UnixNano())
-	if now == tag {
-		return nil, tag, 0, errors.Join(errSame, f.Close())
-	}
-	return f, now, st.Size(), nil
-}
-
 func (p place) tooLong(file string, most int64) error {
 	return p.trouble(file, fmt.Errorf("%w: more than %d bytes", errLong, most), "is this the right file? If so, split it")
-}
-
-// read reads a file of at most a number of bytes.
-func (p place) read(ctx context.Context, file, tag string, most int64) (data []byte, newTag string, err error) {
-	r, newTag, err := p.open(ctx, file, tag, most)
-	if err != nil {
-		return nil, newTag, err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	data, err = io.ReadAll(io.LimitReader(reading(ctx, r), most+1))
-	if err == nil && int64(len(data)) > most {
-		return nil, "", p.tooLong(file, most)
-	}
-	if err != nil {
-		return nil, "", p.trouble(file, err, "download it again")
-	}
-	return data, newTag, nil
 }
 
 // trouble returns an error that names the file, without secrets.

@@ -53,6 +53,9 @@ func identify(text string) uuid.UUID {
 
 // indicators returns what an attribute is found by; nothing for a type that is never compared.
 func indicators(a misp.Attribute) []engine.Indicator {
+	if all := listIndicators(a); all != nil {
+		return all
+	}
 	return engine.Indicators(engine.Type(a.Type), a.Value)
 }
 

@@ -49,11 +49,19 @@ type State struct {
 	Walk Walk `json:"walk,omitzero"`
 	// Tag identifies the version of the file that was read: an HTTP entity tag, or size and time.
 	Tag string `json:"tag,omitempty"`
+	// Modified is when that file was changed last, as the server wrote it (Last-Modified).
+	Modified string `json:"modified,omitempty"`
 
 	// The last failure; FailedAt is zero if the last sync succeeded.
 	FailedAt time.Time `json:"failed_at,omitzero"`
 	Failure  string    `json:"failure,omitempty"`
-	Serial   uint64    `json:"serial"` // of the last file that was written
+	// Failures is how many syncs failed since the last that succeeded, and RetryAt when it is tried again, by the program
+	// that syncs by itself.
+	Failures int       `json:"failures,omitempty"`
+	RetryAt  time.Time `json:"retry_at,omitzero"`
+	// NotBefore is until when the server wants no further request (Retry-After).
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Serial    uint64    `json:"serial"` // of the last file that was written
 
 	// Of a declared source: the declaration that the set was read with, how many indicators it has, what of the file yields
 	// none, and how many indicators, plus one, the copy has that was refused last.

@@ -38,6 +38,9 @@ type Syncer struct {
 	// Most is how long the sync of a source may take; 0 for UsualMost. One that takes longer fails; what a walk over MISP has
 	// read by then is kept for the next one.
 	Most time.Duration
+	// Every is how often each source is synced, by its name: no longer is waited after failures. Longest, for one that is not
+	// in it.
+	Every map[string]time.Duration
 	// Accept takes a copy of a declared source that is much smaller than the one before, when it is read as a whole.
 	Accept bool
 	Log    *slog.Logger     // nil for silence
@@ -96,6 +99,11 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 	before := w.state
 	w.state.Origin = o.Name()
 	kind, where := o.describe()
+	if until := before.waits(y.now()); !until.IsZero() && before.Place == where && !full {
+		w.set.retain()
+		y.put(dir, w.set)
+		return before, fmt.Errorf("mirror of %s: %w, %s", o.Name(), ErrAskedToWait, until.Format(time.RFC3339))
+	}
 	if before.Place != "" && (before.Kind != kind || before.Place != where) {
 		full = true // another source of that name
 	}
@@ -118,7 +126,7 @@ func (y *Syncer) Sync(ctx context.Context, o Origin, full bool) (State, error) {
 			w.state.Kind, w.state.Place = before.Kind, before.Place
 		}
 		if ctx.Err() == nil {
-			err = errors.Join(err, w.failed(err))
+			err = errors.Join(err, w.failed(err, y.retry(o.Name(), kind, before.Failures+1, err)))
 		}
 		return w.state, fmt.Errorf("mirror of %s: %w", o.Name(), err)
 	}
@@ -186,6 +194,7 @@ func due(now, last time.Time, every time.Duration) bool {
 func (y *Syncer) done(began time.Time, more func(*State)) func(*State) {
 	return func(s *State) {
 		s.SyncedAt, s.FailedAt, s.Failure = began.UTC(), time.Time{}, ""
+		s.Failures, s.RetryAt, s.NotBefore = 0, time.Time{}, time.Time{}
 		more(s)
 	}
 }

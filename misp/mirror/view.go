@@ -19,6 +19,7 @@ type set struct {
 	identity string      // tells its files from those of other sets of the source; empty if there are none
 	state    fs.FileInfo // of the state file that the snapshot was opened by; nil to open it again at the next refresh
 	err      error       // why there is no snapshot, or no newer one
+	lists    listPatterns
 }
 
 // set returns the set of a source; nil for none.

@@ -224,32 +224,43 @@ func (w *writer) upgrade(ctx context.Context) error {
 // merge makes a new base of base and changes.
 func (w *writer) merge(ctx context.Context) error {
 	return w.replace(ctx, func(b *builder) error {
-		events, err := w.set.events()
-		if err != nil {
+		return w.copyTo(ctx, b, func(uuid.UUID) bool { return false })
+	}, func(s *State) { s.Forms = w.state.Forms })
+}
+
+// copyTo puts what the set has into a base, without some of its events.
+func (w *writer) copyTo(ctx context.Context, b *builder, without func(uuid.UUID) bool) error {
+	if w.set == nil {
+		return nil
+	}
+	events, err := w.set.events()
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if e.version == "" || without(e.uuid) {
+			continue
+		}
+		// Also without attributes: a feed would have it read again.
+		e.change = eventAsIs
+		if _, err := b.addEvent(e); err != nil {
 			return err
 		}
-		for _, e := range events {
-			if e.version == "" {
-				continue
-			}
-			// Also without attributes: a feed would have it read again.
-			e.change = eventAsIs
-			if _, err := b.addEvent(e); err != nil {
-				return err
-			}
+	}
+	for in, err := range w.set.each() {
+		if err := cmp.Or(err, ctx.Err()); err != nil {
+			return err
 		}
-		for in, err := range w.set.each() {
-			if err := cmp.Or(err, ctx.Err()); err != nil {
-				return err
-			}
-			e := in.event
-			e.change = eventAsIs
-			if err := b.add(in.id, in.attribute, e); err != nil {
-				return err
-			}
+		e := in.event
+		if without(e.uuid) {
+			continue
 		}
-		return nil
-	}, func(s *State) { s.Forms = w.state.Forms })
+		e.change = eventAsIs
+		if err := b.add(in.id, in.attribute, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // swap makes other files the set, unless they cannot be opened, and removes those that were.
@@ -280,13 +291,14 @@ func (w *writer) note(state State) error {
 	return nil
 }
 
-// failed notes why a sync failed, without touching the set.
-func (w *writer) failed(err error) error {
+// failed notes why a sync failed, and when it is tried again, without touching the set.
+func (w *writer) failed(err error, again retryPlan) error {
 	if w.lost() {
 		return nil // the damaged state stays: with a new one, there would be no set instead of a damaged one
 	}
 	state := w.state
 	state.FailedAt, state.Failure = w.now().UTC(), err.Error()
+	state.Failures, state.RetryAt, state.NotBefore = again.failures, again.at, again.notBefore
 	return w.note(state)
 }
 

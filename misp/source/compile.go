@@ -64,6 +64,9 @@ func (c compiler) compile(d declaredSource) *Source {
 		}
 		s.tags = append(s.tags, t.Value)
 	}
+	if c.word(d.Missing, "missing", engine.MissingWords) {
+		s.Missing = d.Missing.Value
+	}
 	if c.word(d.ThreatLevel, "threat_level", engine.ThreatLevels) {
 		s.threatLevel = misp.ThreatLevel(1 + slices.Index(engine.ThreatLevels, d.ThreatLevel.Value))
 	}
@@ -104,66 +107,6 @@ func (c compiler) word(s yamlfile.Scalar, what string, words []string) bool {
 	}
 	c.Fault(s.Node, yamlfile.OneOf(s.Value, words), "%s %q is unknown", what, s.Value)
 	return false
-}
-
-// where checks url, path, headers and secrets.
-func (c compiler) where(d declaredSource, s *Source) {
-	if d.URL.Given() && d.Path.Given() {
-		c.Fault(d.Path.Node, "keep one of them", "both url and path are given")
-	}
-	if d.URL.Given() && !strings.HasPrefix(s.URL, "https://") && !strings.HasPrefix(s.URL, "http://") {
-		c.Fault(d.URL.Node, "write path for a file on this machine", "%q is no http(s) address", MaskURL(s.URL))
-	}
-	s.Headers = c.secrets(d.Headers, "headers", true)
-	s.Secrets = c.secrets(d.Secrets, "secrets", false)
-	for _, h := range s.Headers {
-		if h.File == "" && looksSecret(h.Name) {
-			c.Fault(d.Headers, "write the key into a file that only Wazuh's user and group may read: {file: etc/NAME.key}", "header %q holds a secret", h.Name)
-		}
-	}
-	for _, name := range placeholders().FindAllStringSubmatch(s.URL, -1) {
-		if !slices.ContainsFunc(s.Secrets, func(k Secret) bool { return k.Name == name[1] }) && d.URL.Given() && d.Name.Given() {
-			c.Fault(d.Name.Node, fmt.Sprintf("add secrets: {%s: {file: etc/NAME.key}} to the source, and write the key into this file", name[1]),
-				"the address needs the secret %q, which no file has", name[1])
-		}
-	}
-}
-
-// looksSecret reports whether a header carries a key.
-func looksSecret(header string) bool {
-	h := strings.ToLower(header)
-	return strings.Contains(h, "key") || strings.Contains(h, "auth") || strings.Contains(h, "token") || h == "cookie"
-}
-
-// secrets reads a set of names, each with a text or {file: PATH}.
-func (c compiler) secrets(n *yaml.Node, what string, texts bool) []Secret {
-	if n == nil {
-		return nil
-	}
-	if n.Kind != yaml.MappingNode {
-		c.Fault(n, "write KEY: VALUE, each on a line of its own", "%s must be a set of keys and values, not %s", what, yamlfile.KindOf(n))
-		return nil
-	}
-	var list []Secret
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name, v := n.Content[i], c.Resolve(n.Content[i+1])
-		k := Secret{Name: name.Value}
-		switch {
-		case v.Kind == yaml.ScalarNode && texts:
-			k.Text = v.Value
-		case v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == "file" && v.Content[1].Value != "":
-			k.File = v.Content[1].Value
-		default:
-			c.Fault(v, "write {file: PATH}", "%s of %s must name a file", name.Value, what)
-			continue
-		}
-		if strings.ContainsAny(k.Name+k.Text, "\r\n\x00") {
-			c.Fault(name, "", "%s has a line break", what)
-			continue
-		}
-		list = append(list, k)
-	}
-	return list
 }
 
 // form checks what belongs to one format.

@@ -32,7 +32,9 @@ func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measur
 		if err != nil {
 			return &Measure{Report: newReport("")}, err
 		}
-		source = s.as(recognised)
+		if source = s.as(recognised); source.Format == FormatWarninglist && s.Name != "" {
+			return &Measure{Report: newReport("")}, errUndeclaredList
+		}
 	}
 	p := newPass(ctx, source, now)
 	err := p.readAll(c)
@@ -45,6 +47,9 @@ func (s *Source) Measure(ctx context.Context, c Content, now time.Time) (*Measur
 	}
 	return m, source.judge(p.report, c)
 }
+
+// errUndeclaredList is a warninglist whose source does not say that it is one: its entries must not be taken for indicators.
+var errUndeclaredList = errors.New("it is a warninglist; declare format: warninglist")
 
 // errPage is a page in the place of a file.
 var errPage = errors.New("it is an HTML page; is the address right, and does it need a key?")
@@ -94,6 +99,9 @@ func (m *Measure) Each(ctx context.Context, c Content, do func(Indicator) error)
 
 // readAll reads a whole file.
 func (p *pass) readAll(c Content) error {
+	if p.source.Format == FormatWarninglist {
+		return p.readWarninglists(c)
+	}
 	if p.source.Format == FormatSTIX {
 		return p.readSTIX(func() (io.Reader, error) { return open(c, p.source.member) })
 	}
@@ -115,8 +123,6 @@ func (p *pass) read(in *bufio.Reader) error {
 		return p.readMISP(in)
 	case FormatOTX:
 		return p.readOTX(in)
-	case FormatWarninglist:
-		return p.readWarninglist(in)
 	}
 	lines := newLineReader(in)
 	switch p.source.Format {

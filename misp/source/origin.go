@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"reflect"
 	"strings"
 	"time"
@@ -31,15 +30,20 @@ func (s *Source) IsFeed(isDirectory bool) bool {
 	return !strings.Contains(last, ".")
 }
 
-// Origin returns the source as one of the mirror. place is its path or address with all secrets in it, shown the same
-// without.
-func (s *Source) Origin(place, shown string, headers http.Header, userAgent string) *mirror.Declared {
+// IsWarninglist reports whether the entries of a source are values that are well known, and no indicators.
+func (s *Source) IsWarninglist() bool { return s.Format == FormatWarninglist }
+
+// Origin returns the source as one of the mirror. The access has all secrets in it.
+func (s *Source) Origin(a mirror.Access) *mirror.Declared {
 	kind := mirror.KindSource
-	if s.list {
+	switch {
+	case s.list:
 		kind = mirror.KindCSV
+	case s.IsWarninglist():
+		kind = mirror.KindWarninglist
 	}
 	return mirror.NewDeclared(mirror.DeclaredFile{
-		Name: s.Name, Kind: kind, Place: place, Shown: shown, Headers: headers, UserAgent: userAgent, Shrink: s.Shrink, Form: s.form,
+		Name: s.Name, Kind: kind, Access: a, Shrink: s.Shrink, Form: s.form,
 		Measure: func(ctx context.Context, file mirror.File, now time.Time) (mirror.Measured, error) {
 			m, err := s.Measure(ctx, file, now)
 			if err != nil {

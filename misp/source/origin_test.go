@@ -23,7 +23,7 @@ func mirrored(t *testing.T, declaration, content string) []misp.Attribute {
 	}
 	y := &mirror.Syncer{Dir: t.TempDir()}
 	defer y.Close()
-	if _, err := y.Sync(t.Context(), load(t, declaration).Origin(name, name, nil, ""), false); err != nil {
+	if _, err := y.Sync(t.Context(), load(t, declaration).Origin(mirror.Access{Place: name, Shown: name}), false); err != nil {
 		t.Fatal(err)
 	}
 	m := mirror.Open(y.Dir, []string{"x"}, engine.Filter{})

@@ -23,7 +23,7 @@ var formatDocs = map[Format]string{
 	FormatHosts: "a hosts file: the names count, the addresses do not", FormatAdblock: "rules of ad blockers: `\\|\\|name^`",
 	FormatDnsmasq: "`address=/name/`, `server=/name/`, `local=/name/`", FormatUnbound: "`local-zone:` and `local-data:`", FormatRPZ: "a zone of response policies",
 	FormatZeek: "a file of Zeek's intelligence framework", FormatIPRep: "Suricata's reputation of addresses", FormatOTX: "pulses of AlienVault OTX",
-	FormatWarninglist: "a list of the misp-warninglists repository",
+	FormatWarninglist: "warninglists in the form of the misp-warninglists repository: a file, a directory with files `list.json` at any depth, a zip archive of it; or a URL of MISP that ends in `/warninglists`, which gives the lists that are enabled there. Their entries are no indicators: what is on one is reported with the name of the list in `misp.warninglists`, whatever source it is from",
 }
 
 // Reference returns the reference of files of sources in Markdown.

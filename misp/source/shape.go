@@ -25,6 +25,9 @@ type (
 		Path         yamlfile.Scalar   `key:"path" doc:"file on this machine, instead of url; counted from Wazuh's directory if it is relative"`
 		Headers      *yaml.Node        `key:"headers" doc:"headers of the request by their names: a text, or {file: PATH} for a secret, which only its owner and group may read"`
 		Secrets      *yaml.Node        `key:"secrets" doc:"names that stand for secrets in url, each with {file: PATH}"`
+		Auth         *declaredAuth     `key:"auth" doc:"how the server knows who asks, where it is not by a header or a part of the address"`
+		CAFile       yamlfile.Scalar   `key:"ca_file" doc:"file with the certificates (PEM) to trust instead of the system's"`
+		Proxy        yamlfile.Scalar   `key:"proxy" doc:"address of the proxy on the way to url, like http://proxy.example.org:3128, in which ${KEY} stands for a secret as in url; none for no proxy. HTTPS_PROXY and NO_PROXY in the environment count if it is left out"`
 		Format       yamlfile.Scalar   `key:"format" enum:"format" doc:"form of the file. Left out, it is recognised where that is certain"`
 		Member       yamlfile.Scalar   `key:"member" doc:"name of the file in a zip archive that has several"`
 		Lines        *declaredLines    `key:"lines" doc:"for format lines"`
@@ -41,6 +44,7 @@ type (
 		ToIDs        yamlfile.Scalar   `key:"to_ids" doc:"expression, or true or false: is a hit a reason for an alert, or only context? true if it is left out"`
 		Tags         []yamlfile.Scalar `key:"tags" doc:"tags of all indicators"`
 		TagsFrom     yamlfile.Scalar   `key:"tags_from" doc:"expression for further tags: a list, or a text with commas or blanks between"`
+		Missing      yamlfile.Scalar   `key:"missing" enum:"missing" doc:"what an indicator is for filters that need what it does not have, like lookup.max_age for one without a date: reject, no hit; accept, a hit as far as they are concerned; lookup.missing if it is left out"`
 		ThreatLevel  yamlfile.Scalar   `key:"threat_level" enum:"threat_level" doc:"threat level of all indicators"`
 		Comment      yamlfile.Scalar   `key:"comment" doc:"expression for what the analyst reads with the hit"`
 		Reference    yamlfile.Scalar   `key:"reference" doc:"expression for the address of more about the indicator"`
@@ -85,6 +89,12 @@ type (
 		From   yamlfile.Scalar `key:"from" doc:"expression for the time from which after is counted; last_seen, first_seen or the time of the load, if it is left out"`
 		After  yamlfile.Scalar `key:"after" doc:"how long the indicator counts, like 30d"`
 		Layout yamlfile.Scalar `key:"layout" doc:"form of the times of this source, as Go has it: 2006-01-02 15:04:05 or 1/2/2006 15:04. The usual forms need none"`
+	}
+	declaredAuth struct {
+		_        struct{}        `what:"auth"`
+		User     yamlfile.Scalar `key:"user" doc:"user name of basic authentication"`
+		Password *yaml.Node      `key:"password" doc:"password of basic authentication: {file: PATH}"`
+		Bearer   *yaml.Node      `key:"bearer" doc:"token that is sent as Authorization: Bearer TOKEN: {file: PATH}"`
 	}
 	declaredTest struct {
 		_          struct{}        `what:"a test"`
@@ -139,7 +149,7 @@ const (
 func FileShape() yamlfile.Shape {
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "format": formats, "type": typeNames(), "names": {exactNames, withSubdomains},
-		"threat_level": engine.ThreatLevels, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
+		"threat_level": engine.ThreatLevels, "missing": engine.MissingWords, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
 	}}
 }
 

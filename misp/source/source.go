@@ -18,11 +18,15 @@ type Source struct {
 	Path        string
 	Headers     []Secret
 	Secrets     []Secret
+	Auth        Auth
+	CAFile      string        // empty for the system's authorities
+	Proxy       string        // empty for what the environment says; a key in it stands as ${NAME}
 	Format      Format        // empty if it is recognised when the file is read
 	Refresh     time.Duration // 0 if it is not declared
 	Shrink      float64       // a copy with less than this share of the one before is refused
 	MayBeEmpty  bool
 	Unverified  bool
+	Missing     string // one of [engine.MissingWords]; empty if it is not declared
 	File        string // where it is declared
 	Line        int
 
@@ -60,6 +64,13 @@ type Secret struct {
 	Name string
 	Text string // empty if it is in a file
 	File string
+}
+
+// An Auth says how a server knows who asks: by a user and a password, or a token. The zero Auth is for none.
+type Auth struct {
+	User     string
+	Password string // file
+	Bearer   string // file
 }
 
 // A compiledValue is one of the values of a row.

@@ -21,7 +21,7 @@ import (
 
 // This file knows where Wazuh writes alerts. analysisd writes into a dated file and makes alerts.json another name (a hard
 // link) of it. At midnight, or when the file becomes too large, it opens the next one and moves the name there. monitord
-// compresses the files of past days:
+// compresses the files of past days. archives.json has dated files of the same kind, ossec-archive-05.json:
 //
 //	alerts.json
 //	2026/Jan/ossec-alerts-05.json.gz
@@ -36,7 +36,7 @@ var months = []string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "S
 type dated struct{ Year, Month, Day, Counter int }
 
 var datedForm = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(\d{4})/([A-Z][a-z]{2})/ossec-alerts-(\d{2})(?:-(\d{3,6}))?\.json$`)
+	return regexp.MustCompile(`^(\d{4})/([A-Z][a-z]{2})/ossec-(?:alerts|archive)-(\d{2})(?:-(\d{3,6}))?\.json$`)
 })
 
 // parseDated reads a name like 2026/Jan/ossec-alerts-05-001.json.

@@ -35,6 +35,9 @@ type Checkpoint struct {
 	// SavedAt is when the checkpoint was taken: all that Wazuh wrote later is behind it. [Checkpoint.Save] sets it if it is
 	// zero.
 	SavedAt time.Time `json:"saved_at,omitzero"`
+	// Alerts is set for archives.json by an [ArchiveFollower]: a place in alerts.json before the alerts of all events behind
+	// this one. Its own Alerts is nil.
+	Alerts *Checkpoint `json:"alerts,omitempty"`
 }
 
 const (
@@ -82,6 +85,13 @@ func (c Checkpoint) check() error {
 		return fmt.Errorf("prefix_sha256 %q, not %d hex digits", c.PrefixSHA256, 2*sha256.Size)
 	case c.File != "" && !dated:
 		return fmt.Errorf("file %q, not like 2026/Jan/ossec-alerts-05.json", c.File)
+	case c.Alerts == nil:
+		return nil
+	case c.Alerts.Alerts != nil:
+		return errors.New("alerts within alerts")
+	}
+	if err := c.Alerts.check(); err != nil {
+		return fmt.Errorf("alerts: %w", err)
 	}
 	return nil
 }

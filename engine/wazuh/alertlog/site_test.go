@@ -57,7 +57,11 @@ func (s *site) open() {
 	if s.out != nil {
 		s.must(s.out.Close())
 	}
-	name := filepath.Join(filepath.Dir(s.path), s.day.Format("2006/Jan/ossec-alerts-02"))
+	kind := "alerts"
+	if filepath.Base(s.path) == "archives.json" {
+		kind = "archive"
+	}
+	name := filepath.Join(filepath.Dir(s.path), s.day.Format("2006/Jan/")+"ossec-"+kind+s.day.Format("-02"))
 	if s.counter > 0 {
 		name += fmt.Sprintf("-%03d", s.counter)
 	}

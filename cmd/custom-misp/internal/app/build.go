@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
@@ -68,6 +69,8 @@ type Daemon struct {
 	Context context.Context
 	// Meter counts look-ups.
 	Meter Meter
+	// Seen answers what was seen of a value; nil without a history.
+	Seen Seen
 	// Muted is called for each value whose hits are muted, with one of them; nil for no call.
 	Muted func(enrich.Match)
 }
@@ -130,6 +133,11 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	declared, faults, err := Sources(c)
 	a.declared, a.Faults = declared, append(a.Faults, faults...)
 	wrong.add(err)
+	if h.Daemon != nil {
+		for _, w := range SourceWarnings(c, declared) {
+			h.Log.Warn("a filter needs what a source does not have", "source", fmt.Sprintf("%s:%d", w.File, w.Line), "reason", w.Message, "remedy", w.Remedy)
+		}
+	}
 	a.openLookup(h, &wrong)
 	forLookup := len(wrong)
 	var lookup, whole enrich.Lookup
@@ -140,6 +148,7 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 		a.Lookup = lookup
 	} else {
 		lookup, whole = a.lookup(h)
+		lookup, whole, a.Lookup = a.Warned(lookup), a.Warned(whole), a.Warned(a.Lookup)
 	}
 	a.openServe(h, &wrong)
 	a.Suppress = a.suppression(condition, h, &wrong)
@@ -202,8 +211,10 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 // openServe opens what serve needs besides, and the client for sightings.
 func (a *App) openServe(h Hooks, faults *distinctErrors) {
 	faults.add(StateOf(a.Config).check())
-	if st, err := os.Stat(a.Config.Serve.Alerts); err == nil && st.IsDir() {
-		faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", a.Config.Serve.Alerts))
+	for _, f := range a.Config.Serve.Files() {
+		if st, err := os.Stat(f.Path); err == nil && st.IsDir() {
+			faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", f.Path))
+		}
 	}
 	if usesMirror(a.Config, a.declared) {
 		syncs, closeSyncs, err := newSyncs(a.Config, a.declared, h)
@@ -278,6 +289,14 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	return live, nil
 }
 
+// Warned adds to what a look-up finds the names of the warninglists that it is on; nil for nil.
+func (a *App) Warned(asked enrich.Lookup) enrich.Lookup {
+	if asked == nil || a.Mirror == nil || len(a.Mirror.Warninglists) == 0 {
+		return asked
+	}
+	return warned{asked, a.Mirror}
+}
+
 // withheld keeps values from being asked for that must not leave the site; nil for nil. It is outside of what remembers
 // answers: there is none for them.
 func (a *App) withheld(live enrich.Lookup) enrich.Lookup {
@@ -335,8 +354,8 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
-			Filter: c.Lookup.Filter, Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
-			Withhold: c.Lookup.Withhold,
+			Filter: filterOf(c, a.declared), Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
+			Withhold: c.Lookup.Withhold, Prevalence: a.prevalence(h),
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,

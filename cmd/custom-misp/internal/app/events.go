@@ -122,7 +122,7 @@ func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *dis
 		}
 	}
 	s := newSuppression(a.Config, a.Engine, condition, mutes)
-	s.Now = h.Now
+	s.Filter, s.Now = filterOf(a.Config, a.declared), h.Now
 	s.Counted = func(of string, v enrich.Verdict, m *enrich.Match) {
 		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
 		h.notReported(v.Reason)

@@ -173,7 +173,8 @@ func sourceNames(c *config.Config, declared []*source.Source) ([]string, error) 
 			names = append(names, s.Name)
 		}
 	}
-	if names = append(names, declaredNames(declared)...); len(names) == 0 {
+	indicators := len(names) > 0 || slices.ContainsFunc(declared, func(s *source.Source) bool { return !s.IsWarninglist() })
+	if names = append(names, declaredNames(declared)...); !indicators {
 		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists, or declare sources in %s", strings.Join(c.Sources.Dirs, ", "))
 	}
 	return names, nil
@@ -218,7 +219,28 @@ func openMirror(c *config.Config, declared []*source.Source) (*mirror.Mirror, er
 	if c.Lookup.Filter.MinDecayScore != nil && c.Lookup.Policy != config.PolicyLive {
 		return nil, cli.WrongUsef("lookup.min_decay_score needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out")
 	}
-	return mirror.Open(StateOf(c).Mirror(), names, c.Lookup.Filter), nil
+	m := mirror.Open(StateOf(c).Mirror(), names, filterOf(c, declared))
+	for _, s := range declared {
+		if s.IsWarninglist() {
+			m.Warninglists = append(m.Warninglists, s.Name)
+		}
+	}
+	return m, nil
+}
+
+// filterOf returns the filter of look-ups, with what the declared sources say of it.
+func filterOf(c *config.Config, declared []*source.Source) engine.Filter {
+	f := c.Lookup.Filter
+	for _, s := range declared {
+		if s.Missing == "" {
+			continue
+		}
+		if f.MissingOf == nil {
+			f.MissingOf = map[string]string{}
+		}
+		f.MissingOf[s.Name] = s.Missing
+	}
+	return f
 }
 
 // A Sync is one source of the mirror, how often it is synced, and what syncs it.
@@ -260,6 +282,12 @@ func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync
 	}
 	closeAll = syncer.Close
 	list, wrong := declaredSyncs(c, declared, syncer)
+	defer func() {
+		syncer.Every = map[string]time.Duration{}
+		for _, s := range list {
+			syncer.Every[s.Name()] = s.Interval
+		}
+	}()
 	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
 		return list, closeAll, wrong // what MISP knows is asked there
 	}
@@ -279,11 +307,15 @@ func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync
 		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}
 	for _, s := range c.Mirror.Lists {
-		o := source.List(s.Name).Origin(s.Place, source.MaskURL(s.Place), nil, userAgent())
+		o := source.List(s.Name).Origin(mirror.Access{Place: s.Place, Shown: source.MaskURL(s.Place), UserAgent: userAgent()})
 		list = append(list, Sync{o, c.Mirror.FeedInterval, syncer})
 	}
 	return list, closeAll, wrong
 }
+
+// Due is how long it is until the source has to be synced, for who begins to sync it again and again, see
+// [mirror.Syncer.Due].
+func (s Sync) Due() time.Duration { return s.syncer.Due(s.Origin) }
 
 // declaredSyncs returns the declared sources to be synced. The error names those that lack a secret.
 func declaredSyncs(c *config.Config, declared []*source.Source, syncer *mirror.Syncer) (list []Sync, err error) {

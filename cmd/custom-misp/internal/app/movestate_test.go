@@ -109,7 +109,7 @@ func TestMoveState(t *testing.T) {
 // TestMoveStateKeepsNew has a newer file in the new place already.
 func TestMoveStateKeepsNew(t *testing.T) {
 	c, _ := earlier(t)
-	name := StateOf(c).Checkpoint()
+	name := StateOf(c).Checkpoint(config.AlertsFile{Main: true})
 	if err := errors.Join(os.MkdirAll(c.StateDir, 0o750), os.WriteFile(name, []byte("new"), 0o600)); err != nil {
 		t.Fatal(err)
 	}

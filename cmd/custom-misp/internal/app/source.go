@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -83,6 +84,25 @@ func LintSources(c *config.Config, files []source.File) ([]*source.Source, yamlf
 	return sources, faults
 }
 
+// SourceWarnings says which declared sources lack what a filter of the configuration judges by: the filter refuses all of
+// their indicators, or with missing: accept, none.
+func SourceWarnings(c *config.Config, declared []*source.Source) yamlfile.Faults {
+	filter := filterOf(c, declared)
+	var faults yamlfile.Faults
+	for _, s := range declared {
+		keys := s.Lacks(filter)
+		if len(keys) == 0 || s.Missing != "" || filter.AcceptsMissing(s.Name) {
+			continue // nothing is lacking, or it was decided what becomes of that
+		}
+		faults = append(faults, yamlfile.Fault{
+			File: s.File, Line: s.Line, Column: 1, Warning: true,
+			Message: fmt.Sprintf("source %q has nothing that %s judges by: none of its indicators is a hit", s.Name, strings.Join(keys, ", ")),
+			Remedy:  "declare what it is (tags, threat_level, first_seen), or missing: accept to let its indicators count; missing: reject to keep this as it is",
+		})
+	}
+	return faults
+}
+
 // configuredName reports whether a feed or list of the configuration has a name.
 func configuredName(c *config.Config, name string) bool {
 	for _, in := range mirrored(c) {
@@ -97,41 +117,71 @@ func configuredName(c *config.Config, name string) bool {
 
 // origin returns a declared source with its secrets, for a sync. Errors name the file that lacks.
 func origin(c *config.Config, s *source.Source) (mirror.Origin, error) {
-	place, shown, headers, err := placeOf(c, s)
+	a, err := accessOf(c, s)
 	if err != nil {
 		return nil, cli.WrongUsef("%s:%d: source %q: %w", s.File, s.Line, s.Name, err)
 	}
-	st, err := os.Stat(place)
+	st, err := os.Stat(a.Place)
 	if s.IsFeed(err == nil && st.IsDir()) {
-		return mirror.NewFeed(s.Name, place, userAgent()), nil
+		return mirror.NewFeedAt(s.Name, a), nil
 	}
-	return s.Origin(place, shown, headers, userAgent()), nil
+	return s.Origin(a), nil
 }
 
-// placeOf returns where a source is: with all secrets, and without.
-func placeOf(c *config.Config, s *source.Source) (place, shown string, headers http.Header, err error) {
-	headers = http.Header{}
+// accessOf returns where a source is, and how it is asked for, with all secrets. Errors name the file that lacks.
+func accessOf(c *config.Config, s *source.Source) (a mirror.Access, err error) {
+	a = mirror.Access{Headers: http.Header{}, UserAgent: userAgent()}
 	for _, h := range s.Headers {
 		text := h.Text
 		if h.File != "" {
 			if text, err = readSecret(c, h.File); err != nil {
-				return "", "", nil, fmt.Errorf("header %s: %w", h.Name, err)
+				return a, fmt.Errorf("header %s: %w", h.Name, err)
 			}
 		}
-		headers.Set(h.Name, text)
+		a.Headers.Set(h.Name, text)
 	}
 	if s.URL == "" {
-		return c.FromHome(s.Path), c.FromHome(s.Path), headers, nil
+		a.Place = c.FromHome(s.Path)
+		a.Shown = a.Place
+		return a, nil
 	}
-	place = s.URL
+	if err := authorize(c, s.Auth, a.Headers); err != nil {
+		return a, err
+	}
+	if s.CAFile != "" {
+		if a.CA, err = readRegular(c.FromHome(s.CAFile)); err != nil {
+			return a, fmt.Errorf("ca_file: %w", err)
+		}
+	}
+	a.Place, a.Shown, a.Proxy = s.URL, source.MaskURL(s.URL), s.Proxy
 	for _, k := range s.Secrets {
 		text, err := readSecret(c, k.File)
 		if err != nil {
-			return "", "", nil, fmt.Errorf("secret %s: %w", k.Name, err)
+			return a, fmt.Errorf("secret %s: %w", k.Name, err)
 		}
-		place = strings.ReplaceAll(place, "${"+k.Name+"}", url.PathEscape(text))
+		a.Place = strings.ReplaceAll(a.Place, "${"+k.Name+"}", url.PathEscape(text))
+		a.Proxy = strings.ReplaceAll(a.Proxy, "${"+k.Name+"}", url.PathEscape(text))
 	}
-	return place, source.MaskURL(s.URL), headers, nil
+	return a, nil
+}
+
+// authorize sets the header by which a server knows who asks.
+func authorize(c *config.Config, a source.Auth, to http.Header) error {
+	switch {
+	case a.Bearer != "":
+		token, err := readSecret(c, a.Bearer)
+		if err != nil {
+			return fmt.Errorf("auth.bearer: %w", err)
+		}
+		to.Set("Authorization", "Bearer "+token)
+	case a.User != "":
+		password, err := readSecret(c, a.Password)
+		if err != nil {
+			return fmt.Errorf("auth.password: %w", err)
+		}
+		to.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.User+":"+password)))
+	}
+	return nil
 }
 
 // readSecret reads a file with a key, which others than its owner and group may not read.
@@ -172,11 +222,11 @@ func PreviewOf(ctx context.Context, c *config.Config, r PreviewRequest) (*source
 		if form.Format == "" && r.Declaration == "" {
 			form = declared
 		}
-		place, shown, headers, err := placeOf(c, declared)
+		a, err := accessOf(c, declared)
 		if err != nil {
 			return nil, nil, cli.WrongUsef("source %q: %w", declared.Name, err)
 		}
-		content, err := declared.Origin(place, shown, headers, userAgent()).Fetch(ctx, "")
+		content, err := declared.Origin(a).Fetch(ctx, "")
 		return form, content, err
 	}
 	content, err := ReadContent(ctx, r.What)
@@ -233,7 +283,7 @@ func formOf(r PreviewRequest) (*source.Source, error) {
 // ReadContent opens a file, or fetches an address.
 func ReadContent(ctx context.Context, what string) (mirror.FetchedFile, error) {
 	s := source.Source{Name: what}
-	content, err := s.Origin(what, source.MaskURL(what), nil, userAgent()).Fetch(ctx, "")
+	content, err := s.Origin(mirror.Access{Place: what, Shown: source.MaskURL(what), UserAgent: userAgent()}).Fetch(ctx, "")
 	if err != nil && !mirror.IsURL(what) {
 		return nil, cli.WrongUse{Err: err}
 	}

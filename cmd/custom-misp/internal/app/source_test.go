@@ -117,17 +117,17 @@ func TestSecrets(t *testing.T) {
 	if err != nil || len(faults) > 0 {
 		t.Fatal(faults, err)
 	}
-	place, shown, headers, err := placeOf(c, sources[0])
-	if err != nil || place != "https://u:pw@x.example/v2/s3cret%2F1/recent.csv?token=abc" || headers.Get("Auth-Key") != "other" || headers.Get("Accept") != "text/plain" {
-		t.Errorf("%s, %v, %v", place, headers, err)
+	a, err := accessOf(c, sources[0])
+	if err != nil || a.Place != "https://u:pw@x.example/v2/s3cret%2F1/recent.csv?token=abc" || a.Headers.Get("Auth-Key") != "other" || a.Headers.Get("Accept") != "text/plain" {
+		t.Errorf("%s, %v, %v", a.Place, a.Headers, err)
 	}
-	if shown != "https://x.example/v2/${KEY}/recent.csv?token=…" {
-		t.Errorf("shown %s", shown)
+	if a.Shown != "https://x.example/v2/${KEY}/recent.csv?token=…" {
+		t.Errorf("shown %s", a.Shown)
 	}
 	if err := os.Chmod(filepath.Join(c.Home, "etc/b.key"), 0o644); err != nil { //nolint:gosec // the mode that is refused
 		t.Fatal(err)
 	}
-	if _, _, _, err := placeOf(c, sources[0]); err == nil || !strings.Contains(err.Error(), "open to everybody") {
+	if _, err := accessOf(c, sources[0]); err == nil || !strings.Contains(err.Error(), "open to everybody") {
 		t.Errorf("a key that everybody can read: %v", err)
 	}
 }

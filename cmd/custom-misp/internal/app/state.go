@@ -1,8 +1,11 @@
 package app
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
@@ -39,14 +42,28 @@ func (s State) Spool() string { return s.path("spool") }
 // Mirror is the directory of the mirror.
 func (s State) Mirror() string { return s.path("mirror") }
 
-// Checkpoint is the file that says up to where serve has read the alerts.
-func (s State) Checkpoint() string { return s.path("checkpoint.json") }
+// Checkpoint is the file that says up to where serve has read a file of alerts.
+func (s State) Checkpoint(f config.AlertsFile) string {
+	return s.path("checkpoint" + nameOf(f) + ".json")
+}
 
 // CheckpointCopy is an older copy of it, for when it is damaged.
-func (s State) CheckpointCopy() string { return s.path("checkpoint.previous.json") }
+func (s State) CheckpointCopy(f config.AlertsFile) string {
+	return s.path("checkpoint" + nameOf(f) + ".previous.json")
+}
 
 // Later is the file that says where the alerts begin that MISP has to be asked about after an outage.
-func (s State) Later() string { return s.path("delayed.json") }
+func (s State) Later(f config.AlertsFile) string { return s.path("delayed" + nameOf(f) + ".json") }
+
+// nameOf is what the state of a file of alerts has in its names: nothing for the main one, -archives-1f0c6bf2 for another, which
+// does not depend on what other files there are.
+func nameOf(f config.AlertsFile) string {
+	if f.Main {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(f.Path))
+	return "-" + strings.TrimSuffix(filepath.Base(f.Path), ".json") + "-" + hex.EncodeToString(sum[:4])
+}
 
 // Socket is where serve answers.
 func (s State) Socket() string { return s.path("serve.sock") }
@@ -72,6 +89,9 @@ func (s State) Repeats() string { return s.path("repeats") }
 
 // Quality is the file that counts hits by source.
 func (s State) Quality() string { return s.path("quality.json") }
+
+// History is the directory of what was seen.
+func (s State) History() string { return s.path("history") }
 
 // NewSpool returns the spool that the configuration describes.
 func NewSpool(c *config.Config) *spool.Dir {

@@ -59,7 +59,7 @@ func Load(r Request) (*Config, error) {
 	l := emptyLayers(r)
 	err := l.load(r)
 	c := l.config()
-	if err = errors.Join(err, c.Serve.checkListen()); err != nil {
+	if err = errors.Join(err, c.Serve.checkListen(), c.Serve.checkAlerts()); err != nil {
 		err = cli.WrongUse{Err: err}
 	}
 	return c, err
@@ -191,7 +191,7 @@ func (l *layers) layEnvironment() error {
 		}
 		given := []string{value}
 		if o.form.list {
-			given = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+			given = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' && !o.form.lone })
 		}
 		v, err := o.form.parse(given)
 		if err != nil {

@@ -16,8 +16,8 @@ import (
 
 // candidates are texts of which each form accepts one that is not the default of its key.
 var candidates = []string{
-	"false", "true", "7", "7s", "https://other.example", "high", "30d", "exact", "ignore", "mirror", "beginning", "json", "debug",
-	"127.0.0.1:9464", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "one=etc/one",
+	"false", "true", "7", "7s", "https://other.example", "high", "30d", "exact", "ignore", "accept", "mirror", "beginning", "json", "debug",
+	"127.0.0.1:9464", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "one=etc/one", "count", "email",
 }
 
 // another returns a value of an option that is not the default.
@@ -186,8 +186,8 @@ func TestValues(t *testing.T) {
 // TestHandoverPlaces compares the places that a call knows without the configuration with the defaults.
 func TestHandoverPlaces(t *testing.T) {
 	t.Parallel()
-	for key, want := range map[string]string{"state_dir": handover.StateDir, "serve.alerts": handover.AlertsFile} {
-		if o, ok := find(key); !ok || o.def != want {
+	for key, want := range map[string]any{"state_dir": handover.StateDir, "serve.alerts": []string{handover.AlertsFile}} {
+		if o, ok := find(key); !ok || !reflect.DeepEqual(o.def, want) {
 			t.Errorf("%s is %v, and calls look in %s", key, o.def, want)
 		}
 	}

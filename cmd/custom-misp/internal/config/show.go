@@ -23,6 +23,12 @@ func (c *Config) Values() []Value {
 		switch {
 		case o.secret && v != "":
 			v = "********"
+		case o.form.lone:
+			if list := c.values.paths(o.key); len(list) > 1 {
+				v = list
+			} else {
+				v = strings.Join(list, "")
+			}
 		case o.form.path && o.form.list:
 			v = c.values.paths(o.key)
 		case o.form.path:

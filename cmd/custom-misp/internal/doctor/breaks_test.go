@@ -268,6 +268,10 @@ func wazuhBreakages() []breakage {
 		{name: "no alerts.json wanted", spoil: func(t *testing.T, w *ward) {
 			w.replace(t, "etc/ossec.conf", "<ossec_config>", "<ossec_config>\n<global>\n<jsonout_output>no</jsonout_output>\n</global>")
 		}, check: "output", status: StatusProblem},
+		{name: "no archives.json wanted", spoil: func(t *testing.T, w *ward) {
+			w.configure(t, "serve: {alerts: [logs/alerts/alerts.json, logs/archives/archives.json]}\n")
+			w.replace(t, "etc/ossec.conf", "<ossec_config>", "<ossec_config>\n<global>\n<logall_json>no</logall_json>\n</global>")
+		}, check: "output", status: StatusProblem, found: "archives.json"},
 		{name: "no alerts.json", spoil: removes("logs/alerts/alerts.json"), check: "output", status: StatusProblem},
 		{name: "integratord does not run", spoil: removes(fmt.Sprintf("var/run/wazuh-integratord-%d.pid", pidIntegratord)), check: "integratord", status: StatusProblem, found: "not running"},
 		{name: "analysisd has crashed", spoil: func(t *testing.T, w *ward) {

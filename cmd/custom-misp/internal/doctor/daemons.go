@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/atomicfile"
 )
 
@@ -37,7 +39,7 @@ func (i *examination) checkDaemons(context.Context) []Finding {
 
 // serveFollows reports whether a serve runs that follows a file of alerts.
 func (i *examination) serveFollows() bool {
-	return i.config.Serve.Alerts != "" && app.ServeRuns(app.StateOf(i.config))
+	return len(i.config.Serve.Files()) > 0 && app.ServeRuns(app.StateOf(i.config))
 }
 
 // daemon looks for one process of Wazuh.
@@ -185,6 +187,22 @@ func (i *examination) checkOutput(context.Context) []Finding {
 	file := i.config.FromHome("logs/alerts/alerts.json")
 	if _, err := os.Stat(file); err != nil {
 		return []Finding{problem(i.restart(), "%s does not exist; analysisd makes it when it starts", file)}
+	}
+	return append([]Finding{good("%s is written", file)}, i.checkArchives()...)
+}
+
+// checkArchives looks whether analysisd writes archives.json, if serve is to follow it.
+func (i *examination) checkArchives() []Finding {
+	file := i.config.FromHome("logs/archives/archives.json")
+	followed := func(f config.AlertsFile) bool { return f.Path == file }
+	if !slices.ContainsFunc(i.config.Serve.Files(), followed) {
+		return nil
+	}
+	if i.Conf.LogAllJSON != "yes" {
+		line := i.Conf.LogAllJSONLine
+		sentence := "write <logall_json>yes</logall_json> into <global> of " + i.ConfFile() + " and restart the manager"
+		return []Finding{problem(i.change(line, "<logall_json>"+i.Conf.LogAllJSON+"<", "<logall_json>yes<", sentence),
+			"serve.alerts names %s, which analysisd does not write without <logall_json>yes", file)}
 	}
 	return []Finding{good("%s is written", file)}
 }

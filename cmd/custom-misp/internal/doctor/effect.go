@@ -23,6 +23,11 @@ func (i *examination) checkEffect(ctx context.Context) []Finding {
 		return []Finding{skipped("the configuration has faults")}
 	}
 	findings := i.commentedValues()
+	if declared, _, err := app.Sources(i.config); err == nil {
+		for _, w := range app.SourceWarnings(i.config, declared) {
+			findings = append(findings, warning(w.Remedy, "%s:%d: %s", w.File, w.Line, w.Message))
+		}
+	}
 	if i.config.Lookup.Policy != config.PolicyLive {
 		findings = append(findings, i.staleTooSoon()...)
 		findings = append(findings, i.filteredSources(ctx)...)
@@ -85,16 +90,16 @@ const maxRead = 3_000_000
 
 // filteredSources reads the mirror for what the filters of look-ups leave of it.
 func (i *examination) filteredSources(ctx context.Context) []Finding {
-	whole := i.config.Lookup.Filter
-	conditions := conditionsOf(whole)
-	if len(conditions) == 0 {
-		return nil
-	}
 	m, err := app.Mirror(i.config)
 	if err != nil {
 		return nil // which checkDaemon says
 	}
 	defer m.Close()
+	whole := m.Filter()
+	conditions := conditionsOf(whole)
+	if len(conditions) == 0 {
+		return nil
+	}
 	left := newSurvey(whole, conditions)
 	for a, err := range m.All() {
 		if err != nil {
@@ -113,6 +118,7 @@ func conditionsOf(f engine.Filter) map[string]engine.Filter {
 	all := map[string]engine.Filter{}
 	put := func(key string, set bool, one engine.Filter) {
 		if set {
+			one.Missing, one.MissingOf = f.Missing, f.MissingOf
 			all[key] = one
 		}
 	}

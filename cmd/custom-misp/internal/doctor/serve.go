@@ -70,10 +70,19 @@ func because(failure string) string {
 func (i *examination) resident(ctx context.Context) Finding {
 	now, err := serve.Ask(ctx, i.config)
 	f := good("%s", now.Line())
+	missing := ""
+	for _, file := range append(now.OtherAlerts, now.Alerts) {
+		if file.File != "" && absent(file.File) {
+			missing = file.File
+		}
+	}
 	switch {
 	case err != nil:
 		f = problemOf(err, i.command("status"))
-	case now.Alerts.File != "" && absent(now.Alerts.File):
+	case missing != "" && missing != now.Alerts.File:
+		f = problem("take it out of serve.alerts in "+i.config.File+", or let analysisd write it, and restart serve",
+			"serve follows %s, which does not exist", missing)
+	case missing != "":
 		f = problem("set serve.alerts in "+i.config.File+" to the file that analysisd writes, "+i.config.FromHome("logs/alerts/alerts.json")+", and restart serve",
 			"serve follows %s, which does not exist: no alert is looked up", now.Alerts.File)
 	case !now.Ready:

@@ -101,7 +101,7 @@ type exporter struct {
 
 // collect sorts the lines of what the filter accepts.
 func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.Filter, now time.Time) error {
-	n := 0
+	n, rejectsListed := 0, filter.Warninglists != nil && *filter.Warninglists
 	for a, err := range m.All() {
 		if err != nil {
 			return fmt.Errorf("%w; custom-misp sync fetches the source again", err)
@@ -116,7 +116,8 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 				kind = engine.MatchNetwork
 			}
 			// A list cannot say that a value has expired.
-			if m, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now); !ok || m.Expired {
+			match, ok := enrich.NewMatch(filter, engine.Observable{}, kind, a, now)
+			if !ok || match.Expired || rejectsListed && isListed(ctx, m, match) {
 				continue
 			}
 			if err := x.add(x.withheld(v), rank); err != nil {
@@ -125,6 +126,11 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 		}
 	}
 	return x.expand(ctx)
+}
+
+// isListed reports whether a match is on a warninglist of the mirror.
+func isListed(ctx context.Context, m *mirror.Mirror, match enrich.Match) bool {
+	return len(m.Warn(ctx, []enrich.Match{match})[0].Attribute.Warninglists) > 0
 }
 
 // add adds the lines of a value.

@@ -47,11 +47,29 @@ func (a *absence) err(now time.Time) error {
 	return fmt.Errorf("%s does not exist since %s: no alert is read", a.file, a.since.UTC().Format(time.RFC3339))
 }
 
-// reportAbsence reports a file of alerts that does not exist.
+// reportAbsence reports files of alerts that do not exist.
 func (v *server) reportAbsence(ctx context.Context) {
-	if err := v.absent.err(time.Now()); err != nil {
-		v.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{
-			Code: enrich.CodeAlerts, Err: err, Remedy: "set serve.alerts to the file that analysisd writes, or <jsonout_output> to yes",
-		})
+	for _, f := range v.files {
+		if err := f.absent.err(time.Now()); err != nil {
+			v.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeAlerts, Err: err, Remedy: f.mend()})
+		}
 	}
+}
+
+// mend says what to do about a file that does not exist.
+func (f *alertsFile) mend() string {
+	if f.Archive {
+		return "set <logall_json> to yes, or take the file out of serve.alerts"
+	}
+	return "set serve.alerts to the file that analysisd writes, or <jsonout_output> to yes"
+}
+
+// absence returns why alerts are not read; nil if all files exist.
+func (v *server) absence(now time.Time) error {
+	for _, f := range v.files {
+		if err := f.absent.err(now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

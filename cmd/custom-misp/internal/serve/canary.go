@@ -135,7 +135,8 @@ func (v *server) sendCanary(ctx context.Context, wait time.Duration) (canaryStep
 	if err != nil {
 		return stepQueue, err
 	}
-	if v.follower == nil { // no one here sees the alert
+	main := v.main()
+	if main == nil { // no one here sees the alert
 		v.canary.good(time.Now())
 		return "", nil
 	}
@@ -149,7 +150,7 @@ func (v *server) sendCanary(ctx context.Context, wait time.Duration) (canaryStep
 	case <-ctx.Done():
 		return stepAlert, ctx.Err()
 	case <-timeout.C:
-		return stepAlert, fmt.Errorf("no alert of it is in %s after %s", v.alertsPath, wait)
+		return stepAlert, fmt.Errorf("no alert of it is in %s after %s", main.Path, wait)
 	}
 }
 

@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,8 +9,6 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"custom-misp/cmd/custom-misp/internal/app"
-	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine/atomicfile"
 	"custom-misp/engine/wazuh/alertlog"
 )
@@ -167,48 +163,4 @@ func changed(name string, otherwise time.Time) time.Time {
 		return otherwise
 	}
 	return st.ModTime()
-}
-
-// open opens the alerts at a place; nil for the end of the file, or for its start if the configuration says so.
-func (v *server) open(c *config.Config, at *alertlog.Checkpoint) (*alertlog.Follower, error) {
-	options := []alertlog.Option{alertlog.LogTo(v.log)}
-	if c.Serve.FromBeginning {
-		options = append(options, alertlog.FromStart())
-	}
-	return alertlog.Follow(c.Serve.Alerts, at, options...)
-}
-
-// follow opens the alerts where the last run stopped.
-func (v *server) follow(ctx context.Context, c *config.Config) error {
-	if v.alertsPath = c.Serve.Alerts; v.alertsPath == "" {
-		return nil
-	}
-	state := app.StateOf(c)
-	v.checkpoint = &checkpointFile{name: state.Checkpoint(), copy: state.CheckpointCopy(), log: v.log}
-	at, damage, err := v.checkpoint.load(c.Serve.Alerts)
-	if err != nil {
-		return err
-	}
-	if v.follower == nil { // else it was opened while the disk was full
-		if v.follower, err = v.open(c, at); err != nil {
-			return err
-		}
-	}
-	begin := v.follower.At()
-	v.checkpoint.last, v.checkpoint.dirty = begin, true
-	if err := v.checkpoint.flush(); err != nil { // later, then; until it can be, the file stays open
-		v.checkpoint.failed(err)
-	}
-	v.checkpoint.savedAt = time.Time{} // the first batch is saved at once, so that a crash loop still makes progress
-	v.noteReads(begin.Inode)
-	v.begin = begin
-	if damage != nil {
-		v.damaged(ctx, "checkpoint", damage)
-	}
-	if v.later, damage = loadLater(state.Later(), v.log); damage != nil {
-		v.damaged(ctx, "delayed", damage)
-	}
-	v.later.before = v.counted
-	v.checkpoint.before = func() error { return errors.Join(v.counted(), v.later.flush()) }
-	return nil
 }

@@ -19,7 +19,7 @@ type counts struct{ read, lookedUp, hits, sent, cut, lost, muted uint64 }
 
 func (m *metricSet) counts() counts {
 	return counts{
-		read:     m.read("alerts.json").Get() + m.read("spool").Get() + m.read("delayed").Get(),
+		read:     m.alertsRead() + m.read("spool").Get() + m.read("delayed").Get(),
 		lookedUp: m.considered.Get(), hits: m.matched.Get(), sent: m.sent.Get(), cut: m.cuts.Load(), lost: m.unreadable.Get(), muted: m.notReported(enrich.ReasonMute).Get(),
 	}
 }

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
@@ -23,14 +24,14 @@ func (v *server) takeLock(ctx context.Context, c *config.Config, every time.Dura
 			return nil
 		}
 		if !isFull(err) {
-			v.closeAlerts()
+			_ = v.closeAlerts() // only read
 			return err
 		}
 		v.keepAlerts(c, err)
 		notify("STATUS=waits for room for its state\nEXTEND_TIMEOUT_USEC=60000000") // systemd would end a start that takes long
 		select {
 		case <-ctx.Done():
-			v.closeAlerts()
+			_ = v.closeAlerts() // only read
 			return nil
 		case <-time.After(every):
 		}
@@ -39,25 +40,19 @@ func (v *server) takeLock(ctx context.Context, c *config.Config, every time.Dura
 
 // keepAlerts opens the alerts where the last run stopped, or at their end. It says so once.
 func (v *server) keepAlerts(c *config.Config, why error) {
-	if v.follower != nil || c.Serve.Alerts == "" {
+	if v.files != nil || len(c.Serve.Files()) == 0 {
 		return
 	}
-	state := app.StateOf(c)
-	at, damage, err := (&checkpointFile{name: state.Checkpoint(), copy: state.CheckpointCopy(), log: v.log}).load(c.Serve.Alerts)
-	if err == nil && damage == nil {
-		v.follower, err = v.open(c, at)
+	for _, f := range c.Serve.Files() {
+		file, damage, err := v.loadFile(c, f)
+		if err == nil {
+			v.files = append(v.files, file)
+		}
+		if err = errors.Join(err, damage); err != nil {
+			_ = v.closeAlerts() // only read
+			v.log.Error("serve waits until the disk has room for its state; alerts cannot be kept open", "reason", why.Error(), "error", err.Error())
+			return
+		}
 	}
-	if err = errors.Join(err, damage); err != nil {
-		v.log.Error("serve waits until the disk has room for its state; alerts cannot be kept open", "reason", why.Error(), "error", err.Error())
-		return
-	}
-	v.log.Error("serve waits until the disk has room for its state, and keeps the alerts open", "reason", why.Error(), "alerts", c.Serve.Alerts)
-}
-
-// closeAlerts closes what keepAlerts opened.
-func (v *server) closeAlerts() {
-	if v.follower != nil {
-		_ = v.follower.Close() // only read
-		v.follower = nil
-	}
+	v.log.Error("serve waits until the disk has room for its state, and keeps the alerts open", "reason", why.Error(), "alerts", strings.Join(c.Serve.Alerts, " "))
 }

@@ -51,15 +51,15 @@ func TestFirstStartOnFullDisk(t *testing.T) {
 	var log strings.Builder
 	v := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
 	must(t, v.takeLock(t.Context(), c, time.Nanosecond))
-	if v.lock == nil || v.follower == nil || tries < 3 {
-		t.Fatalf("lock %v, follower %v, %d tries", v.lock, v.follower, tries)
+	if v.lock == nil || v.files == nil || tries < 3 {
+		t.Fatalf("lock %v, follower %v, %d tries", v.lock, v.files, tries)
 	}
 	defer v.lock.Unlock()
 	must(t, v.follow(t.Context(), c))
-	defer v.checkpoint.saving.Wait()
-	defer v.follower.Close() //nolint:errcheck // only read
+	defer v.files[0].checkpoint.saving.Wait()
+	defer v.closeAlerts() //nolint:errcheck // only read
 	for _, id := range []string{"meanwhile", "next day"} {
-		a, err := followed{v}.Next(t.Context())
+		a, err := followed{v, v.files[0]}.Next(t.Context())
 		must(t, err)
 		if len(a.Text) != 1 || !strings.Contains(string(a.Text[0]), id) {
 			t.Fatalf("read %q, want %q", a.Text, id)
@@ -90,7 +90,7 @@ func TestFullDiskEnds(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	v := &server{log: slog.New(slog.DiscardHandler)}
-	if err := v.takeLock(ctx, c, time.Hour); err != nil || v.lock != nil || v.follower != nil {
+	if err := v.takeLock(ctx, c, time.Hour); err != nil || v.lock != nil || v.files != nil {
 		t.Errorf("lock %v, %v", v.lock, err)
 	}
 	why = syscall.EACCES

@@ -31,7 +31,9 @@ func (v *server) housekeeping(ctx context.Context) error {
 			g.app.Mirror.Refresh()
 			g.damage.notice(g.app.Mirror)
 		}
-		v.absent.look(v.alertsPath, time.Now())
+		for _, f := range v.files {
+			f.absent.look(f.Path, time.Now())
+		}
 		if due(&reportAt, reportEvery) {
 			g.report(ctx)
 			v.reportAbsence(ctx)
@@ -40,8 +42,8 @@ func (v *server) housekeeping(ctx context.Context) error {
 			outage = o.Since
 			v.outages.Add(1)
 		}
-		if v.checkpoint != nil {
-			v.checkpoint.saveIfDue()
+		for _, f := range v.files {
+			f.checkpoint.saveIfDue()
 		}
 		if watchdog > 0 && due(&watchdogAt, watchdog/3) {
 			notify(daemon.SdNotifyWatchdog)

@@ -157,9 +157,6 @@ func (l *laterFile) flush() error {
 
 // askLater works until ctx ends.
 func (v *server) askLater(ctx context.Context) error {
-	if v.follower == nil {
-		return nil
-	}
 	every := time.NewTicker(laterEvery)
 	defer every.Stop()
 	for {
@@ -171,27 +168,36 @@ func (v *server) askLater(ctx context.Context) error {
 		if o, err := v.current.Load().app.Chain.MISP.Load(); err == nil && o.Unreachable() {
 			continue
 		}
-		if from, ok := v.later.begin(); ok {
-			all, err := v.askFrom(ctx, from)
-			v.later.end(all)
-			if err != nil && ctx.Err() == nil {
-				v.log.Error("MISP is not asked yet about alerts of its outage", "error", err.Error())
-			}
+		for _, f := range v.files {
+			v.askAbout(ctx, f)
 		}
 	}
 }
 
+// askAbout asks MISP about the alerts of a file that it has to be asked about, if there are any.
+func (v *server) askAbout(ctx context.Context, f *alertsFile) {
+	from, ok := f.later.begin()
+	if !ok {
+		return
+	}
+	all, err := v.askFrom(ctx, f, from)
+	f.later.end(all)
+	if err != nil && ctx.Err() == nil {
+		v.log.Error("MISP is not asked yet about alerts of its outage", "error", err.Error())
+	}
+}
+
 // askFrom asks MISP about the alerts from a place to where serve is. all is false if some are left.
-func (v *server) askFrom(ctx context.Context, from alertlog.Checkpoint) (all bool, err error) {
+func (v *server) askFrom(ctx context.Context, f *alertsFile, from alertlog.Checkpoint) (all bool, err error) {
 	if v.current.Load().app.Chain.Later() == nil {
 		v.log.Warn("MISP is not asked about alerts of its outage: the policy is no longer mirror-then-live", "policy", string(v.current.Load().config.Lookup.Policy))
 		return true, nil
 	}
-	follower, err := alertlog.Follow(v.alertsPath, &from, alertlog.LogTo(v.log))
+	follower, err := v.open(v.current.Load().config, f.AlertsFile, &from)
 	if err != nil {
 		return false, err
 	}
-	source := &laterAlertsSource{server: v, follower: follower, to: v.checkpoint.get()}
+	source := &laterAlertsSource{file: f, follower: follower, to: f.checkpoint.get()}
 	v.log.Info("MISP is asked about alerts of its outage", "bytes", source.left())
 	stream := enrich.Stream{
 		Source: source, Own: wazuh.IsEnrichment, Meter: laterMeter{v.metrics}, Grace: grace,
@@ -219,8 +225,8 @@ func (v *server) askFrom(ctx context.Context, from alertlog.Checkpoint) (all boo
 
 // laterAlertsSource hands alerts out up to a place, within bounds.
 type laterAlertsSource struct {
-	*server
-	follower      *alertlog.Follower
+	file          *alertsFile
+	follower      reader
 	to            alertlog.Checkpoint
 	alerts, bytes int
 }
@@ -243,7 +249,7 @@ func (s *laterAlertsSource) Next(ctx context.Context) (enrich.Alerts, error) {
 	for _, text := range lines.Text {
 		s.bytes += len(text)
 	}
-	return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { s.later.moved(lines.End) }}, nil
+	return enrich.Alerts{Text: lines.Text, Skipped: lines.Skipped, Done: func() { s.file.later.moved(lines.End) }}, nil
 }
 
 // laterMeter counts alerts that MISP is asked about later; they were counted before.

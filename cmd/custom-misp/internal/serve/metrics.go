@@ -33,6 +33,7 @@ type metricSet struct {
 	overRate   *metrics.Counter
 	batches    *metrics.Gauge
 	cuts       atomic.Uint64 // of all mappings
+	followed   []string      // sources of alerts_read_total that are files
 
 	mu    sync.Mutex
 	picks map[pickName]pickCounters // so that no name is written for every alert
@@ -57,11 +58,14 @@ func newMetrics() *metricSet {
 		suppressed: counter("events_suppressed_total"), overRate: counter("events_over_rate_total"), picks: map[pickName]pickCounters{},
 	}
 	m.batches = set.NewGauge(named("queue_depth", "queue", "batches"), nil)
-	for _, source := range []string{"alerts.json", "spool", "delayed"} {
+	for _, source := range []string{mainSource, "spool", "delayed"} {
 		m.read(source)
 	}
 	for _, why := range countedReasons {
 		m.notReported(why)
+	}
+	for _, result := range historyResults {
+		m.historyAlerts(result)
 	}
 	for _, step := range canarySteps {
 		m.canaryFailed(step)
@@ -88,10 +92,25 @@ func (m *metricSet) read(source string) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("alerts_read_total", "source", source))
 }
 
-// Read implements enrich.Meter.
-func (m *metricSet) Read(alerts, unreadable int) {
-	m.read("alerts.json").Add(alerts)
-	m.unreadable.Add(unreadable)
+// mainSource is what alerts_read_total calls Wazuh's alerts.
+const mainSource = "alerts.json"
+
+// follows prepares for the files that are followed.
+func (m *metricSet) follows(files []*alertsFile) {
+	for _, f := range files {
+		m.followed = append(m.followed, f.source())
+		m.read(f.source())
+	}
+	slices.Sort(m.followed)
+	m.followed = slices.Compact(m.followed)
+}
+
+// alertsRead returns how many alerts were read from all files that are followed.
+func (m *metricSet) alertsRead() (n uint64) {
+	for _, source := range m.followed {
+		n += m.read(source).Get()
+	}
+	return n
 }
 
 // Picked implements enrich.Meter.
@@ -148,9 +167,6 @@ func (m *metricSet) notReported(why enrich.Reason) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("not_reported_total", "reason", string(why)))
 }
 
-// Depth implements enrich.Meter.
-func (m *metricSet) Depth(batches int) { m.batches.Set(float64(batches)) }
-
 // drained counts what came from the spool.
 func (m *metricSet) drained(d enrich.Drained) {
 	m.read("spool").Add(d.Alerts)
@@ -193,6 +209,13 @@ func (m *metricSet) canaryFailed(step canaryStep) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("canary_failures_total", "step", string(step)))
 }
 
+// historyResults are what becomes of an alert that the history is to record.
+var historyResults = []string{"recorded", "dropped", "stopped"}
+
+func (m *metricSet) historyAlerts(result string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("history_alerts_total", "result", result))
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
@@ -222,13 +245,20 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 	}
 	gauge(named("build_info", "version", s.Version), 1)
 	gauge(named("queue_depth", "queue", "live"), float64(s.LiveWaiting))
-	gauge(named("checkpoint_lag_bytes"), float64(s.Alerts.BehindBytes))
-	gauge(named("checkpoint_lag_seconds"), s.Alerts.BehindSeconds)
-	gauge(named("alerts_file_absent"), flag[s.Alerts.Absent])
+	writeFile(w, s.Alerts)
+	for _, f := range s.OtherAlerts {
+		writeFile(w, f, "file", f.File)
+	}
 	if !s.CanaryAt.IsZero() {
 		gauge(named("canary_timestamp_seconds"), float64(s.CanaryAt.Unix()))
 	}
-	gauge(named("delayed_bytes"), float64(s.Alerts.DelayedBytes))
+	if h := s.History; h != nil {
+		gauge(named("history_recording"), flag[h.Stopped == ""])
+		gauge(named("history_damaged"), flag[h.Fault != ""])
+		gauge(named("history_bytes"), float64(h.Bytes))
+		gauge(named("history_values"), float64(h.Values))
+		gauge(named("queue_depth", "queue", "history"), float64(h.Waiting))
+	}
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
 	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "delayed": s.Spool.Delayed, "events": s.Spool.Events, "aside": s.Spool.DeadLetters} {
@@ -249,4 +279,13 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 	}
 	metrics.WriteProcessMetrics(w)
 	metrics.WriteFDMetrics(w)
+}
+
+// writeFile writes what is known of a file of alerts. The first has no label, since there was only one once.
+func writeFile(w io.Writer, f AlertsStatus, labels ...string) {
+	gauge := func(name string, value float64) { metrics.WriteGaugeFloat64(w, named(name, labels...), value) }
+	gauge("checkpoint_lag_bytes", float64(f.BehindBytes))
+	gauge("checkpoint_lag_seconds", f.BehindSeconds)
+	gauge("alerts_file_absent", map[bool]float64{true: 1}[f.Absent])
+	gauge("delayed_bytes", float64(f.DelayedBytes))
 }

@@ -32,7 +32,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	c := load(t, home, "log: {file: ''}\n")
 	state := app.StateOf(c)
 	full := atomicfile.TestOnlyHook(func(s atomicfile.Step, name string) error {
-		if name == state.Checkpoint() && s == atomicfile.StepWrite {
+		if name == state.Checkpoint(c.Serve.Files()[0]) && s == atomicfile.StepWrite {
 			return syscall.ENOSPC
 		}
 		return nil
@@ -43,7 +43,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	must(t, err)
 	defer v.lock.Unlock()
 	must(t, v.follow(t.Context(), c))
-	defer v.follower.Close() //nolint:errcheck // only read
+	defer v.closeAlerts() //nolint:errcheck // only read
 	live := filepath.Join(home, wazuhtest.Alerts)
 	claims := func(offset int) bool {
 		n, ok := app.Running(c.StateDir)
@@ -52,7 +52,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 	next := func(want ...int) {
 		t.Helper()
 		for _, offset := range want {
-			a, err := followed{v}.Next(t.Context())
+			a, err := followed{v, v.files[0]}.Next(t.Context())
 			must(t, err)
 			if len(a.Text) != 1 || !strings.Contains(string(a.Text[0]), fmt.Sprintf(".%d\"", offset)) {
 				t.Fatalf("read %q, want offset %d", a.Text, offset)
@@ -73,7 +73,7 @@ func TestReadsWithoutCheckpoint(t *testing.T) {
 		t.Error("no checkpoint is saved, and calls rely on one")
 	}
 	full()
-	must(t, v.checkpoint.flush())
+	must(t, v.files[0].checkpoint.flush())
 	write(id(60))
 	next(60)
 	if claims(60) || !claims(70) {
@@ -103,7 +103,7 @@ func TestReadsNothing(t *testing.T) {
 	v.lock, err = app.LockServe(c)
 	must(t, err)
 	defer v.lock.Unlock()
-	must(t, errors.Join(v.follow(t.Context(), c), v.follower.Close()))
+	must(t, errors.Join(v.follow(t.Context(), c), v.closeAlerts()))
 	if v.reads != nil {
 		t.Errorf("%+v", v.reads)
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,6 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
-	"custom-misp/engine/enrich"
-	"custom-misp/engine/wazuh/alertlog"
 )
 
 const (
@@ -42,25 +41,21 @@ type Loader func() (*config.Config, error)
 
 // A server is one daemon.
 type server struct {
-	load       Loader
-	log        *slog.Logger
-	logFile    *app.ServeLog
-	began      time.Time
-	current    atomic.Pointer[generation]
-	events     *app.Events
-	metrics    *metricSet
-	lock       *app.ServeLock
-	follower   *alertlog.Follower // nil if only the spool is looked at
-	alertsPath string
-	checkpoint *checkpointFile
-	later      *laterFile
-	begin      alertlog.Checkpoint // of the next batch
-	reads      *handover.Reads     // as the lock says it; nil for nothing
-	alive      atomic.Int64        // unix nanoseconds of the last sign of life
-	reloads    reloads
-	outages    atomic.Int64 // of MISP that have begun
-	absent     absence      // of the file of alerts
-	canary     canary
+	load    Loader
+	log     *slog.Logger
+	logFile *app.ServeLog
+	began   time.Time
+	current atomic.Pointer[generation]
+	events  *app.Events
+	metrics *metricSet
+	lock    *app.ServeLock
+	files   []*alertsFile   // that are followed; none if only the spool is looked at
+	reads   *handover.Reads // of the main file, as the lock says it; nil for nothing
+	alive   atomic.Int64    // unix nanoseconds of the last sign of life
+	reloads reloads
+	outages atomic.Int64 // of MISP that have begun
+	canary  canary
+	history *recorder // nil if nothing is recorded
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -93,6 +88,8 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	v.history = newRecorder(c, v.metrics, v.log)
+	defer v.history.close()
 	first, err := v.newGeneration(hard, c, true)
 	if err != nil {
 		return err
@@ -102,6 +99,7 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	if err := v.follow(hard, c); err != nil {
 		return err
 	}
+	v.metrics.follows(v.files)
 	v.checkState(hard)
 	v.reloads.note(nil)
 	stopHTTP, err := v.listen(c)
@@ -112,15 +110,15 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	if unused := app.UnusedMirror(c); unused != "" {
 		v.log.Warn(unused + "; set lookup.policy to mirror or mirror-then-live")
 	}
-	v.log.Info("serve began", "pid", os.Getpid(), "version", cli.Version(), "policy", string(c.Lookup.Policy), "alerts", c.Serve.Alerts)
+	v.log.Info("serve began", "pid", os.Getpid(), "version", cli.Version(), "policy", string(c.Lookup.Policy), "alerts", strings.Join(c.Serve.Alerts, " "))
 	notify(daemon.SdNotifyReady)
 	err = v.work(ctx, hard)
-	if v.follower != nil {
-		err = errors.Join(err, v.checkpoint.flush(), v.follower.Close())
+	for _, f := range v.files {
+		err = errors.Join(err, f.checkpoint.flush(), f.reader.Close())
 	}
 	if err == nil {
 		v.lock.Ended()
-		v.log.Info("serve ended", "alerts", v.metrics.read("alerts.json").Get(), "events", v.metrics.sent.Get())
+		v.log.Info("serve ended", "alerts", v.metrics.alertsRead(), "events", v.metrics.sent.Get())
 	}
 	return err
 }
@@ -131,7 +129,11 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	for _, part := range []func(context.Context) error{v.alerts, v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily} {
+	all := []func(context.Context) error{v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily, v.history.run}
+	for _, f := range v.files {
+		all = append(all, func(ctx context.Context) error { return v.alerts(ctx, f) })
+	}
+	for _, part := range all {
 		parts.Go(func() {
 			if err := part(ctx); err != nil {
 				stop(err)
@@ -149,48 +151,3 @@ func (v *server) work(ctx, hard context.Context) error {
 
 // notify tells systemd, if that is what started the program.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
-
-// alerts works on what Wazuh writes.
-func (v *server) alerts(ctx context.Context) error {
-	if v.follower == nil {
-		return nil
-	}
-	stream := enrich.Stream{
-		Source: followed{v}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: v.canary.own,
-		Meter: v.metrics, Window: window, Grace: grace,
-	}
-	return stream.Run(ctx)
-}
-
-// followed is the follower as a source of alerts.
-type followed struct{ *server }
-
-// Next implements enrich.AlertSource. A file that cannot be read is waited for: the administrator gets an event, and
-// what is written meanwhile is not lost.
-func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
-	reported := ""
-	for {
-		lines, err := f.follower.Next(ctx)
-		if err == nil {
-			f.noteReads(lines.End.Inode)
-			begin := f.begin
-			f.begin = lines.End
-			return enrich.Alerts{
-				Text: lines.Text, Skipped: lines.Skipped, Later: func() { f.later.add(begin) },
-				Done: func() { f.checkpoint.put(lines.End, lines.Text) },
-			}, nil
-		}
-		if ctx.Err() != nil {
-			return enrich.Alerts{}, ctx.Err()
-		}
-		if err.Error() != reported {
-			reported = err.Error()
-			f.log.Error("alerts cannot be read", "error", reported)
-			f.current.Load().app.Chain.Report(ctx, enrich.Alert{}, &enrich.Trouble{Code: enrich.CodeAlerts, Err: err})
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}

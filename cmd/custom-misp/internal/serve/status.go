@@ -24,14 +24,16 @@ import (
 
 // A Status says how serve is, or what is on disk if it does not run. Its JSON is a promise to scripts.
 type Status struct {
-	Running       bool              `json:"running"`
-	PID           int               `json:"pid,omitempty"`
-	Version       string            `json:"version"`
-	Since         time.Time         `json:"since,omitzero"`
-	Policy        string            `json:"policy"`
-	Ready         bool              `json:"ready"`
-	NotReady      string            `json:"not_ready,omitempty"` // why
-	Alerts        AlertsStatus      `json:"alerts"`
+	Running  bool         `json:"running"`
+	PID      int          `json:"pid,omitempty"`
+	Version  string       `json:"version"`
+	Since    time.Time    `json:"since,omitzero"`
+	Policy   string       `json:"policy"`
+	Ready    bool         `json:"ready"`
+	NotReady string       `json:"not_ready,omitempty"` // why
+	Alerts   AlertsStatus `json:"alerts"`
+	// OtherAlerts are the further files that are followed.
+	OtherAlerts   []AlertsStatus    `json:"other_alerts,omitempty"`
 	LiveWaiting   int               `json:"live_waiting"` // values that are being asked for
 	MISP          MISPStatus        `json:"misp"`
 	Queue         string            `json:"queue"` // Wazuh's, in words
@@ -44,6 +46,23 @@ type Status struct {
 	NotReported map[string]uint64 `json:"not_reported,omitempty"`
 	// Sources are the hits of each source in the last 30 days, and what became of them.
 	Sources []app.QualityRow `json:"sources,omitempty"`
+	// History is what is kept of what was seen; absent if nothing is recorded.
+	History *HistoryStatus `json:"history,omitempty"`
+}
+
+// A HistoryStatus describes the history.
+type HistoryStatus struct {
+	Bytes  int64  `json:"bytes"`
+	Values int    `json:"values"`          // each once for a day and file
+	Since  string `json:"since,omitempty"` // the first day
+	// Stopped is why nothing is recorded now, and Fault what cannot be read or written; empty if all is well.
+	Stopped string `json:"stopped,omitempty"`
+	Fault   string `json:"fault,omitempty"`
+	Waiting int    `json:"waiting"` // batches of alerts that are to be recorded
+	// Recorded and Dropped count alerts since serve began; those that were not recorded while it was stopped are Missed.
+	Recorded uint64 `json:"recorded"`
+	Dropped  uint64 `json:"dropped"`
+	Missed   uint64 `json:"missed"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -80,6 +99,12 @@ type MirrorStatus struct {
 	FullAt     time.Time   `json:"full_at,omitzero"`
 	AgeSeconds float64     `json:"age_seconds"`
 	Failure    string      `json:"failure,omitempty"`
+	// Failures is how many syncs failed since the last that succeeded, and RetryAt when the next one is.
+	Failures int       `json:"failures,omitempty"`
+	RetryAt  time.Time `json:"retry_at,omitzero"`
+	// EventsRead and EventsThere are how far the first reading of a source is; absent once it is complete.
+	EventsRead  int `json:"events_read,omitempty"`
+	EventsThere int `json:"events_there,omitempty"`
 	// Damage is what of its files is damaged, and DamagedSince since when that is known; empty if nothing is.
 	Damage       string    `json:"damage,omitempty"`
 	DamagedSince time.Time `json:"damaged_since,omitzero"`
@@ -105,6 +130,10 @@ func mirrorStatuses(m *mirror.Mirror) []MirrorStatus {
 		status := MirrorStatus{
 			Origin: s.Origin, Kind: s.Kind, Place: s.Place, Attributes: s.Attributes, Events: s.Events, Networks: s.Networks, Bytes: s.Bytes,
 			SyncedAt: s.SyncedAt, FullAt: s.FullAt, AgeSeconds: s.Age(time.Now()).Seconds(), Failure: cmp.Or(s.Failure, s.Partial),
+			Failures: s.Failures, RetryAt: s.RetryAt,
+		}
+		if s.SyncedAt.IsZero() {
+			status.EventsRead, status.EventsThere = s.Walk.Read, s.Walk.Events
 		}
 		if d, ok := damaged[s.Origin]; ok {
 			status.Damage, status.DamagedSince = d.Err.Error(), d.Since.UTC()
@@ -124,25 +153,17 @@ func (v *server) status() Status {
 	if g.app.Batch != nil {
 		s.LiveWaiting = g.app.Batch.Waiting()
 	}
-	if v.follower != nil {
-		at := v.checkpoint.get()
-		s.Alerts.Offset, s.Alerts.SavedAt = at.Offset, at.SavedAt
-		s.Alerts.BehindBytes, s.Alerts.BehindSeconds = v.follower.Behind(at), 0
-		if s.Alerts.BehindBytes > 0 {
-			s.Alerts.BehindSeconds = v.checkpoint.age(time.Now())
-		}
-		if from := v.later.at(); from != nil {
-			s.Alerts.DelayedBytes = max(0, v.follower.Behind(*from)-s.Alerts.BehindBytes)
-		}
+	for i, f := range v.files {
+		*s.alertsOf(i) = f.status()
 	}
 	v.reloads.mu.Lock()
 	s.Configuration.LoadedAt, s.Configuration.Failure = v.reloads.loadedAt.UTC(), v.reloads.failure
 	v.reloads.mu.Unlock()
 	s.Configuration.Mappings = g.app.Engine.Len()
-	s.CanaryAt, s.Alerts.Absent = v.canary.last(), v.absent.err(time.Now()) != nil
+	s.CanaryAt = v.canary.last()
 	m := v.metrics
 	s.Counters = map[string]uint64{
-		"alerts_read": m.read("alerts.json").Get() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
+		"alerts_read": m.alertsRead() + m.read("spool").Get(), "alerts_considered": m.considered.Get(),
 		"alerts_matched": m.matched.Get(), "alerts_unreadable": m.unreadable.Get(), "events_sent": m.sent.Get(),
 		"events_suppressed": m.suppressed.Get(), "events_failed": m.failed.Get(),
 		"events_over_rate": m.overRate.Get(),
@@ -155,6 +176,7 @@ func (v *server) status() Status {
 		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
 	}
 	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
+	s.History = v.history.status()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
@@ -164,7 +186,7 @@ func (v *server) status() Status {
 
 // ready returns why alerts cannot be enriched now.
 func (v *server) ready() error {
-	if err := v.absent.err(time.Now()); err != nil {
+	if err := v.absence(time.Now()); err != nil {
 		return err
 	}
 	a := v.current.Load().app
@@ -181,7 +203,12 @@ func (v *server) ready() error {
 func onDisk(c *config.Config) Status {
 	state := app.StateOf(c)
 	out := Status{Version: cli.Version(), Policy: string(c.Lookup.Policy), Mirror: []MirrorStatus{}}
-	out.Alerts.File = c.Serve.Alerts
+	for i, f := range c.Serve.Files() {
+		if i > 0 {
+			out.OtherAlerts = append(out.OtherAlerts, AlertsStatus{})
+		}
+		out.alertsOf(i).File = f.Path
+	}
 	o := LastOutage(state.MISPOutage())
 	out.MISP.Away, out.MISP.Description = o != nil && o.Unreachable(), DescribeOutage(o)
 	out.Queue = DescribeOutage(LastOutage(state.QueueOutage()))
@@ -216,8 +243,12 @@ func DescribeOutage(o *enrich.Outage) string {
 // Line is the status in one line.
 func (s Status) Line() string {
 	parts := []string{fmt.Sprintf("%d alerts read, %d with hits", s.Counters["alerts_read"], s.Counters["alerts_matched"])}
-	if s.Alerts.BehindBytes > 1<<20 {
-		parts = append(parts, fmt.Sprintf("%d MiB behind", s.Alerts.BehindBytes>>20))
+	behind := s.Alerts.BehindBytes
+	for _, f := range s.OtherAlerts {
+		behind += f.BehindBytes
+	}
+	if behind > 1<<20 {
+		parts = append(parts, fmt.Sprintf("%d MiB behind", behind>>20))
 	}
 	for _, m := range s.Mirror {
 		if m.Damage != "" {
@@ -269,24 +300,55 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 func stopped(c *config.Config) (Status, error) {
 	now := onDisk(c)
 	now.NotReady = "serve does not run"
+	now.History = historyOnDisk(c)
 	if app.UsesMirror(c) {
 		if m, err := app.Mirror(c); err == nil {
 			now.Mirror = mirrorStatuses(m)
 			m.Close()
 		}
 	}
-	at, found, err := alertlog.LoadCheckpoint(app.StateOf(c).Checkpoint())
-	if err != nil || !found || now.Alerts.File == "" {
-		return now, err
+	for i, f := range c.Serve.Files() {
+		if err := now.alertsOf(i).read(app.StateOf(c).Checkpoint(f)); err != nil {
+			return now, err
+		}
 	}
-	now.Alerts.Offset, now.Alerts.SavedAt = at.Offset, at.SavedAt
-	f, err := alertlog.Follow(now.Alerts.File, &at)
+	return now, nil
+}
+
+// alertsOf returns what the status says of one of the files that are followed, by its place among them.
+func (s *Status) alertsOf(i int) *AlertsStatus {
+	if i == 0 {
+		return &s.Alerts
+	}
+	return &s.OtherAlerts[i-1]
+}
+
+// status returns how far a file is done.
+func (f *alertsFile) status() AlertsStatus {
+	at := f.checkpoint.get()
+	s := AlertsStatus{File: f.Path, Offset: at.Offset, SavedAt: at.SavedAt, BehindBytes: f.reader.Behind(at), Absent: f.absent.err(time.Now()) != nil}
+	if s.BehindBytes > 0 {
+		s.BehindSeconds = f.checkpoint.age(time.Now())
+	}
+	if from := f.later.at(); from != nil {
+		s.DelayedBytes = max(0, f.reader.Behind(*from)-s.BehindBytes)
+	}
+	return s
+}
+
+// read reads how far a file was done when serve ended.
+func (s *AlertsStatus) read(checkpoint string) error {
+	at, found, err := alertlog.LoadCheckpoint(checkpoint)
+	if err != nil || !found {
+		return err
+	}
+	s.Offset, s.SavedAt = at.Offset, at.SavedAt
+	f, err := alertlog.Follow(s.File, &at)
 	if err != nil {
-		return now, err
+		return err
 	}
-	now.Alerts.BehindBytes = f.Behind(at)
-	if now.Alerts.BehindBytes > 0 {
-		now.Alerts.BehindSeconds = time.Since(at.SavedAt).Seconds()
+	if s.BehindBytes = f.Behind(at); s.BehindBytes > 0 {
+		s.BehindSeconds = time.Since(at.SavedAt).Seconds()
 	}
-	return now, f.Close()
+	return f.Close()
 }

@@ -10,20 +10,17 @@ import (
 	"custom-misp/misp/mirror"
 )
 
-const (
-	firstRetry = 5 * time.Second // after a sync that failed; then twice as long each time, up to the usual interval
-	busyRetry  = 10 * time.Second
-)
+const busyRetry = 10 * time.Second
 
 // keepInStep syncs one source again and again, until ctx ends.
 func (v *server) keepInStep(ctx context.Context, g *generation, s app.Sync) {
 	wake := g.damage.wakes(s.Name())
 	syncing{
-		source: s.Name(), interval: s.Interval, log: v.log,
-		sync: func(ctx context.Context) error {
-			_, err := s.Run(ctx, false)
+		source: s.Name(), interval: s.Interval, due: s.Due(), log: v.log, now: time.Now,
+		sync: func(ctx context.Context) (time.Time, error) {
+			state, err := s.Run(ctx, false)
 			g.app.Mirror.Refresh()
-			return err
+			return state.RetryAt, err
 		},
 		failed: func() { v.metrics.syncFailed(s.Name()) },
 		wait:   func(ctx context.Context, d time.Duration) bool { return waitUnless(ctx, d, wake) },
@@ -45,17 +42,23 @@ func waitUnless(ctx context.Context, d time.Duration, wake <-chan struct{}) bool
 type syncing struct {
 	source   string
 	interval time.Duration // from the end of a sync to the next
+	due      time.Duration // until the first sync: the last one may be of a process before this
 	log      *slog.Logger
-	sync     func(context.Context) error
-	failed   func()                                    // is called for each failure
-	wait     func(context.Context, time.Duration) bool // false if ctx ended
+	now      func() time.Time
+	// sync returns when it is tried again, beside an error; zero if that is not known.
+	sync   func(context.Context) (retryAt time.Time, err error)
+	failed func()                                    // is called for each failure
+	wait   func(context.Context, time.Duration) bool // false if ctx ended
 }
 
 // run syncs until ctx ends; after a failure sooner than usual, and then later and later.
 func (y syncing) run(ctx context.Context) {
 	failures := 0
+	if y.due > 0 && !y.wait(ctx, y.due) {
+		return
+	}
 	for {
-		err := y.sync(ctx)
+		retryAt, err := y.sync(ctx)
 		pause := y.interval
 		switch {
 		case ctx.Err() != nil:
@@ -67,8 +70,8 @@ func (y syncing) run(ctx context.Context) {
 			if failures++; failures == 1 {
 				y.log.Warn("mirror not synced; it stays as it was", "origin", y.source, "error", err.Error())
 			}
-			if !errors.Is(err, mirror.ErrRefused) { // a copy that comes again at once says nothing new
-				pause = min(pause, backOff(failures))
+			if pause = mirror.Backoff(failures, y.interval); !retryAt.IsZero() {
+				pause = max(0, retryAt.Sub(y.now())) // it may be later than usual: the server may have asked for that
 			}
 		case failures > 0:
 			y.log.Info("mirror is up to date again", "origin", y.source, "failures", failures)
@@ -79,6 +82,3 @@ func (y syncing) run(ctx context.Context) {
 		}
 	}
 }
-
-// backOff is the time until the next try after so many failures in a row.
-func backOff(failures int) time.Duration { return firstRetry << min(failures-1, 8) }

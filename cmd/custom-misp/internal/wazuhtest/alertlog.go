@@ -13,6 +13,7 @@ import (
 // methods are for one goroutine.
 type AlertLog struct {
 	live    string
+	kind    string // in the names of dated files
 	day     time.Time
 	counter int
 	out     *os.File
@@ -20,7 +21,13 @@ type AlertLog struct {
 
 // NewAlertLog begins the file of a day in a home.
 func NewAlertLog(home string, day time.Time) (*AlertLog, error) {
-	l := &AlertLog{live: filepath.Join(home, Alerts), day: day}
+	l := &AlertLog{live: filepath.Join(home, Alerts), kind: "alerts", day: day}
+	return l, l.open()
+}
+
+// NewArchiveLog is [NewAlertLog] for archives.json.
+func NewArchiveLog(home string, day time.Time) (*AlertLog, error) {
+	l := &AlertLog{live: filepath.Join(home, Archives), kind: "archive", day: day}
 	return l, l.open()
 }
 
@@ -29,8 +36,7 @@ func (l *AlertLog) Day() time.Time { return l.day }
 
 // Name returns the dated name of the present file.
 func (l *AlertLog) Name() string {
-	form := "2006/Jan/ossec-alerts-02"
-	name := filepath.Join(filepath.Dir(l.live), l.day.Format(form))
+	name := filepath.Join(filepath.Dir(l.live), l.day.Format("2006/Jan/")+"ossec-"+l.kind+l.day.Format("-02"))
 	if l.counter > 0 {
 		name += fmt.Sprintf("-%03d", l.counter)
 	}

@@ -23,6 +23,8 @@ const (
 	Queue = "queue/sockets/queue"
 	// Alerts is the file that alerts are read from.
 	Alerts = "logs/alerts/alerts.json"
+	// Archives is the file with all events.
+	Archives = "logs/archives/archives.json"
 )
 
 // NewHome makes a directory laid out like Wazuh's, without the program and without a socket, and removes it when the test
