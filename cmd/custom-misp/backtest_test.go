@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -125,6 +126,10 @@ ignore: {alerts: 'rule.id == "5710"', values: ["2620:4f:8000::bad"]}
 	}
 	r.alerts.line("not an alert")
 	r.alerts.add("1791187801.1", listHit)
+	var errs strings.Builder // of sync, so that all of the mirror is there when serve begins
+	if code := run(t.Context(), []string{"custom-misp", "--home", r.home, "sync"}, strings.NewReader(""), io.Discard, &errs); code != 0 {
+		t.Fatalf("sync: exit code %d: %s", code, &errs)
+	}
 	r.start(t)
 	r.until(t, "all alerts are done", func() bool {
 		s := r.status()
