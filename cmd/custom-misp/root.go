@@ -60,6 +60,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newCoverage(s, &g),
 		newBacktest(s, &g),
 		newSuggest(s, &g),
+		newProfile(s),
 		newMappings(s, &g),
 		newSchema(s),
 		newConfig(s, &g),
