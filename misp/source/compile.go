@@ -33,7 +33,7 @@ func Names() []engine.Name {
 // A compiler makes a Source of a declaration.
 type compiler struct{ *yamlfile.Reader }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
+var nameForm = lazily(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
 
 // compile checks a declaration, with what it has of a preset.
 func (c compiler) compile(d declaredSource) *Source {
@@ -42,7 +42,7 @@ func (c compiler) compile(d declaredSource) *Source {
 		Format: Format(d.Format.Value), Shrink: DefaultShrink, MayBeEmpty: isTrue(d.MayBeEmpty), Unverified: isTrue(d.Unverified),
 		member: d.Member.Value, names: d.Names.Value, padded: isTrue(d.Padded), wide: isTrue(d.WideNetworks),
 	}
-	if !nameForm.MatchString(s.Name) {
+	if !nameForm().MatchString(s.Name) {
 		c.Fault(d.Name.Node, "use letters, digits, and . _ - between them, at most 64", "%q is no name of a source", s.Name)
 	}
 	c.word(d.Format, "format", formats)
