@@ -98,7 +98,7 @@ func (o Options) forgetIn(g *segment, salt []byte, f Forget) (n Forgotten, err e
 		drop[w.words.add(text)] = true
 	}
 	w.mergeInto([]source{from}, [][]string{g.words}, func(key []byte, r *record) bool {
-		if slices.ContainsFunc(f.Values, func(q Query) bool { in, _ := q.has(key); return in }) {
+		if slices.ContainsFunc(f.Values, func(q Query) bool { return q.has(key) }) {
 			n.Records++
 			return false
 		}
@@ -146,8 +146,8 @@ func (s *segment) hasAny(queries []Query) bool {
 		if q.from == nil {
 			return false
 		}
-		in, _ := q.has(s.find(q.from).at())
-		return in
+		key := s.find(q.from).at()
+		return key != nil && q.has(key)
 	})
 }
 

@@ -145,7 +145,7 @@ func (v *View) least(q Query) []byte {
 		if k == nil || least != nil && bytes.Compare(k, least) >= 0 {
 			continue
 		}
-		if in, _ := q.has(k); in {
+		if q.has(k) {
 			least = k
 		}
 	}

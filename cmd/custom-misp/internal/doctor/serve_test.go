@@ -62,7 +62,7 @@ func TestDoctorDaemon(t *testing.T) {
 	}
 	w.want(t, w.examine(t, nil), "integration", StatusProblem, "has no <integration> with the name custom-misp", "printf '<ossec_config>")
 	w.configure(t, list)
-	w.want(t, w.examine(t, nil), "history", StatusWarning, "serve does not run: nothing is recorded", "serve")
+	w.want(t, w.examine(t, nil), "history", StatusWarning, "serve does not run: nothing is recorded", "custom-misp")
 	old := func(i *examination) {
 		i.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 	}
