@@ -1,6 +1,8 @@
 package source
 
 import (
+	"maps"
+
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine"
@@ -13,7 +15,8 @@ type (
 	declaredFile struct {
 		_       struct{}         `what:"a file of sources"`
 		Version yamlfile.Scalar  `key:"version" need:"true" enum:"version" doc:"version of the form of these files; 1"`
-		Sources []declaredSource `key:"sources" need:"true" doc:"the sources"`
+		Sources []declaredSource `key:"sources" empty:"ok" doc:"the sources; a file has these, or servers, or both"`
+		Servers []declaredServer `key:"servers" empty:"ok" doc:"further MISP servers, which are looked up in as the MISP at misp.url is"`
 		Tests   []declaredTest   `key:"tests" doc:"tests of the sources, run by custom-misp test"`
 	}
 	declaredSource struct {
@@ -147,10 +150,12 @@ const (
 
 // FileShape describes files of sources: for the schema and the reference.
 func FileShape() yamlfile.Shape {
-	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
+	enums := map[string][]string{
 		"version": {"1"}, "format": formats, "type": typeNames(), "names": {exactNames, withSubdomains},
 		"threat_level": engine.ThreatLevels, "missing": engine.MissingWords, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
-	}}
+	}
+	maps.Copy(enums, engine.FilterWords())
+	return yamlfile.Shape{Top: declaredFile{}, Enums: enums}
 }
 
 // typeNames returns the types that a value may have, auto first.
