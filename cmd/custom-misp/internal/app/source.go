@@ -191,12 +191,19 @@ func authorize(c *config.Config, a source.Auth, to http.Header) error {
 			return fmt.Errorf("auth.bearer: %w", err)
 		}
 		to.Set("Authorization", "Bearer "+token)
-	case a.User != "":
-		password, err := readSecret(c, a.Password)
-		if err != nil {
-			return fmt.Errorf("auth.password: %w", err)
+	case a.User != "" || a.UserFile != "":
+		user, password, err := a.User, "", error(nil)
+		if a.UserFile != "" {
+			if user, err = readSecret(c, a.UserFile); err != nil {
+				return fmt.Errorf("auth.user: %w", err)
+			}
 		}
-		to.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.User+":"+password)))
+		if a.Password != "" {
+			if password, err = readSecret(c, a.Password); err != nil {
+				return fmt.Errorf("auth.password: %w", err)
+			}
+		}
+		to.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	}
 	return nil
 }
@@ -245,6 +252,16 @@ func PreviewOf(ctx context.Context, c *config.Config, r PreviewRequest) (*source
 		}
 		content, err := declared.Origin(a).Fetch(ctx, "")
 		return form, content, err
+	}
+	if mirror.IsURL(r.What) && (r.Preset != "" || r.Declaration != "") {
+		at := *form // asked as it is declared, at this address
+		at.URL, at.Path = r.What, ""
+		a, err := accessOf(cmp.Or(c, &config.Config{}), &at)
+		if err != nil {
+			return nil, nil, cli.WrongUse{Err: err}
+		}
+		content, err := at.Origin(a).Fetch(ctx, "")
+		return &at, content, err
 	}
 	content, err := ReadContent(ctx, r.What)
 	return form, content, err
@@ -300,7 +317,13 @@ func formOf(r PreviewRequest) (*source.Source, error) {
 // ReadContent opens a file, or fetches an address.
 func ReadContent(ctx context.Context, what string) (mirror.FetchedFile, error) {
 	s := source.Source{Name: what}
-	content, err := s.Origin(mirror.Access{Place: what, Shown: source.MaskURL(what), UserAgent: userAgent()}).Fetch(ctx, "")
+	a := mirror.Access{Place: what, UserAgent: userAgent()}
+	if mirror.IsURL(what) {
+		a.Shown = source.MaskURL(what)
+		// A server of TAXII answers to nothing else, and others with what they have.
+		a.Headers = http.Header{"Accept": {source.TAXIIType + ", */*;q=0.8"}}
+	}
+	content, err := s.Origin(a).Fetch(ctx, "")
 	if err != nil && !mirror.IsURL(what) {
 		return nil, cli.WrongUse{Err: err}
 	}
