@@ -23,12 +23,22 @@ type Alerts struct {
 	Text [][]byte
 	// Skipped is how many more were too long to be alerts.
 	Skipped int
+	// Picked is called, before Later and Done, with the alerts that something is picked from, in their order; nil for no call.
+	// It must not keep the batch waiting.
+	Picked func([]Picked)
 	// Later is called, before Done, if MISP was not asked for values of the batch, see [SkippedError]: it has to be done again,
 	// by [QueueingPipeline.Later]. nil for no call.
 	Later func()
 	// Done is called when all of the batch is done, and all that came before: they need not be handed out again. nil for
 	// no call.
 	Done func()
+}
+
+// Picked is an alert with what was picked from it. Whether MISP is asked about it at once does not matter.
+type Picked struct {
+	Line        int    // index in [Alerts.Text]: a torn line may have several alerts
+	JSON        []byte // a part of that
+	Observables []engine.Observable
 }
 
 // A Meter counts what goes through a [Stream].
@@ -75,7 +85,8 @@ type batch struct {
 	alerts   Alerts
 	pipeline *QueueingPipeline
 	found    []*job // with matches
-	skipped  bool   // MISP was not asked for some of the values
+	picked   []Picked
+	skipped  bool // MISP was not asked for some of the values
 	err      error
 }
 
@@ -171,6 +182,9 @@ func (r *streamRun) finish(b *batch) error {
 			}
 		}
 	}
+	if b.alerts.Picked != nil {
+		b.alerts.Picked(b.picked)
+	}
 	if b.skipped && b.alerts.Later != nil {
 		b.alerts.Later()
 	}
@@ -203,11 +217,11 @@ func (d *depth) change(by int) {
 // pick returns the jobs of those alerts of a batch that something is picked from.
 func (r *streamRun) pick(b *batch) []*job {
 	var jobs []*job
-	for _, text := range r.readable(b) {
-		if r.Own != nil && r.Own(text) {
+	for _, a := range r.readable(b) {
+		if r.Own != nil && r.Own(a.text) {
 			continue
 		}
-		j, warning := b.pipeline.pick(Alert{JSON: text})
+		j, warning := b.pipeline.pick(Alert{JSON: a.text})
 		j.bare = true
 		if warning != nil {
 			b.pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
@@ -215,6 +229,9 @@ func (r *streamRun) pick(b *batch) []*job {
 		}
 		if len(j.observables) > 0 {
 			jobs = append(jobs, j)
+			if b.alerts.Picked != nil {
+				b.picked = append(b.picked, Picked{a.line, a.text, j.observables})
+			}
 		} else {
 			b.pipeline.noteCuts(j)
 		}
@@ -244,14 +261,20 @@ func (r *streamRun) postpone(q *QueueingPipeline, jobs []*job) []*job {
 	})
 }
 
+// lineAlert is an alert in a line of a batch.
+type lineAlert struct {
+	line int
+	text []byte
+}
+
 // readable returns the alerts of a batch, also those in torn lines, and counts what it leaves out.
-func (r *streamRun) readable(b *batch) [][]byte {
-	alerts := make([][]byte, 0, len(b.alerts.Text))
+func (r *streamRun) readable(b *batch) []lineAlert {
+	alerts := make([]lineAlert, 0, len(b.alerts.Text))
 	unreadable, torn := 0, 0
-	for _, line := range b.alerts.Text {
+	for i, line := range b.alerts.Text {
 		alert, err := alertIn(line)
 		if err == nil {
-			alerts = append(alerts, alert)
+			alerts = append(alerts, lineAlert{i, alert})
 			continue
 		}
 		if unreadable++; unreadable == 1 {
@@ -259,7 +282,9 @@ func (r *streamRun) readable(b *batch) [][]byte {
 		}
 		whole := alertsInTorn(line)
 		torn += len(whole)
-		alerts = append(alerts, whole...)
+		for _, text := range whole {
+			alerts = append(alerts, lineAlert{i, text})
+		}
 	}
 	if torn > 0 {
 		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
