@@ -26,8 +26,8 @@ type mapping struct {
 	labels                  map[string]string
 	context                 []contextField
 	filter                  *Filter
-	canonical               string           // only for lint: see canonicalForm
-	outlined                *outlinedMapping // of one that has only id, file, builtin and needs; nil for others
+	canonical               string       // only for lint: see canonicalForm
+	lazy                    *lazyMapping // of one that has only id, file, builtin, fallback and needs; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type Source struct {
 	// one of theirs.
 	Builtin bool
 
-	outline []described // see WithOutline
+	packed []packedMapping // see ReadPack
+	fsys   fs.FS           // where the text is, if packed is set
 }
 
 // The shapes of a mapping file as it is written, before it is checked. They never leave this package. The reader, the
@@ -115,6 +117,7 @@ type reader struct {
 	lint    bool // warn too
 	paths   *paths
 	defined definitions // names of the file that is read
+	packed  bool        // it is a declaration in a pack, so lint and tests have shown that it compiles
 	// vocabulary is what names are known, for lint; nil for none.
 	vocabulary *Vocabulary
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -84,7 +83,7 @@ func TestGeneratedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outline, err := e.Outline()
+	pack, err := engine.Pack(sources...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +93,8 @@ func TestGeneratedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"../../misp/source/source.schema.json": sourceSchema.String(), "../../misp/source/REFERENCE.md": source.Reference(),
-		"../../mappings/vocabulary.txt":      vocabulary(t, e, outline),
-		"../../mappings/outline.txt":         outline,
+		"../../mappings/vocabulary.txt":      vocabulary(t, e),
+		"../../mappings/pack.txt":            pack,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
 		"../../mappings/PACK.md": mappingtest.Pack(e.Mappings()),
 	} {
@@ -112,17 +111,15 @@ func TestGeneratedFiles(t *testing.T) {
 }
 
 // vocabulary returns the names in the built-in mappings and in the alerts of their tests.
-func vocabulary(t *testing.T, e *engine.Engine, outline string) string {
+func vocabulary(t *testing.T, e *engine.Engine) string {
 	var v mappingtest.Vocabulary
 	v.AddMappings(e.Mappings())
-	for line := range strings.Lines(outline) {
-		for _, column := range strings.Split(strings.TrimSuffix(line, "\n"), "\t")[3:] {
-			for key := range strings.SplitSeq(column, " | ") {
-				if word, name, _ := strings.Cut(key, ":"); word == "group" || word == "decoder" {
-					v.AddKey(word, name)
-				}
-			}
-		}
+	groups, decoders := e.Required()
+	for _, name := range groups {
+		v.AddKey("group", name)
+	}
+	for _, name := range decoders {
+		v.AddKey("decoder", name)
 	}
 	files, err := mappings.FS.ReadDir(".")
 	if err != nil {

@@ -182,6 +182,8 @@ type Mappings struct {
 	Builtin bool
 	Dirs    []string
 	Disable []string
+	// Sample are files and directories with alerts that lint holds mappings against.
+	Sample []string
 	// MayBeAbsent is set while Dirs is the default: a site without mappings of its own has no such directory.
 	MayBeAbsent bool
 }
@@ -266,7 +268,7 @@ func (l *layers) config() *Config {
 		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
-			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
+			MayBeAbsent: l.from["mappings.dirs"] == fromDefault, Sample: l.paths("mappings.sample"),
 		},
 		Fallback:  Fallback{MaxValues: l.count("fallback.max_values"), AskLive: l.flag("fallback.ask_live")},
 		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},

@@ -85,6 +85,7 @@ var options = []option{
 	{key: "mappings.builtin", def: true, form: flag, help: "load the built-in mappings"},
 	{key: "mappings.dirs", def: []string{"etc/custom-misp/mappings"}, form: paths, watched: true, help: "directories with mappings of your own; the default one may be absent"},
 	{key: "mappings.disable", def: []string{}, form: texts, help: "ids of mappings to leave out"},
+	{key: "mappings.sample", def: []string{}, form: paths, help: "files or directories with alerts that lint holds mappings against"},
 	{key: "fallback.max_values", def: 20, form: countTo(1000), help: "values of an alert that no mapping knows, and that mappings with fallback pick; more than these are left out; 0 for none"},
 	{key: "fallback.ask_live", def: false, form: flag, help: "ask MISP live for all of these values; otherwise only for public addresses, names, URLs and hashes, and not for file names, user agents, senders and CVE ids"},
 	{key: "ignore.values", def: []string{}, form: ignored, help: "what is never asked for: your own domains (with all names below), your networks, hashes that are known to be good, any other value"},
