@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 )
@@ -269,50 +271,45 @@ func TestStorm(t *testing.T) {
 // TestKilled ends a look-back behind each of its events, and goes on in another process: each event comes once.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	want := map[string]bool{}
-	for after := -1; after < 13; after++ {
-		s := newSite(t, func(o *Options) { o.Storm = 12 })
-		s.holds("first.example")
-		s.wants("the first sync")
-		s.seen("hostname", "many.example", "plain", agents(12)...)
-		rows := []string{"first.example", "many.example"}
-		for i := range 5 {
-			rows = append(rows, fmt.Sprintf("z%d.example", i))
-			s.seen("hostname", rows[i+2], "plain", "001")
-		}
-		s.holds(rows...)
-		s.failFrom = after
-		if err := s.once(); after >= 0 && after < 12 && err == nil {
-			t.Fatalf("no failure behind %d", after)
-		}
-		if after >= 0 && s.look.Status().Failure == "" && after < 12 {
-			t.Error("the failure is not in the status")
-		}
-		s.failFrom = -1
-		s.restart()
-		if err := s.once(); err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]bool{}
-		for _, e := range s.got {
-			line := e.Agent.ID + " " + e.Body.Observable.Value + " " + e.Body.Repeats
-			if got[line] {
-				t.Errorf("killed behind %d: twice: %s", after, line)
-			}
-			got[line] = true
-		}
-		if after < 0 {
-			want = got
-		}
-		if len(got) != len(want) || len(got) < 12 {
-			t.Errorf("killed behind %d: %d events, not %d", after, len(got), len(want))
-		}
-		for line := range want {
-			if !got[line] {
-				t.Errorf("killed behind %d: no %s", after, line)
-			}
+	want := killedBehind(t, -1)
+	if len(want) < 12 {
+		t.Fatalf("%d events", len(want))
+	}
+	for after := range len(want) {
+		if diff := cmp.Diff(want, killedBehind(t, after)); diff != "" {
+			t.Errorf("killed behind %d events: %s", after, diff)
 		}
 	}
+}
+
+// killedBehind returns how often each event came, of a look-back that was killed behind a number of them, and of the one after
+// it; a negative number for one that ends.
+func killedBehind(t *testing.T, after int) map[string]int {
+	t.Helper()
+	s := newSite(t, func(o *Options) { o.Storm = 12 })
+	s.holds("first.example")
+	s.wants("the first sync")
+	s.seen("hostname", "many.example", "plain", agents(12)...)
+	rows := []string{"first.example", "many.example"}
+	for i := range 5 {
+		rows = append(rows, fmt.Sprintf("z%d.example", i))
+		s.seen("hostname", rows[i+2], "plain", "001")
+	}
+	s.holds(rows...)
+	s.failFrom = after
+	if err := s.once(); (err != nil) != (after >= 0) || (s.look.Status().Failure != "") != (after >= 0) {
+		t.Fatalf("killed behind %d events: %v, %+v", after, err, s.look.Status())
+	}
+	s.failFrom = -1
+	s.restart()
+	if err := s.once(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, e := range s.got {
+		got[e.Agent.ID+" "+e.Body.Observable.Value+" "+e.Body.Repeats]++
+	}
+	return got
 }
 
 // TestRecordEnds forgets what was reported when the history does.
