@@ -87,7 +87,9 @@ func (r reader) compile(f declaredFile) []*mapping {
 	return compiled
 }
 
-var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+const idPattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`
+
+var idForm = lazily(idPattern)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{

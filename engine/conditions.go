@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -30,6 +31,54 @@ type ComparedField struct {
 // Conditions evaluates each condition of the matches of mappings on its own, on each of some alerts. The result is by the id of the
 // mapping, without unknown ones.
 func (e *Engine) Conditions(alerts [][]byte, ids ...string) map[string][]Condition {
+	return e.conditions((*run).eval, alerts, ids)
+}
+
+// PossibleConditions is Conditions for alerts of which only the names are known: groups, decoder and members, and no value. A
+// condition is true that is true of some alert with such names.
+func (e *Engine) PossibleConditions(alerts [][]byte, ids ...string) map[string][]Condition {
+	possible := func(r *run, p *program) (bool, error) {
+		if p.direct == nil {
+			return true, nil
+		}
+		may, _ := r.may(p.direct)
+		return may, nil
+	}
+	return e.conditions(possible, alerts, ids)
+}
+
+// may reports whether a condition may be true, and whether it may be false, of an alert of which only the names are known. What
+// names are below rule, agent and the like is not known.
+func (r *run) may(c *condition) (beTrue, beFalse bool) {
+	switch c.is {
+	case isAnd, isOr:
+		leftTrue, leftFalse := r.may(&c.of[0])
+		rightTrue, rightFalse := r.may(&c.of[1])
+		if c.is == isAnd {
+			return leftTrue && rightTrue, leftFalse || rightFalse
+		}
+		return leftTrue || rightTrue, leftFalse && rightFalse
+	case isNot:
+		beTrue, beFalse = r.may(&c.of[0])
+		return beFalse, beTrue
+	case fieldThere:
+		return r.mayHave(c.field), true
+	case textIn, textStarts, textMatches:
+		if c.on == onField {
+			return r.mayHave(c.field) || r.decide(c), true // of an absent field, the text is empty
+		}
+	case isTrue, isFalse, groupIn, groupStarts, valueUnder:
+	}
+	ok := r.decide(c)
+	return ok, !ok
+}
+
+func (r *run) mayHave(p *fieldPath) bool {
+	top, _, _ := strings.Cut(p.text, ".")
+	return r.has(p) || common[top] && top != "data"
+}
+
+func (e *Engine) conditions(eval func(*run, *program) (bool, error), alerts [][]byte, ids []string) map[string][]Condition {
 	all := make(map[string][]Condition, len(ids))
 	var tried []triedCondition
 	for _, id := range ids {
@@ -58,7 +107,7 @@ func (e *Engine) Conditions(alerts [][]byte, ids ...string) map[string][]Conditi
 		r.read(string(alert))
 		for _, t := range tried {
 			r.work = maxExprWork
-			ok, err := r.eval(t.program)
+			ok, err := eval(r, t.program)
 			t.condition.Met[n] = ok && err == nil
 			if err != nil {
 				t.condition.Error = cmp.Or(t.condition.Error, err.Error())

@@ -48,6 +48,9 @@ type MappingPick struct {
 	Names []string // of members at any depth; empty if Path leads to the value
 	Type  Type
 	Line  int
+	// Whole says that a value is the whole text at the path: nothing is cut from it, and it is not encoded.
+	Whole   bool
+	Private bool // it also picks what is not public
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
@@ -237,9 +240,14 @@ func (e *Engine) Mappings() []Mapping {
 		m = m.whole()
 		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback, Builtin: m.builtin}
 		for _, p := range m.picks {
-			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line})
+			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line, Whole: p.isWhole(), Private: p.private})
 		}
 		list = append(list, d)
 	}
 	return slices.Clip(list)
+}
+
+// isWhole reports whether a value is the whole text at the path.
+func (p *pick) isWhole() bool {
+	return p.split == "" && p.prefix == "" && p.part == "" && p.regex == nil && len(p.decode) == 0 && p.pair == nil && !p.scan
 }

@@ -61,6 +61,8 @@ func TestSchemaAcceptsTheMappings(t *testing.T) {
 		"version: 2\nmappings: []", "version: 1", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: sha265}]}]",
 		"version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}], lokup: {}}]", "- {name: a, alert: {}}",
 		"- {name: a, alert: {}, picks: [{mapping: a, type: b}]}", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}]}]\ntests: 1",
+		"version: 1\nmappings: [{id: a b, match: x, pick: [{path: x, type: md5}]}]", "version: 1\nmappings: [{id: a, match: x, pick: [{path: /data/x, type: md5}]}]",
+		"version: 1\nmappings: [{id: a, match: x, pick: [{path: 'data.x ', type: md5}]}]", "version: 1\nmappings: [{id: a, match: x, pick: [{path: $.data.x, type: md5}]}]",
 	} {
 		if check([]byte(wrong)) == nil {
 			t.Errorf("the schema accepts %q", wrong)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +21,11 @@ import (
 
 // lintFlags are the flags of the verb lint.
 type lintFlags struct {
-	output string
-	strict bool
-	alerts []string
+	output   string
+	strict   bool
+	alerts   []string
+	profiles []string
+	watch    bool
 }
 
 func newLint(s cli.Streams, g *globals) *cobra.Command {
@@ -37,7 +40,7 @@ or no alert can match, one that does the same as another, a pick that no test ex
 With --alerts, hold them against real alerts too: a warning for each mapping that matches none, with the condition that is in
 the way and the nearest name, and for each pick that takes nothing, with the nearest field or why its values are dropped.
 Every alert is tried; nearest names are from a sample, the first ` + strconv.Itoa(mappingtest.SampledOfEach) + ` of each decoder and rule. mappings.sample is where
-alerts are without --alerts.
+alerts are without --alerts. With --profile, hold them against the names in a file that profile wrote, where alerts may not be.
 
 Files of sources are checked too.
 
@@ -48,12 +51,26 @@ Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the config
 		Example: `  custom-misp lint
   custom-misp lint --strict /var/ossec/etc/custom-misp/mappings my-mapping.yaml
   custom-misp lint --alerts /var/ossec/logs/alerts my-mapping.yaml
+  custom-misp lint --profile site.profile mappings
   custom-misp lint --output github mappings        # annotations in a GitHub workflow
   custom-misp lint --output sarif mappings > lint.sarif`,
-		RunE: func(_ *cobra.Command, args []string) error { return lint(s, *g, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !f.watch {
+				return lint(s, *g, f, args)
+			}
+			if len(args) == 0 {
+				return cli.WrongUsef("--watch needs the mapping files or directories that it is to look at")
+			}
+			tick := time.NewTicker(watchInterval)
+			defer tick.Stop()
+			names := slices.Concat(args, f.profiles)
+			return lintOnChange(cmd.Context(), s, tick.C, names, func() error { return lint(s, *g, f, args) })
+		},
 	}
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "check again after each change of the files, until an interrupt")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with code 1 also on warnings")
 	cmd.Flags().StringArrayVar(&f.alerts, "alerts", nil, "file or directory with alerts, as coverage reads them, to hold the mappings against; may be repeated")
+	cmd.Flags().StringArrayVar(&f.profiles, "profile", nil, "file that profile wrote, to hold the mappings against; may be repeated")
 	outputFlag(cmd, &f.output, "table", "table", "json", "sarif", "github")
 	return cmd
 }
@@ -86,8 +103,12 @@ func lint(s cli.Streams, g globals, f lintFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	profiles, vocabulary, err := f.readProfiles()
+	if err != nil {
+		return err
+	}
 	tests := testsOf(sources, rest)
-	e, faults := app.Lint(sources, tests.vocabulary()+trial.vocabulary())
+	e, faults := app.Lint(sources, tests.vocabulary()+trial.vocabulary()+vocabulary)
 	ofSources, err := lintSources(c, declared)
 	if err != nil {
 		return err
@@ -95,6 +116,9 @@ func lint(s cli.Streams, g globals, f lintFlags, args []string) error {
 	faults = append(faults, ofSources...)
 	faults = append(faults, tests.lint(e, faults)...)
 	faults = append(faults, trial.faults(sources)...)
+	for _, p := range profiles {
+		faults = append(faults, withLines(p.Faults(e), sources)...)
+	}
 	if err := writeFaults(s, f.output, faults, linted{len(sources), len(e.Mappings()), trial}); err != nil {
 		return err
 	}

@@ -49,12 +49,16 @@ func (t *lintTrial) vocabulary() string {
 	return t.Vocabulary()
 }
 
-// faults returns what the mappings do with the alerts, but are hardly meant to, with the lines of the files.
+// faults returns what the mappings do with the alerts, but are hardly meant to.
 func (t *lintTrial) faults(sources []engine.Source) yamlfile.Faults {
 	if t == nil {
 		return nil
 	}
-	faults := t.Faults()
+	return withLines(t.Faults(), sources)
+}
+
+// withLines adds the lines of the files to faults.
+func withLines(faults yamlfile.Faults, sources []engine.Source) yamlfile.Faults {
 	lines := map[string][]string{}
 	for _, src := range sources {
 		lines[src.Name] = strings.Split(string(src.Data), "\n")
@@ -76,4 +80,20 @@ func (t *lintTrial) summary() string {
 		return "held against " + cli.Plural(n, "alert")
 	}
 	return fmt.Sprintf("held against %s; nearest names are from %d of them, the first %d of each decoder and rule", cli.Plural(n, "alert"), sampled, mappingtest.SampledOfEach)
+}
+
+// readProfiles reads the profiles that are named. vocabulary has their names.
+func (f lintFlags) readProfiles() (profiles []*mappingtest.Profile, vocabulary string, err error) {
+	for _, name := range f.profiles {
+		data, err := cli.ReadNamed(name)
+		if err != nil {
+			return nil, "", cli.WrongUsef("--profile: %w", err)
+		}
+		p, err := mappingtest.ParseProfile(string(data))
+		if err != nil {
+			return nil, "", cli.WrongUsef("--profile: %s:%w", name, err)
+		}
+		profiles, vocabulary = append(profiles, p), vocabulary+string(data)+"\n"
+	}
+	return profiles, vocabulary, nil
 }
