@@ -57,7 +57,7 @@ func (f form) String() string {
 // parseForm reads what String writes. Words that are not known, of a later version, are left out.
 func parseForm(text string) form {
 	var f form
-	for _, word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(text) {
 		if i := slices.Index(formWords, word); i >= 0 {
 			f |= 1 << i
 		}

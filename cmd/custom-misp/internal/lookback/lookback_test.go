@@ -366,3 +366,29 @@ func TestMISP(t *testing.T) {
 	s.sync()
 	s.wants("published", "001 draft.example draft.example exact")
 }
+
+// TestWeaker reports nothing when an attribute that look-ups knew becomes weaker, and strong again: what was seen meanwhile was
+// reported at once.
+func TestWeaker(t *testing.T) {
+	t.Parallel()
+	const event = "11111111-1111-4111-8111-111111111111"
+	s, server := mispSite(t, nil)
+	server.AddEvent(fmt.Sprintf(`{"uuid":%q,"info":"e","Attribute":[{"type":"domain","value":"first.example","to_ids":true}]}`, event))
+	id := server.AddAttribute(event, `{"type":"domain","value":"live.example","to_ids":true}`)
+	s.sync()
+	s.wants("the first sync, of a draft")
+	s.seen("hostname", "live.example", "plain", "001")
+	server.Publish(event)
+	s.sync()
+	s.wants("a draft counts, and is published")
+	server.EditAttribute(id, `{"comment":"edited"}`)
+	s.sync()
+	s.wants("an edit makes it a draft")
+	server.EditAttribute(id, `{"to_ids":false}`)
+	s.sync()
+	s.wants("it is not flagged any more")
+	server.EditAttribute(id, `{"to_ids":true}`)
+	server.Publish(event)
+	s.sync()
+	s.wants("it is as it was")
+}
