@@ -145,12 +145,12 @@ func (s *site) seen(typ engine.Type, value, mapping string, agents ...string) {
 // it is flagged, and its tag.
 func (s *site) holds(rows ...string) {
 	s.t.Helper()
-	text := ""
+	var text strings.Builder
 	for _, row := range rows {
 		parts := append(strings.Split(row, ","), []string{"", "hostname", "1", ""}[1+strings.Count(row, ","):]...)
-		text += strings.Join(parts, ",") + "\n"
+		text.WriteString(strings.Join(parts, ",") + "\n")
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "list.csv"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "list.csv"), []byte(text.String()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	s.sync()
