@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	internal + "lookback": {libraries},
 	internal + "serve":    {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "lookback"},
 	internal + "doctor":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve"},
+	internal + "backtest": {libraries, internal + "cli"},
 	internal + "export":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve", internal + "doctor"},
 	"cmd/custom-misp":     {libraries, verbParts, "examples"},
 

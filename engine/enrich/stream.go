@@ -272,19 +272,17 @@ func (r *streamRun) readable(b *batch) []lineAlert {
 	alerts := make([]lineAlert, 0, len(b.alerts.Text))
 	unreadable, torn := 0, 0
 	for i, line := range b.alerts.Text {
-		alert, err := alertIn(line)
+		found, err := Readable(line)
+		for _, text := range found {
+			alerts = append(alerts, lineAlert{i, text})
+		}
 		if err == nil {
-			alerts = append(alerts, lineAlert{i, alert})
 			continue
 		}
 		if unreadable++; unreadable == 1 {
 			b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
 		}
-		whole := alertsInTorn(line)
-		torn += len(whole)
-		for _, text := range whole {
-			alerts = append(alerts, lineAlert{i, text})
-		}
+		torn += len(found)
 	}
 	if torn > 0 {
 		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
