@@ -79,6 +79,7 @@ var limits = asMap([][2]string{
 	{"times that the rest of a file is asked for that breaks off", "mirror.maxResumed"},
 	{"time that a server may have us wait (Retry-After)", "mirror.longestAsked"},
 	{"sources that the verb sync syncs at the same time", "main.syncParallel"},
+	{"MISP servers that files of sources declare", "source.MaxServers"},
 	{"events in the list of all events", "api.maxEvents"},
 	{"attributes of an event of MISP in the mirror", "api.maxReading"},
 	{"patterns in one question: paths with variables and parts of registry keys", "api.maxPatterns"},

@@ -317,18 +317,11 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	socket := app.StateOf(c).Socket()
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives: true,
-	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://serve/status", nil)
 	if err != nil {
 		return Status{}, err
 	}
-	resp, err := client.Do(req)
+	resp, err := atSocket(socket).Do(req)
 	if err != nil {
 		return Status{}, fmt.Errorf("serve runs, but does not answer at %s: %w; run this as root or as Wazuh's user", socket, err)
 	}
@@ -338,6 +331,17 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 		return Status{}, fmt.Errorf("serve answers %s at %s: %w", resp.Status, socket, err)
 	}
 	return now, nil
+}
+
+// atSocket returns a client that asks at a unix socket.
+func atSocket(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
 }
 
 // stopped is the status when serve does not run.
