@@ -85,7 +85,7 @@ type suggestion struct {
 }
 
 // moreAlerts is how many alerts of a product get a test, besides the first.
-const moreAlerts = 4
+const moreAlerts = 8
 
 // add adds the picks for an alert to those for its product.
 func (list *suggestions) add(alert []byte, picks []suggestedPick) {
@@ -198,8 +198,9 @@ func suggestPicks(e *engine.Engine, alert []byte, left *leftOut) suggestedPicks 
 		p := suggestedPick{path: l.Path, typ: l.Type, example: l.Value}
 		because := ""
 		switch known, ok := byName[l.Path+" "+strings.ToLower(l.Value)]; {
-		case !l.Whole: // the name is of the whole text
+		case !l.Whole: // the name is of the whole text, and says only what is no indicator
 			p.regex = wordRegex(l.Type)
+			_, because = typeByName(l.Path, l.Type)
 		default:
 			var typ engine.Type
 			if typ, because = typeByName(l.Path, l.Type); typ != "" {
@@ -221,6 +222,9 @@ func suggestPicks(e *engine.Engine, alert []byte, left *leftOut) suggestedPicks 
 		if !slices.ContainsFunc(found.picks, p.same) {
 			found.picks = append(found.picks, p)
 		}
+	}
+	for _, path := range notPublic(alert) {
+		left.add(path, "an address that is not public, which a pick with private: true takes")
 	}
 	return found
 }

@@ -211,6 +211,9 @@ func TestSuggestTypes(t *testing.T) {
 		{"host", "bad-site.net", "hostname"},
 		{"senderIP", "192.31.196.1", "ip-src"},
 		{"peer", "192.31.196.1", "ip-src"},
+		{"firmware_version", "192.31.196.1", "a version by its name"},
+		{"srcip", "xxx.xxx.xxx.com", "no address, though its name says so"},
+		{"peer", "10.0.0.4", "an address that is not public, which a pick with private: true takes"},
 		{"dest", "192.31.196.1", "ip-dst"},
 	} {
 		alert := fmt.Sprintf(`{"rule":{"id":"1","groups":["acme"]},"data":{"acme":{%q:%q}}}`, c.name, c.value)

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/tidwall/gjson"
+
 	"custom-misp/engine"
 )
 
@@ -37,6 +39,8 @@ var nameRules = []nameRule{
 	{of: "email", name: regexp.MustCompile(`user|principal|upn$|account|login|owner|member|actor|admin|operator|assignee|identity`), because: "a user by its name, who is one of yours"},
 	{of: "email", name: regexp.MustCompile(``), typ: "email-src"},
 	{of: "domain hostname", name: regexp.MustCompile(`file|attach|image|process|archive|document|script|binary|executable|module`), typ: "filename"},
+	{of: "domain hostname", name: regexp.MustCompile(`(src|dst|dest|source|client|server|remote|host|peer)?ip(v[46])?(addr|address)?$`), because: "no address, though its name says so"},
+	{of: "ip-dst ip-src", name: regexp.MustCompile(`version|^ver$|build|firmware|release`), because: "a version by its name"},
 	{of: "ip-dst ip-src", name: regexp.MustCompile(`dst|dest|target|responder|resp`), typ: "ip-dst"},
 	{of: "ip-dst ip-src", name: sourceSide, typ: "ip-src"},
 }
@@ -55,4 +59,36 @@ func typeByName(path string, found engine.Type) (typ engine.Type, because string
 		}
 	}
 	return "", ""
+}
+
+// notPublic returns the paths of the first addresses in an alert that are not public. No mapping is suggested for them: most are a
+// site's own.
+func notPublic(alert []byte) []string {
+	var paths []string
+	var walk func(path string, v gjson.Result, depth int)
+	walk = func(path string, v gjson.Result, depth int) {
+		switch {
+		case depth > maxLeafDepth || len(paths) >= maxLeftOut:
+		case v.IsObject():
+			v.ForEach(func(key, inner gjson.Result) bool {
+				if step := escapeKey(key.Str); step != "" && (depth > 0 || !envelope[key.Str]) {
+					walk(strings.TrimPrefix(path+"."+step, "."), inner, depth+1)
+				}
+				return true
+			})
+		case v.IsArray():
+			v.ForEach(func(_, item gjson.Result) bool {
+				at := path
+				if item.IsObject() || item.IsArray() {
+					at += ".#"
+				}
+				walk(at, item, depth+1)
+				return true
+			})
+		case formOf(v) == formPrivate:
+			paths = append(paths, path)
+		}
+	}
+	walk("", gjson.ParseBytes(alert), 0)
+	return paths
 }

@@ -84,7 +84,7 @@ func clientWith(s Server, keys []string, others func() []string, timeout time.Du
 	settings := api.Config{
 		URL: s.URL, Key: key, Keys: others, Proxy: Proxy(s.MISP), InsecureSkipVerify: s.InsecureSkipVerify, Pins: s.Pins,
 		Timeout: timeout, Retries: s.Retries, MaxValues: h.maxValues(),
-		Filter: s.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now, Origin: s.origin,
+		Filter: s.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now, Origin: s.origin, Declared: s.declaredAs(),
 	}
 	var err error
 	if s.CAFile != "" {
@@ -341,6 +341,22 @@ func newSyncs(c *config.Config, declared source.Declared, h Hooks) (list []Sync,
 		list = append(list, Sync{o, c.Mirror.FeedInterval, syncer})
 	}
 	return list, closeAll, wrong
+}
+
+// StaleAfter is the age from which a source of the mirror counts as stale: serve.stale_after, but no sooner than after two
+// intervals of the source, which a file that is fetched once a day reaches all the time.
+func (s Sync) StaleAfter(c *config.Config) time.Duration {
+	return max(c.Serve.StaleAfter, 2*s.Interval)
+}
+
+// StaleAfter returns the age from which each declared source counts as stale, see [Sync.StaleAfter].
+func StaleAfter(c *config.Config) map[string]time.Duration {
+	after := map[string]time.Duration{}
+	declared, _, _ := Sources(c) // of one with a fault nothing is known
+	for _, s := range declared {
+		after[s.Name] = Sync{Interval: cmp.Or(s.Refresh, c.Mirror.FeedInterval)}.StaleAfter(c)
+	}
+	return after
 }
 
 // Due is how long it is until the source has to be synced, for who begins to sync it again and again, see
