@@ -16,6 +16,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/lookback"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh/alertlog"
@@ -48,6 +49,8 @@ type Status struct {
 	Sources []app.QualityRow `json:"sources,omitempty"`
 	// History is what is kept of what was seen; absent if nothing is recorded.
 	History *HistoryStatus `json:"history,omitempty"`
+	// LookBack is what was looked up in it after syncs; absent if nothing is recorded.
+	LookBack *lookback.Status `json:"look_back,omitempty"`
 }
 
 // A HistoryStatus describes the history.
@@ -189,7 +192,7 @@ func (v *server) status() Status {
 		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
 	}
 	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
-	s.History = v.history.status()
+	s.History, s.LookBack = v.history.status(), v.lookBackStatus()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
