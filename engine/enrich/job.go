@@ -37,23 +37,38 @@ func (j *job) described() Alert {
 // pick makes the job of an alert. warning is about mappings that failed on it.
 func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	j = &job{alert: a}
-	if p.Engine == nil {
-		return j, nil
+	return j, p.pickInto(j, nil)
+}
+
+// pickInto is pick for a job that has its alert; reading is a reading of that, nil for none.
+func (p *Pipeline) pickInto(j *job, reading *engine.Reading) (warning error) {
+	switch {
+	case p.Engine == nil:
+		return nil
+	case reading != nil:
+		j.observables, j.cuts, warning = reading.Pick()
+	default:
+		j.observables, j.cuts, warning = p.Engine.PickWithCuts(j.alert.JSON)
 	}
-	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	return errors.Join(warning, p.limit(j))
+}
+
+// limit leaves out of a job what is not to be looked up. warning is about an expression that failed on the alert.
+func (p *Pipeline) limit(j *job) (warning error) {
+	a := &j.alert
 	if len(j.observables) > 0 && p.Suppress != nil {
 		if v, err := p.Suppress.OfAlert(a.JSON); !v.Reported() {
 			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v, nil)
-			j.observables, warning = nil, errors.Join(warning, err)
+			j.observables, warning = nil, err
 		}
 	}
 	if p.Unlimited {
-		return j, warning
+		return warning
 	}
 	if left := engine.Limit(j.observables, p.Filter, engine.MaxValues); left > 0 {
 		j.cuts = append(j.cuts, engine.Cut{What: engine.CutValues, Number: left})
 	}
-	return j, warning
+	return warning
 }
 
 // errCrowded is an answer to several jobs with so many matches that one job may have fewer because of another.

@@ -52,8 +52,10 @@ type Stream struct {
 	// Pipeline returns the pipeline of the next batch; it may be another one after a reload.
 	Pipeline func() *QueueingPipeline
 	// Own reports whether an alert was raised by an event of ours; nil if none is.
-	Own   func(alert []byte) bool
-	Meter Meter // nil for none
+	Own func(alert []byte) bool
+	// OwnLocation is the location of all alerts that are Own, so that it need not be asked about others; empty if it is not known.
+	OwnLocation string
+	Meter       Meter // nil for none
 	// Window is how many batches are processed at the same time, at most; 0 for one.
 	Window int
 	// Grace is how long what was begun may take to end when the program is asked to.
@@ -202,24 +204,88 @@ func (d *depth) change(by int) {
 
 // pick returns the jobs of those alerts of a batch that something is picked from.
 func (r *streamRun) pick(b *batch) []*job {
-	var jobs []*job
-	for _, text := range r.readable(b) {
-		if r.Own != nil && r.Own(text) {
-			continue
-		}
-		j, warning := b.pipeline.pick(Alert{JSON: text})
-		j.bare = true
-		if warning != nil {
-			b.pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
-			b.pipeline.Report(r.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
-		}
-		if len(j.observables) > 0 {
-			jobs = append(jobs, j)
-		} else {
-			b.pipeline.noteCuts(j)
+	p := picking{streamRun: r, batch: b}
+	for _, line := range b.alerts.Text {
+		p.line(line)
+	}
+	p.count()
+	return p.jobs
+}
+
+// picking is the picking from the lines of a batch.
+type picking struct {
+	*streamRun
+	batch            *batch
+	jobs             []*job // of alerts that something was picked from
+	spare            *job   // of one that nothing was picked from; to be used again
+	unreadable, torn int
+}
+
+// line picks from the alert in a line, or from those in a torn one. Nearly all lines are Wazuh's own: one reading checks and
+// reads them.
+func (p *picking) line(line []byte) {
+	if e := p.batch.pipeline.Engine; e != nil && len(line) <= MaxAlert {
+		if reading, ok := e.Read(line); ok {
+			defer reading.Close()
+			if reading.HasRule() {
+				if p.Own == nil || p.OwnLocation != "" && !reading.IsFrom(p.OwnLocation) || !p.Own(line) {
+					p.take(line, &reading)
+				}
+				return
+			}
 		}
 	}
-	return jobs
+	alert, err := alertIn(line)
+	if err == nil {
+		p.alert(alert)
+		return
+	}
+	if p.unreadable++; p.unreadable == 1 {
+		p.batch.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
+	}
+	for _, alert := range alertsInTorn(line) {
+		p.torn++
+		p.alert(alert)
+	}
+}
+
+// alert picks from an alert that is not one of ours.
+func (p *picking) alert(alert []byte) {
+	if p.Own == nil || !p.Own(alert) {
+		p.take(alert, nil)
+	}
+}
+
+// take picks from an alert, by a reading of it if there is one.
+func (p *picking) take(alert []byte, reading *engine.Reading) {
+	pipeline := p.batch.pipeline
+	j := p.spare
+	if j == nil {
+		j = new(job)
+	}
+	p.spare = nil
+	j.alert.JSON, j.bare = alert, true
+	warning := pipeline.pickInto(j, reading)
+	if warning != nil {
+		pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
+		pipeline.Report(p.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
+	}
+	if len(j.observables) > 0 {
+		p.jobs = append(p.jobs, j)
+		return
+	}
+	pipeline.noteCuts(j)
+	*j = job{}
+	p.spare = j
+}
+
+// count counts what was read and what was left out.
+func (p *picking) count() {
+	b := p.batch
+	if p.torn > 0 {
+		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", p.torn)
+	}
+	p.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped+p.torn, p.unreadable+b.alerts.Skipped)
 }
 
 // postpone puts alerts that are to be looked up alone into the spool, and returns the others. What the spool does not
@@ -242,30 +308,6 @@ func (r *streamRun) postpone(q *QueueingPipeline, jobs []*job) []*job {
 		q.log().Debug("an alert with many values is looked up alone, later", "alert_id", j.described().Source.AlertID, "values", values)
 		return true
 	})
-}
-
-// readable returns the alerts of a batch, also those in torn lines, and counts what it leaves out.
-func (r *streamRun) readable(b *batch) [][]byte {
-	alerts := make([][]byte, 0, len(b.alerts.Text))
-	unreadable, torn := 0, 0
-	for _, line := range b.alerts.Text {
-		alert, err := alertIn(line)
-		if err == nil {
-			alerts = append(alerts, alert)
-			continue
-		}
-		if unreadable++; unreadable == 1 {
-			b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
-		}
-		whole := alertsInTorn(line)
-		torn += len(whole)
-		alerts = append(alerts, whole...)
-	}
-	if torn > 0 {
-		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
-	}
-	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped+torn, unreadable+b.alerts.Skipped)
-	return alerts
 }
 
 // answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers
