@@ -222,24 +222,21 @@ func BenchmarkHeap(b *testing.B) {
 }
 
 // BenchmarkLoad measures what a call by integratord pays for the built-in mappings before it asks MISP: making them
-// ready by their outline, and picking from one alert, which reads the files that it can reach. all reads every file.
+// ready from their pack, and picking from one alert, which compiles the mappings that it can reach. all reads every file.
 func BenchmarkLoad(b *testing.B) {
-	sources, err := engine.ReadFS(mappings.FS, "mappings")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := range sources {
-		sources[i].Builtin = true // as the program has them
-	}
+	sources := builtinFiles(b)
 	match := benchAlert(b, "sysmon-windows-1-process")
 	for _, bb := range []struct {
-		name    string
-		outline string
-	}{{"outline", mappings.Outline}, {"all", ""}} {
+		name string
+		read func() []engine.Source
+	}{
+		{"outline", func() []engine.Source { return engine.ReadPack(mappings.Pack, mappings.FS, "mappings") }},
+		{"all", func() []engine.Source { return sources }},
+	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				e, err := engine.Load(engine.WithOutline(sources, bb.outline)...)
+				e, err := engine.Load(bb.read()...)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -26,8 +26,8 @@ type mapping struct {
 	labels                  map[string]string
 	context                 []contextField
 	filter                  *Filter
-	canonical               string           // only for lint: see canonicalForm
-	outlined                *outlinedMapping // of one that has only id, file, builtin and needs; nil for others
+	canonical               string       // only for lint: see canonicalForm
+	lazy                    *lazyMapping // of one that has only id, file, builtin, fallback and needs; nil for others
 }
 
 // pick is one pick of a mapping, ready to run. Immutable.
@@ -87,7 +87,9 @@ func (r reader) compile(f declaredFile) []*mapping {
 	return compiled
 }
 
-var idForm = lazily(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+const idPattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`
+
+var idForm = lazily(idPattern)
 
 func (r reader) compileMapping(d declaredMapping) *mapping {
 	m := &mapping{

@@ -19,9 +19,11 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// program is a boolean expression. It is compiled when that is first needed: most are decided directly.
+// program is a boolean expression. It is compiled when that is first needed: most are decided directly. Only its source can
+// be used without ready.
 type program struct {
 	source  string
+	parse   func()     // sets direct and uses, once; nil if they are set
 	direct  *condition // nil if only compile will do
 	uses    uses
 	compile func() (*vm.Program, error) // does it once
@@ -49,6 +51,9 @@ func (r reader) compileExpr(s yamlfile.Scalar, what string, names map[string]any
 		return nil, nil
 	}
 	text, back := r.defined.expand(s.Value)
+	if r.packed {
+		return lazyProgram(text, names, r.paths), nil
+	}
 	if r.builtin && !r.lint {
 		if p, tree, err := parseProgram(text, names, r.paths); err == nil {
 			return p, tree
@@ -147,6 +152,27 @@ func parseProgram(source string, names map[string]any, paths *paths) (*program, 
 	}
 	ast.Walk(&tree.Node, &p.uses)
 	return p, tree.Node, nil
+}
+
+// lazyProgram is parseProgram when the program is first needed.
+func lazyProgram(source string, names map[string]any, paths *paths) *program {
+	p := &program{source: strings.TrimSpace(source)}
+	p.parse = sync.OnceFunc(func() {
+		parsed, _, err := parseProgram(source, names, paths)
+		if err != nil {
+			parsed = failing(err)
+		}
+		p.direct, p.uses, p.compile = parsed.direct, parsed.uses, parsed.compile
+	})
+	return p
+}
+
+// ready returns a program with direct and uses set.
+func (p *program) ready() *program {
+	if p.parse != nil {
+		p.parse()
+	}
+	return p
 }
 
 // Visit implements ast.Visitor: it adds the costly names.

@@ -16,14 +16,7 @@ import (
 // with returns the built-in mappings, and one of a site with picks.
 func with(t *testing.T, picks string) *engine.Engine {
 	t.Helper()
-	sources, err := engine.ReadFS(mappings.FS, "mappings")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range sources {
-		sources[i].Builtin = true
-	}
-	sources = engine.WithOutline(sources, mappings.Outline)
+	sources := engine.ReadPack(mappings.Pack, mappings.FS, "mappings")
 	if picks != "" {
 		file := "version: 1\nmappings:\n  - id: site\n    match: 'true'\n    pick:\n" + picks
 		sources = append(sources, engine.Source{Name: "site.yaml", Data: []byte(file)})

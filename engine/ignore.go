@@ -167,6 +167,14 @@ func (e *Engine) For(s Site) (*Engine, error) {
 			unknown = append(unknown, id)
 		}
 	}
+	if len(s.Disable) == 0 && e.paths != nil {
+		of := &Engine{
+			mappings: e.mappings, byID: e.byID, paths: e.paths, index: e.index, data: e.data, groups: e.groups, decoder: e.decoder,
+			byName: e.byName, ignore: cmp.Or(s.Ignore, e.ignore), most: cmp.Or(s.MaxFallback, e.most),
+		}
+		of.runs.New = func() any { return newRun(of) }
+		return of, nil
+	}
 	of := &Engine{byID: map[string]*mapping{}, paths: e.paths, ignore: cmp.Or(s.Ignore, e.ignore), most: cmp.Or(s.MaxFallback, e.most)}
 	if of.paths == nil { // of the zero Engine
 		of.paths = newPaths()

@@ -192,14 +192,7 @@ type fieldPostings struct {
 
 // newIndex lists every mapping under that set of the keys it requires which the fewest mappings share.
 func newIndex(mappings []*mapping, paths *paths) index {
-	sharing := make(map[indexKey]int, 3*len(mappings))
-	for _, m := range mappings {
-		for _, set := range m.needs {
-			for _, k := range set {
-				sharing[k]++
-			}
-		}
-	}
+	sharing := newSharing(mappings)
 	x := index{
 		byGroup: map[string][]int32{}, byDecoder: map[string][]int32{}, byObject: map[string][]int32{}, byMember: map[string][]int32{},
 		keys: make([][]indexKey, len(mappings)),
@@ -211,7 +204,10 @@ func newIndex(mappings []*mapping, paths *paths) index {
 			x.always = append(x.always, ordinal)
 			continue
 		}
-		x.keys[i] = slices.MinFunc(m.needs, func(a, b []indexKey) int { return cmp.Compare(shared(sharing, a), shared(sharing, b)) })
+		x.keys[i] = m.needs[0]
+		if len(m.needs) > 1 {
+			x.keys[i] = slices.MinFunc(m.needs, func(a, b []indexKey) int { return cmp.Compare(shared(sharing, a), shared(sharing, b)) })
+		}
 		for _, k := range x.keys[i] {
 			switch k.kind {
 			case keyGroup:
@@ -234,6 +230,22 @@ func newIndex(mappings []*mapping, paths *paths) index {
 		}
 	}
 	return x
+}
+
+// newSharing counts the mappings that require each key. It is nil where none has a choice: those of a pack have made it.
+func newSharing(mappings []*mapping) map[indexKey]int {
+	if !slices.ContainsFunc(mappings, func(m *mapping) bool { return len(m.needs) > 1 }) {
+		return nil
+	}
+	sharing := make(map[indexKey]int, 3*len(mappings))
+	for _, m := range mappings {
+		for _, set := range m.needs {
+			for _, k := range set {
+				sharing[k]++
+			}
+		}
+	}
+	return sharing
 }
 
 // shared returns how many mappings require one of the keys, counted once for each key.

@@ -39,6 +39,7 @@ type Mapping struct {
 	Line        int
 	Replaces    string // the file of the built-in mapping that it replaced; empty if it replaced none
 	Fallback    bool   // it applies to what the others leave
+	Builtin     bool   // it is part of the program
 	Picks       []MappingPick
 }
 
@@ -48,6 +49,9 @@ type MappingPick struct {
 	Names []string // of members at any depth; empty if Path leads to the value
 	Type  Type
 	Line  int
+	// Whole says that a value is the whole text at the path: nothing is cut from it, and it is not encoded.
+	Whole   bool
+	Private bool // it also picks what is not public
 }
 
 // Load checks and compiles mapping files. If any has a fault, the error is [yamlfile.Faults] with all that were
@@ -71,23 +75,24 @@ func LintWith(v *Vocabulary, sources ...Source) (*Engine, yamlfile.Faults) {
 
 func load(sources []Source, lint bool, v *Vocabulary) (*Engine, yamlfile.Faults) {
 	var faults yamlfile.Faults
-	described := 0
+	packed := 0
 	for _, src := range sources {
-		described += len(src.outline)
+		packed += len(src.packed)
 	}
-	e := &Engine{mappings: make([]*mapping, 0, described), byID: make(map[string]*mapping, described), paths: newPaths()}
+	e := &Engine{mappings: make([]*mapping, 0, packed), byID: make(map[string]*mapping, packed), paths: newPaths()}
 	loaded := twins{}
 	for _, src := range sources {
 		r := reader{file: src.Name, builtin: src.Builtin, lint: lint, paths: e.paths, vocabulary: v}
-		if len(src.outline) > 0 && !lint {
-			e.add(r.outlined(src))
+		if len(src.packed) > 0 && !lint {
+			e.add(r.unpack(src))
 			continue
 		}
-		if src.Err != nil {
-			faults = append(faults, yamlfile.Fault{File: src.Name, Message: src.Err.Error(), Remedy: "the file is left out; let Wazuh's user read it"})
+		data, err := src.text()
+		if err != nil {
+			faults = append(faults, yamlfile.Fault{File: src.Name, Message: err.Error(), Remedy: "the file is left out; let Wazuh's user read it"})
 			continue
 		}
-		r.Reader = yamlfile.NewReader(src.Name, src.Data)
+		r.Reader = yamlfile.NewReader(src.Name, data)
 		mappings := r.compile(r.declare())
 		for _, m := range mappings {
 			if other, taken := e.byID[m.id]; taken && m.id != "" && other.builtin == m.builtin {
@@ -141,7 +146,7 @@ func (e *Engine) seal() {
 	e.location = e.paths.of("location")
 	e.index = newIndex(e.mappings, e.paths)
 	for _, m := range e.mappings {
-		e.byName = e.byName || m.fallback || len(m.named) > 0 || m.outlined != nil
+		e.byName = e.byName || m.fallback || len(m.named) > 0 || m.lazy != nil
 	}
 	e.most = cmp.Or(e.most, MaxFallback)
 	e.runs.New = func() any { return newRun(e) }
@@ -210,16 +215,41 @@ func IsMappingFile(name string) bool {
 	return ok && !strings.HasSuffix(stem, "_test")
 }
 
+// Required returns the groups and decoders that matches require, sorted, of mappings that were not read from a pack.
+func (e *Engine) Required() (groups, decoders []string) {
+	for _, m := range e.mappings {
+		for _, set := range m.needs {
+			for _, k := range set {
+				switch k.kind {
+				case keyGroup:
+					groups = append(groups, k.name)
+				case keyDecoder:
+					decoders = append(decoders, k.name)
+				case keyObject, keyMember, keyField:
+				}
+			}
+		}
+	}
+	slices.Sort(groups)
+	slices.Sort(decoders)
+	return slices.Compact(groups), slices.Compact(decoders)
+}
+
 // Mappings lists what is loaded, in the order of the files.
 func (e *Engine) Mappings() []Mapping {
 	list := make([]Mapping, 0, len(e.mappings))
 	for _, m := range e.mappings {
 		m = m.whole()
-		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback}
+		d := Mapping{ID: m.id, Description: m.description, Product: m.source, File: m.file, Line: m.line, Replaces: m.replaces, Fallback: m.fallback, Builtin: m.builtin}
 		for _, p := range m.picks {
-			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line})
+			d.Picks = append(d.Picks, MappingPick{Path: p.path.text, Names: slices.Clone(p.names), Type: p.typ, Line: p.line, Whole: p.isWhole(), Private: p.private})
 		}
 		list = append(list, d)
 	}
 	return slices.Clip(list)
+}
+
+// isWhole reports whether a value is the whole text at the path.
+func (p *pick) isWhole() bool {
+	return p.split == "" && p.prefix == "" && p.part == "" && p.regex == nil && len(p.decode) == 0 && p.pair == nil && !p.scan
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type Source struct {
 	// one of theirs.
 	Builtin bool
 
-	outline []described // see WithOutline
+	packed []packedMapping // see ReadPack
+	fsys   fs.FS           // where the text is, if packed is set
 }
 
 // The shapes of a mapping file as it is written, before it is checked. They never leave this package. The reader, the
@@ -37,7 +39,7 @@ type (
 	}
 	declaredMapping struct {
 		_           struct{}          `what:"a mapping"`
-		ID          yamlfile.Scalar   `key:"id" need:"true" doc:"unique over all loaded files; letters, digits, and . _ - between them. Appears in every enrichment"`
+		ID          yamlfile.Scalar   `key:"id" need:"true" pattern:"id" doc:"unique over all loaded files; letters, digits, and . _ - between them. Appears in every enrichment"`
 		Description yamlfile.Scalar   `key:"description" doc:"what is picked, for people"`
 		Match       yamlfile.Scalar   `key:"match" need:"true" doc:"when the mapping applies: an expr-lang expression that is true or false. If it requires a group or decoder, other alerts cost nothing"`
 		Pick        []declaredPick    `key:"pick" need:"true" doc:"which values are taken from the alert"`
@@ -48,9 +50,9 @@ type (
 	}
 	declaredPick struct {
 		_       struct{}          `what:"a pick" oneof:"path name"`
-		Path    yamlfile.Scalar   `key:"path" doc:"gjson path into the whole alert; each item of an array is a candidate"`
+		Path    yamlfile.Scalar   `key:"path" pattern:"path" doc:"gjson path into the whole alert; each item of an array is a candidate"`
 		Name    []yamlfile.Scalar `key:"name" doc:"names of members at any depth below under: src_ip; *_ip for those that end in that word, *ip for those that end so; source.ip for one in an object; * for all. Case, underscores, hyphens and blanks make no difference. A member that a path of another mapping picked from is left out"`
-		Under   yamlfile.Scalar   `key:"under" doc:"path of the object that name is about; data if it is left out"`
+		Under   yamlfile.Scalar   `key:"under" pattern:"path" doc:"path of the object that name is about; data if it is left out"`
 		Except  []yamlfile.Scalar `key:"except" doc:"names of members, like those of name, that are left out with everything in them"`
 		When    yamlfile.Scalar   `key:"when" doc:"expression over the names of match: does this pick apply to the alert?"`
 		Split   yamlfile.Scalar   `key:"split" doc:"separator at which each candidate is split"`
@@ -58,7 +60,7 @@ type (
 		Part    yamlfile.Scalar   `key:"part" enum:"part" doc:"of a path with / or \\: path for all of it, name for what follows the last of them; a value without one, or that ends with one, is dropped"`
 		Regex   yamlfile.Scalar   `key:"regex" doc:"RE2 regular expression; every match is a candidate: the group named value, else the first group, else all of it"`
 		Decode  []yamlfile.Scalar `key:"decode" enum:"decode" doc:"what is done to each candidate, in this order, after regex: trim, lower; url undoes percent-encoding; base64 and hex give bytes, and for a type of hash their digits; utf16; json gives the texts in a JSON text; powershell gives what -EncodedCommand and FromBase64String hold in a command line; sockaddr gives the address of a saddr of auditd. A candidate that a step cannot read is dropped. The event says that the value was encoded"`
-		Pair    yamlfile.Scalar   `key:"pair" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
+		Pair    yamlfile.Scalar   `key:"pair" pattern:"path" doc:"gjson path of the second half of a pair, such as the data of a registry value; each candidate becomes both halves with | between them, and is dropped if there is no second one. Needs type regkey|value"`
 		Scan    *bool             `key:"scan" doc:"true: the value is free text, and the indicators in it are the candidates: URLs, addresses, names, e-mail addresses, hashes, CVE ids. Needs type auto"`
 		Type    yamlfile.Scalar   `key:"type" need:"true" enum:"type" doc:"MISP attribute type of the values, or auto: decided by the form of each value, dropped if it has none"`
 		Keep    yamlfile.Scalar   `key:"keep" doc:"expression over value, type and all names of match; a value for which it is false is dropped"`
@@ -66,7 +68,7 @@ type (
 	}
 	declaredContext struct {
 		_    struct{}        `what:"an item of context" short:"path"`
-		Path yamlfile.Scalar `key:"path" need:"true" doc:"gjson path into the whole alert"`
+		Path yamlfile.Scalar `key:"path" need:"true" pattern:"path" doc:"gjson path into the whole alert"`
 		Name yamlfile.Scalar `key:"name" doc:"key in the event: misp.source.context.NAME. Without it, the key is the last name of the path, with as many names before it as make it different from those of the other paths. If several mappings picked a value and have the same key, the first one's text is shown"`
 	}
 	declaredFilter struct {
@@ -104,8 +106,12 @@ func FileShape() yamlfile.Shape {
 	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
 		"version": {"1"}, "type": types, "part": parts, "threat_level": ThreatLevels, "match_kind": words(MatchKinds()),
 		"expired": ExpiredWords, "missing": MissingWords, "decode": decodeWords(),
-	}}
+	}, Patterns: map[string]string{"id": idPattern, "path": pathPattern}}
 }
+
+// pathPattern is what every gjson path is like that leads anywhere in an alert: it begins neither with a blank, a slash, a dollar sign
+// nor a quote, and ends neither with a blank, a bar nor a dot.
+const pathPattern = `^[^\s/$'"](?:.*[^\s.|])?$`
 
 // A reader reads mapping files.
 type reader struct {
@@ -115,6 +121,7 @@ type reader struct {
 	lint    bool // warn too
 	paths   *paths
 	defined definitions // names of the file that is read
+	packed  bool        // it is a declaration in a pack, so lint and tests have shown that it compiles
 	// vocabulary is what names are known, for lint; nil for none.
 	vocabulary *Vocabulary
 }

@@ -99,7 +99,7 @@ func (r *run) matches(m *mapping) (bool, error) { return r.shared(m.condition())
 // shared evaluates a match or a when: one that is not decided directly takes half of the steps that are left at most.
 func (r *run) shared(p *program) (bool, error) {
 	work := r.work
-	if p.direct != nil {
+	if p.ready().direct != nil {
 		ok, err := r.eval(p)
 		r.work = work
 		return ok, err

@@ -253,7 +253,7 @@ func (r *run) addGroup(g string) bool {
 
 // eval runs a boolean expression over the alert. errWork says that it takes too many steps.
 func (r *run) eval(p *program) (bool, error) {
-	if p.direct != nil {
+	if p.ready().direct != nil {
 		ok := r.decide(p.direct)
 		if err := r.failed; err != nil {
 			r.failed = nil

@@ -206,7 +206,7 @@ func (t *taker) keep(typ Type, value string) error {
 		return errWork
 	}
 	t.current = value
-	if t.p.keep.direct == nil {
+	if t.p.keep.ready().direct == nil {
 		t.names["value"], t.names["type"] = value, string(typ)
 	}
 	ok, err := t.eval(t.p.keep)

@@ -13,6 +13,7 @@ import (
 type Tally struct {
 	alerts   uint64
 	mappings map[string]*tallied
+	matched  []string // ids, by the last alert
 }
 
 // tallied is a MappingCount with the alert that was counted last.
@@ -66,6 +67,7 @@ func (e *Engine) PickTally(alert []byte, t *Tally) ([]Observable, error) {
 		t.mappings = map[string]*tallied{}
 	}
 	t.alerts++
+	t.matched = t.matched[:0]
 	r.tally = t
 	observables, _, err := r.pick(alert)
 	return observables, err
@@ -96,8 +98,12 @@ func (t *Tally) considered(m *mapping, matched bool, err error) {
 		c.Failed++
 	case matched:
 		c.Matched++
+		t.matched = append(t.matched, m.id)
 	}
 }
+
+// Matched returns the ids of the mappings that matched the alert that was counted last. It is valid until the next.
+func (t *Tally) Matched() []string { return t.matched }
 
 // A pickFate is why a pick took no candidate from an alert.
 type pickFate int
@@ -166,6 +172,14 @@ func reasonOf(err error) string {
 		return "keep failed"
 	}
 	return err.Error()
+}
+
+// DroppedByKeep reports whether a reason is that keep is false.
+func DroppedByKeep(reason string) bool { return reason == errNotKept.Error() }
+
+// DroppedAsPrivate reports whether a reason is one that private: true takes away.
+func DroppedAsPrivate(reason string) bool {
+	return slices.ContainsFunc([]error{errNotGlobal, errLocalName, errReverse, errService}, func(err error) bool { return err.Error() == reason })
 }
 
 // Merge adds what another Tally of the same mappings counted.

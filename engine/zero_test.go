@@ -30,8 +30,8 @@ func TestZeroEngine(t *testing.T) {
 	if e.Len() != 0 || len(e.Mappings()) > 0 || e.Context("a", alert) != nil {
 		t.Errorf("the zero engine has %+v", e.Mappings())
 	}
-	if outline, err := e.Outline(); outline != "" || err != nil {
-		t.Errorf("outline %q, %v", outline, err)
+	if groups, decoders := e.Required(); len(groups)+len(decoders) > 0 {
+		t.Errorf("required %q, %q", groups, decoders)
 	}
 	site, err := e.For(Site{Ignore: &Ignore{}})
 	if err != nil {

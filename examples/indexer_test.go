@@ -96,8 +96,8 @@ func TestIndexTemplate(t *testing.T) {
 			f.check(t, name+"."+sub)
 		}
 	}
-	for _, f := range []string{"decay_score", "match_count", "repeats"} {
-		if !slices.Contains(known, "data.misp."+f) || !slices.Contains(known, "data.misp.padded."+f) {
+	for _, f := range []string{"decay_score", "match_count", "repeats", "history.count", "history.agent_count"} {
+		if !slices.Contains(known, "data.misp."+f) || !slices.Contains(known, "data.misp.padded."+strings.ReplaceAll(f, ".", "_")) {
 			t.Errorf("%s is not in the event, or not with zeros before it", f)
 		}
 		if typ := fields["data.misp."+f].Type; typ != "integer" && typ != "float" {

@@ -8,11 +8,11 @@ import "embed"
 //go:embed *.yaml
 var FS embed.FS
 
-// Outline tells what the mappings need of an alert, so that only the files that it can reach are read. It is made from
-// the files: go test ./cmd/custom-misp -run Generated -update
+// Pack has the mappings in the form in which the program reads them, so that no file is read for an alert. It is made from the
+// files: go test ./cmd/custom-misp -run Generated -update
 //
-//go:embed outline.txt
-var Outline string
+//go:embed pack.txt
+var Pack string
 
 // Vocabulary has the names of groups, decoders and fields that the mappings and the alerts of their tests have, for lint. It
 // is made from them: go test ./cmd/custom-misp -run Generated -update

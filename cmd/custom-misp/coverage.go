@@ -1,23 +1,15 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
-	"custom-misp/engine/enrich"
 	"custom-misp/engine/mappingtest"
-	"custom-misp/engine/wazuh"
 )
 
 // coverageFlags are the flags of the verb coverage.
@@ -74,9 +66,7 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	watch, done := progress(s, files.size)
-	total, failed := countAll(s, e, own, files, watch)
-	done()
+	total, failed := readAlerts(s, files, func() counted { return counted{mappingtest.NewCoverage(e, own)} })
 	r := total.Report()
 	switch f.output {
 	case "json":
@@ -92,81 +82,12 @@ func coverage(s cli.Streams, g globals, f coverageFlags, args []string) error {
 	return err
 }
 
-// progress returns what watches how much of so many bytes is read, and shows it on a terminal if that takes a while, and what is
-// done at the end.
-func progress(s cli.Streams, size int64) (watch func(io.Reader) io.Reader, done func()) {
-	if !cli.IsTerminal(s.Err) || size <= 50<<20 {
-		return func(r io.Reader) io.Reader { return r }, func() {}
-	}
-	bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(s.Err), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription("reading alerts"), progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(200*time.Millisecond))
-	return func(r io.Reader) io.Reader { return io.TeeReader(r, bar) }, func() { _ = bar.Finish() }
-}
+// counted is a coverage as readAlerts fills it.
+type counted struct{ *mappingtest.Coverage }
 
-// countAll reads the files one after the other and counts on all cores. The first few that are no alerts are reported.
-func countAll(s cli.Streams, e *engine.Engine, own func(engine.Type, string) bool, files alertFileList, watch func(io.Reader) io.Reader) (*mappingtest.Coverage, bool) {
-	type item struct {
-		at   wazuh.Position
-		text []byte
-	}
-	const batch, told = 128, 20
-	work := make(chan []item, 2*runtime.GOMAXPROCS(0))
-	total := mappingtest.NewCoverage(e, own)
-	var mu sync.Mutex
-	faults := 0
-	fault := func(at wazuh.Position, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if faults++; faults <= told {
-			cli.PrintError(s.Err, at.String(), err)
-		}
-	}
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			c := mappingtest.NewCoverage(e, own)
-			for items := range work {
-				for _, i := range items {
-					a, err := enrich.ParseAlert(i.text)
-					if err != nil {
-						fault(i.at, err)
-						c.Skip()
-						continue
-					}
-					c.Add(a.JSON)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			total.Merge(c)
-		})
-	}
-	for _, u := range files.unread {
-		fault(wazuh.Position{File: u.name, Item: -1}, u.err)
-	}
-	for _, name := range files.names {
-		items := make([]item, 0, batch)
-		_ = eachText(name, s, watch, func(at wazuh.Position, text []byte, err error) error {
-			if err != nil {
-				fault(at, err)
-				return nil
-			}
-			if items = append(items, item{at, text}); len(items) == batch {
-				work <- items
-				items = make([]item, 0, batch)
-			}
-			return nil
-		})
-		work <- items
-	}
-	close(work)
-	workers.Wait()
-	if faults > told {
-		fmt.Fprintf(s.Err, "custom-misp: %d more like these\n", faults-told)
-	}
-	return total, faults > 0
-}
+func (c counted) add(_ int, alert []byte) { c.Add(alert) }
+func (c counted) skip()                   { c.Skip() }
+func (c counted) merge(o counted)         { c.Merge(o.Coverage) }
 
 // ownValues returns what tells values of the site's own from others.
 func ownValues(own []string) (func(engine.Type, string) bool, error) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -62,6 +61,8 @@ func TestSchemaAcceptsTheMappings(t *testing.T) {
 		"version: 2\nmappings: []", "version: 1", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: sha265}]}]",
 		"version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}], lokup: {}}]", "- {name: a, alert: {}}",
 		"- {name: a, alert: {}, picks: [{mapping: a, type: b}]}", "version: 1\nmappings: [{id: a, match: x, pick: [{path: x, type: md5}]}]\ntests: 1",
+		"version: 1\nmappings: [{id: a b, match: x, pick: [{path: x, type: md5}]}]", "version: 1\nmappings: [{id: a, match: x, pick: [{path: /data/x, type: md5}]}]",
+		"version: 1\nmappings: [{id: a, match: x, pick: [{path: 'data.x ', type: md5}]}]", "version: 1\nmappings: [{id: a, match: x, pick: [{path: $.data.x, type: md5}]}]",
 	} {
 		if check([]byte(wrong)) == nil {
 			t.Errorf("the schema accepts %q", wrong)
@@ -84,7 +85,7 @@ func TestGeneratedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outline, err := e.Outline()
+	pack, err := engine.Pack(sources...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +95,8 @@ func TestGeneratedFiles(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"../../misp/source/source.schema.json": sourceSchema.String(), "../../misp/source/REFERENCE.md": source.Reference(),
-		"../../mappings/vocabulary.txt":      vocabulary(t, e, outline),
-		"../../mappings/outline.txt":         outline,
+		"../../mappings/vocabulary.txt":      vocabulary(t, e),
+		"../../mappings/pack.txt":            pack,
 		"../../mappings/mapping.schema.json": schema.String(), "../../mappings/REFERENCE.md": mappingtest.Reference(),
 		"../../mappings/PACK.md": mappingtest.Pack(e.Mappings()),
 	} {
@@ -112,17 +113,15 @@ func TestGeneratedFiles(t *testing.T) {
 }
 
 // vocabulary returns the names in the built-in mappings and in the alerts of their tests.
-func vocabulary(t *testing.T, e *engine.Engine, outline string) string {
+func vocabulary(t *testing.T, e *engine.Engine) string {
 	var v mappingtest.Vocabulary
 	v.AddMappings(e.Mappings())
-	for line := range strings.Lines(outline) {
-		for _, column := range strings.Split(strings.TrimSuffix(line, "\n"), "\t")[3:] {
-			for key := range strings.SplitSeq(column, " | ") {
-				if word, name, _ := strings.Cut(key, ":"); word == "group" || word == "decoder" {
-					v.AddKey(word, name)
-				}
-			}
-		}
+	groups, decoders := e.Required()
+	for _, name := range groups {
+		v.AddKey("group", name)
+	}
+	for _, name := range decoders {
+		v.AddKey("decoder", name)
 	}
 	files, err := mappings.FS.ReadDir(".")
 	if err != nil {

@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,15 +19,28 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
+// lintFlags are the flags of the verb lint.
+type lintFlags struct {
+	output   string
+	strict   bool
+	alerts   []string
+	profiles []string
+	watch    bool
+}
+
 func newLint(s cli.Streams, g *globals) *cobra.Command {
-	var output string
-	var strict bool
+	var f lintFlags
 	cmd := &cobra.Command{
 		Use:   "lint [FILE|DIR...]",
 		Short: "Check mapping files, files of sources, and the configuration",
 		Long: `Check mapping files and the tests beside them, without an alert. All faults are reported in one run, each with file,
 line, column and a remedy. Warnings name what compiles, but probably not as intended: a mapping that every alert meets
 or no alert can match, one that does the same as another, a pick that no test exercises.
+
+With --alerts, hold them against real alerts too: a warning for each mapping that matches none, with the condition that is in
+the way and the nearest name, and for each pick that takes nothing, with the nearest field or why its values are dropped.
+Every alert is tried; nearest names are from a sample, the first ` + strconv.Itoa(mappingtest.SampledOfEach) + ` of each decoder and rule. mappings.sample is where
+alerts are without --alerts. With --profile, hold them against the names in a file that profile wrote, where alerts may not be.
 
 Files of sources are checked too.
 
@@ -37,51 +50,82 @@ integratord from looking alerts up.
 Exit code 1 on faults, with --strict also on warnings. Exit code 2 if the configuration is wrong.`,
 		Example: `  custom-misp lint
   custom-misp lint --strict /var/ossec/etc/custom-misp/mappings my-mapping.yaml
+  custom-misp lint --alerts /var/ossec/logs/alerts my-mapping.yaml
+  custom-misp lint --profile site.profile mappings
   custom-misp lint --output github mappings        # annotations in a GitHub workflow
   custom-misp lint --output sarif mappings > lint.sarif`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			declared, rest, err := sourceFiles(args)
-			if err != nil {
-				return err
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !f.watch {
+				return lint(s, *g, f, args)
 			}
-			if len(declared) > 0 && len(rest) == 0 {
-				faults, err := lintSources(nil, declared)
-				if err != nil {
-					return err
-				}
-				if err := writeFaults(s, output, faults, len(declared), 0); err != nil || len(faults) == 0 {
-					return err
-				}
-				return cli.ErrReported
+			if len(args) == 0 {
+				return cli.WrongUsef("--watch needs the mapping files or directories that it is to look at")
 			}
-			c, sources, err := authorSources(*g, rest)
-			var unusable error
-			if c != nil {
-				unusable = checkBuild(c) // with what err says, and more
-			}
-			if err = cmp.Or(unusable, err); sources == nil && err != nil {
-				return err
-			}
-			tests := testsOf(sources, rest)
-			e, faults := app.Lint(sources, tests.vocabulary())
-			ofSources, err := lintSources(c, declared)
-			if err != nil {
-				return err
-			}
-			faults = append(faults, ofSources...)
-			faults = append(faults, tests.lint(e, faults)...)
-			if err := writeFaults(s, output, faults, len(sources), len(e.Mappings())); err != nil {
-				return err
-			}
-			if strict && len(faults) > 0 || slices.ContainsFunc(faults, func(f yamlfile.Fault) bool { return !f.Warning }) {
-				return cmp.Or(unusable, cli.ErrReported)
-			}
-			return unusable
+			tick := time.NewTicker(watchInterval)
+			defer tick.Stop()
+			names := slices.Concat(args, f.profiles)
+			return lintOnChange(cmd.Context(), s, tick.C, names, func() error { return lint(s, *g, f, args) })
 		},
 	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "exit with code 1 also on warnings")
-	outputFlag(cmd, &output, "table", "table", "json", "sarif", "github")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "check again after each change of the files, until an interrupt")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with code 1 also on warnings")
+	cmd.Flags().StringArrayVar(&f.alerts, "alerts", nil, "file or directory with alerts, as coverage reads them, to hold the mappings against; may be repeated")
+	cmd.Flags().StringArrayVar(&f.profiles, "profile", nil, "file that profile wrote, to hold the mappings against; may be repeated")
+	outputFlag(cmd, &f.output, "table", "table", "json", "sarif", "github")
 	return cmd
+}
+
+// lint is the verb lint.
+func lint(s cli.Streams, g globals, f lintFlags, args []string) error {
+	declared, rest, err := sourceFiles(args)
+	if err != nil {
+		return err
+	}
+	if len(declared) > 0 && len(rest) == 0 {
+		faults, err := lintSources(nil, declared)
+		if err != nil {
+			return err
+		}
+		if err := writeFaults(s, f.output, faults, linted{files: len(declared)}); err != nil || len(faults) == 0 {
+			return err
+		}
+		return cli.ErrReported
+	}
+	c, sources, err := authorSources(g, rest)
+	var unusable error
+	if c != nil {
+		unusable = checkBuild(c) // with what err says, and more
+	}
+	if err = cmp.Or(unusable, err); sources == nil && err != nil {
+		return err
+	}
+	trial, failed, err := f.trial(s, g, c, sources)
+	if err != nil {
+		return err
+	}
+	profiles, vocabulary, err := f.readProfiles()
+	if err != nil {
+		return err
+	}
+	tests := testsOf(sources, rest)
+	e, faults := app.Lint(sources, tests.vocabulary()+trial.vocabulary()+vocabulary)
+	ofSources, err := lintSources(c, declared)
+	if err != nil {
+		return err
+	}
+	faults = append(faults, ofSources...)
+	faults = append(faults, tests.lint(e, faults)...)
+	faults = append(faults, trial.faults(sources)...)
+	for _, p := range profiles {
+		faults = append(faults, withLines(p.Faults(e), sources)...)
+	}
+	if err := writeFaults(s, f.output, faults, linted{len(sources), len(e.Mappings()), trial}); err != nil {
+		return err
+	}
+	if failed || f.strict && len(faults) > 0 || slices.ContainsFunc(faults, func(f yamlfile.Fault) bool { return !f.Warning }) {
+		return cmp.Or(unusable, cli.ErrReported)
+	}
+	return unusable
 }
 
 // lintedTests are the tests of the mapping files that lint checks.
@@ -141,84 +185,6 @@ func (t lintedTests) lint(e *engine.Engine, found yamlfile.Faults) yamlfile.Faul
 		results = append(results, mappingtest.Run(e, c))
 	}
 	return append(faults, mappingtest.Unexercised(e, results)...)
-}
-
-// writeFaults writes what lint found in the form asked for.
-func writeFaults(s cli.Streams, output string, faults yamlfile.Faults, files, mappings int) error {
-	switch output {
-	case "json":
-		return cli.WriteJSON(s.Out, append(yamlfile.Faults{}, faults...))
-	case "sarif":
-		return writeSARIF(s.Out, faults)
-	case "github":
-		for _, f := range faults {
-			fmt.Fprintf(s.Out, "::%s file=%s,line=%d,col=%d::%s\n", level(f), escapeProperty(cli.Clean(f.File)), f.Line, f.Column, escapeData(cli.Clean(f.Sentence())))
-		}
-		return nil
-	}
-	cli.PrintFaults(s.Out, faults)
-	wrong := map[string]bool{}
-	count := map[bool]int{}
-	for _, f := range faults {
-		wrong[f.File] = true
-		count[f.Warning]++
-	}
-	summary := "no faults"
-	switch {
-	case count[false] > 0 && count[true] > 0:
-		summary = cli.Plural(count[false], "fault") + " and " + cli.Plural(count[true], "warning")
-	case count[false] > 0:
-		summary = cli.Plural(count[false], "fault")
-	case count[true] > 0:
-		summary = "no faults, " + cli.Plural(count[true], "warning")
-	}
-	if len(faults) > 0 {
-		fmt.Fprintf(s.Out, "%s in %s\n", summary, cli.Plural(len(wrong), "file"))
-	} else {
-		fmt.Fprintf(s.Out, "%s with %s, no faults\n", cli.Plural(files, "file"), cli.Plural(mappings, "mapping"))
-	}
-	return nil
-}
-
-func level(f yamlfile.Fault) string {
-	if f.Warning {
-		return "warning"
-	}
-	return "error"
-}
-
-// escapeData and escapeProperty write texts into GitHub's workflow commands.
-func escapeData(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
-}
-
-func escapeProperty(s string) string {
-	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(escapeData(s))
-}
-
-// writeSARIF writes SARIF 2.1.0, which code scanning services read.
-func writeSARIF(w io.Writer, faults yamlfile.Faults) error {
-	type object = map[string]any
-	results := []object{}
-	for _, f := range faults {
-		results = append(results, object{
-			"ruleId": "mapping-" + level(f), "level": level(f), "message": object{"text": f.Sentence()},
-			"locations": []object{{"physicalLocation": object{
-				"artifactLocation": object{"uri": filepath.ToSlash(f.File)},
-				"region":           object{"startLine": max(1, f.Line), "startColumn": max(1, f.Column)},
-			}}},
-		})
-	}
-	return cli.WriteJSON(w, object{
-		"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-		"runs": []object{{
-			"tool": object{"driver": object{"name": "custom-misp", "version": cli.Version(), "rules": []object{
-				{"id": "mapping-error", "shortDescription": object{"text": "A fault in a mapping file"}},
-				{"id": "mapping-warning", "shortDescription": object{"text": "A mapping that compiles, but probably not as intended"}},
-			}}},
-			"results": results,
-		}},
-	})
 }
 
 // authorSources returns the mapping files that a verb for authors works on: those that are named, or with their

@@ -47,6 +47,8 @@ var limits = asMap([][2]string{
 	{"all of that together", "wazuh.maxDatagram"},
 	{"events that are remembered, so that none is sent twice", "enrich.dedupEntries"},
 	{"length, also of tests, of the configuration, and of the files that these name", "yamlfile.MaxSize"},
+	{"alerts of each decoder and rule, and of each mapping, from which lint --alerts has the nearest names", "mappingtest.SampledOfEach"},
+	{"decoders with rules of which it has such alerts", "mappingtest.maxKinds"},
 	{"windows in which repeats are counted", "enrich.maxWindows"},
 	{"length of the events that are kept for them", "enrich.maxRepeatEvents"},
 	{"agents that a summary names", "enrich.maxStormAgents"},

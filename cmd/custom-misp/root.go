@@ -59,6 +59,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newExplain(s, &g),
 		newCoverage(s, &g),
 		newSuggest(s, &g),
+		newProfile(s),
 		newMappings(s, &g),
 		newSchema(s),
 		newConfig(s, &g),

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func BenchmarkServeSlowDisk(b *testing.B) {
 	took := map[bool][]float64{}
 	for range runs {
 		for _, slow := range []bool{false, true} {
-			t := benchThrough(b, n, func() { isSlow.Store(slow) }, func() { isSlow.Store(false) })
+			t := benchThrough(b, n, "", func() { isSlow.Store(slow) }, func() { isSlow.Store(false) })
 			took[slow] = append(took[slow], t.Seconds())
 		}
 	}
@@ -95,10 +96,42 @@ func BenchmarkServeSlowDisk(b *testing.B) {
 	b.ReportMetric(median(true)/median(false), "x-slow")
 }
 
-// benchThrough runs serve over alerts, and returns the time between the first event and the last.
-func benchThrough(b *testing.B, n int, began, ended func()) time.Duration {
+// BenchmarkServeHistory compares how fast alerts go through with a history and without, in turn, the median of several runs each.
+// x-history is the rate with it in times of the one without. Of the hashes, one in ten is new, and the others are of 1,000
+// programs; with SERVE_BENCH_NEW all are new.
+func BenchmarkServeHistory(b *testing.B) {
+	if os.Getenv("SERVE_BENCH_NEW") == "" {
+		benchPrograms = 1000
+		defer func() { benchPrograms = 0 }()
+	}
+	n := max(b.N, 10_000)
+	runs := 7
+	if b.N == 1 {
+		runs = 1 // only whether it works
+	}
+	took := map[string][]float64{}
+	nothing := func() {}
+	for range runs {
+		for _, extra := range []string{"", "history: {enabled: true, min_free_percent: 0, days: 0}\n"} {
+			took[extra] = append(took[extra], benchThrough(b, n, extra, nothing, nothing).Seconds())
+		}
+	}
+	var medians []float64
+	for _, extra := range slices.Sorted(maps.Keys(took)) {
+		slices.Sort(took[extra])
+		medians = append(medians, took[extra][runs/2])
+	}
+	b.ReportMetric(float64(n)/medians[0], "alerts/s")
+	b.ReportMetric(float64(n)/medians[1], "history-alerts/s")
+	b.ReportMetric(medians[0]/medians[1], "x-history")
+}
+
+// benchThrough runs serve over alerts, and returns the time between the first event and the last. extra is more of a
+// configuration.
+func benchThrough(b *testing.B, n int, extra string, began, ended func()) time.Duration {
 	const indicators = 10_000
 	home := benchHome(b, indicators)
+	appendTo(b, filepath.Join(home, "etc/custom-misp.yaml"), extra)
 	writeBenchAlerts(b, filepath.Join(home, "logs/alerts/alerts.json"), n, indicators)
 	events := listenForEvents(b, home)
 	ctx, stop := context.WithCancel(context.Background())
@@ -229,6 +262,9 @@ func benchHome(b *testing.B, indicators int) string {
 	return home
 }
 
+// benchPrograms is how many programs there are; 0 if each hash is another one.
+var benchPrograms int
+
 func writeBenchAlerts(b *testing.B, name string, n, indicators int) {
 	b.Helper()
 	f, err := os.Create(name)
@@ -238,6 +274,9 @@ func writeBenchAlerts(b *testing.B, name string, n, indicators int) {
 	w := bufio.NewWriterSize(f, 1<<20)
 	for i := 1; i <= n; i++ {
 		hash := benchHash(i)
+		if benchPrograms > 0 && i%10 != 1 {
+			hash = benchHash(i * 7919 % benchPrograms)
+		}
 		if i%100 == 0 {
 			hash = benchHash(-(i * 7919 % indicators))
 		}
@@ -276,4 +315,19 @@ func listenForEvents(b *testing.B, home string) <-chan []byte {
 		}
 	}()
 	return events
+}
+
+// appendTo appends a text to a file.
+func appendTo(tb testing.TB, name, text string) {
+	tb.Helper()
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(text)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -102,6 +102,7 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if delayed > 0 || s.Spool.Delayed > 0 {
 		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", delayed, s.Spool.Delayed)
 	}
+	writeHistoryStatus(row, s.History)
 	for _, m := range s.Mirror {
 		if m.Damage != "" {
 			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,
@@ -116,6 +117,19 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		}
 	}
 	return t.Flush()
+}
+
+func writeHistoryStatus(row func(what, format string, args ...any), h *serve.HistoryStatus) {
+	if h == nil {
+		return
+	}
+	row("history", "%s", h.Describe())
+	if h.Stopped != "" {
+		row("history stopped", "nothing is recorded: %s", h.Stopped)
+	}
+	if h.Fault != "" {
+		row("history damaged", "%s", h.Fault)
+	}
 }
 
 // describeMirror returns how a source of the mirror is.

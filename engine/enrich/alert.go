@@ -71,6 +71,9 @@ func ParseAlert(data []byte) (Alert, error) {
 	return describe(data), nil
 }
 
+// Describe reads from an alert what events say of it. It does not check that it is one, see [ParseAlert].
+func Describe(data []byte) Alert { return describe(data) }
+
 // describe reads from an alert what events say of it.
 func describe(data []byte) Alert {
 	v := gjson.GetManyBytes(data, "rule", "id", "timestamp", "location", "agent.id", "agent.name", "agent.ip", "agentless.host")

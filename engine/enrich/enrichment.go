@@ -77,6 +77,8 @@ type Body struct {
 	EventIDs []string `json:"event_ids,omitempty"` // each once, strongest first
 
 	Observable *ObservableBody `json:"observable,omitempty"`
+	// What the site has seen of the value before; absent without a history, and for values of types that it does not keep.
+	History *HistoryBody `json:"history,omitempty"`
 	// Fixed texts of the mappings that picked the value.
 	Labels    map[string]string `json:"labels,omitempty"`
 	Source    *Source           `json:"source,omitempty"`
@@ -136,6 +138,9 @@ type Padded struct {
 	DecayScore string `json:"decay_score,omitempty"` // 000.0 to 100.0
 	MatchCount string `json:"match_count,omitempty"` // 00001 to 05000
 	Repeats    string `json:"repeats,omitempty"`     // 8 digits
+	// Those of the history.
+	HistoryCount      string `json:"history_count,omitempty"`       // 8 digits
+	HistoryAgentCount string `json:"history_agent_count,omitempty"` // 5 digits
 }
 
 // An EventBody describes the MISP event that the strongest attribute belongs to.
@@ -158,6 +163,33 @@ type ObservableBody struct {
 	Also    []string `json:"also,omitempty"` // "mapping path" of every further pick
 	// "true" if the value was encoded in the alert, in base64 or the like, at every place.
 	Encoded string `json:"encoded,omitempty"`
+}
+
+// A HistoryBody says what was seen of a value before. Of one that is in the history of a site only as the host of a URL, it
+// is what is known of that host.
+type HistoryBody struct {
+	FirstSeen  string `json:"first_seen,omitempty"` // RFC 3339, UTC
+	LastSeen   string `json:"last_seen,omitempty"`
+	Count      string `json:"count,omitempty"`       // in how many alerts; "0" if it was never seen before
+	AgentCount string `json:"agent_count,omitempty"` // on how many agents; of more than are kept, at least
+	// Agents are their names, in events about what was seen before the indicator was known.
+	Agents []string `json:"agents,omitempty"`
+}
+
+// A Prevalence says what the history of a site knows of a value.
+type Prevalence struct {
+	First, Last time.Time
+	Count       int64 // alerts; 0 if it was never seen
+	Agents      int
+}
+
+// body returns it as an event has it.
+func (p Prevalence) body() *HistoryBody {
+	b := &HistoryBody{Count: strconv.FormatInt(p.Count, 10), AgentCount: strconv.Itoa(p.Agents)}
+	if p.Count > 0 {
+		b.FirstSeen, b.LastSeen = p.First.UTC().Format(time.RFC3339), p.Last.UTC().Format(time.RFC3339)
+	}
+	return b
 }
 
 // JSON returns the event as Wazuh is to read it, at most [MaxEvent] bytes with texts of at most [MaxText]: long fields are
@@ -414,6 +446,12 @@ func (p *Pipeline) enrichment(a Alert, o engine.Observable, matches []Match) Enr
 		b.Padded.DecayScore = fmt.Sprintf("%05.1f", *lead.DecayScore)
 	}
 	b.EventIDs = p.eventIDs(matches)
+	if p.Prevalence != nil {
+		if known, ok := p.Prevalence(o); ok {
+			b.History = known.body()
+			b.Padded.HistoryCount, b.Padded.HistoryAgentCount = fmt.Sprintf("%08d", known.Count), fmt.Sprintf("%05d", known.Agents)
+		}
+	}
 	p.describePicks(&b, o)
 	return Enrichment{Agent: a.Agent, Body: b}
 }

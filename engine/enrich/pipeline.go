@@ -34,6 +34,9 @@ type Pipeline struct {
 	// Unlimited says that the look-up asks no server, so that all values of an alert are looked up.
 	Unlimited bool
 
+	// Prevalence returns what was seen of a value before; false if that is not known. nil for no history.
+	Prevalence func(engine.Observable) (Prevalence, bool)
+
 	delayed bool // see [QueueingPipeline.Later]
 }
 

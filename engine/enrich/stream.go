@@ -23,12 +23,22 @@ type Alerts struct {
 	Text [][]byte
 	// Skipped is how many more were too long to be alerts.
 	Skipped int
+	// Picked is called, before Later and Done, with the alerts that something is picked from, in their order; nil for no call.
+	// It must not keep the batch waiting.
+	Picked func([]Picked)
 	// Later is called, before Done, if MISP was not asked for values of the batch, see [SkippedError]: it has to be done again,
 	// by [QueueingPipeline.Later]. nil for no call.
 	Later func()
 	// Done is called when all of the batch is done, and all that came before: they need not be handed out again. nil for
 	// no call.
 	Done func()
+}
+
+// Picked is an alert with what was picked from it. Whether MISP is asked about it at once does not matter.
+type Picked struct {
+	Line        int    // index in [Alerts.Text]: a torn line may have several alerts
+	JSON        []byte // a part of that
+	Observables []engine.Observable
 }
 
 // A Meter counts what goes through a [Stream].
@@ -77,7 +87,8 @@ type batch struct {
 	alerts   Alerts
 	pipeline *QueueingPipeline
 	found    []*job // with matches
-	skipped  bool   // MISP was not asked for some of the values
+	picked   []Picked
+	skipped  bool // MISP was not asked for some of the values
 	err      error
 }
 
@@ -173,6 +184,9 @@ func (r *streamRun) finish(b *batch) error {
 			}
 		}
 	}
+	if b.alerts.Picked != nil {
+		b.alerts.Picked(b.picked)
+	}
 	if b.skipped && b.alerts.Later != nil {
 		b.alerts.Later()
 	}
@@ -205,7 +219,8 @@ func (d *depth) change(by int) {
 // pick returns the jobs of those alerts of a batch that something is picked from.
 func (r *streamRun) pick(b *batch) []*job {
 	p := picking{streamRun: r, batch: b}
-	for _, line := range b.alerts.Text {
+	for i, line := range b.alerts.Text {
+		p.number = i
 		p.line(line)
 	}
 	p.count()
@@ -216,6 +231,7 @@ func (r *streamRun) pick(b *batch) []*job {
 type picking struct {
 	*streamRun
 	batch            *batch
+	number           int    // of the line
 	jobs             []*job // of alerts that something was picked from
 	spare            *job   // of one that nothing was picked from; to be used again
 	unreadable, torn int
@@ -272,6 +288,9 @@ func (p *picking) take(alert []byte, reading *engine.Reading) {
 	}
 	if len(j.observables) > 0 {
 		p.jobs = append(p.jobs, j)
+		if b := p.batch; b.alerts.Picked != nil {
+			b.picked = append(b.picked, Picked{p.number, alert, j.observables})
+		}
 		return
 	}
 	pipeline.noteCuts(j)

@@ -68,7 +68,7 @@ func appendText(to []byte, text string) []byte {
 // alertNumbers reads an id such as 1764063000.123456.
 func alertNumbers(id string) (seconds int64, number uint64, ok bool) {
 	first, second, ok := strings.Cut(id, ".")
-	if !ok {
+	if !ok || !plain(first) || !plain(second) {
 		return 0, 0, false
 	}
 	seconds, err := strconv.ParseInt(first, 10, 64)
@@ -76,7 +76,17 @@ func alertNumbers(id string) (seconds int64, number uint64, ok bool) {
 		return 0, 0, false
 	}
 	number, err = strconv.ParseUint(second, 10, 64)
-	return seconds, number, err == nil && alertID(seconds, number) == id
+	return seconds, number, err == nil
+}
+
+// plain reports whether a text is a number as it is written again.
+func plain(digits string) bool {
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return digits != "" && (digits[0] != '0' || digits == "0")
 }
 
 func alertID(seconds int64, number uint64) string {
@@ -166,9 +176,8 @@ func (r *reader) readRecord(to *record, day int64) {
 	to.alert.offset = int64(r.number())                                                                             //nolint:gosec // likewise
 }
 
-// appendWords appends a list of texts, without the first, which is empty.
+// appendWords appends a list of texts.
 func appendWords(to []byte, list []string) []byte {
-	list = list[1:]
 	to = binary.AppendUvarint(to, uint64(len(list)))
 	for _, text := range list {
 		to = appendText(to, text)
@@ -183,7 +192,7 @@ func (r *reader) readWords() []string {
 		r.fail()
 		return nil
 	}
-	list := make([]string, 1, n+1)
+	list := make([]string, 0, n)
 	for range n {
 		list = append(list, string(r.take(r.number())))
 	}

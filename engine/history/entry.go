@@ -86,6 +86,8 @@ type record struct {
 	agents      []uint32
 	mappings    []uint32
 	alert       lastAlert
+	own         [2]uint32 // memory for one agent and one mapping
+	dirty       bool      // it is not in the journal as it is now
 }
 
 // lastAlert is the alert of record.last.
@@ -191,6 +193,7 @@ func (c *collector) done(i engine.Indicator, days int) Entry {
 type words struct {
 	list   []string
 	number map[string]uint32
+	agents map[Agent]uint32 // numbers of their words
 }
 
 const (
@@ -198,7 +201,9 @@ const (
 	maxWord  = 1000    // bytes; longer ones are left out
 )
 
-func newWords() *words { return &words{list: []string{""}, number: map[string]uint32{"": 0}} }
+func newWords() *words {
+	return &words{list: []string{""}, number: map[string]uint32{"": 0}, agents: map[Agent]uint32{}}
+}
 
 func (w *words) add(text string) uint32 {
 	if n, ok := w.number[text]; ok {
@@ -211,6 +216,22 @@ func (w *words) add(text string) uint32 {
 	text = strings.Clone(text)
 	w.list, w.number[text] = append(w.list, text), n
 	return n
+}
+
+// agent is add for the word of an agent.
+func (w *words) agent(a Agent) uint32 {
+	n, ok := w.agents[a]
+	if !ok {
+		n = w.add(a.word())
+		w.agents[agentOf(w.word(n))] = n // with texts that belong to the list
+	}
+	return n
+}
+
+// append appends a text, whatever there is.
+func (w *words) append(text string) {
+	w.number[text] = uint32(len(w.list)) //nolint:gosec // bounded by the file
+	w.list = append(w.list, text)
 }
 
 func (w *words) word(n uint32) string {

@@ -71,7 +71,7 @@ func view(t *testing.T, s *Store) *View {
 	return v
 }
 
-// commit records alerts and commits them.
+// commit records alerts and commits them. Segments keep up.
 func commit(t *testing.T, s *Store, alerts ...Seen) {
 	t.Helper()
 	if !s.Record(alerts, Place{}) {
@@ -79,6 +79,9 @@ func commit(t *testing.T, s *Store, alerts ...Seen) {
 	}
 	if err := s.Commit(); err != nil {
 		t.Fatal(err)
+	}
+	if len(alerts) > 1 && len(alerts)%4 == 0 {
+		s.tidying.Wait()
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 	"custom-misp/engine/atomicfile"
 )
 
-// A journal has what a store recorded since its last segment: a frame for each second in which something was seen. The store
+// A journal has what a store recorded since its last segment: a frame for each second in which something was seen, with the
+// records that changed in it. The store
 // that writes it holds a lock on it; a journal without one was left behind by a process that was killed, and the next store
 // makes segments of it.
 
@@ -49,7 +50,10 @@ func newJournal(dir string, at positions) (*journal, error) {
 		j.size = int64(len(journalMagic))
 	}
 	if err == nil && len(at) > 0 {
-		err = j.append(newTable(""), at)
+		var frame []byte
+		if frame, _, err = frameOf(newTable(""), at); err == nil {
+			err = j.append(frame)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(name))
@@ -57,32 +61,42 @@ func newJournal(dir string, at positions) (*journal, error) {
 	return j, nil
 }
 
-// append writes a frame. What fails is not there: the next frame takes its place.
-func (j *journal) append(t *table, at positions) error {
-	frame := make([]byte, frameHead, frameHead+1<<16)
+// frameOf returns a frame with what of a table is not in its journal. The caller holds what guards the table, and appends the
+// frame, or says with [table.notWritten] that it could not.
+func frameOf(t *table, at positions) (frame []byte, records []dirtyRecord, err error) {
 	text, err := json.Marshal(at)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	frame = make([]byte, frameHead, frameHead+1<<16)
 	frame = appendText(frame, string(text))
-	frame = appendWords(frame, t.words.list)
-	frame = binary.AppendUvarint(frame, uint64(len(t.days)))
-	var record []byte
-	for day, of := range t.days {
-		frame = binary.AppendVarint(frame, day)
-		frame = binary.AppendUvarint(frame, uint64(len(of)))
-		for key, r := range of {
-			frame = appendText(frame, key)
-			record = appendRecord(record[:0], r, day)
-			frame = append(binary.AppendUvarint(frame, uint64(len(record))), record...)
-		}
+	frame = appendWords(frame, t.words.list[t.written:])
+	records, t.dirty, t.written = t.dirty, nil, len(t.words.list)
+	frame = binary.AppendUvarint(frame, uint64(len(records)))
+	var one []byte
+	for _, d := range records {
+		d.dirty = false
+		frame = binary.AppendVarint(frame, d.day)
+		frame = appendText(frame, d.key)
+		one = appendRecord(one[:0], d.record, d.day)
+		frame = append(binary.AppendUvarint(frame, uint64(len(one))), one...)
 	}
 	length := len(frame) - frameHead
-	if length > maxFrame {
-		return fmt.Errorf("%d bytes in one second, more than a journal takes (%d)", length, maxFrame)
-	}
-	binary.LittleEndian.PutUint32(frame, uint32(length)) //nolint:gosec // bounded above
+	binary.LittleEndian.PutUint32(frame, uint32(length)) //nolint:gosec // bounded by what a table takes
 	binary.LittleEndian.PutUint32(frame[4:], sum(frame[frameHead:]))
+	return frame, records, nil
+}
+
+// notWritten takes back that a frame has records, and the words from a number on.
+func (t *table) notWritten(records []dirtyRecord, words int) {
+	t.written = min(t.written, words)
+	for _, d := range records {
+		t.mark(d.day, d.key, d.record)
+	}
+}
+
+// append writes a frame. One that fails is not there: the next takes its place.
+func (j *journal) append(frame []byte) error {
 	if _, err := j.file.WriteAt(frame, j.size); err != nil {
 		_ = j.file.Truncate(j.size) // else the next frame overwrites it
 		return err
@@ -151,22 +165,22 @@ func (t *table) addFrame(payload []byte, at positions) error {
 	if err := json.Unmarshal(r.take(r.number()), &at); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	number := translation(r.readWords(), t.words)
+	for _, text := range r.readWords() {
+		t.words.append(text)
+	}
 	for range r.number() {
 		day := r.signed()
-		for range r.number() {
-			key := r.take(r.number())
-			one := reader{data: r.take(r.number())}
-			var rec record
-			one.readRecord(&rec, day)
-			if r.wrong || one.wrong {
-				return errRecord
-			}
-			t.add(day, key, &rec, number)
-		}
-		if r.wrong {
+		key := r.take(r.number())
+		one := reader{data: r.take(r.number())}
+		var rec record
+		one.readRecord(&rec, day)
+		if r.wrong || one.wrong {
 			return errRecord
 		}
+		*t.at(day, key) = rec
+	}
+	if r.wrong {
+		return errRecord
 	}
 	return nil
 }

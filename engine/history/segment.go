@@ -152,8 +152,8 @@ func (s *segment) parse() error {
 		return err
 	}
 	r := reader{data: data}
-	s.words = r.readWords()
-	if r.wrong || len(s.words) == 0 {
+	s.words = append([]string{""}, r.readWords()...)
+	if r.wrong {
 		return damagedf("the words")
 	}
 	return s.readIndex()

@@ -92,8 +92,10 @@ const (
 	// mostEntries and mostJournal are how much is kept in memory and in the journal before it becomes a segment.
 	mostEntries = 50_000
 	mostJournal = 32 << 20
-	// mostDelta is how many values are kept of one second; further ones of it are written at once.
-	mostDelta = 20_000
+	// mostDirty is how many values are in memory alone; further ones of a second are written at once.
+	mostDirty = 20_000
+	// mostFrozen is how many tables wait for a disk that takes no segments; then nothing is recorded.
+	mostFrozen = 4
 	// maxPositions is how many files of alerts the store knows the end of.
 	maxPositions = 8
 	// resume is how much more of the disk has to be free than the least before recording goes on.
@@ -105,6 +107,7 @@ type Store struct {
 	o     Options
 	files *files
 	kinds map[Kind]bool
+	types map[engine.Type]kept // guarded by mu; see [Store.keeps]
 	salt  []byte
 	// Stopped is why nothing is recorded now; nil if it is. See [Store.Stopped].
 	stopped atomic.Pointer[string]
@@ -112,8 +115,7 @@ type Store struct {
 
 	commit sync.Mutex // held while the journal is written
 	mu     sync.Mutex
-	delta  *table   // since the last commit
-	active *table   // in the journal
+	active *table   // with its journal
 	frozen []*table // in journals that become segments
 	at     positions
 	order  []string // keys of at, the oldest first
@@ -142,7 +144,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := atomicfile.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, files: newFiles(o.Dir), kinds: map[Kind]bool{}, at: positions{}}
+	s := &Store{o: o, files: newFiles(o.Dir), kinds: map[Kind]bool{}, types: map[engine.Type]kept{}, at: positions{}}
 	for _, k := range o.Kinds {
 		s.kinds[k] = true
 	}
@@ -155,7 +157,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := locked(ctx, o.Dir, s.begin); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	s.delta, s.active = newTable(""), newTable(s.open.name)
+	s.active = newTable(s.open.name)
 	s.tidying.Run(s.tidy)
 	return s, nil
 }
@@ -228,21 +230,21 @@ func (s *Store) At(file string) int64 {
 	return s.at[file]
 }
 
-// Record records alerts, and that their file is recorded up to a place, if it has a name. They are in memory only until
+// Record records alerts, and that their file is recorded up to a place, if it has a name. They are in memory alone until
 // [Store.Commit], which is to be called once a second. recorded is false while nothing is recorded, see [Store.Stopped].
 func (s *Store) Record(alerts []Seen, end Place) (recorded bool) {
 	s.mu.Lock()
 	if end.File != "" {
 		s.place(end)
 	}
-	if s.stopped.Load() != nil {
+	if s.stopped.Load() != nil || len(s.frozen) > mostFrozen {
 		s.mu.Unlock()
 		return false
 	}
 	for i := range alerts {
-		s.add(s.delta, &alerts[i])
+		s.add(s.active, &alerts[i])
 	}
-	full := s.delta.entries >= mostDelta
+	full := len(s.active.dirty) >= mostDirty
 	s.mu.Unlock()
 	if full {
 		_ = s.Commit() // the next call returns what lasts
@@ -269,6 +271,20 @@ func (s *Store) oldest() int64 {
 	return dayOf(s.o.Now().Unix()) - int64(s.o.Days-1)*secondsOfDay
 }
 
+// kept says what is recorded of the values of a type.
+type kept struct{ itself, host bool }
+
+// keeps returns what is recorded of the values of a type.
+func (s *Store) keeps(t engine.Type) kept {
+	k, ok := s.types[t]
+	if !ok {
+		kind := KindOf(t)
+		k = kept{s.kinds[kind], kind == KindURL && s.kinds[KindURLHost]}
+		s.types[t] = k
+	}
+	return k
+}
+
 // add adds an alert to a table.
 func (s *Store) add(t *table, a *Seen) {
 	now := s.o.Now()
@@ -285,7 +301,7 @@ func (s *Store) add(t *table, a *Seen) {
 	}
 	r := record{first: at, last: at, count: 1}
 	if agent != (Agent{}) {
-		r.alert.agent = t.words.add(agent.word())
+		r.alert.agent = t.words.agent(agent)
 		r.agents = []uint32{r.alert.agent}
 	}
 	if id := a.Alert.ID; len(id) <= maxAlertID {
@@ -294,12 +310,11 @@ func (s *Store) add(t *table, a *Seen) {
 	r.alert.rule, r.alert.level = t.words.add(a.Alert.Rule), uint32(max(0, a.Alert.Level)) //nolint:gosec // Wazuh has 16
 	r.alert.file, r.alert.offset = t.words.add(a.Alert.File), a.Alert.Offset
 	day := dayOf(at)
-	same := func(n uint32) uint32 { return n }
 	var key []byte
 	put := func(i engine.Indicator, flag uint8) {
 		key = appendKey(key[:0], i)
 		r.flags = flag
-		t.add(day, key, &r, same)
+		t.add(day, key, &r)
 	}
 	for i := range a.Observables {
 		o := &a.Observables[i]
@@ -307,10 +322,11 @@ func (s *Store) add(t *table, a *Seen) {
 		for _, p := range o.Picks {
 			r.addMapping(t.words.add(p.Mapping))
 		}
-		if s.kinds[KindOf(o.Type)] {
+		keep := s.keeps(o.Type)
+		if keep.itself {
 			put(o.Indicator(), flagItself)
 		}
-		if s.kinds[KindURLHost] {
+		if keep.host {
 			if host, ok := o.URLHost(); ok {
 				put(host, flagURLHost)
 			}
@@ -324,27 +340,35 @@ func (s *Store) Commit() error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	s.checkDisk()
-	s.mu.Lock()
-	delta, at := s.delta, maps.Clone(s.at)
-	if s.open == nil || delta.entries == 0 {
-		s.mu.Unlock()
-		return nil
-	}
-	s.delta = newTable("")
-	s.mu.Unlock()
-	err := s.open.append(delta, at)
-	if err == nil {
-		err = s.open.file.Sync()
-	}
-	s.mu.Lock()
-	s.active.addAll(delta)
-	full := s.active.entries >= s.o.entries || s.open.size >= mostJournal
-	s.mu.Unlock()
+	full, err := s.write()
 	if full {
 		err = errors.Join(err, s.rotate())
 		s.tidying.Run(s.tidy)
 	}
 	return err
+}
+
+// write writes what is not in the journal yet. full says that the table is to become segments. The caller holds commit.
+func (s *Store) write() (full bool, err error) {
+	s.mu.Lock()
+	if s.open == nil || len(s.active.dirty) == 0 {
+		s.mu.Unlock()
+		return false, nil
+	}
+	t, before := s.active, s.active.written
+	frame, records, err := frameOf(t, s.at)
+	s.mu.Unlock()
+	if err == nil {
+		if err = s.open.append(frame); err == nil {
+			err = s.open.file.Sync()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		t.notWritten(records, before)
+	}
+	return t.entries >= s.o.entries || s.open.size >= mostJournal, err
 }
 
 // checkDisk stops and resumes recording.
@@ -373,6 +397,11 @@ func (s *Store) Stopped() string {
 	if why := s.stopped.Load(); why != nil {
 		return *why
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.frozen) > mostFrozen {
+		return "files cannot be written fast enough, or not at all"
+	}
 	return ""
 }
 
@@ -394,6 +423,9 @@ func (s *Store) rotate() error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.write(); err != nil {
+		s.o.Log.Warn("what was seen within the last second is in memory alone until its segment is written", "error", err.Error())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.frozen, s.log = append(s.frozen, s.active), append(s.log, s.open)
@@ -401,14 +433,14 @@ func (s *Store) rotate() error {
 	return nil
 }
 
-// View returns a view, for the caller to close. What was recorded since the last commit is not in it.
+// View returns a view, for the caller to close.
 func (s *Store) View() (*View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.files.view(append(slices.Clone(s.frozen), s.active))
 }
 
-// Get returns what is known of a value, fast; false if it was not seen before the last commit.
+// Get returns what is known of a value, fast; false if it was not seen.
 func (s *Store) Get(i engine.Indicator) (Entry, bool) {
 	key := appendKey(nil, i)
 	var c collector

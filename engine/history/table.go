@@ -24,37 +24,56 @@ type table struct {
 	days    map[int64]map[string]*record
 	words   *words
 	entries int
+	dirty   []dirtyRecord // see [journal.append]
+	written int           // words that are in the journal
+}
+
+type dirtyRecord struct {
+	day int64
+	key string
+	*record
 }
 
 func newTable(name string) *table {
-	return &table{name: name, days: map[int64]map[string]*record{}, words: newWords()}
+	return &table{name: name, days: map[int64]map[string]*record{}, words: newWords(), written: 1}
 }
 
-// add adds a record; number turns its words into those of the table.
-func (t *table) add(day int64, key []byte, r *record, number func(uint32) uint32) {
+// at returns the record of a value, which is new if there is none.
+func (t *table) at(day int64, key []byte) *record {
 	of := t.days[day]
 	if of == nil {
 		of = map[string]*record{}
 		t.days[day] = of
 	}
-	have := of[string(key)]
-	if have == nil {
-		have = &record{}
-		of[string(key)] = have
+	r := of[string(key)]
+	if r == nil {
+		r = &record{}
+		r.agents, r.mappings = r.own[:0:1], r.own[1:1:2]
+		name := string(key)
+		of[name] = r
 		t.entries++
+		t.mark(day, name, r)
 	}
-	have.add(r, number)
+	return r
 }
 
-// addAll adds what another table has.
-func (t *table) addAll(o *table) {
-	number := translation(o.words.list, t.words)
-	for day, of := range o.days {
-		for key, r := range of {
-			t.add(day, []byte(key), r, number)
-		}
+func (t *table) mark(day int64, key string, r *record) {
+	if !r.dirty {
+		r.dirty = true
+		t.dirty = append(t.dirty, dirtyRecord{day, key, r})
 	}
 }
+
+// add adds a record, whose words are those of the table.
+func (t *table) add(day int64, key []byte, r *record) {
+	have := t.at(day, key)
+	have.add(r, same)
+	if !have.dirty {
+		t.mark(day, string(key), have)
+	}
+}
+
+func same(n uint32) uint32 { return n }
 
 // A source yields the records of a day in the order of their keys.
 type source interface {
@@ -85,6 +104,7 @@ func (t *table) source(day int64) *tableSource {
 	s := &tableSource{keys: slices.Sorted(maps.Keys(of)), words: t.words.list}
 	for _, k := range s.keys {
 		r := *of[k] // its lists only grow, behind what this copy sees of them
+		r.own = [2]uint32{}
 		r.agents, r.mappings = slices.Clip(r.agents), slices.Clip(r.mappings)
 		s.records = append(s.records, r)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -78,7 +79,11 @@ func writeTable(dir string, t *table, replaces []string, covers map[int64][]Cove
 			return err
 		}
 		w.trailer.Replaces, w.trailer.Covers = replaces, covers[day]
-		w.mergeInto([]source{t.source(day)}, [][]string{t.words.list}, nil)
+		w.words = t.words
+		of := t.days[day]
+		for _, key := range slices.Sorted(maps.Keys(of)) {
+			w.add([]byte(key), of[key])
+		}
 		if err := w.finish(); err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"custom-misp/engine"
 )
 
 // A View is a history as it is at one moment. It is for one goroutine; close it.
@@ -125,6 +127,15 @@ func (v *View) Find(ctx context.Context, q Query, most int) (list []Entry, more 
 			list = append(list, e)
 		}
 	}
+}
+
+// Get returns what is known of a value; false if it was not seen.
+func (v *View) Get(i engine.Indicator) (Entry, bool) {
+	q := OfValue(i)
+	for _, s := range v.sources {
+		s.seek(q.from)
+	}
+	return v.collect(q.from)
 }
 
 // least returns the least key that a source is at and that is looked for; nil for none.

@@ -90,7 +90,7 @@ func (w *segmentWriter) finish() error {
 	defer w.file.Discard()
 	w.endBlock()
 	w.trailer.Index = w.part(w.index)
-	w.trailer.Words = w.part(appendWords(nil, w.words.list))
+	w.trailer.Words = w.part(appendWords(nil, w.words.list[1:]))
 	text, err := json.Marshal(w.trailer)
 	if err != nil {
 		return err

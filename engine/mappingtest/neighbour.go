@@ -134,9 +134,9 @@ func memberLike(at gjson.Result, steps []string) (name string, v gjson.Result, u
 }
 
 // spelling is a name without what differs between spellings of it.
-func spelling(name string) string {
-	return strings.NewReplacer(`\`, "", "_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
-}
+func spelling(name string) string { return withoutSigns.Replace(strings.ToLower(name)) }
+
+var withoutSigns = strings.NewReplacer(`\`, "", "_", "", "-", "", " ", "", ".", "")
 
 // namesIn returns the names of an object, or of the first object in a list.
 func namesIn(object gjson.Result) (names []string) {

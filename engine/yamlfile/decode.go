@@ -181,6 +181,7 @@ type key struct {
 	index      int
 	name, doc  string
 	enum       string
+	pattern    string
 	need       bool
 	mayBeEmpty bool
 	typ        reflect.Type
@@ -198,7 +199,7 @@ func keysOf(t reflect.Type) []key {
 		f := t.Field(i)
 		if name := f.Tag.Get("key"); name != "" {
 			keys = append(keys, key{
-				index: i, name: name, doc: f.Tag.Get("doc"), enum: f.Tag.Get("enum"), need: f.Tag.Get("need") == "true",
+				index: i, name: name, doc: f.Tag.Get("doc"), enum: f.Tag.Get("enum"), pattern: f.Tag.Get("pattern"), need: f.Tag.Get("need") == "true",
 				mayBeEmpty: f.Tag.Get("empty") == "ok", typ: f.Type,
 			})
 		}

@@ -23,6 +23,8 @@ type Fault struct {
 	Message string `json:"message"`
 	// Remedy says what to do; empty if the message makes that clear.
 	Remedy string `json:"remedy,omitempty"`
+	// Alerts is how many alerts the file was tried on to find this; 0 if it was found without.
+	Alerts int `json:"alerts,omitempty"`
 	// Text is the line of the file that the fault is in, empty if it has none.
 	Text string `json:"-"`
 }

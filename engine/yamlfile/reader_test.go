@@ -14,7 +14,7 @@ import (
 // A recipe has a field of every kind that Decode knows.
 type recipe struct {
 	_           struct{}     `what:"a recipe"`
-	Name        Scalar       `key:"name" need:"true" doc:"what it is called"`
+	Name        Scalar       `key:"name" need:"true" pattern:"short" doc:"what it is called"`
 	Tags        []Scalar     `key:"tags" doc:"a | b" enum:"tag"`
 	Vegan       *bool        `key:"vegan" doc:"no animals"`
 	Ingredients []ingredient `key:"ingredients" empty:"ok" doc:"what is in it"`

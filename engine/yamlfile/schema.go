@@ -15,6 +15,9 @@ type Shape struct {
 	Top any
 	// Enums has the values of fields with the tag enum, by the tag's text.
 	Enums map[string][]string
+	// Patterns has the regular expressions, in the syntax that RE2 and ECMAScript share, of texts with the tag pattern, by the tag's
+	// text. Only the schema has them: a reader says more of what is wrong.
+	Patterns map[string]string
 }
 
 // A Schema is a JSON Schema (draft 2020-12), or a part of one.
@@ -63,6 +66,9 @@ func (s Shape) object(t reflect.Type) Schema {
 			if k.typ.Kind() == reflect.Slice {
 				p = Schema{"type": "array", "items": p}
 			}
+		}
+		if k.pattern != "" {
+			p["pattern"] = s.Patterns[k.pattern]
 		}
 		p["description"] = k.doc
 		properties[k.name] = p

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var recipes = Shape{Top: []recipe{}, Enums: map[string][]string{"tag": {"sweet", "sour"}, "version": {"1"}}}
+var recipes = Shape{Top: []recipe{}, Enums: map[string][]string{"tag": {"sweet", "sour"}, "version": {"1"}}, Patterns: map[string]string{"short": "^.{1,9}$"}}
 
 func TestJSONSchema(t *testing.T) {
 	t.Parallel()
@@ -25,10 +25,12 @@ func TestJSONSchema(t *testing.T) {
 	text := func(doc string) map[string]any {
 		return map[string]any{"type": []any{"string", "number", "boolean"}, "description": doc}
 	}
+	named := text("what it is called")
+	named["pattern"] = "^.{1,9}$"
 	baked := object([]any{"degrees"}, map[string]any{"degrees": text("temperature, in degrees Celsius")})
 	baked["description"] = "how it is baked"
 	want := map[string]any{"type": "array", "items": object([]any{"name"}, map[string]any{
-		"name":  text("what it is called"),
+		"name":  named,
 		"tags":  map[string]any{"type": "array", "items": map[string]any{"enum": []any{"sweet", "sour"}}, "description": "a | b"},
 		"vegan": map[string]any{"type": "boolean", "description": "no animals"},
 		"ingredients": map[string]any{"type": "array", "description": "what is in it", "items": map[string]any{"anyOf": []any{

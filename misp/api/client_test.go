@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
@@ -155,7 +156,7 @@ func TestLookupReadsTheAttribute(t *testing.T) {
 		Timestamp: time.Unix(1790000000, 0).UTC(), Tags: []string{"tlp:amber"},
 		Event: misp.Event{ID: "1", UUID: "e1", Info: "Campaign", Org: "EXAMPLE-CERT", ThreatLevel: 2, Analysis: 1, Date: "2026-09-01", Published: true, Tags: []string{"tlp:amber"}},
 	}}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(enrich.Match{})); diff != "" {
 		t.Errorf("matches (-want +got):\n%s", diff)
 	}
 }

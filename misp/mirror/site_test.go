@@ -123,7 +123,7 @@ func diff(want, got []enrich.Match) string {
 	if reflect.DeepEqual(want, got) { // much faster
 		return ""
 	}
-	return cmp.Diff(want, got, cmpopts.EquateEmpty())
+	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(enrich.Match{}))
 }
 
 // line is a match in short.

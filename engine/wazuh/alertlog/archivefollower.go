@@ -99,7 +99,7 @@ func (a *ArchiveFollower) Next(ctx context.Context) (Lines, error) {
 	lines := *a.pending
 	if a.alerts != nil {
 		var err error
-		if lines.Text, err = a.withoutAlerts(ctx, lines.Text); err != nil {
+		if lines.Text, lines.Offsets, err = a.withoutAlerts(ctx, lines.Text, lines.Offsets); err != nil {
 			return Lines{}, err
 		}
 	}
@@ -143,8 +143,8 @@ func (a *ArchiveFollower) count(l Lines) {
 	}
 }
 
-// withoutAlerts returns the events that are not in alerts.json. The error is that of ctx.
-func (a *ArchiveFollower) withoutAlerts(ctx context.Context, events [][]byte) ([][]byte, error) {
+// withoutAlerts returns the events that are not in alerts.json, with their offsets. The error is that of ctx.
+func (a *ArchiveFollower) withoutAlerts(ctx context.Context, events [][]byte, offsets []int64) (kept [][]byte, at []int64, err error) {
 	keys := make([]uint64, len(events))
 	oldest, newest := "", ""
 	for i, text := range events {
@@ -162,15 +162,14 @@ func (a *ArchiveFollower) withoutAlerts(ctx context.Context, events [][]byte) ([
 		a.oldest = t
 	}
 	if err := a.readAlerts(ctx, keys); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	kept := events[:0:0]
 	for i, text := range events {
 		if keys[i] == 0 || !a.isAlert(keys[i]) {
-			kept = append(kept, text)
+			kept, at = append(kept, text), append(at, offsets[i])
 		}
 	}
-	return kept, nil
+	return kept, at, nil
 }
 
 // readAlerts reads alerts until those of all events were read, or an alert of one that has none yet can no longer come.

@@ -15,19 +15,21 @@ type Lines struct {
 	// Text holds the lines without their newlines: at least one, unless some were skipped. The memory belongs to the
 	// receiver; one line keeps all of them in memory (up to about 256 KiB).
 	Text [][]byte
+	// Offsets are where the lines begin in the file of End, in uncompressed bytes.
+	Offsets []int64
 	// End is the place behind the last of them.
 	End Checkpoint
 	// Skipped is how many lines before End were longer than [enrich.MaxAlert] and were skipped.
 	Skipped int
 }
 
-// add adds a line, unless it is empty or too long.
-func (l *Lines) add(line []byte, tooLong bool) {
+// add adds a line that begins at an offset, unless it is empty or too long.
+func (l *Lines) add(line []byte, at int64, tooLong bool) {
 	switch {
 	case tooLong || len(line) > maxLine:
 		l.Skipped++
 	case len(bytes.TrimSpace(line)) > 0:
-		l.Text = append(l.Text, line)
+		l.Text, l.Offsets = append(l.Text, line), append(l.Offsets, at)
 	}
 }
 
@@ -61,10 +63,11 @@ func (r *lineReader) cut(searched int) (lines Lines) {
 	text, rest := r.partial[:searched+end], r.partial[searched+end:]
 	r.partial = bytes.Clone(rest)
 	r.offset = r.file.pos - int64(len(rest))
-	lines.Text = make([][]byte, 0, bytes.Count(text, []byte{'\n'}))
+	count := bytes.Count(text, []byte{'\n'})
+	lines.Text, lines.Offsets = make([][]byte, 0, count), make([]int64, 0, count)
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\n')
-		lines.add(text[:n:n], r.tooLong)
+		lines.add(text[:n:n], r.offset-int64(len(text)), r.tooLong)
 		r.tooLong = false
 		text = text[n+1:]
 	}
@@ -76,7 +79,7 @@ func (r *lineReader) cut(searched int) (lines Lines) {
 func (r *lineReader) finish() (lines Lines, next state) {
 	if r.tooLong || len(r.partial) > 0 {
 		r.offset = r.file.pos
-		lines.add(r.partial, r.tooLong)
+		lines.add(r.partial, r.offset-int64(len(r.partial)), r.tooLong)
 	}
 	lines.End = r.at()
 	return lines, &between{from: lines.End, ended: true, left: r.file}

@@ -56,6 +56,8 @@ type Daemon struct {
 	Context context.Context
 	// Meter counts look-ups.
 	Meter Meter
+	// Seen answers what was seen of a value; nil without a history.
+	Seen Seen
 	// Muted is called for each value whose hits are muted, with one of them; nil for no call.
 	Muted func(enrich.Match)
 }
@@ -340,7 +342,7 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
 			Filter: filterOf(c, a.declared), Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
-			Withhold: c.Lookup.Withhold,
+			Withhold: c.Lookup.Withhold, Prevalence: a.prevalence(h),
 		},
 		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,

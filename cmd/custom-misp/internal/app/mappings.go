@@ -20,9 +20,9 @@ import (
 // Mappings returns the mapping files that the configuration asks for, and those that are named besides. Errors are
 // [cli.WrongUse].
 func Mappings(c *config.Config, named ...string) ([]engine.Source, error) {
-	sources, err := builtin(c)
-	if err != nil {
-		return nil, err
+	var sources []engine.Source
+	if c.Mappings.Builtin {
+		sources = engine.ReadPack(mappings.Pack, mappings.FS, "mappings")
 	}
 	for _, dir := range c.Mappings.Dirs {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && c.Mappings.MayBeAbsent {
@@ -42,22 +42,6 @@ func Mappings(c *config.Config, named ...string) ([]engine.Source, error) {
 		sources = append(sources, found...)
 	}
 	return sources, nil
-}
-
-// builtin returns the built-in mapping files, none if the configuration leaves them out.
-func builtin(c *config.Config) ([]engine.Source, error) {
-	if !c.Mappings.Builtin {
-		return nil, nil
-	}
-	found, err := engine.ReadFS(mappings.FS, "mappings")
-	if err != nil {
-		return nil, err
-	}
-	found = engine.WithOutline(found, mappings.Outline)
-	for i := range found {
-		found[i].Builtin = true
-	}
-	return found, nil
 }
 
 // ReadMappings reads a mapping file that a person names, or those of a directory.

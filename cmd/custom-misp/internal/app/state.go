@@ -90,6 +90,9 @@ func (s State) Repeats() string { return s.path("repeats") }
 // Quality is the file that counts hits by source.
 func (s State) Quality() string { return s.path("quality.json") }
 
+// History is the directory of what was seen.
+func (s State) History() string { return s.path("history") }
+
 // NewSpool returns the spool that the configuration describes.
 func NewSpool(c *config.Config) *spool.Dir {
 	return &spool.Dir{Path: StateOf(c).Spool(), MaxEntries: c.Spool.MaxEntries, MaxBytes: c.Spool.MaxBytes}

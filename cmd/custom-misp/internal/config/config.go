@@ -23,6 +23,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine"
 	"custom-misp/engine/atomicfile"
+	"custom-misp/engine/history"
 	"custom-misp/misp"
 	"custom-misp/misp/api"
 )
@@ -43,6 +44,7 @@ type Config struct {
 	Serve     Serve
 	Sightings Sightings
 	Events    Events
+	History   History
 	Mappings  Mappings
 	Sources   Sources
 	Fallback  Fallback
@@ -163,11 +165,23 @@ type Events struct {
 	Burst        int
 }
 
+// History says what is kept of what was seen, and for how long.
+type History struct {
+	Enabled bool
+	Kinds   []history.Kind
+	Names   bool // of agents; otherwise only how many
+	Days    int  // 0 for all
+	Bytes   int64
+	MinFree float64 // part of the disk
+}
+
 // Mappings says which mapping files are loaded.
 type Mappings struct {
 	Builtin bool
 	Dirs    []string
 	Disable []string
+	// Sample are files and directories with alerts that lint holds mappings against.
+	Sample []string
 	// MayBeAbsent is set while Dirs is the default: a site without mappings of its own has no such directory.
 	MayBeAbsent bool
 }
@@ -245,9 +259,13 @@ func (l *layers) config() *Config {
 		Events: Events{
 			RepeatWindow: l.duration("events.repeat_window"), Storm: l.count("events.storm"), Rate: l.count("events.rate"), Burst: l.count("events.burst"),
 		},
+		History: History{
+			Enabled: l.flag("history.enabled"), Names: l.text("history.agents") == "names", Days: l.count("history.days"),
+			Bytes: int64(l.count("history.max_mib")) << 20, MinFree: float64(l.count("history.min_free_percent")) / 100,
+		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),
-			MayBeAbsent: l.from["mappings.dirs"] == fromDefault,
+			MayBeAbsent: l.from["mappings.dirs"] == fromDefault, Sample: l.paths("mappings.sample"),
 		},
 		Fallback:  Fallback{MaxValues: l.count("fallback.max_values"), AskLive: l.flag("fallback.ask_live")},
 		Ignore:    Ignore{Values: l.texts("ignore.values"), Files: l.paths("ignore.files"), Alerts: l.text("ignore.alerts")},
@@ -261,6 +279,9 @@ func (l *layers) config() *Config {
 			MaxEntries: l.count("spool.max_entries"), MaxBytes: int64(l.count("spool.max_mib")) << 20, DrainTime: l.duration("spool.drain_time"),
 		},
 		Log: Log{File: l.path("log.file"), JSON: l.text("log.format") == "json"},
+	}
+	for _, k := range l.texts("history.types") {
+		c.History.Kinds = append(c.History.Kinds, history.Kind(k))
 	}
 	for _, text := range l.texts("misp.pins") {
 		if pin, err := api.ParsePin(text); err == nil { // it was checked where it was given

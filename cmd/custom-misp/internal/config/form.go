@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"custom-misp/engine"
+	"custom-misp/engine/history"
 	"custom-misp/misp/api"
 	"custom-misp/misp/mirror"
 )
@@ -43,12 +44,22 @@ var (
 	// listenAddress is one that serve can listen at: a host, which may be left out, and a number of a port.
 	listenAddress = form{read: emptyOr(checkListenAddress)}
 
-	threatLevel = form{read: emptyOr(isOneOf(engine.ThreatLevels))}
-	matchKinds  = form{list: true, read: oneOf("exact", "half", "url-host", "parent-domain", "network").read}
-	pins        = form{list: true, read: checked(func(s string) error { _, err := api.ParsePin(s); return err })}
-	sources     = form{list: true, read: checked(func(s string) error { _, err := parseSource(s); return err })}
-	ignored     = form{list: true, read: checked(func(s string) error { _, err := engine.NewIgnore([]string{s}); return err })}
+	threatLevel  = form{read: emptyOr(isOneOf(engine.ThreatLevels))}
+	matchKinds   = form{list: true, read: oneOf("exact", "half", "url-host", "parent-domain", "network").read}
+	historyTypes = form{list: true, read: checked(isOneOf(historyKinds()))}
+	pins         = form{list: true, read: checked(func(s string) error { _, err := api.ParsePin(s); return err })}
+	sources      = form{list: true, read: checked(func(s string) error { _, err := parseSource(s); return err })}
+	ignored      = form{list: true, read: checked(func(s string) error { _, err := engine.NewIgnore([]string{s}); return err })}
 )
+
+// historyKinds are the values of history.types.
+func historyKinds() []string {
+	var names []string
+	for _, k := range history.Kinds() {
+		names = append(names, string(k))
+	}
+	return names
+}
 
 // parse reads the texts that a layer gives to an option: one, or for a list any number. It returns a bool, an int, a
 // time.Duration, a string or a []string.

@@ -17,7 +17,7 @@ import (
 // candidates are texts of which each form accepts one that is not the default of its key.
 var candidates = []string{
 	"false", "true", "7", "7s", "https://other.example", "high", "30d", "exact", "ignore", "accept", "mirror", "beginning", "json", "debug",
-	"127.0.0.1:9464", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "one=etc/one",
+	"127.0.0.1:9464", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "one=etc/one", "count", "email",
 }
 
 // another returns a value of an option that is not the default.

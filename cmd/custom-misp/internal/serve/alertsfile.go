@@ -142,7 +142,8 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 			begin := f.file.begin
 			f.file.begin = lines.End
 			return enrich.Alerts{
-				Text: lines.Text, Skipped: lines.Skipped, Later: func() { f.file.later.add(begin) },
+				Picked: f.history.picked(f.file.Path, lines),
+				Text:   lines.Text, Skipped: lines.Skipped, Later: func() { f.file.later.add(begin) },
 				Done: func() { f.file.checkpoint.put(lines.End, lines.Text) },
 			}, nil
 		}

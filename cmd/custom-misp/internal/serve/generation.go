@@ -39,7 +39,7 @@ const firstSync = time.Minute
 func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool) (*generation, error) {
 	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now()}
 	a, err := app.Build(c, app.Hooks{
-		Log: v.log, Sink: v.events, Settle: v.events.Flush, DrainTime: drainTime, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics, Muted: v.events.Quality.Muted},
+		Log: v.log, Sink: v.events, Settle: v.events.Flush, DrainTime: drainTime, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics, Muted: v.events.Quality.Muted, Seen: v.history.seen()},
 	})
 	if err != nil {
 		if a != nil {

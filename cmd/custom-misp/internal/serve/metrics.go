@@ -64,6 +64,9 @@ func newMetrics() *metricSet {
 	for _, why := range countedReasons {
 		m.notReported(why)
 	}
+	for _, result := range historyResults {
+		m.historyAlerts(result)
+	}
 	for _, step := range canarySteps {
 		m.canaryFailed(step)
 	}
@@ -206,6 +209,13 @@ func (m *metricSet) canaryFailed(step canaryStep) *metrics.Counter {
 	return m.set.GetOrCreateCounter(named("canary_failures_total", "step", string(step)))
 }
 
+// historyResults are what becomes of an alert that the history is to record.
+var historyResults = []string{"recorded", "dropped", "stopped"}
+
+func (m *metricSet) historyAlerts(result string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(named("history_alerts_total", "result", result))
+}
+
 func (m *metricSet) syncFailed(origin string) {
 	m.set.GetOrCreateCounter(named("mirror_sync_errors_total", "origin", origin)).Inc()
 }
@@ -241,6 +251,13 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 	}
 	if !s.CanaryAt.IsZero() {
 		gauge(named("canary_timestamp_seconds"), float64(s.CanaryAt.Unix()))
+	}
+	if h := s.History; h != nil {
+		gauge(named("history_recording"), flag[h.Stopped == ""])
+		gauge(named("history_damaged"), flag[h.Fault != ""])
+		gauge(named("history_bytes"), float64(h.Bytes))
+		gauge(named("history_values"), float64(h.Values))
+		gauge(named("queue_depth", "queue", "history"), float64(h.Waiting))
 	}
 	gauge(named("misp_up"), flag[!s.MISP.Away])
 	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative

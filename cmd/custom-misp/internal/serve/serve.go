@@ -56,6 +56,7 @@ type server struct {
 	reloads reloads
 	outages atomic.Int64 // of MISP that have begun
 	canary  canary
+	history *recorder // nil if nothing is recorded
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -91,6 +92,8 @@ func (v *server) run(ctx context.Context, c *config.Config) (err error) {
 	defer v.events.Close() //nolint:errcheck // what matters was written before the checkpoint
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	v.history = newRecorder(c, v.metrics, v.log)
+	defer v.history.close()
 	first, err := v.newGeneration(hard, c, true)
 	if err != nil {
 		return err
@@ -130,7 +133,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	all := []func(context.Context) error{v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily}
+	all := []func(context.Context) error{v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily, v.history.run}
 	for _, f := range v.files {
 		all = append(all, func(ctx context.Context) error { return v.alerts(ctx, f) })
 	}

@@ -46,6 +46,23 @@ type Status struct {
 	NotReported map[string]uint64 `json:"not_reported,omitempty"`
 	// Sources are the hits of each source in the last 30 days, and what became of them.
 	Sources []app.QualityRow `json:"sources,omitempty"`
+	// History is what is kept of what was seen; absent if nothing is recorded.
+	History *HistoryStatus `json:"history,omitempty"`
+}
+
+// A HistoryStatus describes the history.
+type HistoryStatus struct {
+	Bytes  int64  `json:"bytes"`
+	Values int    `json:"values"`          // each once for a day and file
+	Since  string `json:"since,omitempty"` // the first day
+	// Stopped is why nothing is recorded now, and Fault what cannot be read or written; empty if all is well.
+	Stopped string `json:"stopped,omitempty"`
+	Fault   string `json:"fault,omitempty"`
+	Waiting int    `json:"waiting"` // batches of alerts that are to be recorded
+	// Recorded and Dropped count alerts since serve began; those that were not recorded while it was stopped are Missed.
+	Recorded uint64 `json:"recorded"`
+	Dropped  uint64 `json:"dropped"`
+	Missed   uint64 `json:"missed"`
 }
 
 // An AlertsStatus says how far serve has read.
@@ -159,6 +176,7 @@ func (v *server) status() Status {
 		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
 	}
 	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
+	s.History = v.history.status()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
@@ -282,6 +300,7 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 func stopped(c *config.Config) (Status, error) {
 	now := onDisk(c)
 	now.NotReady = "serve does not run"
+	now.History = historyOnDisk(c)
 	if app.UsesMirror(c) {
 		if m, err := app.Mirror(c); err == nil {
 			now.Mirror = mirrorStatuses(m)
