@@ -38,8 +38,8 @@ type pick struct {
 	when    *program   // nil for always
 	split   string
 	prefix  string
-	part    string            // "", or one of parts
-	regex   func() valueRegex // nil for none
+	part    string          // "", or one of parts
+	regex   func() *pattern // nil for none
 	decode  []decoder
 	pair    *fieldPath // of the second half; nil for none
 	scan    bool
@@ -201,21 +201,15 @@ func (r reader) compilePair(d declaredPick, p *pick) {
 	}
 }
 
-// valueRegex is a regular expression and which of its groups is the value.
-type valueRegex struct {
-	*pattern
-	group int
-}
-
 // compileRegex compiles a regular expression. That of a built-in mapping is compiled when it is first used: lint and
 // tests have shown that it compiles.
-func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
+func (r reader) compileRegex(s yamlfile.Scalar) func() *pattern {
 	if s.Value == "" {
 		r.Fault(s.Node, "leave the key out to take the whole value", "regex is empty")
 		return nil
 	}
 	if r.builtin && !r.lint {
-		return sync.OnceValue(func() valueRegex { return withGroup(regexp.MustCompile(s.Value)) })
+		return lazyPattern(s.Value)
 	}
 	re, err := regexp.Compile(s.Value)
 	if err != nil {
@@ -223,14 +217,7 @@ func (r reader) compileRegex(s yamlfile.Scalar) func() valueRegex {
 		r.Fault(s.Node, patternRemedy(cause), "regex: %s", cause)
 		return nil
 	}
-	return sync.OnceValue(func() valueRegex { return withGroup(re) })
-}
-
-func withGroup(re *regexp.Regexp) valueRegex {
-	if i := re.SubexpIndex("value"); i > 0 {
-		return valueRegex{newPattern(re), i}
-	}
-	return valueRegex{newPattern(re), min(1, re.NumSubexp())}
+	return sync.OnceValue(func() *pattern { return newPattern(re) })
 }
 
 // checkPath refuses gjson paths that can never lead to a value.

@@ -143,10 +143,11 @@ func conditionOfComparison(n *ast.BinaryNode, paths *paths) (condition, bool) {
 		case "startsWith":
 			c.is = textStarts
 		case "matches":
-			if _, err := syntax.Parse(text.Value, syntax.Perl); err != nil {
+			tree, err := syntax.Parse(text.Value, syntax.Perl)
+			if err != nil {
 				return condition{}, false
 			}
-			c.is, c.regex = textMatches, lazyPattern(text.Value)
+			c.is, c.regex = textMatches, lazyPatternOf(text.Value, tree)
 		case "!=":
 			negated = true
 		default:

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // definitions are the names of a file, each with the text that stands for it.
 type definitions map[string]string
 
-var defineForm = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+var defineForm = lazily(`^[a-z][a-z0-9_]*$`)
 
 const (
 	maxDefined  = 64 << 10 // bytes of an expression once its names are replaced
@@ -33,7 +32,7 @@ func (r reader) define(entries yamlfile.Entries) definitions {
 	for _, e := range entries {
 		name := e.Key.Value
 		switch _, known := keepNames[name]; {
-		case !defineForm.MatchString(name):
+		case !defineForm().MatchString(name):
 			r.Fault(e.Key.Node, "use small letters, digits and _", "define: %q is not a usable name", name)
 			continue
 		case known || isFunction(name) || exprWordsOf(name):

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"custom-misp/engine/yamlfile"
@@ -12,13 +11,13 @@ import (
 // write instead.
 
 var (
-	mismatched      = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (\S+(?: \{\})?) and (\S+(?: \{\})?)\)`)
-	unexpectedToken = regexp.MustCompile(`^unexpected token (\w+)(?:\("((?s:.*))"\))?`)
-	wrongArgument   = regexp.MustCompile(`^cannot use (.+) as argument \(type (.+)\) to call (\w+)`)
-	wrongItem       = regexp.MustCompile(`^cannot use (.+) as type (.+) in array`)
-	wrongCount      = regexp.MustCompile(`^(not enough|too many) arguments to call (\w+)`)
-	unknownName     = regexp.MustCompile(`^unknown name (\w+)`)
-	leftOfName      = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*(?:\??\.[A-Za-z_][A-Za-z0-9_]*)*`)
+	mismatched      = lazily(`^invalid operation: (\S+) \(mismatched types (\S+(?: \{\})?) and (\S+(?: \{\})?)\)`)
+	unexpectedToken = lazily(`^unexpected token (\w+)(?:\("((?s:.*))"\))?`)
+	wrongArgument   = lazily(`^cannot use (.+) as argument \(type (.+)\) to call (\w+)`)
+	wrongItem       = lazily(`^cannot use (.+) as type (.+) in array`)
+	wrongCount      = lazily(`^(not enough|too many) arguments to call (\w+)`)
+	unknownName     = lazily(`^unknown name (\w+)`)
+	leftOfName      = lazily(`[A-Za-z_][A-Za-z0-9_]*(?:\??\.[A-Za-z_][A-Za-z0-9_]*)*`)
 )
 
 // kindWord says what a type of Go is called here.
@@ -52,22 +51,22 @@ func inAuthorsWords(message, remedy, source string, offset int) (string, string)
 	if runes := []rune(source); offset >= 0 && offset < len(runes) {
 		rest = string(runes[offset:])
 	}
-	if m := unknownName.FindStringSubmatch(message); m != nil {
+	if m := unknownName().FindStringSubmatch(message); m != nil {
 		return message, remedyOfName(m[1], rest, remedy)
 	}
-	if m := mismatched.FindStringSubmatch(message); m != nil {
+	if m := mismatched().FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("%s compares %s with %s", m[1], kindWord(m[2]), kindWord(m[3])), remedyOfKinds(m[1], m[2], m[3])
 	}
-	if m := unexpectedToken.FindStringSubmatch(message); m != nil {
+	if m := unexpectedToken().FindStringSubmatch(message); m != nil {
 		return messageOfToken(m[1], m[2], source, offset, remedy)
 	}
-	if m := wrongArgument.FindStringSubmatch(message); m != nil {
+	if m := wrongArgument().FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("%s takes %s, not %s", m[3], kindWord(m[2]), kindWord(m[1])), usageOf(m[3])
 	}
-	if m := wrongItem.FindStringSubmatch(message); m != nil {
+	if m := wrongItem().FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("the list has texts, and %s is looked for in it", kindWord(m[1])), `write any(groups, # in ["a", "b"])`
 	}
-	if m := wrongCount.FindStringSubmatch(message); m != nil {
+	if m := wrongCount().FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("%s arguments for %s", m[1], m[2]), usageOf(m[2])
 	}
 	switch {
@@ -97,7 +96,7 @@ func usageOf(name string) string {
 
 // remedyOfName says what to write for an unknown name at the start of rest.
 func remedyOfName(name, rest, remedy string) string {
-	path := strings.ReplaceAll(leftOfName.FindString(rest), "?", "")
+	path := strings.ReplaceAll(leftOfName().FindString(rest), "?", "")
 	switch {
 	case common[name] && strings.Contains(path, "."), topNames()[name] && strings.Contains(path, "."):
 		return fmt.Sprintf("write field(%q)", path)

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -316,24 +315,24 @@ func (l expressionLint) part(n *ast.BinaryNode, subject, text string) {
 	}
 }
 
-var dottedName = regexp.MustCompile(`^\^?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\$?$`)
+var dottedName = lazily(`^\^?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\$?$`)
 
 // pattern looks at a regular expression that a subject is compared with.
 func (l expressionLint) pattern(n *ast.BinaryNode, subject, text string) {
 	switch {
 	case len(text) > 2 && text[0] == '/' && (text[len(text)-1] == '/' || strings.HasSuffix(text, "/i")):
 		l.warn(n, "leave the slashes out; (?i) at the start takes no notice of case", "the slashes around the pattern are part of it")
-	case dottedName.MatchString(text):
+	case dottedName().MatchString(text):
 		l.warn(n, fmt.Sprintf("write %q", strings.ReplaceAll(text, ".", `\.`)), "a dot in a pattern stands for any character")
 	case subject == onLower && hasCapital(text):
 		l.warn(n, "write the pattern in small letters", "this can never be true: what is compared is in small letters, and the pattern has capitals")
 	}
 }
 
-var escapeInPattern = regexp.MustCompile(`\\.|\(\?[a-zA-Z]+|\[[^\]]*\]|\{[^}]*\}|P<[^>]*>`)
+var escapeInPattern = lazily(`\\.|\(\?[a-zA-Z]+|\[[^\]]*\]|\{[^}]*\}|P<[^>]*>`)
 
 func hasCapital(pattern string) bool {
-	pattern = escapeInPattern.ReplaceAllString(pattern, "")
+	pattern = escapeInPattern().ReplaceAllString(pattern, "")
 	return strings.ToLower(pattern) != pattern && !strings.Contains(pattern, "(?i")
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -192,15 +191,15 @@ func typeOfName(name string) Type {
 }
 
 var (
-	grokWord   = regexp.MustCompile(`%\{[A-Z]+[:}]`)
-	patternCut = regexp.MustCompile(`^\[[^\]]{2,}\]|\\[snrt]|\|.|\.[*+]`)
+	grokWord   = lazily(`%\{[A-Z]+[:}]`)
+	patternCut = lazily(`^\[[^\]]{2,}\]|\\[snrt]|\|.|\.[*+]`)
 )
 
 func (r reader) lintRegex(d declaredPick, typ Type) {
 	s := d.Regex
 	switch {
-	case grokWord.MatchString(s.Value):
-		r.Warn(s.Node, "write what it stands for, in RE2 syntax", "%q is a word of grok, which RE2 does not know", grokWord.FindString(s.Value))
+	case grokWord().MatchString(s.Value):
+		r.Warn(s.Node, "write what it stands for, in RE2 syntax", "%q is a word of grok, which RE2 does not know", grokWord().FindString(s.Value))
 	case len(s.Value) > 2 && s.Value[0] == '/' && s.Value[len(s.Value)-1] == '/':
 		r.Warn(s.Node, "leave the slashes out", "the slashes around the regular expression are part of it")
 	case (d.Scan == nil || !*d.Scan) && !yields(s.Value, typ):
@@ -215,7 +214,7 @@ func (r reader) lintRegex(d declaredPick, typ Type) {
 // lintCut looks at split and prefix.
 func (r reader) lintCut(d declaredPick) {
 	split, prefix := d.Split.Value, d.Prefix.Value
-	if split != "" && patternCut.MatchString(split) {
+	if split != "" && patternCut().MatchString(split) {
 		remedy := "write the text itself, or use regex"
 		if strings.HasPrefix(split, `\`) {
 			remedy = `write it in double quotes: "` + split + `"`

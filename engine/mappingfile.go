@@ -135,6 +135,17 @@ func (r reader) declare() declaredFile {
 	return f
 }
 
+// A DeclaredFilter is a look-up filter as files have it; [ReadFilter] checks it.
+type DeclaredFilter = declaredFilter
+
+// FilterWords are the values of a [DeclaredFilter], for the schema of files that have one.
+func FilterWords() map[string][]string {
+	return map[string][]string{"threat_level": ThreatLevels, "match_kind": words(MatchKinds()), "expired": ExpiredWords, "missing": MissingWords}
+}
+
+// ReadFilter checks a declared filter and returns the one that is applied; nil for none.
+func ReadFilter(r *yamlfile.Reader, f *DeclaredFilter) *Filter { return reader{Reader: r}.filter(f) }
+
 // filter checks a declared filter and returns the one that is applied; nil for none.
 func (r reader) filter(f *declaredFilter) *Filter {
 	if f == nil {

@@ -13,16 +13,24 @@ import (
 // All names of a mapping are in one tree that is followed from the last byte of a member's name. Most names end there within
 // a few bytes, whatever the number of picks is.
 
-// A nameTree holds names and the picks that list them. The zero nameTree matches nothing.
-type nameTree struct{ nodes []nameNode }
+// A nameTree holds names and the picks that list them. The zero nameTree matches nothing. A call makes one for each alert, so it
+// is small: a node has a list of those that follow it, and only the root, from which most names go nowhere, has a table.
+type nameTree struct {
+	nodes []nameNode // the first is the root
+	first [nameBytes]uint16
+	ends  []nameEnd // the first is that of a node at which no name ends
+}
 
 // A nameNode is what was read of a name, from its end.
 type nameNode struct {
-	next [nameBytes]uint16 // 0 for none: the root follows nothing
-	// The picks of names that end here: those that are the whole name, those that may begin anywhere, and those that begin
-	// where a word does.
-	whole, anywhere, word nameSet
+	code          uint8  // its last byte, the first of the name that was read
+	end           uint16 // in ends
+	next, sibling uint16 // the first node that follows, and the next one that follows the same; 0 for none
 }
+
+// A nameEnd has the picks of names that end at a node: those that are the whole name, those that may begin anywhere, and those
+// that begin where a word does.
+type nameEnd struct{ whole, anywhere, word nameSet }
 
 // A nameSet is what names stand for.
 type nameSet struct{ picked, except uint64 } // by the number of the pick
@@ -83,7 +91,7 @@ func nameFault(name string) string {
 // add adds a name that stands for a pick, or for what it leaves out.
 func (t *nameTree) add(name string, s nameSet) {
 	if len(t.nodes) == 0 {
-		t.nodes = make([]nameNode, 1, 64)
+		t.nodes, t.ends = make([]nameNode, 1, 64), make([]nameEnd, 1, 16)
 	}
 	begin, any := strings.CutPrefix(name, "*")
 	at := uint16(0)
@@ -92,23 +100,43 @@ func (t *nameTree) add(name string, s nameSet) {
 		if code&(notInName|between) != 0 {
 			continue
 		}
-		next := t.nodes[at].next[code]
+		next := t.follow(at, code)
 		if next == 0 {
 			next = uint16(len(t.nodes)) //nolint:gosec // as many as bytes of names in a file, and see full
-			t.nodes = append(t.nodes, nameNode{})
-			t.nodes[at].next[code] = next
+			t.nodes = append(t.nodes, nameNode{code: code, sibling: t.nodes[at].next})
+			t.nodes[at].next = next
+			if at == 0 {
+				t.first[code] = next
+			}
 		}
 		at = next
 	}
 	n := &t.nodes[at]
+	if n.end == 0 {
+		n.end = uint16(len(t.ends)) //nolint:gosec // not more than nodes
+		t.ends = append(t.ends, nameEnd{})
+	}
+	end := &t.ends[n.end]
 	switch {
 	case !any:
-		n.whole.add(s)
+		end.whole.add(s)
 	case begin != "" && strings.IndexByte("_- ", begin[0]) >= 0:
-		n.word.add(s)
+		end.word.add(s)
 	default:
-		n.anywhere.add(s)
+		end.anywhere.add(s)
 	}
+}
+
+// follow returns the node behind a byte, 0 for none.
+func (t *nameTree) follow(at uint16, code uint8) uint16 {
+	if at == 0 {
+		return t.first[code]
+	}
+	next := t.nodes[at].next
+	for next != 0 && t.nodes[next].code != code {
+		next = t.nodes[next].sibling
+	}
+	return next
 }
 
 // full reports whether the tree cannot take another name of so many bytes.
@@ -120,8 +148,8 @@ func (t *nameTree) match(name string, within []string) nameSet {
 	if len(t.nodes) == 0 {
 		return nameSet{}
 	}
-	n := &t.nodes[0]
-	found := n.anywhere
+	at := uint16(0)
+	found := t.ends[t.nodes[0].end].anywhere
 	for {
 		for i := len(name) - 1; i >= 0; i-- {
 			code := nameCodes[name[i]]
@@ -131,25 +159,28 @@ func (t *nameTree) match(name string, within []string) nameSet {
 			if code == notInName {
 				return found
 			}
-			next := n.next[code]
-			if next == 0 {
+			if at = t.follow(at, code); at == 0 {
 				return found
 			}
-			n = &t.nodes[next]
-			found.add(n.anywhere)
-			if n.word != (nameSet{}) && beginsWord(name, i) {
-				found.add(n.word)
-			}
-			if n.whole != (nameSet{}) && (isFirst(name, i) || nameCodes[name[i-1]] == nameDot) {
-				found.add(n.whole)
+			if end := t.nodes[at].end; end != 0 {
+				t.ends[end].addTo(&found, name, i)
 			}
 		}
-		next := n.next[nameDot]
-		if next == 0 || len(within) == 0 {
+		if at = t.follow(at, nameDot); at == 0 || len(within) == 0 {
 			return found
 		}
-		n = &t.nodes[next]
 		name, within = within[len(within)-1], within[:len(within)-1]
+	}
+}
+
+// addTo adds what names stand for that end at a place of a name.
+func (e *nameEnd) addTo(found *nameSet, name string, at int) {
+	found.add(e.anywhere)
+	if e.word != (nameSet{}) && beginsWord(name, at) {
+		found.add(e.word)
+	}
+	if e.whole != (nameSet{}) && (isFirst(name, at) || nameCodes[name[at-1]] == nameDot) {
+		found.add(e.whole)
 	}
 }
 

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,7 +14,7 @@ var pathModifiers = []string{
 }
 
 var (
-	escapedCharacter = regexp.MustCompile(`(?s)\\.`)
+	escapedCharacter = lazily(`(?s)\\.`)
 	pathInACall      = lazily(`^(?:field|has)\(\s*["']?([^"')]*)["']?\s*\)$`)
 	pathInAFunction  = lazily(`^[A-Za-z_][A-Za-z0-9_]*\((.*)\)$`)
 	pathInQuotes     = lazily("^[\"'`“”‘’](.*)[\"'`“”‘’]$")
@@ -33,7 +32,7 @@ var (
 func pathFault(path string) string {
 	plain := path
 	if strings.Contains(path, `\`) {
-		plain = escapedCharacter.ReplaceAllString(path, "x")
+		plain = escapedCharacter().ReplaceAllString(path, "x")
 	}
 	trimmed := strings.TrimSpace(plain)
 	switch {

@@ -13,10 +13,11 @@ import (
 // each character, so that a long text has no more than a small cost whatever the expression is. A dfa does not know where
 // a match begins, so picks need regexp; over real alerts, to ask a dfa first made picks no faster.
 type pattern struct {
-	*regexp.Regexp
-	literal string              // that every match has; may be empty
-	anyOf   []string            // of which every match has one; empty for not known
-	program func() regexProgram // made when it is first needed
+	regexp  func() *regexp.Regexp // made when it is first needed
+	group   int                   // that is the value of a pick: the one named value, else the first, else all
+	literal string                // that every match has; may be empty
+	anyOf   []string              // of which every match has one; empty for not known
+	program func() regexProgram   // made when it is first needed
 }
 
 // A regexProgram is what a regular expression is compiled to.
@@ -25,18 +26,40 @@ type regexProgram struct {
 	dfa  *dfa // nil if it is too large for one
 }
 
-// lazyPattern compiles an expression, which must be known to compile, when it is first needed.
-func lazyPattern(expr string) func() *pattern {
-	return sync.OnceValue(func() *pattern { return newPattern(regexp.MustCompile(expr)) })
-}
-
+// newPattern returns the pattern of an expression that is compiled.
 func newPattern(re *regexp.Regexp) *pattern {
 	tree, err := syntax.Parse(re.String(), syntax.Perl)
 	if err != nil {
 		panic(err) // it compiled
 	}
+	return patternOf(tree, func() *regexp.Regexp { return re })
+}
+
+// lazyPattern returns the pattern of an expression that is known to compile, when it is first needed.
+func lazyPattern(expr string) func() *pattern {
+	return sync.OnceValue(func() *pattern {
+		tree, err := syntax.Parse(expr, syntax.Perl)
+		if err != nil {
+			panic(err) // it compiles
+		}
+		return lazyPatternOf(expr, tree)()
+	})
+}
+
+// lazyPatternOf is lazyPattern for an expression that is parsed.
+func lazyPatternOf(expr string, tree *syntax.Regexp) func() *pattern {
+	return sync.OnceValue(func() *pattern {
+		return patternOf(tree, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) }))
+	})
+}
+
+func patternOf(tree *syntax.Regexp, compiled func() *regexp.Regexp) *pattern {
+	group := slices.Index(tree.CapNames(), "value")
+	if group < 0 {
+		group = min(1, tree.MaxCap())
+	}
 	tree = tree.Simplify()
-	p := &pattern{Regexp: re, literal: literalOf(tree), anyOf: literalsOf(tree)}
+	p := &pattern{regexp: compiled, group: group, literal: literalOf(tree), anyOf: literalsOf(tree)}
 	p.program = sync.OnceValue(func() regexProgram {
 		prog, err := syntax.Compile(tree)
 		if err != nil {
@@ -125,7 +148,7 @@ func (p *pattern) matches(text string, work *int) (bool, error) {
 	if *work -= regexpWork * len(text) * p.program().size; *work < 0 {
 		return false, errWork
 	}
-	return p.MatchString(text), nil
+	return p.regexp().MatchString(text), nil
 }
 
 // mayMatch reports whether the pattern matches a text; known is false if only regexp can tell.
@@ -157,7 +180,7 @@ func (p *pattern) findAll(text string, yield func(text string, match []int) bool
 		unread = len(text) - len(texts[0]) - len(texts[1])
 	}
 	for _, part := range texts {
-		for _, match := range p.FindAllStringSubmatchIndex(part, maxCandidates+1) {
+		for _, match := range p.regexp().FindAllStringSubmatchIndex(part, maxCandidates+1) {
 			if !yield(part, match) {
 				return unread, false
 			}

@@ -52,7 +52,7 @@ func packPatterns(t testing.TB) []string {
 				ofExpression(p.keep.source)
 			}
 			if p.regex != nil {
-				add(p.regex().String())
+				add(p.regex().regexp().String())
 			}
 		}
 	}
@@ -105,16 +105,16 @@ func alertTexts(t testing.TB) (texts []string) {
 // checkPattern compares what a pattern says about a text with what Go's regexp says.
 func checkPattern(t *testing.T, p *pattern, text string) (matched bool) {
 	t.Helper()
-	want := p.MatchString(text)
+	want := p.regexp().MatchString(text)
 	if got, err := p.matches(text, new(maxExprWork)); got != want || err != nil {
-		t.Errorf("%q matches %q: %t, %v; regexp has %t", p, text, got, err, want)
+		t.Errorf("%q matches %q: %t, %v; regexp has %t", p.regexp(), text, got, err, want)
 	}
 	var all [][]int
 	if unread, more := p.findAll(text, func(_ string, m []int) bool { all = append(all, m); return true }); unread > 0 || !more {
-		t.Errorf("%q in %q: %d bytes unread, more %t", p, text, unread, more)
+		t.Errorf("%q in %q: %d bytes unread, more %t", p.regexp(), text, unread, more)
 	}
-	if diff := cmp.Diff(p.FindAllStringSubmatchIndex(text, -1), all); diff != "" {
-		t.Errorf("%q in %q (-regexp +pattern):\n%s", p, text, diff)
+	if diff := cmp.Diff(p.regexp().FindAllStringSubmatchIndex(text, -1), all); diff != "" {
+		t.Errorf("%q in %q (-regexp +pattern):\n%s", p.regexp(), text, diff)
 	}
 	return want
 }
@@ -159,8 +159,8 @@ func TestPatternsConcurrently(t *testing.T) {
 				rng := rand.New(rand.NewPCG(uint64(i), 2))
 				for range 100 {
 					text := patternText(rng, alerts)
-					if got, err := p.matches(text, new(maxExprWork)); got != p.MatchString(text) || err != nil {
-						t.Errorf("%q matches %q: %t, %v", p, text, got, err)
+					if got, err := p.matches(text, new(maxExprWork)); got != p.regexp().MatchString(text) || err != nil {
+						t.Errorf("%q matches %q: %t, %v", p.regexp(), text, got, err)
 					}
 				}
 			})
@@ -179,7 +179,7 @@ func TestPatternMemory(t *testing.T) {
 		for i := range text {
 			text[i] = "ab"[rng.IntN(2)]
 		}
-		if found, known := p.program().dfa.match(string(text) + "c"); known && found != p.Match(append(text, 'c')) {
+		if found, known := p.program().dfa.match(string(text) + "c"); known && found != p.regexp().Match(append(text, 'c')) {
 			t.Fatalf("%s: %t", text, found)
 		}
 		if p.program().dfa.size > maxDFASize+4096 {
@@ -193,7 +193,7 @@ func TestPatternMemory(t *testing.T) {
 	if _, known := p.program().dfa.match(string(long)); known {
 		t.Error("a text that needs thousands of states was decided")
 	}
-	if got, err := p.matches(string(long)+"c", new(maxExprWork)); got != p.MatchString(string(long)+"c") || err != nil {
+	if got, err := p.matches(string(long)+"c", new(maxExprWork)); got != p.regexp().MatchString(string(long)+"c") || err != nil {
 		t.Errorf("%t, %v", got, err)
 	}
 }

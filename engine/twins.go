@@ -77,7 +77,7 @@ func canonicalForm(m *mapping) string {
 			pair = p.pair.text
 		}
 		if p.regex != nil {
-			regex = p.regex().String()
+			regex = p.regex().regexp().String()
 		}
 		steps := make([]string, 0, len(p.decode))
 		for _, d := range p.decode {

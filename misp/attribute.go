@@ -23,7 +23,7 @@ type Attribute struct {
 	DecayScore   *float64  // the best of MISP's enabled decaying models, 0 to 100; nil if there is no score
 	Event        Event
 	// Origin names the source where there is more than one: [OriginServer], or a feed or list by the name that the
-	// configuration gives it. Empty if MISP was asked live.
+	// configuration gives it. Empty if the only MISP was asked live.
 	Origin string
 }
 

@@ -192,9 +192,10 @@ func queueAlert(queue *spool.Dir, alert enrich.Alert) (dropped, err error) {
 
 // dedupSink returns a sink that remembers what it sends where serve does, if alerts may be looked up twice: by a serve that
 // runs at times and reads the same alerts in Wazuh's file when it is back, or since MISP is asked later for what the mirror
-// does not know. The sink is nil where the usual one will do.
+// does not know, or one of several servers for what the others do not. The sink is nil where the usual one will do.
 func dedupSink(c *config.Config, log *slog.Logger) (enrich.Sink, func()) {
-	if !app.ServeRanHere(app.StateOf(c)) && c.Lookup.Policy != config.PolicyMirrorThenLive {
+	servers, err := app.Servers(c)
+	if !app.ServeRanHere(app.StateOf(c)) && c.Lookup.Policy != config.PolicyMirrorThenLive && (err != nil || !app.Several(servers)) {
 		return nil, func() {}
 	}
 	dedup, err := app.Dedup(c)

@@ -93,7 +93,7 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 		return err
 	}
 	defer a.Close()
-	look := valueLookup{lookup: lookup, suppress: a.Suppress, typ: engine.Type(f.typ), link: c.MISP.URL}
+	look := valueLookup{lookup: lookup, suppress: a.Suppress, typ: engine.Type(f.typ), link: c.MISP.URL, links: a.Chain.Links}
 	if f.all {
 		look.suppress = &enrich.Suppression{Engine: a.Engine, WideNetworks: true}
 	}
@@ -137,7 +137,8 @@ type valueLookup struct {
 	lookup   enrich.Lookup
 	suppress *enrich.Suppression
 	typ      engine.Type
-	link     string // of MISP; empty for none
+	link     string            // of MISP; empty for none
+	links    map[string]string // of several servers, instead
 }
 
 // up looks up one value.
@@ -196,10 +197,12 @@ func (u *unansweredValues) report() error {
 	return errors.Join(errs...)
 }
 
-// isPart reports whether an answer is a part of what is known, since a source of the mirror is damaged.
+// isPart reports whether an answer is a part of what is known, since a source of the mirror is damaged, or a server did not
+// answer.
 func isPart(err error) bool {
 	_, damaged := errors.AsType[*mirror.DamagedError](err)
-	return damaged
+	_, unasked := errors.AsType[*enrich.UnaskedError](err)
+	return damaged || unasked
 }
 
 // everyone is a Lookup that asks several others, all of them. Beside an error about a damaged mirror, it returns what the
@@ -244,7 +247,7 @@ func askedBy(ctx context.Context, configured *config.Config, from string) (_ enr
 	case "misp":
 		c.Lookup.Policy, c.Sources.Dirs = config.PolicyLive, nil
 	default:
-		return nil, nil, cli.WrongUsef("--from %q is unknown; use mirror or misp", from)
+		return askedServer(ctx, c, from)
 	}
 	c.Sightings.Enabled = false // a person who looks has not seen
 	a, err := app.Build(&c, app.Hooks{Join: ctx})
@@ -259,6 +262,33 @@ func askedBy(ctx context.Context, configured *config.Config, from string) (_ enr
 		asked = append(asked, namedLookup{a.Live, map[bool]string{true: "live", false: "feed"}[c.FeedDir == ""]})
 	}
 	return a.Warned(asked), a, nil
+}
+
+// askedServer returns one of several MISP servers to ask for a person.
+func askedServer(ctx context.Context, c config.Config, name string) (everyone, *app.App, error) {
+	servers, err := app.Servers(&c)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(servers, func(s app.Server) bool { return s.Name == name })
+	if i < 0 {
+		names := []string{"mirror", "misp"}
+		for _, s := range servers {
+			if s.Declared() {
+				names = append(names, s.Name)
+			}
+		}
+		return nil, nil, cli.WrongUsef("--from %q is unknown; use %s", name, strings.Join(names, " or "))
+	}
+	c.Lookup.Policy, c.Sightings.Enabled = config.PolicyLive, false
+	a, err := app.Build(&c, app.Hooks{Join: ctx})
+	if a == nil {
+		return nil, nil, err
+	}
+	if asked, ok := a.Live.(enrich.Servers); ok {
+		return everyone{{asked[i].Lookup, name}}, a, nil
+	}
+	return nil, a, err
 }
 
 // unfiltered is a filter that lets everything through, whatever is configured.

@@ -87,8 +87,12 @@ func (v valueLookup) match(m enrich.Match) lookupMatch {
 	if !a.Timestamp.IsZero() {
 		l.Timestamp = a.Timestamp.UTC().Format(time.RFC3339)
 	}
-	if v.link != "" && a.Event.ID != "" && (a.Origin == "live" || a.Origin == misp.OriginServer) {
-		l.Link = strings.TrimRight(v.link, "/") + "/events/view/" + a.Event.ID
+	link := v.links[a.Origin]
+	if len(v.links) == 0 && (a.Origin == "live" || a.Origin == misp.OriginServer) {
+		link = v.link
+	}
+	if link != "" && a.Event.ID != "" {
+		l.Link = strings.TrimRight(link, "/") + "/events/view/" + a.Event.ID
 	}
 	body := enrich.Body{
 		Warninglists: a.Warninglists, MatchKind: string(m.Kind), ToIDs: fmt.Sprint(a.ToIDs), Event: &enrich.EventBody{ThreatLevel: l.Event.ThreatLevel},

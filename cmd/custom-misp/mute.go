@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -199,31 +200,36 @@ func tellMISP(ctx context.Context, st cli.Streams, c *config.Config, m enrich.Mu
 		fmt.Fprintln(st.Out, "MISP was told before")
 		return nil
 	}
-	client, err := app.Client(c, c.MISP.Timeout, cli.NewLog(st.Err, slog.LevelWarn, false))
+	servers, err := app.Servers(c)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	found, err := client.Lookup(ctx, typesOf(engine.Auto, m.Value, unfiltered()))
-	if err != nil {
-		return fmt.Errorf("the mute has effect, and MISP is not told: %w", err)
-	}
-	told := map[string]bool{}
-	for _, match := range found {
-		id := match.Attribute.UUID
-		if match.Kind != engine.MatchExact || id == "" || told[id] {
+	all := 0
+	var errs []error
+	for _, server := range servers {
+		n, err := tellServer(ctx, st, c, server, m)
+		if err != nil && app.Several(servers) {
+			err = fmt.Errorf("MISP server %s: %w", server.Name, err)
+		}
+		if errs = append(errs, err); err != nil || n == 0 && app.Several(servers) {
 			continue
 		}
-		if err := client.Sight(ctx, enrich.Sighting{UUID: id, Source: c.Sightings.Source, Time: m.Since, FalsePositive: true}); err != nil {
-			return fmt.Errorf("the mute has effect, and MISP got the sightings of %s only; the same command with --tell-misp tries again: %w", cli.Plural(len(told), "attribute"), err)
+		all += n
+		name := "MISP"
+		if app.Several(servers) {
+			name += " server " + server.Name
 		}
-		told[id] = true
+		if n > 0 {
+			fmt.Fprintf(st.Out, "%s was told that %s false positive\n", name, map[bool]string{true: "1 attribute is a", false: fmt.Sprintf("%d attributes are a", n)}[n == 1])
+		}
 	}
-	if len(told) == 0 {
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if all == 0 {
 		fmt.Fprintln(st.Out, "MISP does not know this value itself, so it is not told")
 		return nil
 	}
-	fmt.Fprintf(st.Out, "MISP was told that %s false positive\n", map[bool]string{true: "1 attribute is a", false: fmt.Sprintf("%d attributes are a", len(told))}[len(told) == 1])
 	return app.ChangeMutes(c, func(list []enrich.Mute) ([]enrich.Mute, []int, error) {
 		for i, old := range list {
 			if sameTarget(old, m) {
@@ -233,6 +239,31 @@ func tellMISP(ctx context.Context, st cli.Streams, c *config.Config, m enrich.Mu
 		}
 		return nil, nil, nil
 	})
+}
+
+// tellServer reports the attributes that a server has with a value as false positives, and returns how many these are.
+func tellServer(ctx context.Context, st cli.Streams, c *config.Config, server app.Server, m enrich.Mute) (n int, err error) {
+	client, err := app.ClientOf(c, server, server.Timeout, cli.NewLog(st.Err, slog.LevelWarn, false))
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	found, err := client.Lookup(ctx, typesOf(engine.Auto, m.Value, unfiltered()))
+	if err != nil {
+		return 0, fmt.Errorf("the mute has effect, and MISP is not told: %w", err)
+	}
+	told := map[string]bool{}
+	for _, match := range found {
+		id := match.Attribute.UUID
+		if match.Kind != engine.MatchExact || id == "" || told[id] {
+			continue
+		}
+		if err := client.Sight(ctx, enrich.Sighting{UUID: id, Source: c.Sightings.Source, Time: m.Since, FalsePositive: true}); err != nil {
+			return len(told), fmt.Errorf("the mute has effect, and MISP got the sightings of %s only; the same command with --tell-misp tries again: %w", cli.Plural(len(told), "attribute"), err)
+		}
+		told[id] = true
+	}
+	return len(told), nil
 }
 
 // typesOf returns what a value is looked up as: for a hash, all types of hashes with as many digits, if auto is to decide.

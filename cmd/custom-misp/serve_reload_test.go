@@ -26,7 +26,7 @@ func TestServe(t *testing.T) {
 		"end while MISP hangs": serveEndMISPHangs, "end while the queue is full": serveEndQueueFull, "systemd": serveSystemd,
 		"HTTP": serveHTTP, "address": serveAddress, "live, MISP away": serveLiveAway, "held alert, MISP away": serveHeldAway, "damaged mirror": serveDamaged, "declared source": serveSource,
 		"mirror then live": serveMirrorThenLive, "queue away": serveQueueAway, "odd lines": serveOddLines, "call": serveHandOver,
-		"rejected value": serveRejected,
+		"rejected value": serveRejected, "two servers": serveTwoServers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,7 +19,7 @@ import (
 )
 
 // declaresSources matches the key that a file of sources begins with, beside its version.
-var declaresSources = regexp.MustCompile(`(?m)^["']?sources["']?\s*:`)
+var declaresSources = regexp.MustCompile(`(?m)^["']?(?:sources|servers)["']?\s*:`)
 
 // sourceFiles takes the files of sources out of what is named: files, and those in directories. rest is what else is
 // named; a directory stays in it, unless it holds files of sources alone.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,7 +74,15 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 		DeadLetters []spool.DeadLetter `json:"set_aside"`
 		MISP        *enrich.Outage     `json:"misp_outage"`
 		Queue       *enrich.Outage     `json:"queue_outage"`
-	}{dir.Path, depth, append([]spool.DeadLetter{}, letters...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage())}
+		Waiting     map[string]int     `json:"waiting_for,omitempty"` // alerts, by the MISP server that they wait for
+	}{dir.Path, depth, append([]spool.DeadLetter{}, letters...), serve.LastOutage(state.MISPOutage()), serve.LastOutage(state.QueueOutage()), nil}
+	if shown.Waiting, err = dir.DepthFor(spool.Delayed); err != nil {
+		return err
+	}
+	servers, err := app.Servers(c)
+	if err != nil {
+		return err
+	}
 	if output == "json" {
 		return cli.WriteJSON(w, shown)
 	}
@@ -87,7 +97,20 @@ func showSpool(w io.Writer, c *config.Config, output string) error {
 	if depth.Newer > 0 {
 		t.Row("of a later version", fmt.Sprintf("%d, left untouched; run the custom-misp that wrote them", depth.Newer))
 	}
-	t.Row("MISP", serve.DescribeOutage(shown.MISP))
+	if !app.Several(servers) {
+		t.Row("MISP", serve.DescribeOutage(shown.MISP))
+	}
+	known := map[string]bool{}
+	for _, one := range servers {
+		if known[one.Name] = true; app.Several(servers) {
+			t.Row("MISP "+one.Name, fmt.Sprintf("%s; %d alerts wait for it", serve.DescribeOutage(serve.LastOutage(state.ServerOutage(one.Name))), shown.Waiting[one.Name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(shown.Waiting)) {
+		if !known[name] {
+			t.Row("MISP "+name, fmt.Sprintf("is not configured any more; %d alerts wait for it until it is, or the spool is full", shown.Waiting[name]))
+		}
+	}
 	t.Row("queue", serve.DescribeOutage(shown.Queue))
 	for _, l := range letters {
 		t.Row(l.File, l.Reason)

@@ -96,7 +96,16 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if !s.CanaryAt.IsZero() {
 		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
 	}
-	row("MISP", "%s", s.MISP.Description)
+	if len(s.MISP.Servers) == 0 {
+		row("MISP", "%s", s.MISP.Description)
+	}
+	for _, one := range s.MISP.Servers {
+		waiting := ""
+		if one.Waiting > 0 {
+			waiting = fmt.Sprintf("; %s for it", map[bool]string{true: "1 alert waits", false: fmt.Sprintf("%d alerts wait", one.Waiting)}[one.Waiting == 1])
+		}
+		row("MISP "+one.Name, "%s: %s%s", one.URL, one.Description, waiting)
+	}
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
 	if delayed > 0 || s.Spool.Delayed > 0 {

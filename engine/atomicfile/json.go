@@ -32,9 +32,10 @@ const (
 )
 
 // Sum returns the checksum of state files, CRC-32C, in eight hex digits.
-func Sum(data []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)) }
+func Sum(data []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli())) }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli returns the table of the checksum, which is made once, when it is first needed.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // WriteJSON replaces a state file by a value that is an object in JSON, as [WriteFile] does, with two members more:
 //

@@ -34,6 +34,7 @@ const (
 type Answer struct {
 	observables []engine.Observable
 	base        engine.Filter
+	bases       map[int]engine.Filter // of sources that have another one, see [Answer.FilterBy]
 	now         time.Time
 	of          [][]*Finding // by number of the observable
 	all         []*Finding
@@ -90,6 +91,9 @@ func NewAnswer(observables []engine.Observable, base engine.Filter, now time.Tim
 	return &Answer{observables: observables, base: base, now: now, mostHeld: 2 * MaxAnswer, mostBytes: 2 * maxAnswerBytes}
 }
 
+// FilterBy sets the filters of sources that have another one than the answer, by [Key.Source].
+func (a *Answer) FilterBy(bases map[int]engine.Filter) { a.bases = bases }
+
 // Shared returns a finding of another observable that is one of this observable too: then nothing has to be looked up. It
 // is false if there is none.
 func (a *Answer) Shared(number int, k Key) (*Finding, bool) {
@@ -113,7 +117,11 @@ func (a *Answer) Shared(number int, k Key) (*Finding, bool) {
 // Finding returns a new finding of the observable with a number.
 func (a *Answer) Finding(number int, k Key) *Finding {
 	key := findingKey{k, a.observables[number].Filter}
-	r := &Finding{key: key, relation: k.Relation, filter: key.filter.Over(a.base)}
+	base, own := a.bases[k.Source]
+	if !own {
+		base = a.base
+	}
+	r := &Finding{key: key, relation: k.Relation, filter: key.filter.Over(base)}
 	r.found = r.first[:0]
 	if a.all == nil {
 		a.all = a.first.all[:0]

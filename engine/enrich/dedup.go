@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
@@ -48,13 +49,13 @@ func (d *Dedup) Trouble() error {
 
 // Send implements Sink. Events about errors, and those of alerts without an id, are always sent.
 func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
-	key, ok := sentKey(e)
+	keys, ok := sentKeysOf(e)
 	if !ok {
 		return sendTo(ctx, d.sink, e)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock() // over sending too: of two at once, one is to be sent
-	if d.seen[0][key] || d.seen[1][key] {
+	if d.seenAll(keys) {
 		if d.Suppressed != nil {
 			d.Suppressed()
 		}
@@ -63,37 +64,76 @@ func (d *Dedup) Send(ctx context.Context, e Enrichment) error {
 	if err := sendTo(ctx, d.sink, e); err != nil {
 		return err
 	}
+	for _, key := range keys.all() {
+		d.remember(key)
+	}
+	return nil
+}
+
+// remember remembers a key. The caller holds mu.
+func (d *Dedup) remember(key uint64) {
+	if d.seen[0][key] || d.seen[1][key] {
+		return
+	}
 	d.seen[0][key] = true
 	full := len(d.seen[0]) >= dedupEntries
 	d.sent.add(key, full)
 	if full {
 		d.seen[1], d.seen[0] = d.seen[0], map[uint64]bool{}
 	}
-	return nil
 }
 
-// sentKey tells a value of an alert from all others; false for an event that is always sent.
-func sentKey(e Enrichment) (uint64, bool) {
+// sentKeys tell an event from all others. With several MISP servers, an alert that was killed on its way may be looked up in all of
+// them again, while an entry of the spool asks the one that was down: so each server whose knowledge an event is has a key as well.
+type sentKeys struct {
+	value   uint64   // of the value of the alert; 0 for an event about one server that was asked late
+	servers []uint64 // nil where there is one server
+}
+
+func (k sentKeys) all() []uint64 {
+	if k.value == 0 {
+		return k.servers
+	}
+	return append([]uint64{k.value}, k.servers...)
+}
+
+// seenAll reports whether an event was sent: for its value, or for all whose knowledge it is. The caller holds mu.
+func (d *Dedup) seenAll(k sentKeys) bool {
+	seen := func(key uint64) bool { return d.seen[0][key] || d.seen[1][key] }
+	if k.value != 0 && seen(k.value) {
+		return true
+	}
+	return len(k.servers) > 0 && !slices.ContainsFunc(k.servers, func(key uint64) bool { return !seen(key) })
+}
+
+// sentKeysOf returns the keys of an event; false for one that is always sent.
+func sentKeysOf(e Enrichment) (k sentKeys, ok bool) {
 	if e.Body.Observable == nil || e.Body.Source == nil || e.Body.Source.AlertID == "" {
-		return 0, false
+		return k, false
 	}
 	s := e.Body.Source
-	key := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
+	value := s.AlertID + "\x00" + e.Agent.ID + "\x00" + e.Body.Observable.Type + "\x00" + e.Body.Observable.Value
 	if s.RuleID == "" && s.Timestamp+s.Location != "" { // an event of archives.json, which has the id of an alert before it
-		key += "\x00" + s.Timestamp + "\x00" + s.Location
+		value += "\x00" + s.Timestamp + "\x00" + s.Location
 	}
+	servers := e.Body.Origins
 	if e.Late != "" {
-		key += "\x00" + e.Late
+		servers = []string{e.Late}
+	} else {
+		k.value = xxhash.Sum64String(value)
 	}
-	return xxhash.Sum64String(key), true
+	for _, name := range servers {
+		k.servers = append(k.servers, xxhash.Sum64String(value+"\x00"+name))
+	}
+	return k, true
 }
 
 // Sent reports whether an event was sent, as far as that is remembered.
 func (d *Dedup) Sent(e Enrichment) bool {
-	key, ok := sentKey(e)
+	keys, ok := sentKeysOf(e)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return ok && (d.seen[0][key] || d.seen[1][key])
+	return ok && d.seenAll(keys)
 }
 
 // Close writes what is not written yet, and closes the files.

@@ -397,7 +397,7 @@ func (d *drainer) finishOne(ctx context.Context, a queuedAlert) (events int, err
 
 // processed counts entries that are done, for each server that they waited for.
 func (d *drainer) processed(n int) {
-	for _, s := range d.outages() {
+	for _, s := range d.ServerOutages() {
 		s.Outage.processed(n)
 	}
 }
@@ -420,7 +420,7 @@ func (d *drainer) reject(ctx context.Context, e spool.Entry, a Alert, why error)
 // deadLetter counts and reports a dead letter.
 func (d *drainer) deadLetter(ctx context.Context, e spool.Entry, a Alert, why error) {
 	d.done.DeadLetters++
-	for _, s := range d.outages() {
+	for _, s := range d.ServerOutages() {
 		s.Outage.deadLetter()
 	}
 	d.log().Error("queued entry is a dead letter", "alert_id", a.Source.AlertID, "queued_since", e.Since().UTC().Format(time.RFC3339), "reason", why.Error())
@@ -469,6 +469,10 @@ func (d *drainer) end(ctx context.Context, f OutageFile, server, format string) 
 			return // the next call tries again
 		}
 	}
-	d.log().Info("outage is over", "since", o.Since.UTC().Format(form), "queued", o.Queued, "processed", o.Processed, "dropped", o.Dropped)
+	log := d.log()
+	if server != "" {
+		log = log.With("server", server)
+	}
+	log.Info("outage is over", "since", o.Since.UTC().Format(form), "queued", o.Queued, "processed", o.Processed, "dropped", o.Dropped)
 	f.ended()
 }

@@ -26,8 +26,8 @@ type ServerOutage struct {
 	Outage OutageFile
 }
 
-// outages returns the records of all servers.
-func (q *QueueingPipeline) outages() []ServerOutage {
+// ServerOutages returns the records of all MISP servers; of the only one under the name "misp".
+func (q *QueueingPipeline) ServerOutages() []ServerOutage {
 	if len(q.Outages) == 0 {
 		return []ServerOutage{{misp.OriginServer, q.MISP}}
 	}
@@ -36,7 +36,7 @@ func (q *QueueingPipeline) outages() []ServerOutage {
 
 // outageOf returns the record of a server, which may have none.
 func (q *QueueingPipeline) outageOf(name string) OutageFile {
-	for _, o := range q.outages() {
+	for _, o := range q.ServerOutages() {
 		if o.Name == name {
 			return o.Outage
 		}
@@ -46,7 +46,7 @@ func (q *QueueingPipeline) outageOf(name string) OutageFile {
 
 // Unreachable reports whether no MISP server answered the last question.
 func (q *QueueingPipeline) Unreachable() bool {
-	for _, s := range q.outages() {
+	for _, s := range q.ServerOutages() {
 		if o, err := s.Outage.Load(); err != nil || !o.Unreachable() {
 			return false
 		}
@@ -56,7 +56,7 @@ func (q *QueueingPipeline) Unreachable() bool {
 
 // answeredBefore reports whether a server is known to answer again after an outage.
 func (q *QueueingPipeline) answeredBefore() bool {
-	return slices.ContainsFunc(q.outages(), func(s ServerOutage) bool {
+	return slices.ContainsFunc(q.ServerOutages(), func(s ServerOutage) bool {
 		o, err := s.Outage.Load()
 		return err == nil && !o.Answered.IsZero()
 	})
@@ -191,7 +191,7 @@ func (q *QueueingPipeline) forServer(of ServerOutage) *QueueingPipeline {
 // a round that no alert waits for.
 func (d *drainer) lookUpServers(ctx context.Context) (all bool) {
 	all = true
-	for _, s := range d.outages() {
+	for _, s := range d.ServerOutages() {
 		if d.over() {
 			return false
 		}

@@ -28,8 +28,8 @@ type Match struct {
 	Expired bool
 	// More says that weaker matches of the observable were left out.
 	More bool
-
-	also []string // whose knowledge it is, if several have the attribute
+	// Origins are those who have the attribute, if several MISP servers do; nil for the origin of Attribute alone.
+	Origins []string
 }
 
 // NewMatch returns the match of an observable with an attribute that it is known by; false if f does not let it count.

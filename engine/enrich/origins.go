@@ -39,14 +39,14 @@ func alsoFrom(a, b Match) Match {
 	if compareStrength(b, a) < 0 {
 		a = b
 	}
-	a.also = origins
+	a.Origins = origins
 	return a
 }
 
 // origins returns whose knowledge a match is.
 func (m Match) origins() []string {
-	if m.also != nil {
-		return m.also
+	if m.Origins != nil {
+		return m.Origins
 	}
 	return []string{m.Attribute.Origin}
 }

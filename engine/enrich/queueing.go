@@ -151,7 +151,7 @@ func (q *QueueingPipeline) queue(ctx context.Context, a Alert, why error) error 
 		q.Report(ctx, a, err)
 		return err
 	}
-	for i, s := range q.outages() {
+	for i, s := range q.ServerOutages() {
 		if i > 0 {
 			dropped = 0
 		}
@@ -195,7 +195,7 @@ func (q *QueueingPipeline) delay(ctx context.Context, j *job) error {
 		q.Report(ctx, a, err)
 		return err
 	}
-	for i, s := range q.outages() {
+	for i, s := range q.ServerOutages() {
 		if i > 0 {
 			dropped = 0
 		}
@@ -275,7 +275,7 @@ func (q *QueueingPipeline) send(ctx context.Context, events []Enrichment) (sent 
 
 // ReportOutage reports to Wazuh which MISP is unreachable, if one is and this was not reported yet.
 func (q *QueueingPipeline) ReportOutage(ctx context.Context, a Alert) {
-	for _, s := range q.outages() {
+	for _, s := range q.ServerOutages() {
 		if o, err := s.Outage.Load(); err == nil && o.Unreachable() && s.Outage.wantsReport(o) {
 			q.reportOutage(ctx, a, s, &Trouble{Code: o.Code, Err: errors.New(o.Description)})
 		}

@@ -288,11 +288,11 @@ func withRepeats(b Body, n int) Body {
 
 // alertKey tells a value of an alert from all others; 0 for an alert without an id.
 func alertKey(e Enrichment) uint64 {
-	key, ok := sentKey(e)
+	keys, ok := sentKeysOf(e)
 	if !ok {
 		return 0
 	}
-	return max(1, key)
+	return max(1, keys.all()[0])
 }
 
 // repeatKey tells a kind of hit from all others.
@@ -309,7 +309,11 @@ func kindOf(e Enrichment) []string {
 	if b.Event != nil {
 		threat = b.Event.ThreatLevel
 	}
-	return []string{b.Observable.Value, b.EventID, b.MatchKind, b.ToIDs, threat, b.MatchMode, b.Verdict()}
+	kind := []string{b.Observable.Value, b.EventID, b.MatchKind, b.ToIDs, threat, b.MatchMode, b.Verdict()}
+	if len(b.Origins) > 0 { // several MISP servers have other events under one id
+		kind = append(kind, b.Origin)
+	}
+	return kind
 }
 
 func agentless(e Enrichment) string {

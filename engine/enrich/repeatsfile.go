@@ -79,11 +79,12 @@ func (r repeatsRecord) appendTo(b []byte) []byte {
 	b = le.AppendUint64(b, r.alert)
 	b = le.AppendUint64(b, r.value)
 	b = append(append(b, r.agent...), r.event...)
-	le.PutUint32(b[start+4:], crc32.Checksum(b[start+8:], castagnoli))
+	le.PutUint32(b[start+4:], crc32.Checksum(b[start+8:], castagnoli()))
 	return b
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli returns the table of the checksum, which is made once, when it is first needed.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // errTorn is the end of a file in the middle of a record.
 var errTorn = errors.New("the last record is torn")
@@ -104,7 +105,7 @@ func readRecord(in io.Reader) (repeatsRecord, error) {
 		return repeatsRecord{}, errTorn
 	}
 	agent := int(le.Uint16(data[2:]))
-	if crc32.Checksum(data, castagnoli) != le.Uint32(head[4:]) || recordHeader-8+agent > len(data) {
+	if crc32.Checksum(data, castagnoli()) != le.Uint32(head[4:]) || recordHeader-8+agent > len(data) {
 		return repeatsRecord{}, fmt.Errorf("the checksum of a record is wrong: %w", atomicfile.ErrDamaged)
 	}
 	rest := data[recordHeader-8:]

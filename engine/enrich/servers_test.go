@@ -438,3 +438,41 @@ func TestMirrorBeforeServers(t *testing.T) {
 	s.Drain(t.Context())
 	s.expect(t, "later", `2 delayed ["two"]`, "recovered two 1 1")
 }
+
+// TestKilledThenBothAnswer is killed after an alert was queued for one server. Then the alert is read again while both answer, and
+// the entry of the spool is worked on, in either order: each value is reported once.
+func TestKilledThenBothAnswer(t *testing.T) {
+	for name, drainFirst := range map[string]bool{"the alert first": false, "the entry first": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.events["two"] = []string{"000000000002"}
+			s.down["two"] = errDown
+			s.alert(t)
+			s.expect(t, "one is down", "misp_unavailable two")
+			s.down["two"] = nil
+			d, err := enrich.NewDedup(s.sink, s.dir)
+			must(t, err)
+			s.build(t)
+			s.Sink = d
+			again := func() {
+				s.DrainTime = 0
+				_, err := s.Process(t.Context(), numbered(t, 1))
+				must(t, err)
+				s.DrainTime = time.Second
+			}
+			if !drainFirst {
+				again()
+				s.expect(t, "the alert again", `1 ["two"]`)
+			}
+			s.Drain(t.Context())
+			if drainFirst {
+				s.expect(t, "the entry", `1 delayed ["two"]`, "recovered two 1 1")
+				again()
+				s.expect(t, "the alert again")
+			} else {
+				s.expect(t, "the entry", "recovered two 1 1")
+			}
+			must(t, d.Close())
+		})
+	}
+}

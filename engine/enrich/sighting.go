@@ -36,7 +36,9 @@ type Sighter interface {
 // done. What was reported is remembered in a directory that all calls share, so two at once do not report the same.
 type Sightings struct {
 	Sighter Sighter // nil reports nothing
-	Source  string  // the name under which MISP shows them
+	// Sighters are those of several MISP servers by their names, instead of Sighter: each gets what it knows.
+	Sighters map[string]Sighter
+	Source   string // the name under which MISP shows them
 	// Withhold are tags of attributes that are not reported.
 	Withhold []string
 	TLPRed   bool             // also for attributes marked tlp:red, whose sighting may show others what they must not know
@@ -50,7 +52,7 @@ const maxSightings = 10
 // Report reports the exact matches of an alert to MISP. A sighting that fails is not repeated: the next match of the
 // attribute reports it. The error is the first one; the rest is not tried then, for it would meet the same.
 func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (reported int, err error) {
-	if s.Sighter == nil {
+	if s.Sighter == nil && len(s.Sighters) == 0 {
 		return 0, nil
 	}
 	at, terr := time.Parse("2006-01-02T15:04:05.999-0700", a.Source.Timestamp)
@@ -63,24 +65,33 @@ func (s *Sightings) Report(ctx context.Context, a Alert, matches []Match) (repor
 			break
 		}
 		uuid := m.Attribute.UUID
-		if !s.wants(m) || slices.Contains(done, uuid) {
+		sighter, what := s.sighterOf(m.Attribute)
+		if sighter == nil || !s.wants(m) || slices.Contains(done, what) {
 			continue
 		}
-		done = append(done, uuid)
-		mark, err := s.claim(uuid)
+		done = append(done, what)
+		mark, err := s.claim(what)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {
 			return reported, fmt.Errorf("sightings: %w", err)
 		}
-		if err := s.Sighter.Sight(ctx, Sighting{UUID: uuid, Source: s.Source, Time: at}); err != nil {
+		if err := sighter.Sight(ctx, Sighting{UUID: uuid, Source: s.Source, Time: at}); err != nil {
 			_ = os.Remove(mark) // if there is one
 			return reported, fmt.Errorf("sighting not reported: %w", err)
 		}
 		reported++
 	}
 	return reported, nil
+}
+
+// sighterOf returns who gets the sighting of an attribute, and what marks that it was reported there; nil for no one.
+func (s *Sightings) sighterOf(a *misp.Attribute) (Sighter, string) {
+	if len(s.Sighters) == 0 {
+		return s.Sighter, a.UUID
+	}
+	return s.Sighters[a.Origin], a.UUID + "." + a.Origin
 }
 
 // wants reports whether a match is reported: only the very value was seen, not what it is a part of.

@@ -40,6 +40,8 @@ type Suppression struct {
 	Engine *engine.Engine
 	// Filter is what the look-up filters by where a mapping says nothing else.
 	Filter engine.Filter
+	// Filters are those of several MISP servers by their names, where they have others; nil for none.
+	Filters map[string]engine.Filter
 	// WideNetworks lets networks wider than /16, or /32 of IPv6, count.
 	WideNetworks bool
 	Mutes        *Mutes
@@ -85,7 +87,11 @@ func (s *Suppression) OfMatch(m Match) Verdict {
 		return v
 	}
 	now := clock(s.Now)
-	if key := Refused(m.Observable.Filter.Over(s.Filter), m.Kind, *m.Attribute, now); key != "" {
+	base, own := s.Filters[m.Attribute.Origin]
+	if !own {
+		base = s.Filter
+	}
+	if key := Refused(m.Observable.Filter.Over(base), m.Kind, *m.Attribute, now); key != "" {
 		return Verdict{ReasonFilter, key}
 	}
 	if !s.WideNetworks && isWide(m) {

@@ -18,9 +18,10 @@ var (
 	errRecord  = fmt.Errorf("%w: a record that is none", ErrDamaged)
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli returns the table of the checksum, which is made once, when it is first needed.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-func sum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
+func sum(data []byte) uint32 { return crc32.Checksum(data, castagnoli()) }
 
 // Further bits of the first byte of a record, beside those of record.flags.
 const (

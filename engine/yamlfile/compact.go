@@ -12,10 +12,11 @@ import (
 
 // This file has a form of declared structs for files that are part of a program: it is read in a small part of the time that
 // YAML takes. It is text: each number and each length of a text ends with a colon. A struct is the number of each key that is
-// given, from 1, with its value, and then 0; a list its length and its items; a text its line, its length and the text itself.
+// given, from 1, with its value, and then 0; a list its length and its items; a text its length and the text itself. Before a
+// struct stands the line of its first text.
 
-// Compact returns the form of a struct that [Reader.Decode] can read, but for fields that hold any YAML. Of places, only lines
-// are kept.
+// Compact returns the form of a struct that [Reader.Decode] can read, but for fields that hold any YAML. Of places, only the line
+// of the first text in each struct is kept.
 func Compact(v any) string { return string(compactStruct(nil, reflect.ValueOf(v))) }
 
 func appendNumber(b []byte, n int) []byte { return append(strconv.AppendInt(b, int64(n), 10), ':') }
@@ -23,6 +24,7 @@ func appendNumber(b []byte, n int) []byte { return append(strconv.AppendInt(b, i
 func appendText(b []byte, text string) []byte { return append(appendNumber(b, len(text)), text...) }
 
 func compactStruct(b []byte, v reflect.Value) []byte {
+	b = appendNumber(b, lineOf(v))
 	for i, k := range keysOf(v.Type()) {
 		if f := v.Field(k.index); !f.IsZero() {
 			b = compactField(appendNumber(b, i+1), f)
@@ -31,10 +33,27 @@ func compactStruct(b []byte, v reflect.Value) []byte {
 	return appendNumber(b, 0)
 }
 
+// lineOf is the line of the first text of a struct, 0 if it has none.
+func lineOf(v reflect.Value) int {
+	for _, k := range keysOf(v.Type()) {
+		switch f := v.Field(k.index).Interface().(type) {
+		case Scalar:
+			if f.Given() {
+				return f.Node.Line
+			}
+		case []Scalar:
+			if len(f) > 0 {
+				return f[0].Node.Line
+			}
+		}
+	}
+	return 0
+}
+
 func compactField(b []byte, v reflect.Value) []byte {
 	switch f := v.Interface().(type) {
 	case Scalar:
-		return appendText(appendNumber(b, f.Node.Line), f.Value)
+		return appendText(b, f.Value)
 	case Entries:
 		b = appendNumber(b, len(f))
 		for _, e := range f {
@@ -78,7 +97,7 @@ func Restore(data string, to any) error {
 type restorer struct {
 	data  string // that is left
 	wrong bool
-	node  *yaml.Node // the last one; texts of one line share it
+	node  *yaml.Node // of all texts of the struct that is read
 }
 
 func (r *restorer) number() int {
@@ -103,18 +122,6 @@ func (r *restorer) text() string {
 	return text
 }
 
-func (r *restorer) at(line int) *yaml.Node {
-	if r.node == nil || r.node.Line != line {
-		r.node = &yaml.Node{Kind: yaml.ScalarNode, Line: line}
-	}
-	return r.node
-}
-
-func (r *restorer) scalar() Scalar {
-	node := r.at(r.number())
-	return Scalar{r.text(), node}
-}
-
 // length is the number of items of a list: each takes a byte or more.
 func (r *restorer) length() int {
 	n := r.number()
@@ -128,16 +135,16 @@ func (r *restorer) length() int {
 func (r *restorer) restore(v reflect.Value) {
 	switch to := v.Addr().Interface().(type) {
 	case *Scalar:
-		*to = r.scalar()
+		*to = Scalar{r.text(), r.node}
 	case *[]Scalar:
 		*to = make([]Scalar, r.length())
 		for i := range *to {
-			(*to)[i] = r.scalar()
+			(*to)[i] = Scalar{r.text(), r.node}
 		}
 	case *Entries:
 		*to = make(Entries, r.length())
 		for i := range *to {
-			key := Scalar{r.text(), r.at(0)}
+			key := Scalar{r.text(), r.node}
 			(*to)[i] = Entry{key, &yaml.Node{Kind: yaml.ScalarNode, Value: r.text()}}
 		}
 	case **bool:
@@ -159,6 +166,8 @@ func (r *restorer) restoreAny(v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		r.restore(v.Elem())
 	case reflect.Struct:
+		outer := r.node
+		r.node = &yaml.Node{Kind: yaml.ScalarNode, Line: r.number()}
 		keys := keysOf(v.Type())
 		for number := r.number(); number > 0 && !r.wrong; number = r.number() {
 			if number > len(keys) {
@@ -167,6 +176,7 @@ func (r *restorer) restoreAny(v reflect.Value) {
 			}
 			r.restore(v.Field(keys[number-1].index))
 		}
+		r.node = outer
 	default:
 		r.wrong = true
 	}

@@ -55,6 +55,8 @@ type Config struct {
 	MaxValues int
 	// Filter is what matches are filtered by where a mapping says nothing else.
 	Filter engine.Filter
+	// Origin is that of all attributes; empty where there is one MISP only.
+	Origin string
 	// UserAgent names the program to MISP; empty for none.
 	UserAgent string
 	// Now is the clock for the age of attributes; nil for the machine's.
@@ -70,6 +72,7 @@ type Client struct {
 	host      string // for errors
 	keys      *keyRing
 	userAgent string
+	origin    string
 	maxAnswer int64
 	maxValues int
 	filter    engine.Filter
@@ -133,7 +136,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base: base, host: base.Host, keys: newKeyRing(c.Key, c.Keys),
-		userAgent: c.UserAgent, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
+		userAgent: c.UserAgent, origin: c.Origin, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
 

@@ -203,6 +203,7 @@ func (c *Client) Lookup(ctx context.Context, observables []engine.Observable) ([
 				}
 				once[k] = true
 			}
+			a.Origin = c.origin
 			found.Add(r, a)
 		})
 		if err != nil {

@@ -51,13 +51,13 @@ func (e *DamagedError) Error() string {
 }
 
 // trouble returns damage as an event reports it.
-func trouble(found []Damage) error {
+func (m *Mirror) trouble(found []Damage) error {
 	if len(found) == 0 {
 		return nil
 	}
 	t := &enrich.Trouble{Code: enrich.CodeDamaged, Err: &DamagedError{found}, Remedy: found[0].Remedy()}
 	for _, d := range found {
-		t.OnlyHere = t.OnlyHere || d.Origin != ServerName
+		t.OnlyHere = t.OnlyHere || !m.isServer(d.Origin)
 	}
 	return t
 }

@@ -32,6 +32,10 @@ type DeclaredFile struct {
 	Form string
 	// Measure judges a file.
 	Measure func(ctx context.Context, file File, now time.Time) (Measured, error)
+	// Collect asks for what is new, page by page; nil for a source that is one file. It is then measured as a file with an
+	// object in each line. CollectForm changes when it has to collect something else.
+	Collect     func(ctx context.Context, c *Collection) error
+	CollectForm string
 }
 
 // A File is what a reader reads, as often as it likes.
@@ -61,6 +65,9 @@ func (d *Declared) describe() (Kind, string) { return cmp.Or(d.file.Kind, KindSo
 var ErrRefused = errors.New("refused")
 
 func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) error {
+	if d.file.Collect != nil {
+		return d.collect(ctx, w, y, full)
+	}
 	began := y.now()
 	have := validators{}
 	if !full && w.set != nil && w.state.Form == d.file.Form {
@@ -74,6 +81,11 @@ func (d *Declared) sync(ctx context.Context, w *writer, y *Syncer, full bool) er
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
+	return d.take(ctx, w, y, file, got, began, full)
+}
+
+// take makes the set of a file, unless it is refused.
+func (d *Declared) take(ctx context.Context, w *writer, y *Syncer, file File, got validators, began time.Time, full bool) error {
 	measured, err := d.file.Measure(ctx, file, began)
 	if err != nil {
 		return d.from.trouble("", err, "the copy that was there stays; look at it with: custom-misp source preview "+d.name)
@@ -179,8 +191,12 @@ type fetched struct {
 // Size implements File.
 func (f *fetched) Size() int64 { return f.size }
 
-// Fetch returns the file of a declared source, for a look at it. The caller has to close it.
+// Fetch returns the file of a declared source, for a look at it; of one that is collected, the first pages. The caller has to
+// close it.
 func (d *Declared) Fetch(ctx context.Context, dir string) (FetchedFile, error) {
+	if d.file.Collect != nil {
+		return d.fetchCollected(ctx, dir)
+	}
 	f, _, err := d.open(ctx, dir, validators{})
 	if err != nil {
 		return nil, err // and not a file that is nil

@@ -62,5 +62,7 @@
 //     takes at most 5 minutes; the rest of a file that breaks off is asked for up to 10 times, if 64 KiB came in between.
 //     A server that asks for a wait of more than a minute is not tried again by the same sync, nor by a later one before the
 //     time that it gave, 24 hours at most.
+//   - A source that is collected page by page is asked for at most 10,000 pages by one sync, each of 32 MiB at most and
+//     within 2 minutes. What is kept of it has 1 GiB at most. It is collected anew once a week.
 //   - One process at a time syncs a set; another gets [ErrBusy] at once.
 package mirror

@@ -84,6 +84,14 @@ func (d *download) condition() string {
 	return d.same.modified
 }
 
+// contentOf returns the content of an answer, unpacked if it was compressed on the way.
+func contentOf(resp *http.Response) (io.Reader, error) {
+	if resp.Header.Get("Content-Encoding") != "gzip" {
+		return resp.Body, nil
+	}
+	return gzip.NewReader(resp.Body)
+}
+
 // unpacked is a download that was compressed on the way.
 type unpacked struct {
 	*download

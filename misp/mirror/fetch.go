@@ -82,10 +82,15 @@ func (p place) open(ctx context.Context, file string, have validators, most int6
 
 // ask asks for a file. The caller has to close the body of the answer, whatever its status.
 func (p place) ask(ctx context.Context, file string, header http.Header) (*http.Response, error) {
+	return p.get(ctx, p.name(file), file, header)
+}
+
+// get asks for an address; errors are about a file.
+func (p place) get(ctx context.Context, address, file string, header http.Header) (*http.Response, error) {
 	if p.fault != nil {
 		return nil, p.trouble(file, p.fault, "correct it in the declaration of the source")
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, p.name(file), nil)
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, p.trouble(file, errors.New("no valid address"), "is the address right?")
 	}

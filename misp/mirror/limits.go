@@ -1,5 +1,7 @@
 package mirror
 
+import "time"
+
 // The bounds on what a mirror reads and keeps, which doc.go lists. What is more than a mirror should take is refused, and
 // the set stays as it was; see there for what is only left out.
 const (
@@ -12,8 +14,11 @@ const (
 	maxListValues     = 2_000_000 // of a list, in the mirror; more fail the sync
 	maxColumns        = 1000      // of a row of a list; more fail the sync
 	maxRow            = 1 << 20   // bytes of a row: a quote that is not closed would make one of all that follows
-	maxTag            = 1000      // bytes of the entity tag of a file; a longer one counts as absent
-	maxModified       = 100       // bytes of the time of a file, as the server writes it; a longer one counts as absent
+	maxPage           = 32 << 20  // bytes of a page of a source that is collected; a longer one fails the sync
+	maxPages          = 10_000    // that one sync asks for; the next one goes on
+	maxPageTime       = 2 * time.Minute
+	maxTag            = 1000 // bytes of the entity tag of a file; a longer one counts as absent
+	maxModified       = 100  // bytes of the time of a file, as the server writes it; a longer one counts as absent
 
 	// Of the mirror's own files.
 	maxState    = 1 << 20   // bytes of state.json; a longer one is refused
@@ -45,11 +50,13 @@ const (
 
 // limits are those that tests change.
 type limits struct {
-	manifest, event, feed, list int64 // bytes
-	attributes, values          int
+	manifest, event, feed, list, page int64 // bytes
+	attributes, values, pages         int
+	pageTime                          time.Duration // for one page
 }
 
 // usualLimits are those of every place outside of tests.
 var usualLimits = limits{
 	manifest: maxManifest, event: maxEvent, feed: maxFeed, list: maxList, attributes: maxFeedAttributes, values: maxListValues,
+	page: maxPage, pages: maxPages, pageTime: maxPageTime,
 }

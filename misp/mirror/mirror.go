@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,10 @@ type Mirror struct {
 	filter engine.Filter
 	// Now is the clock; nil for the machine's. It is set before the Mirror is used.
 	Now func() time.Time
+	// Servers are the names of the sources that are MISP servers, if there are several; nil for [ServerName] alone. It is set
+	// before the Mirror is used, like Filters, which has the filters of sources that have another one.
+	Servers []string
+	Filters map[string]engine.Filter
 	// Warninglists are the names of those sources that are lists of well-known values: look-ups find nothing in them, and
 	// [Mirror.Warn] does. It is set before the Mirror is used.
 	Warninglists []string
@@ -168,7 +173,7 @@ func (m *Mirror) Lookup(ctx context.Context, observables []engine.Observable) ([
 		}
 	}
 	if len(in.unread.found) > 0 {
-		return in.found.Matches(), trouble(m.damages(in.unread))
+		return in.found.Matches(), m.trouble(m.damages(in.unread))
 	}
 	return in.found.Matches(), m.absent(v)
 }
@@ -199,6 +204,15 @@ func (v *view) changed() (sum int64) {
 // search looks observables up in all sets of a view.
 func (m *Mirror) search(ctx context.Context, v *view, observables []engine.Observable) (*search, error) {
 	in := &search{ctx: ctx, observables: observables, found: *enrich.NewAnswer(observables, m.filter, m.clock())}
+	if len(m.Filters) > 0 {
+		bases := map[int]engine.Filter{}
+		for i, s := range v.sets {
+			if f, own := m.Filters[s.name]; own {
+				bases[i] = f
+			}
+		}
+		in.found.FilterBy(bases)
+	}
 	for i, s := range v.sets {
 		if m.isList(s.name) {
 			continue
@@ -285,23 +299,34 @@ func (m *Mirror) States() []State {
 func (m *Mirror) Usable() error {
 	v := m.use()
 	defer v.release()
-	return cmp.Or(trouble(m.known(v)), m.absent(v))
+	return cmp.Or(m.trouble(m.known(v)), m.absent(v))
 }
 
-// absent returns an error if what has to be there is not, see [Mirror.Usable].
+// isServer reports whether a source is a MISP server.
+func (m *Mirror) isServer(name string) bool {
+	if len(m.Servers) > 0 {
+		return slices.Contains(m.Servers, name)
+	}
+	return name == ServerName
+}
+
+// absent returns an error if what has to be there is not, see [Mirror.Usable]. Of several servers, one that is there will do:
+// serve reports the others.
 func (m *Mirror) absent(v *view) error {
 	var absent *set
-	some := false
+	some, server, wanted := false, false, false
 	for _, s := range v.sets {
+		isServer := m.isServer(s.name)
+		wanted = wanted || isServer
 		switch {
 		case m.isList(s.name):
 		case s.snapshot != nil || s.fault() != nil:
-			some = true
-		case absent == nil || s.name == ServerName:
+			some, server = true, server || isServer
+		case absent == nil || isServer && !m.isServer(absent.name):
 			absent = s
 		}
 	}
-	if some && (absent == nil || absent.name != ServerName) || absent == nil && len(v.sets) > 0 && len(m.Warninglists) == len(v.sets) {
+	if some && (server || !wanted) || absent == nil && len(v.sets) > 0 && len(m.Warninglists) == len(v.sets) {
 		return nil
 	}
 	err := ErrNever

@@ -52,6 +52,8 @@ type Access struct {
 	CA []byte
 	// Proxy is the address of the proxy; empty for what the environment says, [NoProxy] for none.
 	Proxy string
+	// RetryWait is the wait before a request is made again that failed, twice as long each time; 0 for a second.
+	RetryWait time.Duration
 }
 
 // NoProxy is the proxy of an [Access] that needs none, whatever the environment says.
@@ -61,6 +63,9 @@ const NoProxy = "none"
 func (a Access) place() place {
 	p := newPlace(a.Place, a.UserAgent)
 	p.masked, p.headers = a.Shown, a.Headers
+	if p.http != nil && a.RetryWait > 0 {
+		p.http.RetryWaitMin = a.RetryWait
+	}
 	if p.http == nil || len(a.CA) == 0 && a.Proxy == "" {
 		return p
 	}

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 // those again that differ; a walk reads all, once a day, for the few changes that move no time. README.md says which
 // change is seen by which.
 type Server struct {
+	Origin string // its name as a source; empty for [ServerName]
 	Client *api.Client
 	URL    string
 	// Warninglists asks MISP which values are on its warninglists; this costs MISP time.
@@ -27,11 +29,11 @@ type Server struct {
 	Sightings bool
 }
 
-// ServerName is the name of the source that is the configured MISP.
+// ServerName is the name of the source that is the MISP at misp.url.
 const ServerName = misp.OriginServer
 
 // Name implements Origin.
-func (s *Server) Name() string { return ServerName }
+func (s *Server) Name() string { return cmp.Or(s.Origin, ServerName) }
 
 func (s *Server) describe() (Kind, string) { return KindMISP, newPlace(s.URL, "").shown() }
 

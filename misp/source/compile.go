@@ -33,7 +33,7 @@ func Names() []engine.Name {
 // A compiler makes a Source of a declaration.
 type compiler struct{ *yamlfile.Reader }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
+var nameForm = lazily(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$`)
 
 // compile checks a declaration, with what it has of a preset.
 func (c compiler) compile(d declaredSource) *Source {
@@ -42,13 +42,14 @@ func (c compiler) compile(d declaredSource) *Source {
 		Format: Format(d.Format.Value), Shrink: DefaultShrink, MayBeEmpty: isTrue(d.MayBeEmpty), Unverified: isTrue(d.Unverified),
 		member: d.Member.Value, names: d.Names.Value, padded: isTrue(d.Padded), wide: isTrue(d.WideNetworks),
 	}
-	if !nameForm.MatchString(s.Name) {
+	if !nameForm().MatchString(s.Name) {
 		c.Fault(d.Name.Node, "use letters, digits, and . _ - between them, at most 64", "%q is no name of a source", s.Name)
 	}
 	c.word(d.Format, "format", formats)
 	c.word(d.Names, "names", []string{exactNames, withSubdomains})
 	c.where(d, s)
 	c.form(d, s)
+	c.taxii(d, s)
 	for _, v := range d.Values {
 		s.values = append(s.values, c.value(v))
 	}
@@ -120,6 +121,7 @@ func (c compiler) form(d declaredSource, s *Source) {
 		{"lines", d.Lines != nil, d.Format.Node, []Format{FormatLines}},
 		{"csv", d.CSV != nil, d.Format.Node, []Format{FormatCSV, FormatIPRep}},
 		{"json", d.JSON != nil, d.Format.Node, []Format{FormatJSON, FormatNDJSON}},
+		{"taxii", d.TAXII != nil, d.Format.Node, []Format{FormatTAXII}},
 	} {
 		if f.given && s.Format != "" && !slices.Contains(f.formats, s.Format) {
 			c.Fault(f.node, "leave it out", "the key %s has no meaning for format %s", f.key, s.Format)
@@ -152,6 +154,25 @@ func (c compiler) form(d declaredSource, s *Source) {
 		if slices.Contains(s.rows, "") || !slices.Contains(s.rows, "*") {
 			c.Fault(d.JSON.Rows.Node, "write names with dots between, and * for each item, like data.*", "%q leads to no rows", d.JSON.Rows.Value)
 		}
+	}
+}
+
+// taxii checks what is read of a server of TAXII.
+func (c compiler) taxii(d declaredSource, s *Source) {
+	if s.Format == FormatTAXII && d.Path.Given() {
+		c.Fault(d.Path.Node, "give it a url; a file with what such a server gave has the format stix", "format taxii is of servers")
+	}
+	t := d.TAXII
+	if t == nil {
+		return
+	}
+	s.taxii.collections, s.taxii.since = texts(t.Collections), c.duration(t.Since, "since")
+	if t.Limit.Given() {
+		n, err := strconv.Atoi(t.Limit.Value)
+		if err != nil || n < 1 || n > maxTAXIILimit {
+			c.Fault(t.Limit.Node, fmt.Sprintf("write a number from 1 to %d", maxTAXIILimit), "limit %q is no number of objects", t.Limit.Value)
+		}
+		s.taxii.limit = n
 	}
 }
 

@@ -26,5 +26,8 @@
 //   - An entry yields at most 1,000 indicators. Of a value that comes more than once, tags are joined for the first 200,000
 //     such values.
 //   - A pattern of STIX has at most 64 KiB and 1,000 comparisons.
+//   - A walk over pages of TAXII or OTX ends with an error at a page that was asked for before, and after 100 pages in a row
+//     with nothing that is new. A server has at most 20 API roots, of which at most 100 collections are read. An object of
+//     STIX of more than 1 MiB is reported; a pulse has at most 16 MiB. See package mirror for the bounds on pages.
 //   - Expressions have the bounds of the mapping language, see package engine.
 package source

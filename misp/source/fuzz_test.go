@@ -3,9 +3,15 @@ package source_test
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"custom-misp/misp/mirror"
 	"custom-misp/misp/source"
 )
 
@@ -80,6 +86,49 @@ func FuzzOTX(f *testing.F) {
 
 func FuzzSTIX(f *testing.F) {
 	fuzzFormat(f, "format: stix", `{"type":"bundle","objects":[{"type":"indicator","id":"i","pattern":"[domain-name:value = 'bad.example' OR (ipv4-addr:value='192.0.2.1' AND file:hashes.'MD5' = 'M32')]"}]}`, `{"type":"indicator","pattern":"[a:b[*].c = 'it\\'s'] AND NOT [x:y LIKE '%']"}`)
+}
+
+// FuzzTAXII has a server of TAXII answer with any bytes: a sync ends, and keeps what was there or what it has read.
+func FuzzTAXII(f *testing.F) {
+	f.Add("/taxii2/", []byte(`{"api_roots":["/api1/","x"]}`))
+	f.Add("/api1/collections/", []byte(`{"collections":[{"id":"a/b","title":"T"},{}]}`))
+	f.Add("/objects/", []byte(`{"more":true,"next":1,"objects":[{"type":"indicator","id":"i","pattern":"[url:value='http://x.example/']"},1]}`))
+	f.Fuzz(func(t *testing.T, path string, answer []byte) {
+		fuzzServer(t, path, answer, "format: taxii", "/taxii2/")
+	})
+}
+
+// FuzzOTXPages has a server of pulses answer with any bytes.
+func FuzzOTXPages(f *testing.F) {
+	f.Add([]byte(`{"next":"?page=2","results":[{"id":"p","modified":"2026-01-01","indicators":[{"indicator":"x.example","type":"hostname"}]}]}`))
+	f.Add([]byte(`[{"id":1},null,"x"]`))
+	f.Fuzz(func(t *testing.T, answer []byte) { fuzzServer(t, "/", answer, "format: otx", "/pulses") })
+}
+
+// fuzzServer syncs a source twice whose server answers with some bytes where a path ends so, and as TAXII does elsewhere.
+func fuzzServer(t *testing.T, path string, answer []byte, declare, at string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, path) || path == "/":
+			_, _ = w.Write(answer)
+		case r.URL.Path == "/taxii2/":
+			_, _ = io.WriteString(w, `{"api_roots":["/api1/"]}`)
+		case strings.HasSuffix(r.URL.Path, "/collections/"):
+			_, _ = io.WriteString(w, `{"collections":[{"id":"c"}]}`)
+		default:
+			_, _ = io.WriteString(w, "{}")
+		}
+	}))
+	defer server.Close()
+	y := &mirror.Syncer{Dir: t.TempDir(), Now: func() time.Time { return now }}
+	defer y.Close()
+	for range 2 {
+		o := load(t, declare+"\nurl: "+server.URL+at).Origin(mirror.Access{Place: server.URL + at})
+		if state, err := y.Sync(t.Context(), o, false); (err == nil) == state.SyncedAt.IsZero() {
+			t.Errorf("%v, %+v", err, state)
+		}
+	}
 }
 
 func FuzzNameLists(f *testing.F) {

@@ -40,6 +40,8 @@ func guessOwnJSON(text, tail []byte, broken bool) *guess {
 		return !slices.ContainsFunc(names, func(n string) bool { return !bytes.Contains(start, []byte(`"`+n+`"`)) })
 	}
 	switch {
+	case has("api_roots"), has("collections", "id", "title", "can_read"), has("versions") && bytes.Contains(start, []byte("application/taxii+json")):
+		return &guess{format: FormatTAXII, doubt: "it is what a TAXII server says about itself; declare its address as url"}
 	case text[0] == '{' && !broken && has("list") && (has("matching_attributes") || has("type", "name", "description")):
 		return &guess{format: FormatWarninglist}
 	case has("stix_header"):

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,7 @@ import (
 var zeroTime time.Time
 
 // context are words in names of columns that tell about an indicator, and are none.
-var contextWords = regexp.MustCompile(`(?i)(^|[^a-z])(ref|reference|references|link|links|source|src_url|report|reports|permalink|detail|details|target|contact|abuse|reporter|` +
+var contextWords = lazily(`(?i)(^|[^a-z])(ref|reference|references|link|links|source|src_url|report|reports|permalink|detail|details|target|contact|abuse|reporter|` +
 	`user|author|blog|provider|registrar|isp|asn?|as_number|as_name|asname|country|note|notes|description|comment|comments|screenshot|image|sample_url|md_link|created_by|file_size|parent|` +
 	`imphash|ssdeep|tlsh|tags?|payload_bin|context|title)([^a-z]|$)|_link$|_url$|^url_detail`)
 
@@ -27,7 +26,7 @@ var valueWords = map[string]bool{
 }
 
 // expiryWords are names of columns with the end of an indicator.
-var expiryWords = regexp.MustCompile(`(?i)^(valid[ _-]?until|end[ _-]of[ _-]validity|expires?([ _-]?(at|on))?|expiration([ _-]?date(time)?)?|expirationdatetime|expiry|expire[ _-]?date|valid[ _-]?to|indicatorexpirationdatetime)$`)
+var expiryWords = lazily(`(?i)^(valid[ _-]?until|end[ _-]of[ _-]validity|expires?([ _-]?(at|on))?|expiration([ _-]?date(time)?)?|expirationdatetime|expiry|expire[ _-]?date|valid[ _-]?to|indicatorexpirationdatetime)$`)
 
 // guessTable decides about a file with columns.
 func guessTable(c Content, s sampled) *guess {
@@ -201,7 +200,7 @@ func columnsOf(header []string, rows [][]string) []*column {
 			if t, ok := typeOfWord(c.name); ok && namesColumn(t) {
 				c.typ = t
 			}
-			c.context = c.typ == "" && contextWords.MatchString(c.name)
+			c.context = c.typ == "" && contextWords().MatchString(c.name)
 		}
 		columns[i] = c
 		for _, r := range rows {
@@ -275,7 +274,7 @@ func guessColumns(columns []*column, sep string, named bool, rows int) *guess {
 	}
 	g.keys = append(g.keys, "csv: {separator: "+separatorName(sep)+"}", "values: ["+strings.Join(values, ", ")+"]")
 	for i, c := range columns {
-		if expiryWords.MatchString(c.name) {
+		if expiryWords().MatchString(c.name) {
 			g.keys = append(g.keys, fmt.Sprintf("expires: {at: %s}", access(c.name, i)))
 			break
 		}
@@ -353,13 +352,13 @@ func access(name string, i int) string {
 	switch {
 	case name == "":
 		return "row." + columnName(i)
-	case plainName.MatchString(name):
+	case plainName().MatchString(name):
 		return "row." + name
 	}
 	return fmt.Sprintf("%q", fmt.Sprintf("row[%q]", name))
 }
 
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var plainName = lazily(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // findTypeColumn returns the column whose cells are words for types; -1 for none.
 func findTypeColumn(columns []*column) int {

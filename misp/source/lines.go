@@ -129,7 +129,12 @@ func partOf(re *regexp.Regexp, text string) (string, bool) {
 }
 
 // lineBreak matches the end of a line of a page.
-var lineBreak = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\s*<br\s*/?>\s*$`) })
+var lineBreak = lazily(`(?i)\s*<br\s*/?>\s*$`)
+
+// lazily compiles a regular expression when it is first needed: a call by integratord needs none.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // valueOfLine returns the value that a line begins with. All of the line is tried first: a range has blanks.
 func (p *pass) valueOfLine(text string, prefixes []string) string {

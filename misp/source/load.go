@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"go.yaml.in/yaml/v4"
+
 	"custom-misp/engine/yamlfile"
 )
 
@@ -71,7 +73,10 @@ func PresetNames() []string {
 func (c compiler) declare() declaredFile {
 	var f declaredFile
 	if top := c.Document(); top != nil {
-		c.Decode(top, &f)
+		before := c.Noted()
+		if c.Decode(top, &f); f.Sources == nil && f.Servers == nil && f.Tests == nil && c.Noted() == before && !declaresEmpty(top) {
+			c.Fault(top, `or the key "servers"`, "a file of sources lacks the key %q", "sources")
+		}
 	}
 	if f.Version.Given() && f.Version.Value != "1" {
 		c.Fault(f.Version.Node, "write version: 1", "version %q is unknown", f.Version.Value)
@@ -79,30 +84,67 @@ func (c compiler) declare() declaredFile {
 	return f
 }
 
+// declaresEmpty reports whether a file has a list of sources or servers without items.
+func declaresEmpty(top *yaml.Node) bool {
+	return slices.ContainsFunc(top.Content, func(n *yaml.Node) bool { return n.Value == "sources" || n.Value == "servers" })
+}
+
+// Declared is what files of sources declare.
+type Declared struct {
+	Sources []*Source
+	Servers []*Server
+}
+
 // Load checks and compiles files of sources. The faults are of all files; the sources are those without fault, in the
 // order of the files.
 func Load(files ...File) ([]*Source, yamlfile.Faults) {
-	var sources []*Source
-	var faults yamlfile.Faults
+	d, faults := LoadAll(files...)
+	return d.Sources, faults
+}
+
+// LoadAll is [Load] for all that the files declare.
+func LoadAll(files ...File) (all Declared, faults yamlfile.Faults) {
 	for _, f := range files {
 		if f.Err != nil {
 			faults = append(faults, yamlfile.Fault{File: f.Name, Message: f.Err.Error(), Remedy: "the file is left out; let Wazuh's user read it"})
 			continue
 		}
 		c := compiler{yamlfile.NewReader(f.Name, f.Data)}
-		for _, d := range c.declare().Sources {
+		declared := c.declare()
+		if c.Noted() > 0 { // a key that is misspelt may be a filter, or the key of another server
+			declared.Servers = nil
+		}
+		for _, d := range declared.Sources {
 			before := c.Noted()
 			s := c.source(d)
-			if i := slices.IndexFunc(sources, func(other *Source) bool { return other.Name == s.Name }); i >= 0 {
-				c.Fault(d.Name.Node, "give each source a name of its own", "the name %q is already taken in %s:%d", s.Name, sources[i].File, sources[i].Line)
-			}
+			c.taken(d.Name, all)
 			if c.Noted() == before {
-				sources = append(sources, s)
+				all.Sources = append(all.Sources, s)
+			}
+		}
+		for _, d := range declared.Servers {
+			before := c.Noted()
+			s := c.server(d)
+			c.taken(d.Name, all)
+			c.sameURL(d.URL, s, all.Servers)
+			if c.Noted() == before {
+				all.Servers = append(all.Servers, s)
 			}
 		}
 		faults = append(faults, c.Faults()...)
 	}
-	return sources, faults
+	return all, faults
+}
+
+// taken notes a fault for a name that a source or server has already.
+func (c compiler) taken(name yamlfile.Scalar, all Declared) {
+	const remedy = "give each source a name of its own"
+	if i := slices.IndexFunc(all.Sources, func(other *Source) bool { return other.Name == name.Value }); i >= 0 {
+		c.Fault(name.Node, remedy, "the name %q is already taken in %s:%d", name.Value, all.Sources[i].File, all.Sources[i].Line)
+	}
+	if i := slices.IndexFunc(all.Servers, func(other *Server) bool { return other.Name == name.Value }); i >= 0 {
+		c.Fault(name.Node, remedy, "the name %q is already taken in %s:%d", name.Value, all.Servers[i].File, all.Servers[i].Line)
+	}
 }
 
 // source compiles a declaration over its preset.

@@ -2,13 +2,11 @@ package source
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 )
 
 // placeholders matches what stands for a secret in an address.
-var placeholders = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{([A-Za-z0-9_]+)\}`) })
+var placeholders = lazily(`\$\{([A-Za-z0-9_]+)\}`)
 
 // MaskURL returns an address as logs, status and errors may contain it: without a password, the values of its query, and
 // the parts of its path that look like keys.

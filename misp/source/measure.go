@@ -99,11 +99,14 @@ func (m *Measure) Each(ctx context.Context, c Content, do func(Indicator) error)
 
 // readAll reads a whole file.
 func (p *pass) readAll(c Content) error {
-	if p.source.Format == FormatWarninglist {
+	reopen := func() (io.Reader, error) { return open(c, p.source.member) }
+	switch p.source.Format {
+	case FormatWarninglist:
 		return p.readWarninglists(c)
-	}
-	if p.source.Format == FormatSTIX {
-		return p.readSTIX(func() (io.Reader, error) { return open(c, p.source.member) })
+	case FormatSTIX, FormatTAXII:
+		return p.readSTIX(reopen)
+	case FormatOTX:
+		return p.readOTX(reopen)
 	}
 	in, err := open(c, p.source.member)
 	if err != nil {
@@ -121,8 +124,6 @@ func (p *pass) read(in *bufio.Reader) error {
 		return p.readJSON(in)
 	case FormatMISP:
 		return p.readMISP(in)
-	case FormatOTX:
-		return p.readOTX(in)
 	}
 	lines := newLineReader(in)
 	switch p.source.Format {
@@ -154,6 +155,8 @@ func (s *Source) judge(r *Report, c Content) error {
 	switch {
 	case total == 0 && bad == 0 && s.MayBeEmpty && len(r.Skipped) == 0:
 		return nil
+	case total == 0 && bad == 0 && s.Collects():
+		return nil // all that the server has was read: nothing, or only what is revoked
 	case total == 0 && r.Entries == 0 && !looksOther(c):
 		return fmt.Errorf("there is no entry: %w; if it may be empty, declare may_be_empty: true", errNoRows)
 	case total == 0:

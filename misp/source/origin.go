@@ -42,7 +42,7 @@ func (s *Source) Origin(a mirror.Access) *mirror.Declared {
 	case s.IsWarninglist():
 		kind = mirror.KindWarninglist
 	}
-	return mirror.NewDeclared(mirror.DeclaredFile{
+	f := mirror.DeclaredFile{
 		Name: s.Name, Kind: kind, Access: a, Shrink: s.Shrink, Form: s.form,
 		Measure: func(ctx context.Context, file mirror.File, now time.Time) (mirror.Measured, error) {
 			m, err := s.Measure(ctx, file, now)
@@ -51,7 +51,11 @@ func (s *Source) Origin(a mirror.Access) *mirror.Declared {
 			}
 			return measuredFile{m, file}, nil
 		},
-	})
+	}
+	if s.Collects() {
+		f.Collect, f.CollectForm = s.collect, s.collectForm()
+	}
+	return mirror.NewDeclared(f)
 }
 
 // A measuredFile is a file that was measured, for the mirror.

@@ -10,27 +10,63 @@ import (
 	"custom-misp/misp/internal/jsonscan"
 )
 
-// readOTX reads format otx: pulses of AlienVault OTX.
-func (p *pass) readOTX(in io.Reader) error {
-	w := newJSONWalker(in, maxObject)
-	first, err := w.token()
+// readOTX reads format otx: pulses of AlienVault OTX, also several documents. Of a pulse that comes more than once, the last
+// one counts.
+func (p *pass) readOTX(reopen func() (io.Reader, error)) error {
+	last, several := map[string]int{}, false
+	number := 0
+	err := eachOTX(reopen, func(raw json.RawMessage, rest []string) error {
+		number++
+		if id, _ := pulseVersion(raw); id != "" && len(rest) > 0 && len(last) < maxValues {
+			several = several || last[id] > 0
+			last[id] = number
+		}
+		return p.ctx.Err()
+	})
 	if err != nil {
 		return err
 	}
 	n := 0
-	do := func(raw json.RawMessage, rest []string) error { return p.pulse(raw, rest, &n) }
-	switch first {
-	case json.Delim('['):
-		err = w.inside(first, []string{"*", "indicators", "*"}, do)
-	case json.Delim('{'):
-		err = w.pulses(do)
-	default:
-		return errors.New("no pulses of OTX")
-	}
+	number = 0
+	return eachOTX(reopen, func(raw json.RawMessage, rest []string) error {
+		number++
+		if several && len(rest) > 0 {
+			if id, _ := pulseVersion(raw); last[id] > number {
+				return nil
+			}
+		}
+		return p.pulse(raw, rest, &n)
+	})
+}
+
+// eachOTX calls do with each pulse of a file, or with each indicator of one that is alone.
+func eachOTX(reopen func() (io.Reader, error), do func(raw json.RawMessage, rest []string) error) error {
+	in, err := reopen()
 	if err != nil {
 		return err
 	}
-	return w.end()
+	w := newJSONWalker(in, maxObject)
+	for {
+		w.in.left = w.most
+		first, err := w.dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return whole(err)
+		}
+		switch first {
+		case json.Delim('['):
+			err = w.inside(first, []string{"*", "indicators", "*"}, do)
+		case json.Delim('{'):
+			err = w.pulses(do)
+		default:
+			err = errors.New("no pulses of OTX")
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // pulses reads an answer with pages of pulses, or one pulse.

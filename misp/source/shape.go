@@ -1,6 +1,8 @@
 package source
 
 import (
+	"maps"
+
 	"go.yaml.in/yaml/v4"
 
 	"custom-misp/engine"
@@ -13,7 +15,8 @@ type (
 	declaredFile struct {
 		_       struct{}         `what:"a file of sources"`
 		Version yamlfile.Scalar  `key:"version" need:"true" enum:"version" doc:"version of the form of these files; 1"`
-		Sources []declaredSource `key:"sources" need:"true" doc:"the sources"`
+		Sources []declaredSource `key:"sources" empty:"ok" doc:"the sources; a file has these, or servers, or both"`
+		Servers []declaredServer `key:"servers" empty:"ok" doc:"further MISP servers, which are looked up in as the MISP at misp.url is"`
 		Tests   []declaredTest   `key:"tests" doc:"tests of the sources, run by custom-misp test"`
 	}
 	declaredSource struct {
@@ -33,6 +36,7 @@ type (
 		Lines        *declaredLines    `key:"lines" doc:"for format lines"`
 		CSV          *declaredCSV      `key:"csv" doc:"for format csv"`
 		JSON         *declaredJSON     `key:"json" doc:"for formats json and ndjson"`
+		TAXII        *declaredTAXII    `key:"taxii" doc:"for format taxii, whose url is the address of the discovery (…/taxii2/), an API root, or a collection"`
 		Values       []declaredValue   `key:"values" doc:"what of a row is an indicator; several for a row with several. Formats with a form of their own need none"`
 		Only         yamlfile.Scalar   `key:"only" doc:"expression that is true for the rows that count, like row.status == \"online\"; others are counted as not wanted"`
 		Names        yamlfile.Scalar   `key:"names" enum:"names" doc:"exact: a name is that name. subdomains: a name is it and all below it. Left out, the format decides"`
@@ -72,6 +76,12 @@ type (
 		_    struct{}        `what:"json"`
 		Rows yamlfile.Scalar `key:"rows" doc:"where the rows are: names with dots between, and * for each item of a list or each member of an object, like results.*.indicators.*; * if it is left out"`
 	}
+	declaredTAXII struct {
+		_           struct{}          `what:"taxii"`
+		Collections []yamlfile.Scalar `key:"collections" doc:"ids, aliases or titles of the collections; all that may be read, if it is left out"`
+		Since       yamlfile.Scalar   `key:"since" doc:"how old the objects may be that are read first, by the time at which they were added, like 90d; all, if it is left out"`
+		Limit       yamlfile.Scalar   `key:"limit" doc:"how many objects are asked for at a time; 1000 if it is left out. A server may give fewer"`
+	}
 	declaredValue struct {
 		_        struct{}        `what:"a value"`
 		From     yamlfile.Scalar `key:"from" doc:"expression for the value, like row.url; value, if it is left out, in formats that name the value themselves. A list has several values"`
@@ -91,10 +101,10 @@ type (
 		Layout yamlfile.Scalar `key:"layout" doc:"form of the times of this source, as Go has it: 2006-01-02 15:04:05 or 1/2/2006 15:04. The usual forms need none"`
 	}
 	declaredAuth struct {
-		_        struct{}        `what:"auth"`
-		User     yamlfile.Scalar `key:"user" doc:"user name of basic authentication"`
-		Password *yaml.Node      `key:"password" doc:"password of basic authentication: {file: PATH}"`
-		Bearer   *yaml.Node      `key:"bearer" doc:"token that is sent as Authorization: Bearer TOKEN: {file: PATH}"`
+		_        struct{}   `what:"auth"`
+		User     *yaml.Node `key:"user" doc:"user name of basic authentication; {file: PATH} where it is a key itself"`
+		Password *yaml.Node `key:"password" doc:"password of basic authentication: {file: PATH}; may be left out if user is a key"`
+		Bearer   *yaml.Node `key:"bearer" doc:"token that is sent as Authorization: Bearer TOKEN: {file: PATH}"`
 	}
 	declaredTest struct {
 		_          struct{}        `what:"a test"`
@@ -117,6 +127,7 @@ const (
 	FormatJSON        Format = "json"
 	FormatNDJSON      Format = "ndjson"
 	FormatSTIX        Format = "stix"
+	FormatTAXII       Format = "taxii"
 	FormatMISP        Format = "misp"
 	FormatHosts       Format = "hosts"
 	FormatAdblock     Format = "adblock"
@@ -130,7 +141,7 @@ const (
 )
 
 var formats = []string{
-	string(FormatLines), string(FormatCSV), string(FormatJSON), string(FormatNDJSON), string(FormatSTIX), string(FormatMISP),
+	string(FormatLines), string(FormatCSV), string(FormatJSON), string(FormatNDJSON), string(FormatSTIX), string(FormatTAXII), string(FormatMISP),
 	string(FormatHosts), string(FormatAdblock), string(FormatDnsmasq), string(FormatUnbound), string(FormatRPZ),
 	string(FormatZeek), string(FormatIPRep), string(FormatOTX), string(FormatWarninglist),
 }
@@ -147,10 +158,12 @@ const (
 
 // FileShape describes files of sources: for the schema and the reference.
 func FileShape() yamlfile.Shape {
-	return yamlfile.Shape{Top: declaredFile{}, Enums: map[string][]string{
+	enums := map[string][]string{
 		"version": {"1"}, "format": formats, "type": typeNames(), "names": {exactNames, withSubdomains},
 		"threat_level": engine.ThreatLevels, "missing": engine.MissingWords, "header": {headerAuto, headerTrue, headerFalse}, "decode": {decodeBase64},
-	}}
+	}
+	maps.Copy(enums, engine.FilterWords())
+	return yamlfile.Shape{Top: declaredFile{}, Enums: enums}
 }
 
 // typeNames returns the types that a value may have, auto first.

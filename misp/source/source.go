@@ -43,6 +43,7 @@ type Source struct {
 	columns     []string
 	header      string
 	rows        []string
+	taxii       compiledTAXII
 	values      []compiledValue
 	only        *engine.Expression
 	names       string
@@ -68,8 +69,9 @@ type Secret struct {
 
 // An Auth says how a server knows who asks: by a user and a password, or a token. The zero Auth is for none.
 type Auth struct {
-	User     string
-	Password string // file
+	User     string // empty if it is in a file
+	UserFile string
+	Password string // file; empty for none
 	Bearer   string // file
 }
 

@@ -33,7 +33,18 @@ type stixObject struct {
 	References   []struct {
 		URL string `json:"url"`
 	} `json:"external_references"`
+
+	// Of a marking definition.
+	DefinitionType string `json:"definition_type"`
+	Definition     struct {
+		TLP string `json:"tlp"`
+	} `json:"definition"`
+	Extensions map[string]struct {
+		TLP string `json:"tlp_2_0"`
+	} `json:"extensions"`
 }
+
+const stixIndicatorType = "indicator"
 
 // tlpMarkings are the objects that STIX has for labels of the Traffic Light Protocol.
 var tlpMarkings = map[string]string{
@@ -46,8 +57,37 @@ var tlpMarkings = map[string]string{
 
 // A stixIndex is what a first walk over a file learns for the second.
 type stixIndex struct {
-	latest   map[string]string // modified, by id of indicators that come twice
+	latest   map[string]string // versions, by id of indicators
 	families map[string]string // names of what indicators indicate, by id of the indicator
+	tlp      map[string]string // tags of markings that the file defines itself, by id
+}
+
+// version orders the versions of an object: by when it was changed, and one that is revoked last.
+func (o *stixObject) version() string {
+	text := cmp.Or(o.Modified, o.Created)
+	if at, ok := dateOf(text); ok {
+		text = at.Format("2006-01-02T15:04:05.000000000")
+	}
+	if o.Revoked {
+		text += "r"
+	}
+	return text
+}
+
+// tlpOf returns the tag of a marking definition that is a label of the Traffic Light Protocol; empty for another one.
+func (o *stixObject) tlpOf() string {
+	label := o.Definition.TLP
+	if name, ok := strings.CutPrefix(strings.ToLower(o.Name), "tlp:"); ok && label == "" && (o.DefinitionType == "" || o.DefinitionType == "tlp") {
+		label = name
+	}
+	for _, x := range o.Extensions {
+		label = cmp.Or(x.TLP, label)
+	}
+	switch label = strings.TrimPrefix(strings.ToLower(trim(label)), "tlp:"); label {
+	case "white", "clear", "green", "amber", "amber+strict", "red":
+		return "tlp:" + label
+	}
+	return ""
 }
 
 // readSTIX reads format stix: bundles of STIX 2.0 and 2.1, and objects alone, one a line. Only indicators count, not what was
@@ -67,7 +107,7 @@ func (p *pass) readSTIX(reopen func() (io.Reader, error)) error {
 			n++
 			return p.skip(n, reasonJSON, string(raw[:min(len(raw), maxShown)]))
 		}
-		if o.Type != "indicator" {
+		if o.Type != stixIndicatorType {
 			return nil
 		}
 		n++
@@ -77,7 +117,7 @@ func (p *pass) readSTIX(reopen func() (io.Reader, error)) error {
 
 // indexSTIX reads what other objects say about indicators.
 func indexSTIX(reopen func() (io.Reader, error)) (stixIndex, error) {
-	x := stixIndex{latest: map[string]string{}, families: map[string]string{}}
+	x := stixIndex{latest: map[string]string{}, families: map[string]string{}, tlp: map[string]string{}}
 	names, indicates := map[string]string{}, map[string]string{}
 	err := eachSTIX(reopen, func(raw json.RawMessage) error {
 		var o stixObject
@@ -86,9 +126,13 @@ func indexSTIX(reopen func() (io.Reader, error)) (stixIndex, error) {
 			return nil
 		}
 		switch o.Type {
-		case "indicator":
-			if x.latest[o.ID] < o.Modified {
-				x.latest[o.ID] = o.Modified
+		case stixIndicatorType:
+			if v := o.version(); x.latest[o.ID] < v {
+				x.latest[o.ID] = v
+			}
+		case "marking-definition":
+			if tag := o.tlpOf(); tag != "" && len(x.tlp) < maxRepeated {
+				x.tlp[o.ID] = tag
 			}
 		case "malware", "threat-actor", "tool", "intrusion-set", "campaign":
 			if len(names) < maxRepeated {
@@ -179,16 +223,16 @@ func (w *jsonWalker) stixObject(do func(json.RawMessage) error) error {
 
 // stixIndicator reads an indicator of STIX.
 func (p *pass) stixIndicator(n int, o *stixObject, x stixIndex) error {
-	switch {
+	switch v := o.version(); {
+	case o.ID != "" && x.latest[o.ID] > v:
+		return p.skip(n, reasonOlder, o.Pattern)
 	case o.Revoked:
 		return p.skip(n, reasonRevoked, o.Pattern)
-	case x.latest[o.ID] > o.Modified:
-		return p.skip(n, reasonOlder, o.Pattern)
 	case o.PatternType != "" && o.PatternType != "stix":
 		return p.skip(n, fmt.Sprintf("a pattern of the type %q", short(o.PatternType)), o.Pattern)
 	}
 	delete(x.latest, o.ID) // the same version again is older
-	x.latest[o.ID] = o.Modified + "\x00"
+	x.latest[o.ID] = o.version() + "s"
 	parsed, err := parsePattern(o.Pattern)
 	if err != nil {
 		return p.skip(n, err.Error(), o.Pattern)
@@ -237,7 +281,7 @@ func (p *pass) stixLabels(e *entry, o *stixObject, x stixIndex) {
 		}
 	}
 	for _, m := range o.Markings {
-		if tag := tlpMarkings[strings.TrimPrefix(m, "marking-definition--")]; tag != "" {
+		if tag := cmp.Or(tlpMarkings[strings.TrimPrefix(m, "marking-definition--")], x.tlp[m]); tag != "" {
 			e.own.tags = append(e.own.tags, tag)
 		}
 	}

@@ -43,15 +43,20 @@ func (c compiler) auth(d *declaredAuth) (a Auth) {
 	if d == nil {
 		return a
 	}
-	a.User, a.Password, a.Bearer = d.User.Value, c.secretFile(d.Password, "password"), c.secretFile(d.Bearer, "bearer")
-	place := cmp.Or(d.User.Node, d.Password, d.Bearer)
+	if d.User != nil && c.Resolve(d.User).Kind == yaml.ScalarNode {
+		a.User = c.Resolve(d.User).Value
+	} else {
+		a.UserFile = c.secretFile(d.User, "user")
+	}
+	a.Password, a.Bearer = c.secretFile(d.Password, "password"), c.secretFile(d.Bearer, "bearer")
+	place := cmp.Or(d.User, d.Password, d.Bearer)
 	switch {
-	case a.Bearer != "" && (a.User != "" || a.Password != ""):
+	case a.Bearer != "" && (d.User != nil || a.Password != ""):
 		c.Fault(d.Bearer, "keep bearer, or user and password", "auth has two ways")
-	case a.Bearer == "" && (a.User == "" || a.Password == "") && place != nil:
+	case a.Bearer == "" && a.UserFile == "" && (a.User == "" || a.Password == "") && place != nil:
 		c.Fault(place, "write {user: NAME, password: {file: PATH}}, or {bearer: {file: PATH}}", "auth needs a user and a password, or a token")
 	case strings.ContainsAny(a.User, ":\r\n\x00"):
-		c.Fault(d.User.Node, "a user name with a colon cannot be sent with basic authentication", "user %q has a colon or a line break", a.User)
+		c.Fault(d.User, "a user name with a colon cannot be sent with basic authentication", "user %q has a colon or a line break", a.User)
 	}
 	return a
 }

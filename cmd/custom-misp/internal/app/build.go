@@ -73,8 +73,10 @@ type App struct {
 	Mirror *mirror.Mirror
 	// Syncs are the sources of the mirror; nil if there is none.
 	Syncs []Sync
-	// Batch puts the questions of serve together; nil if there is none.
-	Batch *enrich.Batch
+	// Batches put the questions of serve together, one for each server; nil if there is none.
+	Batches []*enrich.Batch
+	// Servers are the MISP servers; one without an address if none is configured.
+	Servers []Server
 	// Chain processes an alert.
 	Chain *enrich.QueueingPipeline
 	// Suppress decides what the chain does not report.
@@ -82,8 +84,10 @@ type App struct {
 	// Lookup is that of the chain without a record of outages, for verbs that only look.
 	Lookup enrich.Lookup
 
-	declared []*source.Source                // of the mirror
-	sighter  enrich.Sighter                  // nil if no sightings are wanted
+	declared source.Declared                 // in files of sources
+	sighter  enrich.Sighter                  // nil if no sightings are wanted, or there are several servers
+	sighters map[string]enrich.Sighter       // of several servers, by name
+	faults   []error                         // why some of several servers cannot be asked
 	writers  map[string]*enrich.OutageWriter // of the records of outages in serve, by path
 	closers  []func()
 }
@@ -117,11 +121,12 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	engineErr = errors.Join(engineErr, err)
 	errs := []error{engineErr}
 	var wrong distinctErrors
-	declared, faults, err := Sources(c)
+	declared, faults, err := declarations(c)
 	a.declared, a.Faults = declared, append(a.Faults, faults...)
+	a.Servers = serversOf(c, declared.Servers)
 	wrong.add(err)
 	if h.Daemon != nil {
-		for _, w := range SourceWarnings(c, declared) {
+		for _, w := range SourceWarnings(c, declared.Sources) {
 			h.Log.Warn("a filter needs what a source does not have", "source", fmt.Sprintf("%s:%d", w.File, w.Line), "reason", w.Message, "remedy", w.Remedy)
 		}
 	}
@@ -136,6 +141,9 @@ func Build(c *config.Config, h Hooks) (*App, error) {
 	} else {
 		lookup, whole = a.lookup(h)
 		lookup, whole, a.Lookup = a.Warned(lookup), a.Warned(whole), a.Warned(a.Lookup)
+	}
+	for _, err := range a.faults {
+		wrong.add(err)
 	}
 	a.openServe(h, &wrong)
 	a.Suppress = a.suppression(condition, h, &wrong)
@@ -173,14 +181,19 @@ const (
 // openLookup opens what the policy asks: Live and Mirror.
 func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 	var err error
-	if a.Config.Lookup.Policy != config.PolicyMirror {
+	switch {
+	case a.Config.Lookup.Policy == config.PolicyMirror:
+	case a.Several():
+		a.faults, err = a.openServers(h)
+		faults.add(err)
+	default:
 		a.Live, err = newLive(a.Config, h)
 		faults.add(err)
 		if client, ok := a.Live.(*api.Client); ok {
 			a.closers = append(a.closers, client.Close)
 		}
 	}
-	if usesMirror(a.Config, a.declared) {
+	if usesMirror(a.Config, a.declared.Sources) {
 		a.Mirror, err = openMirror(a.Config, a.declared)
 		faults.add(err)
 		if a.Mirror != nil {
@@ -203,7 +216,7 @@ func (a *App) openServe(h Hooks, faults *distinctErrors) {
 			faults.add(cli.WrongUsef("serve.alerts: %s is a directory; name a file", f.Path))
 		}
 	}
-	if usesMirror(a.Config, a.declared) {
+	if usesMirror(a.Config, a.declared.Sources) {
 		syncs, closeSyncs, err := newSyncs(a.Config, a.declared, h)
 		faults.add(err)
 		if a.Syncs = syncs; closeSyncs != nil {
@@ -218,6 +231,11 @@ func (a *App) openServe(h Hooks, faults *distinctErrors) {
 func (a *App) openSighter(h Hooks) error {
 	if !a.Config.Sightings.Enabled {
 		return nil
+	}
+	if a.Several() {
+		var err error
+		a.sighters, err = a.sightersOf(h)
+		return err
 	}
 	if a.Config.Lookup.Policy != config.PolicyMirror {
 		a.sighter, _ = a.Live.(enrich.Sighter) // a feed directory takes none
@@ -247,23 +265,34 @@ func (a *App) lookup(h Hooks) (lookup, whole enrich.Lookup) {
 	left := &leftOut{app: a, h: h, reported: map[string]time.Time{}}
 	live, mirrored := a.Live, enrich.Lookup(&mirror.LeaveOut{Mirror: a.Mirror, LeftOut: left.report})
 	inside := a.Config.Lookup.Policy == config.PolicyMirrorThenLive
+	var names []string
+	if a.Several() {
+		names = serverNames(a.Servers)
+	}
 	if h.Join != nil && live != nil && a.Config.FeedDir == "" {
-		batch := a.batch(h.Join, live, joinWait)
-		a.closers = append(a.closers, batch.Close)
-		a.Live, live = batch, batch
+		live = a.together(h)
+		a.Live = live
 	}
 	if a.Lookup = a.withheld(live); inside {
-		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: a.withheld(live)}
+		a.Lookup = &enrich.MirrorFirst{Mirror: a.Mirror, Live: a.withheld(live), Servers: names}
+	}
+	if h.Daemon != nil {
+		mirrored = timed{mirrored, h.Daemon.Meter, "mirror", a.Config.Timeout}
 	}
 	switch {
+	case a.Several() && live != nil:
+		if h.Join == nil {
+			live = a.patient(h)
+		}
 	case h.Daemon != nil:
-		live, mirrored = a.joined(live, h), timed{mirrored, h.Daemon.Meter, "mirror", a.Config.Timeout}
+		live = a.joined(live, h)
 	case inside:
 		live = a.circuit(h, live)
 	}
 	live = a.withheld(live)
 	if inside {
-		return &enrich.MirrorFirst{Mirror: mirrored, Live: live}, &enrich.MirrorFirst{Mirror: mirrored, Live: live, Whole: true}
+		return &enrich.MirrorFirst{Mirror: mirrored, Live: live, Servers: names},
+			&enrich.MirrorFirst{Mirror: mirrored, Live: live, Servers: names, Whole: true}
 	}
 	if a.Config.Lookup.Policy == config.PolicyMirror {
 		a.Lookup = a.Mirror
@@ -308,25 +337,57 @@ func (a *App) joined(live enrich.Lookup, h Hooks) enrich.Lookup {
 	if inside {
 		asked = a.circuit(h, asked)
 	}
-	a.Batch = a.batch(h.Daemon.Context, asked, liveWait)
+	batch := enrich.NewBatch(h.Daemon.Context, asked, a.batchLimits(a.Config.MISP, liveWait))
+	a.Batches = []*enrich.Batch{batch}
 	if inside {
-		return remembered{a.Batch, a.Batch, h.Daemon.Meter}
+		return remembered{batch, batch, h.Daemon.Meter}
 	}
 	// Outside of the batch, so that an alert need not wait for a question as long as MISP may take for it.
-	return remembered{a.circuit(h, a.Batch), a.Batch, h.Daemon.Meter}
+	return remembered{a.circuit(h, batch), batch, h.Daemon.Meter}
 }
 
-// batch joins the questions to MISP.
-func (a *App) batch(ctx context.Context, asked enrich.Lookup, wait time.Duration) *enrich.Batch {
+// together joins the questions of a verb, which reads without a pause.
+func (a *App) together(h Hooks) enrich.Lookup {
+	join := func(s Server, asked enrich.Lookup) enrich.Lookup {
+		batch := a.batchOf(h.Join, asked, joinWait, s)
+		a.closers = append(a.closers, batch.Close)
+		return batch
+	}
+	if a.Several() {
+		return a.each(join)
+	}
+	return join(a.Servers[0], a.Live)
+}
+
+// Waiting returns how many values are being asked for.
+func (a *App) Waiting() int {
+	n := 0
+	for _, b := range a.Batches {
+		n += b.Waiting()
+	}
+	return n
+}
+
+// expect returns how long a question for so many values is likely to take, where it takes longest.
+func (a *App) expect(values int) time.Duration {
+	var longest time.Duration
+	for _, b := range a.Batches {
+		longest = max(longest, b.Expect(values))
+	}
+	return longest
+}
+
+// batchLimits are those of the questions to a server.
+func (a *App) batchLimits(m config.MISP, wait time.Duration) enrich.BatchLimits {
 	name := "MISP"
-	if u, err := url.Parse(a.Config.MISP.URL); err == nil {
+	if u, err := url.Parse(m.URL); err == nil {
 		name += " at " + u.Host
 	}
-	return enrich.NewBatch(ctx, asked, enrich.BatchLimits{
+	return enrich.BatchLimits{
 		Name:   name,
 		Values: liveValues, Most: liveMost, Aim: liveAim, Filter: a.Config.Lookup.Filter, Wait: wait, Parallel: liveParallel,
-		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries, Bytes: liveBytes,
-	})
+		Timeout: a.Config.Timeout, Hit: a.Config.Lookup.RememberHit, Miss: a.Config.Lookup.RememberMiss, Entries: liveEntries / max(1, len(a.Servers)), Bytes: liveBytes / max(1, len(a.Servers)),
+	}
 }
 
 // chain puts mappings, look-up and sink together with all that keeps an alert from being lost.
@@ -341,30 +402,31 @@ func (a *App) chain(h Hooks, lookup enrich.Lookup) *enrich.QueueingPipeline {
 	q := &enrich.QueueingPipeline{
 		Pipeline: enrich.Pipeline{
 			Engine: a.Engine, Lookup: lookup, Sink: sink, Link: c.MISP.URL,
-			Filter: filterOf(c, a.declared), Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
-			Withhold: c.Lookup.Withhold, Prevalence: a.prevalence(h),
+			Filter: filterOf(c, a.declared.Sources), Unlimited: c.Lookup.Policy == config.PolicyMirror, Suppress: a.Suppress,
+			Withhold: c.Lookup.Withhold, Links: links(a.Servers), Prevalence: a.prevalence(h),
 		},
-		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
+		Spool: spool, MISP: a.recorded(h, State.MISPOutage), Outages: a.outages(h), Queue: a.recorded(h, State.QueueOutage), Log: h.Log,
 		Reserve: c.Queue.SendTimeout, DrainTime: cmp.Or(h.DrainTime, c.Spool.DrainTime), Settle: h.Settle,
 		Faults: &enrich.Throttle{Sink: sink, Dir: c.StateDir, Interval: c.ErrorInterval, Now: h.Now},
 	}
 	if h.Daemon != nil {
 		q.Cut = h.Daemon.Meter.Cut
 	}
-	if a.Batch != nil {
-		q.Alone = func(values int) bool { return values > liveValues || a.Batch.Expect(values) > c.Timeout/4 }
+	if len(a.Batches) > 0 {
+		q.Alone = func(values int) bool { return values > liveValues || a.expect(values) > c.Timeout/4 }
 	}
 	switch {
 	case c.Lookup.Policy == config.PolicyMirrorThenLive:
 		q.Meanwhile = "the mirror answers meanwhile, and MISP is asked later for what the mirror does not know"
+	case h.Daemon == nil && a.Several() && c.Lookup.Policy != config.PolicyMirror: // each server has its own
 	case h.Daemon == nil:
 		q.Circuit = &enrich.Circuit{Asked: lookup, Outage: q.MISP}
 	default:
 		q.Meanwhile = "alerts wait in Wazuh's own file and are looked up when MISP answers"
 	}
-	if a.sighter != nil {
+	if a.sighter != nil || len(a.sighters) > 0 {
 		q.Sightings = &enrich.Sightings{
-			Sighter: a.sighter, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
+			Sighter: a.sighter, Sighters: a.sighters, Source: c.Sightings.Source, TLPRed: c.Sightings.TLPRed, Dir: state.Sightings(), Now: h.Now,
 		}
 		if !c.Sightings.TLPRed {
 			q.Sightings.Withhold = c.Lookup.WithholdOutside()

@@ -175,8 +175,9 @@ func TestAlone(t *testing.T) {
 // noMeter counts nothing.
 type noMeter struct{}
 
-func (noMeter) Asked(string, int, int, time.Duration) {}
-func (noMeter) Remembered(bool)                       {}
-func (noMeter) Cut(engine.Cut)                        {}
-func (noMeter) NotReported(enrich.Reason)             {}
-func (noMeter) LeftOut(string, int)                   {}
+func (noMeter) AskedServer(string, int, int, time.Duration) {}
+func (noMeter) Asked(string, int, int, time.Duration)       {}
+func (noMeter) Remembered(bool)                             {}
+func (noMeter) Cut(engine.Cut)                              {}
+func (noMeter) NotReported(enrich.Reason)                   {}
+func (noMeter) LeftOut(string, int)                         {}

@@ -103,12 +103,13 @@ func Suppression(c *config.Config, e *engine.Engine) (*enrich.Suppression, error
 	if err != nil {
 		return nil, err
 	}
-	return newSuppression(c, e, condition, mutes), nil
+	servers, err := Servers(c)
+	return newSuppression(c, servers, e, condition, mutes), err
 }
 
-func newSuppression(c *config.Config, e *engine.Engine, condition *engine.AlertCondition, mutes *enrich.Mutes) *enrich.Suppression {
+func newSuppression(c *config.Config, servers []Server, e *engine.Engine, condition *engine.AlertCondition, mutes *enrich.Mutes) *enrich.Suppression {
 	return &enrich.Suppression{
-		Alert: condition, Engine: e, Filter: c.Lookup.Filter, WideNetworks: c.Lookup.WideNetworks, Mutes: mutes,
+		Alert: condition, Engine: e, Filter: c.Lookup.Filter, Filters: filters(servers), WideNetworks: c.Lookup.WideNetworks, Mutes: mutes,
 	}
 }
 
@@ -121,8 +122,8 @@ func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *dis
 			h.Log.Info("a mute has ended, and has no effect any more; custom-misp unmute --expired removes it", "mute", m.String())
 		}
 	}
-	s := newSuppression(a.Config, a.Engine, condition, mutes)
-	s.Filter, s.Now = filterOf(a.Config, a.declared), h.Now
+	s := newSuppression(a.Config, a.Servers, a.Engine, condition, mutes)
+	s.Filter, s.Now = filterOf(a.Config, a.declared.Sources), h.Now
 	s.Counted = func(of string, v enrich.Verdict, m *enrich.Match) {
 		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
 		if h.Daemon != nil {

@@ -15,6 +15,7 @@ import (
 
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
+	"custom-misp/misp/source"
 )
 
 // sent counts what is sent.
@@ -35,11 +36,12 @@ func (s *sent) Send(_ context.Context, e enrich.Enrichment) error {
 // counted is a meter that counts what was left out.
 type counted struct{ left map[string]int }
 
-func (counted) Asked(string, int, int, time.Duration) {}
-func (counted) Remembered(bool)                       {}
-func (counted) Cut(engine.Cut)                        {}
-func (counted) NotReported(enrich.Reason)             {}
-func (c counted) LeftOut(source string, values int)   { c.left[source] += values }
+func (counted) Asked(string, int, int, time.Duration)       {}
+func (counted) Remembered(bool)                             {}
+func (counted) Cut(engine.Cut)                              {}
+func (counted) NotReported(enrich.Reason)                   {}
+func (counted) AskedServer(string, int, int, time.Duration) {}
+func (c counted) LeftOut(source string, values int)         { c.left[source] += values }
 
 // twoLists returns a configuration with a mirror of two lists, bad and good, and a mapping that picks a host.
 func twoLists(t *testing.T) *config.Config {
@@ -67,7 +69,7 @@ func TestLeftOut(t *testing.T) {
 	c := twoLists(t)
 	now := time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)
 	began := now
-	syncs, closeAll, err := newSyncs(c, nil, Hooks{Log: cli.NoLog(), Now: func() time.Time { return now }})
+	syncs, closeAll, err := newSyncs(c, source.Declared{}, Hooks{Log: cli.NoLog(), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

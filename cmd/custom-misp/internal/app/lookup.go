@@ -48,54 +48,59 @@ func Client(c *config.Config, timeout time.Duration, log *slog.Logger) (*api.Cli
 	return newClient(c, timeout, Hooks{Log: log})
 }
 
-// ClientWithKey returns a client with one key alone, whatever others the configuration has.
-func ClientWithKey(c *config.Config, key string) (*api.Client, error) {
-	return clientWith(c, []string{key}, nil, c.MISP.Timeout, Hooks{})
+// ClientWithKey returns the client of a server with one key alone, whatever others the configuration has.
+func ClientWithKey(s Server, key string) (*api.Client, error) {
+	return clientWith(s, []string{key}, nil, s.Timeout, Hooks{})
 }
 
+// newClient returns the client of the MISP at misp.url.
 func newClient(c *config.Config, timeout time.Duration, h Hooks) (*api.Client, error) {
-	if c.MISP.URL == "" {
+	return clientOf(c, serversOf(c, nil)[0], timeout, h)
+}
+
+func clientOf(c *config.Config, s Server, timeout time.Duration, h Hooks) (*api.Client, error) {
+	if s.URL == "" {
 		return nil, cli.WrongUsef("misp.url is not set; set it in %s, by <hook_url> in ossec.conf or by %s, or name a feed",
 			c.FromHome("etc/custom-misp.yaml"), config.EnvName("misp.url"))
 	}
-	keys, err := c.MISP.Key.ReadAll()
+	keys, err := s.MISP.Key.ReadAll()
 	if err != nil {
 		return nil, err
 	}
-	return clientWith(c, keys, keysOf(c.MISP.Key), timeout, h)
+	return clientWith(s, keys, keysOf(s.MISP.Key), timeout, h)
 }
 
-func clientWith(c *config.Config, keys []string, others func() []string, timeout time.Duration, h Hooks) (*api.Client, error) {
+func clientWith(s Server, keys []string, others func() []string, timeout time.Duration, h Hooks) (*api.Client, error) {
 	key := ""
 	if len(keys) > 0 {
 		key = keys[0]
 	}
 	switch {
-	case key == "" && c.MISP.Key.File != "":
-		return nil, cli.WrongUsef("misp.key_file: %s is empty; write the key into it", c.MISP.Key.File)
+	case key == "" && s.MISP.Key.File != "":
+		return nil, cli.WrongUsef("%s: %s is empty; write the key into it", s.Key("key_file"), s.MISP.Key.File)
 	case key == "":
-		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", c.MISP.URL)
+		return nil, cli.WrongUsef("no key for %s; name a file with misp.key_file, or set <api_key> in ossec.conf", s.URL)
 	}
 	settings := api.Config{
-		URL: c.MISP.URL, Key: key, Keys: others, Proxy: Proxy(c.MISP), InsecureSkipVerify: c.MISP.InsecureSkipVerify, Pins: c.MISP.Pins,
-		Timeout: timeout, Retries: c.MISP.Retries, MaxValues: h.maxValues(),
-		Filter: c.Lookup.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now,
+		URL: s.URL, Key: key, Keys: others, Proxy: Proxy(s.MISP), InsecureSkipVerify: s.InsecureSkipVerify, Pins: s.Pins,
+		Timeout: timeout, Retries: s.Retries, MaxValues: h.maxValues(),
+		Filter: s.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now, Origin: s.origin,
 	}
 	var err error
-	if c.MISP.CAFile != "" {
-		if settings.CA, err = readRegular(c.MISP.CAFile); err != nil {
-			return nil, cli.WrongUsef("misp.ca_file: %w", err)
+	if s.CAFile != "" {
+		if settings.CA, err = readRegular(s.CAFile); err != nil {
+			return nil, cli.WrongUsef("%s: %w", s.Key("ca_file"), err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(settings.CA) {
-			return nil, cli.WrongUsef("misp.ca_file: %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", c.MISP.CAFile)
+			return nil, cli.WrongUsef("%s: %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", s.Key("ca_file"), s.CAFile)
 		}
 	}
-	if settings.Certificate, err = clientCertificate(c.MISP); err != nil {
+	if settings.Certificate, err = clientCertificate(s); err != nil {
 		return nil, err
 	}
 	client, err := api.New(settings)
 	if err != nil { // about the key: everything else has been checked
-		return nil, cli.WrongUsef("%s: %w", c.MISP.Key.Option(), err)
+		return nil, cli.WrongUsef("%s: %w", s.MISP.Key.Option(), err)
 	}
 	return client, nil
 }
@@ -121,8 +126,8 @@ func Proxy(m config.MISP) func(*http.Request) (*url.URL, error) {
 }
 
 // clientCertificate reads the certificate that is shown to MISP; nil for none.
-func clientCertificate(m config.MISP) (*tls.Certificate, error) {
-	cert, key := m.ClientCertFile, m.ClientKeyFile
+func clientCertificate(s Server) (*tls.Certificate, error) {
+	cert, key := s.ClientCertFile, s.ClientKeyFile
 	if cert == "" && key == "" {
 		return nil, nil
 	}
@@ -130,7 +135,7 @@ func clientCertificate(m config.MISP) (*tls.Certificate, error) {
 		return nil, cli.WrongUsef("a client certificate needs both misp.client_cert_file and misp.client_key_file")
 	}
 	if err := config.RefuseReadable(key); err != nil {
-		return nil, cli.WrongUsef("misp.client_key_file: %w", err)
+		return nil, cli.WrongUsef("%s: %w", s.Key("client_key_file"), err)
 	}
 	certPEM, certErr := readRegular(cert)
 	keyPEM, err := readRegular(key)
@@ -139,7 +144,7 @@ func clientCertificate(m config.MISP) (*tls.Certificate, error) {
 		pair, err = tls.X509KeyPair(certPEM, keyPEM)
 	}
 	if err != nil {
-		return nil, cli.WrongUsef("misp.client_cert_file, misp.client_key_file: %w", err)
+		return nil, cli.WrongUsef("%s, %s: %w", s.Key("client_cert_file"), s.Key("client_key_file"), err)
 	}
 	return &pair, nil
 }
@@ -157,14 +162,11 @@ func mirrored(c *config.Config) []mirroredList {
 }
 
 // sourceNames returns the names of everything in the mirror, MISP first. Under the policy live that is what is declared.
-func sourceNames(c *config.Config, declared []*source.Source) ([]string, error) {
-	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
-		return declaredNames(declared), nil
+func sourceNames(c *config.Config, declared source.Declared) ([]string, error) {
+	if c.Lookup.Policy == config.PolicyLive && len(declared.Sources) > 0 {
+		return declaredNames(declared.Sources), nil
 	}
-	var names []string
-	if c.MirrorsMISP() {
-		names = append(names, mirror.ServerName)
-	}
+	names := serverNames(mirroredServers(serversOf(c, declared.Servers)))
 	for _, in := range mirrored(c) {
 		for _, s := range in.sources {
 			if slices.Contains(names, s.Name) {
@@ -173,11 +175,21 @@ func sourceNames(c *config.Config, declared []*source.Source) ([]string, error) 
 			names = append(names, s.Name)
 		}
 	}
-	indicators := len(names) > 0 || slices.ContainsFunc(declared, func(s *source.Source) bool { return !s.IsWarninglist() })
-	if names = append(names, declaredNames(declared)...); !indicators {
+	indicators := len(names) > 0 || slices.ContainsFunc(declared.Sources, func(s *source.Source) bool { return !s.IsWarninglist() })
+	if names = append(names, declaredNames(declared.Sources)...); !indicators {
 		return nil, cli.WrongUsef("there is nothing to mirror; set misp.url, mirror.feeds or mirror.lists, or declare sources in %s", strings.Join(c.Sources.Dirs, ", "))
 	}
 	return names, nil
+}
+
+// mirroredServers returns the servers that the mirror holds.
+func mirroredServers(servers []Server) (held []Server) {
+	for _, s := range servers {
+		if s.Mirrored && s.URL != "" {
+			held = append(held, s)
+		}
+	}
+	return held
 }
 
 // declaredNames returns the names of declared sources.
@@ -204,23 +216,33 @@ func usesMirror(c *config.Config, declared []*source.Source) bool {
 
 // Mirror opens the mirror for look-ups. Errors are [cli.WrongUse].
 func Mirror(c *config.Config) (*mirror.Mirror, error) {
-	declared, _, err := Sources(c)
+	declared, _, err := declarations(c)
 	if err != nil {
 		return nil, err
 	}
 	return openMirror(c, declared)
 }
 
-func openMirror(c *config.Config, declared []*source.Source) (*mirror.Mirror, error) {
+func openMirror(c *config.Config, declared source.Declared) (*mirror.Mirror, error) {
 	names, err := sourceNames(c, declared)
 	if err != nil {
 		return nil, err
 	}
-	if c.Lookup.Filter.MinDecayScore != nil && c.Lookup.Policy != config.PolicyLive {
-		return nil, cli.WrongUsef("lookup.min_decay_score needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out")
+	servers := serversOf(c, declared.Servers)
+	for _, s := range servers {
+		if s.Filter.MinDecayScore != nil && c.Lookup.Policy != config.PolicyLive {
+			key := "lookup.min_decay_score"
+			if c.Lookup.Filter.MinDecayScore == nil {
+				key = s.Key(key)
+			}
+			return nil, cli.WrongUsef("%s needs MISP's own scores, which change by the hour; set lookup.policy to live, or leave it out", key)
+		}
 	}
-	m := mirror.Open(StateOf(c).Mirror(), names, filterOf(c, declared))
-	for _, s := range declared {
+	m := mirror.Open(StateOf(c).Mirror(), names, filterOf(c, declared.Sources))
+	if several(servers) {
+		m.Servers, m.Filters = serverNames(servers), filters(servers)
+	}
+	for _, s := range declared.Sources {
 		if s.IsWarninglist() {
 			m.Warninglists = append(m.Warninglists, s.Name)
 		}
@@ -264,7 +286,7 @@ func (s Sync) Run(ctx context.Context, full bool) (mirror.State, error) {
 
 // Syncs returns what is to be synced, and what ends the connections and unmaps the files for it. Errors are [cli.WrongUse].
 func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), err error) {
-	declared, _, err := Sources(c)
+	declared, _, err := declarations(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -275,34 +297,42 @@ func Syncs(c *config.Config, log *slog.Logger) (list []Sync, closeAll func(), er
 }
 
 // newSyncs returns what can be synced also beside an error.
-func newSyncs(c *config.Config, declared []*source.Source, h Hooks) (list []Sync, closeAll func(), err error) {
+func newSyncs(c *config.Config, declared source.Declared, h Hooks) (list []Sync, closeAll func(), err error) {
 	syncer := &mirror.Syncer{
 		Dir: StateOf(c).Mirror(), Full: c.Mirror.FullInterval, Reconcile: c.Mirror.ReconcileInterval,
 		Overlap: mirror.UsualOverlap, Log: h.Log, Now: h.Now,
 	}
 	closeAll = syncer.Close
-	list, wrong := declaredSyncs(c, declared, syncer)
+	list, wrong := declaredSyncs(c, declared.Sources, syncer)
 	defer func() {
 		syncer.Every = map[string]time.Duration{}
 		for _, s := range list {
 			syncer.Every[s.Name()] = s.Interval
 		}
 	}()
-	if c.Lookup.Policy == config.PolicyLive && len(declared) > 0 {
+	if c.Lookup.Policy == config.PolicyLive && len(declared.Sources) > 0 {
 		return list, closeAll, wrong // what MISP knows is asked there
 	}
-	if c.MirrorsMISP() {
-		client, err := newClient(c, c.Mirror.Timeout, h)
-		if err != nil {
+	var ofServers []Sync
+	servers := serversOf(c, declared.Servers)
+	for _, s := range mirroredServers(servers) {
+		client, err := clientOf(c, s, c.Mirror.Timeout, h)
+		if err != nil && !several(servers) {
 			return nil, nil, err
 		}
+		if err != nil {
+			wrong = errors.Join(wrong, err) // the others are synced all the same
+			continue
+		}
+		end := closeAll
 		closeAll = func() {
-			syncer.Close()
+			end()
 			client.Close()
 		}
-		server := &mirror.Server{Client: client, URL: c.MISP.URL, Warninglists: true, Sightings: c.Mirror.Sightings}
-		list = slices.Insert(list, 0, Sync{server, c.Mirror.Interval, syncer})
+		server := &mirror.Server{Origin: s.Name, Client: client, URL: s.URL, Warninglists: true, Sightings: c.Mirror.Sightings}
+		ofServers = append(ofServers, Sync{server, s.Refresh, syncer})
 	}
+	list = append(ofServers, list...)
 	for _, s := range c.Mirror.Feeds {
 		list = append(list, Sync{mirror.NewFeed(s.Name, s.Place, userAgent()), c.Mirror.FeedInterval, syncer})
 	}

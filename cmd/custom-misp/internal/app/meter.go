@@ -13,6 +13,8 @@ type Meter interface {
 	// Asked is called for an answered look-up by "mirror" or "misp": values asked for, those that are known, and how
 	// long it took.
 	Asked(by string, values, known int, took time.Duration)
+	// AskedServer is Asked for one of several MISP servers, by its name.
+	AskedServer(server string, values, known int, took time.Duration)
 	// LeftOut is called for a look-up that did without a source of the mirror, since that stays damaged, with the number
 	// of values.
 	LeftOut(source string, values int)

@@ -25,6 +25,12 @@ import (
 // Sources loads the declared sources of a configuration. The faults are of files and of sources that are left out. Errors
 // are [cli.WrongUse].
 func Sources(c *config.Config) ([]*source.Source, yamlfile.Faults, error) {
+	d, faults, err := declarations(c)
+	return d.Sources, faults, err
+}
+
+// declarations is Sources for all that is declared.
+func declarations(c *config.Config) (source.Declared, yamlfile.Faults, error) {
 	var files []source.File
 	for _, dir := range c.Sources.Dirs {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && c.Sources.MayBeAbsent {
@@ -32,12 +38,12 @@ func Sources(c *config.Config) ([]*source.Source, yamlfile.Faults, error) {
 		}
 		found, err := ReadSources(dir)
 		if err != nil {
-			return nil, nil, cli.WrongUsef("sources.dirs: %w", err)
+			return source.Declared{}, nil, cli.WrongUsef("sources.dirs: %w", err)
 		}
 		files = append(files, found...)
 	}
-	sources, faults := LintSources(c, files)
-	return sources, faults, nil
+	d, faults := LintSources(c, files)
+	return d, faults, nil
 }
 
 // ReadSources reads a file of sources, or those of a directory.
@@ -63,13 +69,24 @@ func ReadSources(name string) ([]source.File, error) {
 
 // LintSources loads files of sources, and leaves out those that have no place, or a name that is taken in the
 // configuration. c may be nil.
-func LintSources(c *config.Config, files []source.File) ([]*source.Source, yamlfile.Faults) {
-	all, faults := source.Load(files...)
-	var sources []*source.Source
-	for _, s := range all {
-		fault := func(remedy, format string, args ...any) {
-			faults = append(faults, yamlfile.Fault{File: s.File, Line: s.Line, Column: 1, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+func LintSources(c *config.Config, files []source.File) (source.Declared, yamlfile.Faults) {
+	all, faults := source.LoadAll(files...)
+	note := func(file string, line int, remedy, format string, args ...any) {
+		faults = append(faults, yamlfile.Fault{File: file, Line: line, Column: 1, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+	}
+	var kept source.Declared
+	for _, s := range all.Servers {
+		switch {
+		case c != nil && configuredName(c, s.Name):
+			note(s.File, s.Line, "give one of them another name", "the name %q is taken by mirror.feeds or mirror.lists", s.Name)
+		case c != nil && c.MISP.URL != "" && !c.MISP.Alone && source.SameServer(s.URL, c.MISP.URL):
+			note(s.File, s.Line, "take one of them out: both would report every hit", "server %q has the url of misp.url, %s", s.Name, c.MISP.URL)
+		default:
+			kept.Servers = append(kept.Servers, s)
 		}
+	}
+	for _, s := range all.Sources {
+		fault := func(remedy, format string, args ...any) { note(s.File, s.Line, remedy, format, args...) }
 		switch {
 		case s.URL == "" && s.Path == "":
 			fault("give it a url, or the path of a file", "source %q has no place", s.Name)
@@ -78,10 +95,10 @@ func LintSources(c *config.Config, files []source.File) ([]*source.Source, yamlf
 		case c != nil && configuredName(c, s.Name):
 			fault("give one of them another name", "the name %q is taken by mirror.feeds or mirror.lists", s.Name)
 		default:
-			sources = append(sources, s)
+			kept.Sources = append(kept.Sources, s)
 		}
 	}
-	return sources, faults
+	return kept, faults
 }
 
 // SourceWarnings says which declared sources lack what a filter of the configuration judges by: the filter refuses all of
@@ -174,12 +191,19 @@ func authorize(c *config.Config, a source.Auth, to http.Header) error {
 			return fmt.Errorf("auth.bearer: %w", err)
 		}
 		to.Set("Authorization", "Bearer "+token)
-	case a.User != "":
-		password, err := readSecret(c, a.Password)
-		if err != nil {
-			return fmt.Errorf("auth.password: %w", err)
+	case a.User != "" || a.UserFile != "":
+		user, password, err := a.User, "", error(nil)
+		if a.UserFile != "" {
+			if user, err = readSecret(c, a.UserFile); err != nil {
+				return fmt.Errorf("auth.user: %w", err)
+			}
 		}
-		to.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.User+":"+password)))
+		if a.Password != "" {
+			if password, err = readSecret(c, a.Password); err != nil {
+				return fmt.Errorf("auth.password: %w", err)
+			}
+		}
+		to.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	}
 	return nil
 }
@@ -228,6 +252,16 @@ func PreviewOf(ctx context.Context, c *config.Config, r PreviewRequest) (*source
 		}
 		content, err := declared.Origin(a).Fetch(ctx, "")
 		return form, content, err
+	}
+	if mirror.IsURL(r.What) && (r.Preset != "" || r.Declaration != "") {
+		at := *form // asked as it is declared, at this address
+		at.URL, at.Path = r.What, ""
+		a, err := accessOf(cmp.Or(c, &config.Config{}), &at)
+		if err != nil {
+			return nil, nil, cli.WrongUse{Err: err}
+		}
+		content, err := at.Origin(a).Fetch(ctx, "")
+		return &at, content, err
 	}
 	content, err := ReadContent(ctx, r.What)
 	return form, content, err
@@ -283,7 +317,13 @@ func formOf(r PreviewRequest) (*source.Source, error) {
 // ReadContent opens a file, or fetches an address.
 func ReadContent(ctx context.Context, what string) (mirror.FetchedFile, error) {
 	s := source.Source{Name: what}
-	content, err := s.Origin(mirror.Access{Place: what, Shown: source.MaskURL(what), UserAgent: userAgent()}).Fetch(ctx, "")
+	a := mirror.Access{Place: what, UserAgent: userAgent()}
+	if mirror.IsURL(what) {
+		a.Shown = source.MaskURL(what)
+		// A server of TAXII answers to nothing else, and others with what they have.
+		a.Headers = http.Header{"Accept": {source.TAXIIType + ", */*;q=0.8"}}
+	}
+	content, err := s.Origin(a).Fetch(ctx, "")
 	if err != nil && !mirror.IsURL(what) {
 		return nil, cli.WrongUse{Err: err}
 	}

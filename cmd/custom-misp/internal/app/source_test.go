@@ -1,15 +1,20 @@
 package app
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/engine"
 	"custom-misp/misp/misptest"
+	"custom-misp/misp/source"
 )
 
 // declare writes files below the home of a configuration.
@@ -129,5 +134,89 @@ func TestSecrets(t *testing.T) {
 	}
 	if _, err := accessOf(c, sources[0]); err == nil || !strings.Contains(err.Error(), "open to everybody") {
 		t.Errorf("a key that everybody can read: %v", err)
+	}
+}
+
+// TestAccess asks with a user and a password, a key as user, or a token, all from files.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	c := load(t, "log: {level: info}\n")
+	declare(t, c, map[string]string{"etc/a.key": "s3cret\n", "etc/ca.pem": "x"})
+	for keys, want := range map[string]string{
+		"auth: {user: soc, password: {file: etc/a.key}}":                      "Basic c29jOnMzY3JldA==",
+		"auth: {user: {file: etc/a.key}}":                                     "Basic czNjcmV0Og==",
+		"auth: {bearer: {file: etc/a.key}}":                                   "Bearer s3cret",
+		"ca_file: etc/ca.pem":                                                 "",
+		"auth: {bearer: {file: etc/none.key}}":                                "auth.bearer: open ",
+		"auth: {user: soc, password: {file: etc/none.key}}":                   "auth.password: open ",
+		"auth: {user: {file: etc/none.key}}":                                  "auth.user: open ",
+		"ca_file: etc/none.pem":                                               "ca_file: open ",
+		"proxy: 'http://u:${K}@p.example:1', secrets: {K: {file: etc/a.key}}": "",
+	} {
+		declare(t, c, map[string]string{"etc/custom-misp/sources/a.yaml": "version: 1\nsources:\n  - {name: a, format: taxii, url: 'https://x.example/', " + keys + "}\n"})
+		sources, faults, err := Sources(c)
+		if err != nil || len(faults) > 0 {
+			t.Fatal(keys, faults, err)
+		}
+		a, err := accessOf(c, sources[0])
+		got := a.Headers.Get("Authorization")
+		if err != nil {
+			got = err.Error()
+		}
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", keys, got, want)
+		}
+		if strings.HasPrefix(keys, "ca_file: etc/ca") && string(a.CA) != "x" || strings.HasPrefix(keys, "proxy") && a.Proxy != "http://u:s3cret@p.example:1" {
+			t.Errorf("%s: %+v", keys, a)
+		}
+	}
+}
+
+// TestPreviewOfServer looks at a server by a preset or a declaration, with its key, and names the key that lacks.
+func TestPreviewOfServer(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-OTX-API-KEY") != "s3cret" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, `{"next":null,"results":[{"id":"p","name":"P","indicators":[{"indicator":"bad.example","type":"hostname"}]}]}`)
+	}))
+	defer server.Close()
+	c := load(t, "log: {level: info}\n")
+	r := PreviewRequest{What: server.URL + "/api/v1/pulses/subscribed", Preset: "otx"}
+	if _, _, err := PreviewOf(t.Context(), c, r); err == nil || !strings.Contains(err.Error(), "header X-OTX-API-KEY: open ") || !strings.Contains(err.Error(), "otx.key") {
+		t.Errorf("no key: %v", err)
+	}
+	declare(t, c, map[string]string{"etc/otx.key": "s3cret\n"})
+	form, content, err := PreviewOf(t.Context(), c, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close() //nolint:errcheck // only read
+	if m, err := form.Measure(t.Context(), content, time.Now()); err != nil || m.Report.Total() != 1 {
+		t.Errorf("%+v, %v", m.Report, err)
+	}
+}
+
+// TestSuggestServer knows a server of TAXII by what it says about itself.
+func TestSuggestServer(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept"), source.TAXIIType) {
+			w.WriteHeader(http.StatusNotAcceptable)
+			return
+		}
+		_, _ = io.WriteString(w, `{"title":"T","api_roots":["/api1/"]}`)
+	}))
+	defer server.Close()
+	content, err := ReadContent(t.Context(), server.URL+"/taxii2/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close() //nolint:errcheck // only read
+	text, doubt, err := source.Suggest("partner", content)
+	if err != nil || !strings.Contains(text, "name: partner\n    format: taxii\n") || !strings.Contains(doubt, "declare its address as url") {
+		t.Errorf("%q, %q, %v", text, doubt, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/handover"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
+	"custom-misp/misp/mirror"
 )
 
 // State names what is in a state directory. The names are a promise to administrators.
@@ -74,6 +75,14 @@ func (s State) Lock() string { return s.path(handover.LockFile) }
 // MISPOutage is the record of outages of MISP.
 func (s State) MISPOutage() enrich.OutageFile {
 	return enrich.OutageFile{Path: s.path("misp.json")}
+}
+
+// ServerOutage is the record of outages of one of several MISP servers.
+func (s State) ServerOutage(name string) enrich.OutageFile {
+	if name == mirror.ServerName {
+		return s.MISPOutage()
+	}
+	return enrich.OutageFile{Path: s.path("misp." + name + ".json")}
 }
 
 // QueueOutage is the record of outages of Wazuh's queue.

@@ -5,6 +5,7 @@ import (
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/misp/mirror"
+	"custom-misp/misp/source"
 )
 
 // TestMirrorAsksForWarninglists has hits of the mirror say on which warninglists a value is, whether or not these are
@@ -13,7 +14,7 @@ func TestMirrorAsksForWarninglists(t *testing.T) {
 	t.Parallel()
 	for _, reject := range []string{"", ", warninglists: true"} {
 		c := load(t, "misp: {url: https://misp.example.org, key: fake-key-for-tests-only}\nlookup: {policy: mirror"+reject+"}")
-		syncs, closeAll, err := newSyncs(c, nil, Hooks{Log: cli.NoLog()})
+		syncs, closeAll, err := newSyncs(c, source.Declared{}, Hooks{Log: cli.NoLog()})
 		if err != nil {
 			t.Fatal(err)
 		}

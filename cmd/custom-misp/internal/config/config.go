@@ -11,6 +11,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -73,13 +74,16 @@ type MISP struct {
 	InsecureSkipVerify bool
 	Timeout            time.Duration
 	Retries            int
+	Alone              bool // a flag names it: no other server is asked
 }
 
 // A Key is the authentication key for MISP, as it was given or in a file: the layer that comes later counts.
 type Key struct {
 	File string // empty if the key was given as it is
 	From string // the layer that says so
-	text string
+	// Called is how errors call the file; empty for misp.key_file.
+	Called string
+	text   string
 }
 
 // Lookup says what is looked up where, and what counts as a match.
@@ -237,7 +241,7 @@ func (l *layers) config() *Config {
 		MISP: MISP{
 			URL: l.text("misp.url"), Proxy: l.text("misp.proxy"), NoProxy: l.texts("misp.no_proxy"), Key: l.key(), CAFile: l.path("misp.ca_file"),
 			ClientCertFile: l.path("misp.client_cert_file"), ClientKeyFile: l.path("misp.client_key_file"),
-			InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
+			Alone: l.from["misp.url"] == fromFlag, InsecureSkipVerify: l.flag("misp.insecure_skip_verify"), Timeout: l.duration("misp.timeout"), Retries: l.count("misp.retries"),
 		},
 		Lookup: Lookup{
 			Policy: Policy(l.text("lookup.policy")), Filter: l.filter(), WideNetworks: l.flag("lookup.wide_networks"),
@@ -351,7 +355,7 @@ func (k Key) InOssecConf() bool { return k.From == fromBlock }
 // Option returns the key of the configuration that gives it.
 func (k Key) Option() string {
 	if k.File != "" {
-		return "misp.key_file"
+		return cmp.Or(k.Called, "misp.key_file")
 	}
 	return "misp.key"
 }
@@ -380,10 +384,10 @@ func (k Key) ReadAll() ([]string, error) {
 	}
 	data, err := atomicfile.ReadRegular(k.File, cli.MaxFile)
 	if err != nil {
-		return nil, cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("%s: %w", k.Option(), err)
 	}
 	if err := RefuseReadable(k.File); err != nil {
-		return nil, cli.WrongUsef("misp.key_file: %w", err)
+		return nil, cli.WrongUsef("%s: %w", k.Option(), err)
 	}
 	var keys []string
 	for line := range strings.Lines(string(data)) {
@@ -392,7 +396,7 @@ func (k Key) ReadAll() ([]string, error) {
 		}
 	}
 	if len(keys) > maxKeys {
-		return nil, cli.WrongUsef("misp.key_file: %s has %d lines with keys; leave the one in use and the next one", k.File, len(keys))
+		return nil, cli.WrongUsef("%s: %s has %d lines with keys; leave the one in use and the next one", k.Option(), k.File, len(keys))
 	}
 	return keys, nil
 }

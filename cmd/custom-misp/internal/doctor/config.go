@@ -41,12 +41,18 @@ func (i *examination) checkConfiguration(context.Context) []Finding {
 			return []Finding{problem(i.allow(file, i.readable(file)), "%v", err)}
 		}
 	}
-	for _, f := range i.config.TLSFiles() {
+	files := i.config.TLSFiles()
+	for _, s := range i.servers() {
+		if s.Declared() {
+			files = append(files, s.TLSFiles()...)
+		}
+	}
+	for _, f := range files {
 		if err := i.May(f.Path, manager.MayRead); err != nil {
 			return []Finding{problem(i.allow(f.Path, i.readable(f.Path)), "%s: %v", f.Key, err)}
 		}
 	}
-	if i.config.AsksMISP() && i.config.MISP.URL == "" {
+	if i.config.AsksMISP() && i.servers()[0].URL == "" {
 		return []Finding{problem("write into "+file+": misp: {url: https://misp.example.org}, with your own address", "misp.url is not set")}
 	}
 	if err != nil {
@@ -86,8 +92,24 @@ func (i *examination) checkKey(context.Context) []Finding {
 	if !i.config.AsksMISP() {
 		return []Finding{skipped("only copies of feeds and lists are looked up in, which needs no key")}
 	}
-	key, err := i.config.MISP.Key.Read()
-	file, from := i.config.MISP.Key.File, i.config.MISP.Key.From
+	servers := i.servers()
+	if len(servers) == 1 && !servers[0].Declared() {
+		return i.keyOf(servers[0])
+	}
+	var findings []Finding
+	for _, of := range servers {
+		for _, f := range i.keyOf(of) {
+			f.Server, f.Found = of.Name, of.Name+": "+f.Found
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// keyOf looks for the key of a server.
+func (i *examination) keyOf(of app.Server) []Finding {
+	key, err := of.MISP.Key.Read()
+	file, from := of.MISP.Key.File, of.MISP.Key.From
 	fill := i.fillKey(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -99,8 +121,8 @@ func (i *examination) checkKey(context.Context) []Finding {
 	case key == "" && file == "":
 		return []Finding{problem("name a file with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml"), "there is no key for MISP")}
 	case key == "":
-		return []Finding{problem(fill, "misp.key_file: %s is empty", file)}
-	case i.config.MISP.Key.InOssecConf():
+		return []Finding{problem(fill, "%s: %s is empty", of.MISP.Key.Option(), file)}
+	case of.MISP.Key.InOssecConf():
 		own := i.config.FromHome("etc/custom-misp.key")
 		return []Finding{warning("put the key into "+own+", name that with misp.key_file in "+i.config.FromHome("etc/custom-misp.yaml")+" and take <api_key> out of the block",
 			"the key is in <api_key>: integratord puts it on command lines, which every user of this machine can read")}

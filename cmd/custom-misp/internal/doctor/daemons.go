@@ -130,8 +130,10 @@ func cut(text string, most int) string {
 // withoutSecrets masks the keys for MISP, as far as they are known.
 func (i *examination) withoutSecrets(text string) string {
 	var secrets []string
-	if key, err := i.config.MISP.Key.Read(); err == nil {
-		secrets = append(secrets, key)
+	for _, of := range i.servers() {
+		if keys, err := of.MISP.Key.ReadAll(); err == nil {
+			secrets = append(secrets, keys...)
+		}
 	}
 	for _, b := range i.Conf.Integrations {
 		secrets = append(secrets, b.Text("api_key"))

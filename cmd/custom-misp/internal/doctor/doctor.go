@@ -22,6 +22,8 @@ type Finding struct {
 	Status Status `json:"status"`
 	Found  string `json:"found"`  // one line, never with a secret in it
 	Remedy string `json:"remedy"` // a command where there is one, else a sentence; empty if nothing is to be done
+	// Server is which of several MISP servers the finding is about.
+	Server string `json:"server,omitempty"`
 	// Command is set if the remedy is a command for a shell of root.
 	Command bool `json:"command,omitempty"`
 }

@@ -32,6 +32,7 @@ const (
 // A visit is a way to MISP, step by step. Each step needs what the ones before it found.
 type visit struct {
 	*examination
+	server app.Server
 	url    *url.URL
 	proxy  *url.URL // nil for none
 	conn   net.Conn
@@ -40,7 +41,7 @@ type visit struct {
 	err    error // of About
 }
 
-// checkMISP goes to MISP step by step, all of it within the time of a call, so that of "it does not work" there is
+// checkMISP goes to each MISP server step by step, all of it within the time of a call, so that of "it does not work" there is
 // left: which step.
 func (i *examination) checkMISP(ctx context.Context) []Finding {
 	if dir := i.config.FeedDir; dir != "" {
@@ -49,14 +50,39 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 		}
 		return []Finding{skipped("the feed in %s is looked up in, and can be read", dir)}
 	}
-	u, err := url.Parse(i.config.MISP.URL)
+	servers := i.servers()
+	if len(servers) == 1 && !servers[0].Declared() {
+		return i.visit(ctx, servers[0])
+	}
+	var findings []Finding
+	for _, s := range servers {
+		for _, f := range i.visit(ctx, s) {
+			f.Server, f.Found = s.Name, s.Name+": "+f.Found
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// servers returns the MISP servers that are configured; one without an address if there is none.
+func (i *examination) servers() []app.Server {
+	servers, err := app.Servers(i.config)
+	if err != nil { // which checkConfiguration says
+		return []app.Server{{Name: "misp", MISP: i.config.MISP}}
+	}
+	return servers
+}
+
+// visit goes to one MISP server.
+func (i *examination) visit(ctx context.Context, server app.Server) []Finding {
+	u, err := url.Parse(server.URL)
 	if err != nil || u.Hostname() == "" {
 		return []Finding{skipped("there is no address of MISP to go to")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, i.config.Timeout)
 	defer cancel()
-	v := &visit{examination: i, url: u}
-	through := app.Proxy(i.config.MISP)
+	v := &visit{examination: i, url: u, server: server}
+	through := app.Proxy(server.MISP)
 	if through == nil {
 		through = http.ProxyFromEnvironment
 	}
@@ -68,7 +94,7 @@ func (i *examination) checkMISP(ctx context.Context) []Finding {
 	}()
 	var findings []Finding
 	failed := ""
-	for _, step := range i.stepsToMISP() {
+	for _, step := range i.stepsToMISP(server) {
 		f := skipped("not tried, see %s", failed)
 		if failed == "" {
 			f = step.look(v, ctx)
@@ -90,7 +116,7 @@ type mispStep struct {
 }
 
 // stepsToMISP returns the steps of a visit: all the endpoints of MISP that the configuration needs are among them.
-func (i *examination) stepsToMISP() []mispStep {
+func (i *examination) stepsToMISP(server app.Server) []mispStep {
 	steps := []mispStep{
 		{"misp-name", true, (*visit).lookName},
 		{"misp-connect", true, (*visit).lookConnect},
@@ -100,10 +126,10 @@ func (i *examination) stepsToMISP() []mispStep {
 		{"misp-clock", false, (*visit).lookClock},
 		{"misp-search", false, (*visit).lookSearch},
 	}
-	if i.config.MirrorsMISP() && i.config.Lookup.Policy != config.PolicyLive {
+	if server.Mirrored && i.config.Lookup.Policy != config.PolicyLive {
 		steps = append(steps, mispStep{"misp-events", false, (*visit).lookEvents}, mispStep{"misp-walk", false, (*visit).lookWalk})
 	}
-	if i.config.Sightings.Enabled {
+	if server.Sightings {
 		steps = append(steps, mispStep{"misp-sightings", false, (*visit).lookSightings})
 	}
 	return steps
@@ -120,13 +146,13 @@ func (v *visit) address() string {
 
 // one bounds a step that stands for one try.
 func (v *visit) one(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, v.config.MISP.Timeout)
+	return context.WithTimeout(ctx, v.server.Timeout)
 }
 
 func (v *visit) lookName(ctx context.Context) Finding {
 	host := v.url.Hostname()
 	switch {
-	case v.proxy != nil && v.config.MISP.Proxy != "":
+	case v.proxy != nil && v.server.Proxy != "":
 		return skipped("the proxy %s looks it up", v.proxy.Host)
 	case v.proxy != nil:
 		return skipped("the proxy %s of this shell's environment is used; does integratord have it in its own?", v.proxy.Host)
@@ -138,7 +164,7 @@ func (v *visit) lookName(ctx context.Context) Finding {
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		return problem("getent hosts "+host, "the name %s in misp.url is not found: %s", host, reason(err))
+		return problem("getent hosts "+host, "the name %s in %s is not found: %s", host, v.server.Key("url"), reason(err))
 	}
 	return good("%s is %s", host, strings.Join(addresses, " "))
 }
@@ -164,12 +190,12 @@ func (v *visit) lookConnect(ctx context.Context) Finding {
 // the authorities and pins of the settings, the client knows.
 func (v *visit) lookTLS(ctx context.Context) Finding {
 	var clientErr error
-	v.client, clientErr = app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
+	v.client, clientErr = app.ClientOf(v.config, v.server, v.server.Timeout, cli.NoLog())
 	if clientErr == nil {
 		v.about, v.err = v.client.About(ctx)
 	}
 	if v.url.Scheme == "http" {
-		return warning("set misp.url to an address with https://", "none: the key travels in the clear")
+		return warning("set "+v.server.Key("url")+" to an address with https://", "none: the key travels in the clear")
 	}
 	leaf := v.certificate(ctx)
 	shown := "no certificate was shown"
@@ -191,8 +217,8 @@ func (v *visit) lookTLS(ctx context.Context) Finding {
 		return problem(remedy, "%v; %s", trouble.Err, shown)
 	case clientErr != nil:
 		return skipped("%s; whether it is trusted was not tried", shown)
-	case v.config.MISP.InsecureSkipVerify:
-		return warning("set misp.ca_file, and take misp.insecure_skip_verify out",
+	case v.server.InsecureSkipVerify:
+		return warning("set "+v.server.Key("ca_file")+", and take "+v.server.Key("insecure_skip_verify")+" out",
 			"%s; it is not checked, so somebody in between can read the key", shown)
 	case leaf != nil && left < certificateSoon:
 		return warning("renew MISP's certificate", "%s", shown)
@@ -219,17 +245,17 @@ func (v *visit) certificate(ctx context.Context) *x509.Certificate {
 
 func (v *visit) lookKey(ctx context.Context) Finding {
 	if v.client == nil {
-		_, err := app.Client(v.config, v.config.MISP.Timeout, cli.NoLog())
+		_, err := app.ClientOf(v.config, v.server, v.server.Timeout, cli.NoLog())
 		f := problemOf(err, v.command("config"))
-		if key, err := v.config.MISP.Key.Read(); v.config.MISP.Key.File != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && key == "") {
-			f.Remedy = v.fillKey(v.config.MISP.Key.File)
+		if key, err := v.server.MISP.Key.Read(); v.server.MISP.Key.File != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && key == "") {
+			f.Remedy = v.fillKey(v.server.MISP.Key.File)
 		}
 		return f
 	}
 	if v.err != nil {
 		return mispProblem(v.err)
 	}
-	if keys, err := v.config.MISP.Key.ReadAll(); err == nil && len(keys) > 1 {
+	if keys, err := v.server.MISP.Key.ReadAll(); err == nil && len(keys) > 1 {
 		return v.lookKeys(ctx, keys)
 	}
 	return good("accepted by MISP %s", v.about.Version)
@@ -237,10 +263,10 @@ func (v *visit) lookKey(ctx context.Context) Finding {
 
 // lookKeys tries each of two keys by itself.
 func (v *visit) lookKeys(ctx context.Context, keys []string) Finding {
-	file := v.config.MISP.Key.File
+	file := v.server.MISP.Key.File
 	refused := make([]bool, len(keys))
 	for n, key := range keys {
-		client, err := app.ClientWithKey(v.config, key)
+		client, err := app.ClientWithKey(v.server, key)
 		if err == nil {
 			_, err = client.About(ctx)
 			client.Close()
@@ -305,11 +331,19 @@ func (v *visit) lookSearch(ctx context.Context) Finding {
 	if err != nil {
 		return mispProblem(err)
 	}
-	if limit := v.config.MISP.Timeout; took > limit/2 {
-		return warning("see why MISP is slow, or raise misp.timeout in "+filepath.Join(v.Home, "etc", "custom-misp.yaml"),
-			"a question took %s, of the %s that misp.timeout gives it", shownTime(took), limit)
+	if limit := v.server.Timeout; took > limit/2 {
+		return warning("see why MISP is slow, or raise "+v.slowKey(),
+			"a question took %s, of the %s that %s gives it", shownTime(took), limit, v.server.Key("timeout"))
 	}
 	return good("a question took %s", shownTime(took))
+}
+
+// slowKey returns where more time can be given.
+func (v *visit) slowKey() string {
+	if v.server.Declared() {
+		return v.server.Key("timeout")
+	}
+	return "misp.timeout in " + filepath.Join(v.Home, "etc", "custom-misp.yaml")
 }
 
 // reason returns the innermost words of a network error: the rest repeats what was asked for.

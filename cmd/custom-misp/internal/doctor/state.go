@@ -2,11 +2,15 @@ package doctor
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/engine/enrich"
+	"custom-misp/engine/enrich/spool"
 )
 
 // checkState looks at the directory in which alerts wait for MISP, and at what is queued there.
@@ -32,6 +36,9 @@ func (i *examination) spoolDepth() Finding {
 	case depth.Alerts+depth.Events > 0:
 		f = warning(i.command("spool drain"),
 			"%s and %s are queued, the oldest for %s", cli.Plural(depth.Alerts, "alert"), cli.Plural(depth.Events, "event"), waiting)
+	case len(i.unknownServers()) > 0:
+		f = warning("declare them again in "+strings.Join(i.config.Sources.Dirs, ", ")+"; what waits is dropped when the spool is full",
+			"alerts wait for MISP servers that are not configured any more: %s", strings.Join(i.unknownServers(), ", "))
 	case depth.Newer > 0:
 		f = warning("install the later version of custom-misp that wrote them", "%s of a later version that this one leaves untouched", cli.Plural(depth.Newer, "queued entry"))
 	case depth.DeadLetters > 0:
@@ -44,11 +51,32 @@ func (i *examination) spoolDepth() Finding {
 	return f
 }
 
+// unknownServers returns the servers that alerts wait for and that are not configured.
+func (i *examination) unknownServers() []string {
+	waiting, _ := app.NewSpool(i.config).DepthFor(spool.Delayed)
+	for _, s := range i.servers() {
+		delete(waiting, s.Name)
+	}
+	return slices.Sorted(maps.Keys(waiting))
+}
+
 func (i *examination) outage() Finding {
 	state := app.StateOf(i.config)
 	f := good("no outage is remembered")
-	for n, file := range []enrich.OutageFile{state.MISPOutage(), state.QueueOutage()} {
-		what := []string{"MISP", "Wazuh's queue"}[n]
+	type recorded struct {
+		what string
+		enrich.OutageFile
+	}
+	var all []recorded
+	for _, s := range i.servers() {
+		what := "MISP"
+		if s.Declared() || len(i.servers()) > 1 {
+			what = "MISP server " + s.Name
+		}
+		all = append(all, recorded{what, state.ServerOutage(s.Name)})
+	}
+	for _, file := range append(all, recorded{"Wazuh's queue", state.QueueOutage()}) {
+		what := file.what
 		o, err := file.Load()
 		switch {
 		case err != nil:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 
 	"custom-misp/cmd/custom-misp/internal/cli"
 )
@@ -57,17 +58,20 @@ type Bar struct {
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"number": func(v any) bool {
-		_, ok := v.(int)
-		return ok
-	},
-	"drawn": drawn,
-	"clean": func(v any) string { return cli.Clean(fmt.Sprint(v)) },
-}).Parse(pageText))
+// page is made when it is first needed: few verbs write one.
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page.html").Funcs(template.FuncMap{
+		"number": func(v any) bool {
+			_, ok := v.(int)
+			return ok
+		},
+		"drawn": drawn,
+		"clean": func(v any) string { return cli.Clean(fmt.Sprint(v)) },
+	}).Parse(pageText))
+})
 
 // Write writes a page.
-func (p Page) Write(w io.Writer) error { return page.Execute(w, p) }
+func (p Page) Write(w io.Writer) error { return page().Execute(w, p) }
 
 // A drawing is a plot with the places of its parts, in pixels.
 type drawing struct {

@@ -14,7 +14,6 @@ func (v *server) housekeeping(ctx context.Context) error {
 	watchdog, _ := daemon.SdWatchdogEnabled(false)
 	supervised := os.Getenv("NOTIFY_SOCKET") != ""
 	var watchdogAt, statusAt, reportAt time.Time
-	var outage time.Time // that was counted
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	due := func(last *time.Time, interval time.Duration) bool {
@@ -38,10 +37,7 @@ func (v *server) housekeeping(ctx context.Context) error {
 			g.report(ctx)
 			v.reportAbsence(ctx)
 		}
-		if o, err := g.app.Chain.MISP.Load(); err == nil && o.Unreachable() && !o.Since.Equal(outage) {
-			outage = o.Since
-			v.outages.Add(1)
-		}
+		v.outages.look(g.app.Chain.ServerOutages())
 		for _, f := range v.files {
 			f.checkpoint.saveIfDue()
 		}

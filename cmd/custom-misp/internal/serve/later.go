@@ -165,7 +165,7 @@ func (v *server) askLater(ctx context.Context) error {
 			return nil
 		case <-every.C:
 		}
-		if o, err := v.current.Load().app.Chain.MISP.Load(); err == nil && o.Unreachable() {
+		if v.current.Load().app.Chain.Unreachable() {
 			continue
 		}
 		for _, f := range v.files {

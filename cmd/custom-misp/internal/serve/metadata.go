@@ -48,6 +48,7 @@ var families = map[string]family{
 	"mirror_left_out_values_total": {"counter", "Values that were looked up without a damaged source."},
 	"mirror_sync_errors_total":     {"counter", "Syncs of a source that failed."},
 	"misp_outages_total":           {"counter", "Outages of MISP that began since this process started."},
+	"misp_waiting_alerts":          {"gauge", "Alerts in the spool that wait for one of several MISP servers."},
 	"misp_up":                      {"gauge", "0 while MISP is unreachable."},
 	"picks_total":                  {"counter", "Values that were picked, by mapping and type."},
 	"queue_depth":                  {"gauge", "What waits in memory: batches of alerts, values for MISP, batches for the history."},

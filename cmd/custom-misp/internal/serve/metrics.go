@@ -174,9 +174,21 @@ func (m *metricSet) drained(d enrich.Drained) {
 
 // Asked implements app.Meter.
 func (m *metricSet) Asked(by string, values, hits int, took time.Duration) {
-	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "hit")).Add(hits)
-	m.set.GetOrCreateCounter(named("lookup_values_total", "by", by, "result", "miss")).Add(values - hits)
-	m.set.GetOrCreatePrometheusHistogramExt(named("lookup_duration_seconds", "by", by), lookupBounds).Update(took.Seconds())
+	m.asked(values, hits, took, "by", by)
+}
+
+// AskedServer implements app.Meter.
+func (m *metricSet) AskedServer(server string, values, hits int, took time.Duration) {
+	m.asked(values, hits, took, "by", "misp", "server", server)
+}
+
+func (m *metricSet) asked(values, hits int, took time.Duration, labels ...string) {
+	result := func(word string) *metrics.Counter {
+		return m.set.GetOrCreateCounter(named("lookup_values_total", append(slices.Clone(labels), "result", word)...))
+	}
+	result("hit").Add(hits)
+	result("miss").Add(values - hits)
+	m.set.GetOrCreatePrometheusHistogramExt(named("lookup_duration_seconds", labels...), lookupBounds).Update(took.Seconds())
 }
 
 // lookupBounds reach from one value in the mirror to a question that MISP needs long for.
@@ -259,8 +271,15 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 		gauge(named("history_values"), float64(h.Values))
 		gauge(named("queue_depth", "queue", "history"), float64(h.Waiting))
 	}
-	gauge(named("misp_up"), flag[!s.MISP.Away])
-	metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
+	if len(s.MISP.Servers) == 0 {
+		gauge(named("misp_up"), flag[!s.MISP.Away])
+		metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative
+	}
+	for _, one := range s.MISP.Servers {
+		gauge(named("misp_up", "server", one.Name), flag[!one.Away])
+		metrics.WriteCounterUint64(w, named("misp_outages_total", "server", one.Name), uint64(one.Outages)) //nolint:gosec // not negative
+		gauge(named("misp_waiting_alerts", "server", one.Name), float64(one.Waiting))
+	}
 	for kind, n := range map[string]int{"alerts": s.Spool.Alerts, "delayed": s.Spool.Delayed, "events": s.Spool.Events, "aside": s.Spool.DeadLetters} {
 		gauge(named("spool_entries", "kind", kind), float64(n))
 	}

@@ -54,7 +54,7 @@ type server struct {
 	reads   *handover.Reads // of the main file, as the lock says it; nil for nothing
 	alive   atomic.Int64    // unix nanoseconds of the last sign of life
 	reloads reloads
-	outages atomic.Int64 // of MISP that have begun
+	outages outageCount // of MISP that have begun
 	canary  canary
 	history *recorder // nil if nothing is recorded
 }

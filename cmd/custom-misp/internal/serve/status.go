@@ -80,9 +80,21 @@ type AlertsStatus struct {
 
 // A MISPStatus says what is known of MISP.
 type MISPStatus struct {
-	Asked       bool   `json:"asked"` // by look-ups
-	Away        bool   `json:"away"`
+	Asked       bool   `json:"asked"`   // by look-ups
+	Away        bool   `json:"away"`    // of several servers, all
 	Outages     int    `json:"outages"` // that began since this process started
+	Description string `json:"description"`
+	// Servers are the servers, if several are configured.
+	Servers []ServerStatus `json:"servers,omitempty"`
+}
+
+// A ServerStatus says what is known of one of several MISP servers.
+type ServerStatus struct {
+	Name        string `json:"name"`
+	URL         string `json:"url"`
+	Away        bool   `json:"away"`
+	Outages     int    `json:"outages"`
+	Waiting     int    `json:"waiting"` // alerts in the spool that wait for it
 	Description string `json:"description"`
 }
 
@@ -149,10 +161,11 @@ func (v *server) status() Status {
 	s := onDisk(g.config)
 	s.Running, s.PID, s.Since = true, os.Getpid(), v.began.UTC()
 	s.Mirror = mirrorStatuses(g.app.Mirror)
-	s.MISP.Asked, s.MISP.Outages = g.app.Live != nil && g.config.FeedDir == "", int(v.outages.Load())
-	if g.app.Batch != nil {
-		s.LiveWaiting = g.app.Batch.Waiting()
+	s.MISP.Asked, s.MISP.Outages = g.app.Live != nil && g.config.FeedDir == "", v.outages.all()
+	for i, one := range s.MISP.Servers {
+		s.MISP.Servers[i].Outages = v.outages.of(one.Name)
 	}
+	s.LiveWaiting = g.app.Waiting()
 	for i, f := range v.files {
 		*s.alertsOf(i) = f.status()
 	}
@@ -193,6 +206,12 @@ func (v *server) ready() error {
 	if a.Mirror != nil && a.Config.Lookup.Policy != config.PolicyLive {
 		return a.Mirror.Usable()
 	}
+	if a.Several() {
+		if a.Chain.Unreachable() {
+			return errors.New("no MISP server is reachable")
+		}
+		return nil
+	}
 	if o, err := a.Chain.MISP.Load(); err == nil && o.Unreachable() {
 		return errors.New("MISP is unreachable: " + o.Description)
 	}
@@ -211,9 +230,26 @@ func onDisk(c *config.Config) Status {
 	}
 	o := LastOutage(state.MISPOutage())
 	out.MISP.Away, out.MISP.Description = o != nil && o.Unreachable(), DescribeOutage(o)
+	if servers, err := app.Servers(c); err == nil && app.Several(servers) {
+		out.MISP.Servers, out.MISP.Away, out.MISP.Description = serverStatuses(c, servers)
+	}
 	out.Queue = DescribeOutage(LastOutage(state.QueueOutage()))
 	out.Spool, _ = app.NewSpool(c).Depth()
 	return out
+}
+
+// serverStatuses returns what the state directory says of several servers; all of them in words, and whether all are away.
+func serverStatuses(c *config.Config, servers []app.Server) (list []ServerStatus, away bool, words string) {
+	waiting, _ := app.NewSpool(c).DepthFor(spool.Delayed) // a spool that cannot be read is reported elsewhere
+	away = true
+	var texts []string
+	for _, s := range servers {
+		o := LastOutage(app.StateOf(c).ServerOutage(s.Name))
+		one := ServerStatus{Name: s.Name, URL: s.URL, Away: o != nil && o.Unreachable(), Waiting: waiting[s.Name], Description: DescribeOutage(o)}
+		list, away = append(list, one), away && one.Away
+		texts = append(texts, s.Name+": "+one.Description)
+	}
+	return list, away, strings.Join(texts, "; ")
 }
 
 // LastOutage returns nil if there was none, or if it is not known.
@@ -256,7 +292,12 @@ func (s Status) Line() string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s old", m.Origin, time.Duration(m.AgeSeconds*float64(time.Second)).Round(time.Second)))
 	}
-	if s.MISP.Away {
+	for _, one := range s.MISP.Servers {
+		if one.Away {
+			parts = append(parts, "MISP server "+one.Name+" is unreachable")
+		}
+	}
+	if s.MISP.Away && len(s.MISP.Servers) == 0 {
 		parts = append(parts, "MISP is unreachable")
 	}
 	if !s.Ready {
