@@ -60,6 +60,10 @@ func TestReadOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	site, err := e.For(engine.Site{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		text           string
 		ok, rule, misp bool
@@ -74,19 +78,18 @@ func TestReadOthers(t *testing.T) {
 		{`[{"rule":{}}]`, false, false, false},
 		{``, false, false, false},
 	} {
-		reading, ok := e.Read([]byte(tt.text))
-		if ok != tt.ok {
-			t.Errorf("%s: read %t", tt.text, ok)
+		for _, e := range []*engine.Engine{e, site, {}} {
+			reading, ok := e.Read([]byte(tt.text))
+			if ok != tt.ok {
+				t.Errorf("%s: read %t", tt.text, ok)
+			}
+			if !ok {
+				continue
+			}
+			if reading.HasRule() != tt.rule || reading.IsFrom("misp") != tt.misp {
+				t.Errorf("%s: rule %t, location %t", tt.text, reading.HasRule(), reading.IsFrom("misp"))
+			}
+			reading.Close()
 		}
-		if !ok {
-			continue
-		}
-		if reading.HasRule() != tt.rule || reading.IsFrom("misp") != tt.misp {
-			t.Errorf("%s: rule %t, location %t", tt.text, reading.HasRule(), reading.IsFrom("misp"))
-		}
-		reading.Close()
-	}
-	if reading, ok := (&engine.Engine{}).Read([]byte(`{"rule":{}}`)); !ok || !reading.HasRule() {
-		t.Error("the zero engine does not read")
 	}
 }

@@ -42,14 +42,10 @@ func (v *validator) object(at, depth int, kept bool) int {
 			return noPlace
 		}
 		m.nameEnd = int32(at - 1) //nolint:gosec // see above
-		if !v.is(at, ':') {
-			if at = v.blanks(at); !v.is(at, ':') {
-				return noPlace
-			}
+		if at = v.blanks(at); !v.is(at, ':') {
+			return noPlace
 		}
-		if at++; !v.is(at, '"') {
-			at = v.blanks(at)
-		}
+		at = v.blanks(at + 1)
 		m.raw = int32(at) //nolint:gosec // see above
 		i := len(v.to.members)
 		if kept {
@@ -63,17 +59,13 @@ func (v *validator) object(at, depth int, kept bool) int {
 			m.rawEnd, m.next = int32(at), int32(len(v.to.members)) //nolint:gosec // see above
 			v.to.members[i] = m
 		}
+		if at = v.blanks(at); v.is(at, '}') {
+			return at + 1
+		}
 		if !v.is(at, ',') {
-			if at = v.blanks(at); v.is(at, '}') {
-				return at + 1
-			}
-			if !v.is(at, ',') {
-				return noPlace
-			}
+			return noPlace
 		}
-		if at++; !v.is(at, '"') {
-			at = v.blanks(at)
-		}
+		at = v.blanks(at + 1)
 	}
 	return noPlace
 }
@@ -133,7 +125,15 @@ func (v *validator) word(at int, word string) int {
 	return at + len(word)
 }
 
+// blanks returns the place behind blanks, of which Wazuh writes none.
 func (v *validator) blanks(at int) int {
+	if at < len(v.text) && v.text[at] > ' ' {
+		return at
+	}
+	return v.someBlanks(at)
+}
+
+func (v *validator) someBlanks(at int) int {
 	for at < len(v.text) {
 		switch v.text[at] {
 		case ' ', '\t', '\n', '\r':
