@@ -1,6 +1,9 @@
 package engine
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestNames compares names of members with names that a pick lists.
 func TestNames(t *testing.T) {
@@ -55,5 +58,28 @@ func TestNames(t *testing.T) {
 		if got := nameFault(name) == ""; got != good {
 			t.Errorf("name %q: %t", name, got)
 		}
+	}
+}
+
+// TestNamesTogether has names in one tree that share their ends, and go on with different bytes.
+func TestNamesTogether(t *testing.T) {
+	names := []string{"src_ip", "dst_ip", "*_ip", "ip", "source.ip", "*chip", "tip"}
+	var tree nameTree
+	for i, name := range names {
+		tree.add(name, nameSet{picked: 1 << i})
+	}
+	for member, want := range map[string][]string{
+		"srcip": {"src_ip"}, "dst-ip": {"dst_ip", "*_ip"}, "clientIp": {"*_ip"}, "ip": {"ip", "*_ip"}, "chip": {"*chip"}, "microchip": {"*chip"}, "tip": {"tip"}, "rip": nil, "x": nil,
+	} {
+		var wanted uint64
+		for _, name := range want {
+			wanted |= 1 << slices.Index(names, name)
+		}
+		if got := tree.match(member, nil).picked; got != wanted {
+			t.Errorf("%s: picks %b, want %b", member, got, wanted)
+		}
+	}
+	if got := tree.match("ip", []string{"source"}).picked; got != 1<<4|1<<3|1<<2 {
+		t.Errorf("source.ip: picks %b", got)
 	}
 }

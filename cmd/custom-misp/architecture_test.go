@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	internal + "app":      {libraries, internal + "cli", internal + "config", internal + "manager"},
 	internal + "serve":    {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app"},
 	internal + "doctor":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve"},
+	internal + "backtest": {libraries, internal + "cli"},
 	internal + "export":   {libraries, internal + "cli", internal + "config", internal + "manager", internal + "app", internal + "serve", internal + "doctor"},
 	"cmd/custom-misp":     {libraries, verbParts, "examples"},
 

@@ -68,6 +68,11 @@ func enrichCall(ctx context.Context, c *config.Config, configErr error, from waz
 		return queueUnbuilt(ctx, c, alert, buildErr, log)
 	}
 	defer a.Close()
+	for _, s := range a.Servers {
+		if s.InsecureSkipVerify {
+			log.Warn(fmt.Sprintf("MISP's certificate is not checked: whoever is in between can read the key; set %s and remove %s", s.Key("ca_file"), s.Key("insecure_skip_verify")))
+		}
+	}
 	noticeDeadServe(ctx, c, a, alert, log)
 	if len(a.Faults) > 0 {
 		// The mappings of the other files do their work all the same.

@@ -17,7 +17,8 @@ func newConfig(s cli.Streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Print the effective configuration, and check that it can be used",
-		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked.
+		Long: `Print every key of the configuration with its value and the layer that it comes from. Secrets are masked. MISP servers that
+files of sources declare follow as servers.NAME, with their place.
 
 Layers, the later wins: default, file, environment, <options> and the other settings of the program's block in
 ossec.conf, flags. All verbs have the configuration that a call by integratord has.
@@ -42,11 +43,19 @@ Everything that keeps a call by integratord from looking alerts up is reported a
 }
 
 func printConfig(out io.Writer, c *config.Config, output string) error {
+	values := c.Values()
+	if servers, err := app.Servers(c); err == nil { // else checkBuild says why
+		for _, s := range servers {
+			if s.Declared() {
+				values = append(values, config.Value{Key: "servers." + s.Name, Value: s.URL, From: s.Place()})
+			}
+		}
+	}
 	if output == "json" {
-		return cli.WriteJSON(out, c.Values())
+		return cli.WriteJSON(out, values)
 	}
 	t := cli.NewTable(out, "KEY", "VALUE", "FROM")
-	for _, v := range c.Values() {
+	for _, v := range values {
 		text := fmt.Sprint(v.Value)
 		if list, ok := v.Value.([]string); ok {
 			text = strings.Join(list, " ")

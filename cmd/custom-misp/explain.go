@@ -130,13 +130,6 @@ type explainer struct {
 	alerts, failed int
 }
 
-func exactlyOneAlert(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return cli.WrongUsef("name one alert file, or - for standard input")
-	}
-	return nil
-}
-
 // explanation is the JSON form: what the engine says, and the questions to MISP.
 type explanation struct {
 	AlertID string `json:"alert_id"`

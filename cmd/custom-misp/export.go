@@ -133,7 +133,7 @@ func exportMirror(ctx context.Context, g globals, st cli.Streams, form export.Fo
 	}
 	filter := m.Filter()
 	if all {
-		filter = *unfiltered()
+		filter, m.Filters = *unfiltered(), nil
 	}
 	left, err := export.Write(ctx, m, form, filter, c.Lookup.WithholdOutside(), dir, st.Out)
 	for _, why := range slices.Sorted(maps.Keys(left)) {

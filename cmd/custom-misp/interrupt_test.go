@@ -47,6 +47,8 @@ func TestInterrupt(t *testing.T) {
 		"explain stdin":  {[]string{"explain", "-"}, syscall.SIGTERM},
 		"coverage stdin": {[]string{"coverage", "-"}, syscall.SIGINT},
 		"coverage file":  {[]string{"coverage", large}, syscall.SIGTERM},
+		"backtest stdin": {[]string{"backtest", "--feed", "../../testdata/feed", "-"}, syscall.SIGINT},
+		"backtest file":  {[]string{"backtest", "--feed", "../../testdata/feed", large}, syscall.SIGTERM},
 		"dry run file":   {[]string{"enrich", "--dry-run", large}, syscall.SIGINT},
 		"lookup at MISP": {[]string{"lookup", "192.31.196.7"}, syscall.SIGINT},
 		"lookup many":    {[]string{"lookup", "192.31.196.7", "192.31.196.8", "-"}, syscall.SIGTERM},
@@ -75,6 +77,7 @@ func TestInterruptPipe(t *testing.T) {
 		{"enrich", "--dry-run", pipe},
 		{"explain", pipe},
 		{"coverage", pipe},
+		{"backtest", "--feed", "../../testdata/feed", pipe},
 		{"suggest", pipe},
 		{"lint", pipe},
 		{"test", pipe},
@@ -82,7 +85,7 @@ func TestInterruptPipe(t *testing.T) {
 		{"explain", "-m", pipe, "-"},
 	}
 	arguments := map[string][]string{
-		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "suggest": {"-"}, "export": {"csv"}, "source": {"list"},
+		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "backtest": {"-"}, "suggest": {"-"}, "export": {"csv"}, "source": {"list"},
 	}
 	unread := []string{"serve", "schema", "version", "example", "manual"} // serve: see TestWait
 	for _, c := range newRoot(cli.Streams{}).Commands() {

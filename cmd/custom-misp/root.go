@@ -58,6 +58,7 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newTest(s, &g),
 		newExplain(s, &g),
 		newCoverage(s, &g),
+		newBacktest(s, &g),
 		newSuggest(s, &g),
 		newProfile(s),
 		newMappings(s, &g),

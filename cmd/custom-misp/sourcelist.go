@@ -41,6 +41,7 @@ written from the description of its form, and never compared with a file of the 
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			sources := source.Presets()
+			var servers []app.Server
 			if !presets {
 				c, err := g.installed()
 				if err != nil {
@@ -54,8 +55,11 @@ written from the description of its form, and never compared with a file of the 
 					cli.PrintFaults(s.Err, faults)
 				}
 				sources = declared
+				if servers, err = app.Servers(c); err != nil {
+					return err
+				}
 			}
-			return writeSources(s, output, sources)
+			return writeSources(s, output, sources, servers)
 		},
 	}
 	cmd.Flags().BoolVar(&presets, "presets", false, "list the built-in declarations")
@@ -63,8 +67,13 @@ written from the description of its form, and never compared with a file of the 
 	return cmd
 }
 
-func writeSources(s cli.Streams, output string, sources []*source.Source) error {
+func writeSources(s cli.Streams, output string, sources []*source.Source, servers []app.Server) error {
 	list := make([]sourceLine, 0, len(sources))
+	for _, d := range servers {
+		if d.Declared() {
+			list = append(list, sourceLine{Name: d.Name, Format: "MISP server", Place: d.URL, Refresh: d.Refresh.String()})
+		}
+	}
 	for _, d := range sources {
 		l := sourceLine{
 			Name: d.Name, Description: d.Description, Preset: d.Preset, Format: d.Format, Place: cmp.Or(d.Path, source.MaskURL(d.URL)),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,9 +158,21 @@ func drainSpool(ctx context.Context, g globals, st cli.Streams) error {
 		return err
 	}
 	if left := depth.Alerts + depth.Events; left > 0 {
-		return fmt.Errorf("%s still queued: %s; see custom-misp doctor", cli.Plural(left, "entry"), serve.DescribeOutage(serve.LastOutage(chain.MISP)))
+		return fmt.Errorf("%s still queued: %s; see custom-misp doctor", cli.Plural(left, "entry"), describeOutages(chain))
 	}
 	return nil
+}
+
+// describeOutages returns the outage of MISP, or of each of several servers, in words.
+func describeOutages(chain *enrich.QueueingPipeline) string {
+	if len(chain.Outages) == 0 {
+		return serve.DescribeOutage(serve.LastOutage(chain.MISP))
+	}
+	var texts []string
+	for _, o := range chain.Outages {
+		texts = append(texts, o.Name+": "+serve.DescribeOutage(serve.LastOutage(o.Outage)))
+	}
+	return strings.Join(texts, "; ")
 }
 
 func retrySpool(g globals, w, stderr io.Writer) error {

@@ -476,3 +476,24 @@ func TestKilledThenBothAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedMirrorBeforeServers has a mirror that is damaged: what it still has of servers counts for nothing, for they are asked, and
+// what it has of a feed counts.
+func TestDamagedMirrorBeforeServers(t *testing.T) {
+	damaged := &enrich.Trouble{Code: enrich.CodeDamaged, Err: errors.New("a file is damaged")}
+	mirror := lookup(func(ctx context.Context, o []engine.Observable) ([]enrich.Match, error) {
+		var all []enrich.Match
+		for _, origin := range []string{"one", "two", "feed"} {
+			matches, _ := known()(ctx, o)
+			matches[0].Attribute.Origin = origin
+			all = append(all, matches...)
+		}
+		return all, damaged
+	})
+	none := lookup(func(context.Context, []engine.Observable) ([]enrich.Match, error) { return nil, nil })
+	first := &enrich.MirrorFirst{Mirror: mirror, Live: enrich.Servers{{Name: "one", Lookup: none}, {Name: "two", Lookup: none}}, Servers: []string{"one", "two"}}
+	matches, err := first.Lookup(t.Context(), values("a"))
+	if err != nil || len(matches) != 1 || matches[0].Attribute.Origin != "feed" {
+		t.Errorf("%+v, %v", matches, err)
+	}
+}

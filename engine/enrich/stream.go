@@ -251,16 +251,14 @@ func (p *picking) line(line []byte) {
 			}
 		}
 	}
-	alert, err := alertIn(line)
-	if err == nil {
-		p.alert(alert)
-		return
+	alerts, err := Readable(line)
+	if err != nil {
+		p.torn += len(alerts)
+		if p.unreadable++; p.unreadable == 1 {
+			p.batch.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
+		}
 	}
-	if p.unreadable++; p.unreadable == 1 {
-		p.batch.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
-	}
-	for _, alert := range alertsInTorn(line) {
-		p.torn++
+	for _, alert := range alerts {
 		p.alert(alert)
 	}
 }

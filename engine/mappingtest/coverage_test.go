@@ -1,6 +1,7 @@
 package mappingtest_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -157,9 +158,9 @@ func TestSuggest(t *testing.T) {
 		load := func(file []byte) (*engine.Engine, error) {
 			return engine.Load(append(sources, engine.Source{Name: "suggested.yaml", Data: file})...)
 		}
-		file, err := mappingtest.Suggest(e, alert, load)
+		file, err := mappingtest.Suggest(e, load, alert)
 		if err != nil {
-			if err.Error() != mappingtest.ErrNothing.Error() {
+			if !errors.Is(err, mappingtest.ErrNothing) {
 				t.Errorf("%v for %s", err, alert)
 			}
 			continue

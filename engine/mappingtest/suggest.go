@@ -1,12 +1,11 @@
 package mappingtest
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,41 +21,104 @@ var ErrNothing = errors.New("no value in this alert looks like an indicator that
 
 var errUnnamed = errors.New("no value in this alert can be picked but those below members to whose names no path leads, such as an empty one")
 
-// Suggest writes a mapping file for the values of an alert that look like indicators and that e does not pick, with
-// two tests in it. load makes an engine of what e has and of the file, so that the tests can say what is picked
-// in all. The file lints and its tests pass as it is; its author is to look at every line. It is text that a terminal can
-// show, whatever keys and values the alert has: bytes in it that are no UTF-8 are replaced.
-func Suggest(e *engine.Engine, alert []byte, load func(file []byte) (*engine.Engine, error)) ([]byte, error) {
-	picks, unnamed := suggestPicks(e, alert)
+// Suggest writes a mapping file for the values of alerts that look like indicators and that e does not pick: a mapping for each
+// product, with tests. load makes an engine of what e has and of the file, so that the tests can say what is picked in all. The file
+// lints and its tests pass as it is; its author is to look at every line. It says which values are left out, and why. It is text that
+// a terminal can show, whatever keys and values the alerts have: bytes in it that are no UTF-8 are replaced.
+func Suggest(e *engine.Engine, load func(file []byte) (*engine.Engine, error), alerts ...[]byte) ([]byte, error) {
+	var list suggestions
+	var left leftOut
+	unnamed := false
+	for _, alert := range alerts {
+		found := suggestPicks(e, alert, &left)
+		unnamed = unnamed || found.unnamed
+		if len(found.picks) > 0 {
+			list.add([]byte(string([]rune(string(alert)))), found.picks) // each byte that is no UTF-8 becomes unknownText
+		}
+	}
 	switch {
-	case len(picks) == 0 && unnamed:
+	case len(list) == 0 && unnamed:
 		return nil, errUnnamed
-	case len(picks) == 0:
+	case len(list) == 0 && len(left.lines) > 0:
+		return nil, fmt.Errorf("%w: %s", ErrNothing, strings.Join(left.lines, "; "))
+	case len(list) == 0:
 		return nil, ErrNothing
 	}
-	alert = []byte(string([]rune(string(alert)))) // each byte that is no UTF-8 becomes unknownText
-	s := suggestion{alert: alert, picks: picks}
-	s.name(e)
-	with, err := load(s.file(nil, nil))
+	list.name(e)
+	with, err := load(list.file(nil, &left))
 	if err != nil {
 		return nil, fmt.Errorf("suggestion: %w", err)
 	}
-	near := alert
-	for _, change := range s.near {
-		if near, err = change.apply(near); err != nil {
-			return nil, fmt.Errorf("suggestion: change %s: %w", change.path, err)
-		}
-	}
-	return s.file(Run(with, Case{Alert: alert}).Unexpected, Run(with, Case{Alert: near}).Unexpected), nil
+	return list.file(with, &left), nil
 }
+
+// leftOut are the values for which no pick is suggested, with the reason.
+type leftOut struct {
+	lines []string
+	more  int
+}
+
+const maxLeftOut = 20
+
+func (l *leftOut) add(path, why string) {
+	line := printable(path) + " is " + why
+	switch {
+	case slices.Contains(l.lines, line):
+	case len(l.lines) < maxLeftOut:
+		l.lines = append(l.lines, line)
+	default:
+		l.more++
+	}
+}
+
+// suggestions are mappings that are being written, one for each product.
+type suggestions []*suggestion
 
 // A suggestion is a mapping that is being written.
 type suggestion struct {
-	alert       []byte
+	alert       []byte   // the first
+	more        [][]byte // others, for tests
 	id, product string
 	match       string
-	near        []change // to the alert, after which the mapping must not match
+	near        []change // to the first alert, after which the mapping must not match
 	picks       []suggestedPick
+}
+
+// moreAlerts is how many alerts of a product get a test, besides the first.
+const moreAlerts = 8
+
+// add adds the picks for an alert to those for its product.
+func (list *suggestions) add(alert []byte, picks []suggestedPick) {
+	s := &suggestion{alert: alert, picks: picks}
+	s.condition()
+	for _, have := range *list {
+		if have.product != s.product {
+			continue
+		}
+		news := false
+		for _, p := range picks {
+			if !slices.ContainsFunc(have.picks, p.same) {
+				have.picks, news = append(have.picks, p), true
+			}
+		}
+		if news && len(have.more) < moreAlerts {
+			have.more = append(have.more, alert)
+		}
+		return
+	}
+	*list = append(*list, s)
+}
+
+// name gives each mapping its condition, for all of its picks, and an id that neither e nor another one has.
+func (list suggestions) name(e *engine.Engine) {
+	taken := map[string]bool{}
+	for _, m := range e.Mappings() {
+		taken[m.ID] = true
+	}
+	for _, s := range list {
+		s.name(taken)
+		taken[s.id] = true
+	}
 }
 
 // A change sets a path of an alert to a text or a list with one text, or takes it away.
@@ -99,49 +161,85 @@ type suggestedPick struct {
 	example     string
 }
 
-// suggestPicks returns a pick for each path and type of value that no mapping picks, but for values below a member to which no
-// path leads. It reports whether there are such.
-func suggestPicks(e *engine.Engine, alert []byte) (picks []suggestedPick, unnamed bool) {
+// same reports whether another pick takes the same.
+func (p suggestedPick) same(o suggestedPick) bool {
+	return o.path == p.path && o.typ == p.typ && o.regex == p.regex
+}
+
+// suggestedPicks are the picks for an alert.
+type suggestedPicks struct {
+	picks   []suggestedPick
+	unnamed bool // there are values below a member to which no path leads
+}
+
+// suggestPicks returns a pick for each path and type of value that no mapping picks, and is no identifier, user or recipient by its
+// name. It adds to left what is left out. What a fallback picks is suggested too, with its type.
+func suggestPicks(e *engine.Engine, alert []byte, left *leftOut) suggestedPicks {
+	var found suggestedPicks
 	observables, _ := e.Pick(alert)
-	picked := map[engine.Indicator]bool{}
+	picked := map[engine.Indicator]engine.Observable{}
 	byName := map[string]engine.Observable{} // that a fallback picked: the name of the member decides better than the form of the value
 	for _, o := range observables {
 		if o.Fallback {
 			byName[o.Picks[0].Path+" "+strings.ToLower(o.Value)] = o
 		} else {
-			picked[o.Indicator()] = true
+			picked[o.Indicator()] = o
 		}
 	}
 	for _, l := range Leaves(alert) {
-		if picked[engine.Observable{Type: l.Type, Value: l.Value}.Indicator()] || aliased(picked, l) {
+		if o, ok := pickedAs(picked, l); ok {
+			left.add(l.Path, "picked by "+o.Picks[0].Mapping+" as "+string(o.Type))
 			continue
 		}
 		if hasUnnamed(l.Path) {
-			unnamed = true
+			found.unnamed = true
 			continue
 		}
 		p := suggestedPick{path: l.Path, typ: l.Type, example: l.Value}
-		if !l.Whole {
+		because := ""
+		switch known, ok := byName[l.Path+" "+strings.ToLower(l.Value)]; {
+		case !l.Whole: // the name is of the whole text, and says only what is no indicator
 			p.regex = wordRegex(l.Type)
+			_, because = typeByName(l.Path, l.Type)
+		default:
+			var typ engine.Type
+			if typ, because = typeByName(l.Path, l.Type); typ != "" {
+				p.typ = typ
+			} else if ok {
+				p.typ = known.Type
+			}
 		}
-		if o, ok := byName[l.Path+" "+strings.ToLower(l.Value)]; ok {
-			p.typ = o.Type
-		}
-		if p.typ == "ip-dst" && sourceSide.MatchString(lastStep(l.Path)) {
-			p.typ = "ip-src"
-		}
-		if p.typ == "email" {
+		switch p.typ {
+		case "email":
 			p.typ = "email-src"
-		}
-		if p.typ == "domain" {
+		case "domain":
 			p.typ = "hostname" // MISP is asked for both
 		}
-		same := func(o suggestedPick) bool { return o.path == p.path && o.typ == p.typ && o.regex == p.regex }
-		if !slices.ContainsFunc(picks, same) {
-			picks = append(picks, p)
+		if because != "" {
+			left.add(l.Path, because)
+			continue
+		}
+		if !slices.ContainsFunc(found.picks, p.same) {
+			found.picks = append(found.picks, p)
 		}
 	}
-	return picks, unnamed
+	for _, path := range notPublic(alert) {
+		left.add(path, "an address that is not public, which a pick with private: true takes")
+	}
+	return found
+}
+
+// pickedAs returns the value that mappings picked and that a leaf is: an IMPHASH looks like an MD5.
+func pickedAs(picked map[engine.Indicator]engine.Observable, l Leaf) (engine.Observable, bool) {
+	if o, ok := picked[engine.Observable{Type: l.Type, Value: l.Value}.Indicator()]; ok {
+		return o, true
+	}
+	for i, o := range picked {
+		if i.Key == l.Value && len(l.Value) >= 32 {
+			return o, true
+		}
+	}
+	return engine.Observable{}, false
 }
 
 // hasUnnamed reports whether a path has an empty step: a name that escapeKey cannot write.
@@ -149,8 +247,6 @@ func hasUnnamed(path string) bool {
 	path = "." + regexp.MustCompile(`(?s)\\.`).ReplaceAllString(path, "x") + "."
 	return strings.Contains(path, "..")
 }
-
-var sourceSide = regexp.MustCompile(`(?i)src|source|client|remote|caller|actor|origin|peer`)
 
 func lastStep(path string) string {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '#' })
@@ -185,9 +281,8 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 100 && !strings.ContainsFunc(s, unusual)
 }
 
-// name gives the mapping its id and condition: by the most telling group or decoder, and the fields to be picked. The id is
-// none that e has.
-func (s *suggestion) name(e *engine.Engine) {
+// condition finds the product of the first alert, the most telling group or decoder of it, and a change that takes it away.
+func (s *suggestion) condition() {
 	decoder := gjson.GetBytes(s.alert, "decoder.name").String()
 	if !isName(decoder) {
 		decoder = ""
@@ -198,169 +293,52 @@ func (s *suggestion) name(e *engine.Engine) {
 			groups = append(groups, name)
 		}
 	}
-	condition, product := "", ""
-	for _, g := range groups {
-		if !slices.Contains(generic, strings.ToLower(g)) {
-			condition, product = fmt.Sprintf("%q in groups", g), g
-			break
-		}
-	}
+	telling := slices.IndexFunc(groups, func(g string) bool { return !slices.Contains(generic, strings.ToLower(g)) })
 	s.near = []change{{"rule.groups", "something-else", true}}
 	switch {
-	case condition != "":
+	case telling >= 0:
+		s.match, s.product = fmt.Sprintf("%q in groups", groups[telling]), groups[telling]
 	case decoder != "" && decoder != "json":
-		condition, product = fmt.Sprintf("decoder.name == %q", decoder), decoder
+		s.match, s.product = fmt.Sprintf("decoder.name == %q", decoder), decoder
 		s.near = []change{{"decoder.name", "something-else", false}}
 	case len(groups) > 0:
-		condition, product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
+		s.match, s.product = fmt.Sprintf("%q in groups", groups[len(groups)-1]), groups[len(groups)-1]
 	default:
-		condition, product = fmt.Sprintf("has(%q)", objectOf(s.picks[0].path)), lastStep(s.picks[0].path)
-		s.near = nil
-		for _, p := range s.picks {
-			if c := (change{path: knownPath(objectOf(p.path))}); !slices.Contains(s.near, c) { // of two fields of one list
-				s.near = append(s.near, c)
-			}
-		}
+		s.match, s.product = "", lastStep(s.picks[0].path)
 	}
+	if !isName(s.product) {
+		s.product = "my product"
+	}
+}
+
+// name completes the condition by the fields to be picked, and gives the mapping an id that is not taken.
+func (s *suggestion) name(taken map[string]bool) {
 	conditions := make([]string, 0, len(s.picks))
 	for _, p := range s.picks {
 		if c := fmt.Sprintf("has(%q)", objectOf(p.path)); !slices.Contains(conditions, c) {
 			conditions = append(conditions, c)
 		}
 	}
-	s.match = condition
-	if !strings.HasPrefix(condition, "has(") {
+	if s.match == "" {
+		s.match, s.near = conditions[0], nil
+		for _, p := range s.picks {
+			if c := (change{path: knownPath(objectOf(p.path))}); !slices.Contains(s.near, c) && // of two fields of one list
+				gjson.GetBytes(s.alert, c.path).Exists() {
+				s.near = append(s.near, c)
+			}
+		}
+	} else {
 		s.match += "\n      and (" + strings.Join(conditions, "\n           or ") + ")"
 	}
-	s.product = product
-	if !isName(s.product) {
-		s.product = "my product"
-	}
-	s.id = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(s.product), "-"), "-")
-	if s.id == "" {
-		s.id = "my-product"
-	}
-	taken := func(m engine.Mapping) bool { return m.ID == s.id }
-	if slices.ContainsFunc(e.Mappings(), taken) {
-		s.id += "-more"
-	}
-}
-
-// helpful are the names of fields that an analyst wants to see beside a hit.
-var helpful = regexp.MustCompile(`(?i)user|image|process|command|action|host|computer|file|path|status|method`)
-
-// context returns fields that help an analyst.
-func (s *suggestion) context() []string {
-	var paths []string
-	var walk func(path string, v gjson.Result, depth int)
-	walk = func(path string, v gjson.Result, depth int) {
-		v.ForEach(func(key, v gjson.Result) bool {
-			p := path + "." + escapeKey(key.Str)
-			switch {
-			case key.Str == "":
-			case v.IsObject() && depth < 4:
-				walk(p, v, depth+1)
-			case v.Type == gjson.String && helpful.MatchString(key.Str) && len(paths) < 6 &&
-				!slices.ContainsFunc(s.picks, func(o suggestedPick) bool { return o.path == p }):
-				paths = append(paths, p)
-			}
-			return true
-		})
-	}
-	walk("data", gjson.GetBytes(s.alert, "data"), 0)
-	return paths
-}
-
-// file writes the mapping file; want and wantNear are what its tests expect.
-func (s *suggestion) file(want, wantNear []Pick) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, `# yaml-language-server: $schema=mapping.schema.json
-#
-# Suggested from one alert of rule %s. Before you use it:
-#   - Is the condition right? It has to hold for every alert of this product, and for no other.
-#   - Is every pick worth asking MISP for, and of the right type? Take out addresses and names of your own.
-#   - The test holds the alert: take out what must not leave your site.
-#
-#   custom-misp lint FILE; custom-misp test FILE; custom-misp explain -m FILE ALERT
-version: 1
-source: %s
-mappings:
-  - id: %s
-    description: %s
-    match: >-
-      %s
-    pick:
-`, printable(gjson.GetBytes(s.alert, "rule.id").String()), quoteYAML(s.product), quoteYAML(s.id),
-		quoteYAML("Indicators in alerts of "+s.product), s.match)
-	for _, p := range s.picks {
-		fmt.Fprintf(&b, "      # here %s\n      - path: %s\n", printable(p.example), quoteYAML(p.path))
-		if p.regex != "" {
-			fmt.Fprintf(&b, "        regex: %s\n", quoteYAML(p.regex))
-		}
-		fmt.Fprintf(&b, "        type: %s\n", p.typ)
-	}
-	if paths := s.context(); len(paths) > 0 {
-		b.WriteString("    # Fields that are shown beside a hit.\n    context:\n")
-		for _, p := range paths {
-			fmt.Fprintf(&b, "      - %s\n", quoteYAML(p))
+	stem := strings.Trim(notOfIDs.ReplaceAllString(strings.ToLower(s.product), "-"), "-")
+	stem = cmp.Or(strings.Trim(stem[:min(len(stem), 80)], "-"), "my-product")
+	s.id = stem
+	for n := 2; taken[s.id]; n++ {
+		s.id = fmt.Sprintf("%s-more", stem)
+		if n > 2 {
+			s.id = fmt.Sprintf("%s-more-%d", stem, n-1)
 		}
 	}
-	var alert strings.Builder
-	enc := json.NewEncoder(&alert)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(json.RawMessage(s.alert)) // it was parsed before
-	fmt.Fprintf(&b, "\ntests:\n  - name: the alert that this was suggested from\n    alert: &alert %s\n", quoteYAML(strings.TrimSpace(alert.String())))
-	writePicks(&b, want)
-	b.WriteString("  - name: an alert of something else\n    alert: *alert\n    set:\n")
-	for _, n := range s.near {
-		fmt.Fprintf(&b, "      %s\n", n)
-	}
-	writePicks(&b, wantNear)
-	return []byte(b.String())
 }
 
-func writePicks(b *strings.Builder, picks []Pick) {
-	if len(picks) == 0 {
-		b.WriteString("    picks: []\n")
-		return
-	}
-	b.WriteString("    picks:\n")
-	for _, p := range picks {
-		fmt.Fprintf(b, "      - {mapping: %s, type: %s, value: %s}\n", quoteYAML(p.Mapping), p.Type, quoteYAML(p.Value))
-	}
-}
-
-// quoteYAML writes a text as a YAML scalar in one line, with quotes if it needs them.
-func quoteYAML(s string) string {
-	if plainYAML.MatchString(s) && !slices.Contains(yamlWords, strings.ToLower(s)) {
-		return s
-	}
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s) // the escapes of Go are YAML's
-	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
-}
-
-// plainYAML are texts that YAML takes for nothing else, also not for true or null.
-var plainYAML = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./ -]*[A-Za-z0-9]$`)
-
-var yamlWords = []string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
-
-// objectOf returns the part of a path before the items of an array.
-func objectOf(path string) string { return strings.Split(path, ".#")[0] }
-
-// knownPath returns a path to the member that path, which may have wildcards for bytes that are no text, leads to in an alert
-// in which they were replaced.
-func knownPath(path string) string {
-	var b strings.Builder
-	escaped := false
-	for _, r := range path {
-		if r == '?' && !escaped {
-			b.WriteString(unknownText)
-		} else {
-			b.WriteRune(r)
-		}
-		escaped = r == '\\' && !escaped
-	}
-	return b.String()
-}
+var notOfIDs = regexp.MustCompile(`[^a-z0-9]+`)

@@ -2,6 +2,7 @@ package mappingtest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -93,7 +94,7 @@ func TestSuggestHostile(t *testing.T) {
 		if !json.Valid([]byte(alert)) && utf8.ValidString(alert) {
 			t.Fatalf("%s: not JSON: %s", name, alert)
 		}
-		file, err := mappingtest.Suggest(empty, []byte(alert), func(file []byte) (*engine.Engine, error) {
+		file, err := suggest(empty, []byte(alert), func(file []byte) (*engine.Engine, error) {
 			return engine.Load(engine.Source{Name: "suggestion", Data: file})
 		})
 		if unnamed[name] {
@@ -126,7 +127,7 @@ func FuzzSuggest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, text string) {
 		k, other := jsonText(key), jsonText(text)
 		alert := fmt.Sprintf(`{"rule":{"id":%s,"groups":[%s]},"data":{"user":%s,%s:{%s:"192.31.196.66"}}}`, other, other, other, k, k)
-		file, err := mappingtest.Suggest(empty, []byte(alert), func(file []byte) (*engine.Engine, error) {
+		file, err := suggest(empty, []byte(alert), func(file []byte) (*engine.Engine, error) {
 			return engine.Load(engine.Source{Name: "suggestion", Data: file})
 		})
 		switch {
@@ -175,4 +176,107 @@ func suggestionFault(file, alert []byte, value string) string {
 		return "the value is not picked"
 	}
 	return ""
+}
+
+// suggest is Suggest for one alert.
+func suggest(e *engine.Engine, alert []byte, load func([]byte) (*engine.Engine, error)) ([]byte, error) {
+	return mappingtest.Suggest(e, load, alert)
+}
+
+// TestSuggestTypes: the name of a field decides where the form of its value does not.
+func TestSuggestTypes(t *testing.T) {
+	const md5, sha1, sha256 = "c5c25b9b35b01135e8a037f2ee1213a5", "0a4d55a8d778e5022fab701977c5d840bbc486d0", "3edb164b73be8ccd815831d7e93b94a3566e3fc6986299d97e72efb32854c2b4"
+	empty, err := engine.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"ja3", md5, "ja3-fingerprint-md5"},
+		{"client_ja3_hash", md5, "ja3-fingerprint-md5"},
+		{"hassh", md5, "hassh-md5"},
+		{"hasshServer", md5, "hasshserver-md5"},
+		{"sample-imphash", md5, "imphash"},
+		{"cert_thumbprint", sha1, "x509-fingerprint-sha1"},
+		{"authentihash", sha256, "authentihash"},
+		{"hash", sha256, "sha256"},
+		{"etag", md5, "an identifier by its name"},
+		{"session_id", md5, "an identifier by its name"},
+		{"sender", "eve@bad-site.net", "email-src"},
+		{"messageID", "x@bad-site.net", "email-message-id"},
+		{"reply-to", "eve@bad-site.net", "email-reply-to"},
+		{"recipient", "bob@own-site.net", "a recipient by its name, who is one of yours"},
+		{"to", "bob@own-site.net", "a recipient by its name, who is one of yours"},
+		{"userPrincipalName", "bob@own-site.net", "a user by its name, who is one of yours"},
+		{"attachment", "a.zip", "filename"},
+		{"host", "bad-site.net", "hostname"},
+		{"senderIP", "192.31.196.1", "ip-src"},
+		{"peer", "192.31.196.1", "ip-src"},
+		{"firmware_version", "192.31.196.1", "a version by its name"},
+		{"srcip", "xxx.xxx.xxx.com", "no address, though its name says so"},
+		{"peer", "10.0.0.4", "an address that is not public, which a pick with private: true takes"},
+		{"dest", "192.31.196.1", "ip-dst"},
+	} {
+		alert := fmt.Sprintf(`{"rule":{"id":"1","groups":["acme"]},"data":{"acme":{%q:%q}}}`, c.name, c.value)
+		file, err := suggest(empty, []byte(alert), func(file []byte) (*engine.Engine, error) {
+			return engine.Load(engine.Source{Name: "suggestion", Data: file})
+		})
+		switch {
+		case strings.Contains(c.want, " "):
+			if !errors.Is(err, mappingtest.ErrNothing) || !strings.HasSuffix(err.Error(), ": data.acme."+c.name+" is "+c.want) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case !strings.Contains(string(file), "\n        type: "+c.want+"\n"):
+			t.Errorf("%s: not %s:\n%s", c.name, c.want, file)
+		default:
+			if fault := suggestionFault(file, []byte(alert), c.value); fault != "" {
+				t.Errorf("%s: %s", c.name, fault)
+			}
+		}
+	}
+}
+
+// TestSuggestMany suggests from alerts of two products, of which one has its name taken. What a mapping picks is said.
+func TestSuggestMany(t *testing.T) {
+	const own = "version: 1\nmappings:\n  - id: acme\n    match: '\"acme\" in groups'\n    pick: [{path: data.known, type: ip-src}]\n" +
+		"  - id: acme-more\n    match: '\"x\" in groups'\n    pick: [{path: data.x, type: ip-src}]\n"
+	e := engineOf(t, own)
+	load := func(file []byte) (*engine.Engine, error) {
+		return engine.Load(engine.Source{Name: "m.yaml", Data: []byte(own)}, engine.Source{Name: "suggestion.yaml", Data: file})
+	}
+	var alerts [][]byte
+	for _, a := range []string{
+		`{"rule":{"id":"1","groups":["acme"]},"data":{"known":"192.31.196.1","url":"http://bad.example.net/a"}}`,
+		`{"rule":{"id":"2","groups":["acme"]},"data":{"url":"http://bad.example.net/b"}}`,
+		`{"rule":{"id":"3","groups":["acme"]},"data":{"sha256":"3edb164b73be8ccd815831d7e93b94a3566e3fc6986299d97e72efb32854c2b4"}}`,
+		`{"rule":{"id":"4","groups":["local"]},"decoder":{"name":"other"},"data":{"peer":"192.31.196.2"}}`,
+	} {
+		alerts = append(alerts, []byte(a))
+	}
+	file, err := mappingtest.Suggest(e, load, alerts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"#   data.known is picked by acme as ip-src\n", "  - id: acme-more-2\n", "  - id: other\n", "acme-more-2: another alert, 1", "type: sha256"} {
+		if !strings.Contains(string(file), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	with, err := load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := mappingtest.Load(engine.Source{Name: "suggestion.yaml", Data: file}, os.ReadFile)
+	if err != nil || len(cases) != 5 { // the second alert has nothing new
+		t.Errorf("%d tests, %v", len(cases), err)
+	}
+	for _, c := range cases {
+		if r := mappingtest.Run(with, c); !r.OK() {
+			t.Error(r)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", file)
+	}
 }

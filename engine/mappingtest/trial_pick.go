@@ -108,7 +108,7 @@ func (f pickFault) dropped() {
 			reasons = append(reasons, fmt.Sprintf("%s (%d%s)", why, n, f.example(why)))
 		}
 	}
-	f.warn(f.line, f.dropRemedy(), "pick %s: all %d values that it finds are dropped: %s", f.count.Title(), all, strings.Join(reasons, ", "))
+	f.warn(f.line, f.dropRemedy(), "pick %s: every value that it finds is dropped, %d in all: %s", f.count.Title(), all, strings.Join(reasons, ", "))
 }
 
 // example returns a text that was dropped for a reason, as the end of a clause; empty if there is none at hand.

@@ -84,15 +84,15 @@ func TestTrial(t *testing.T) {
 		// why they are dropped
 		{
 			group, "path: data.acme.dst, type: ip-dst",
-			`pick data.acme.dst: all 3 values that it finds are dropped: not a globally routable unicast address (3, such as "10.0.0.4"); nothing else is wrong if all are your own; private: true picks them too`,
+			`pick data.acme.dst: every value that it finds is dropped, 3 in all: not a globally routable unicast address (3, such as "10.0.0.4"); nothing else is wrong if all are your own; private: true picks them too`,
 		},
 		{
 			group, "path: data.acme.hash, type: sha256",
-			`pick data.acme.hash: all 3 values that it finds are dropped: hexadecimal, but not of the length of this hash (3, such as "da39a3ee5e6b4b0d3255bfef95601890afd80700"); they look like type: sha1`,
+			`pick data.acme.hash: every value that it finds is dropped, 3 in all: hexadecimal, but not of the length of this hash (3, such as "da39a3ee5e6b4b0d3255bfef95601890afd80700"); they look like type: sha1`,
 		},
 		{
 			group, `path: data.acme.srcIP, type: ip-src, keep: value == "192.31.196.1"`,
-			`pick data.acme.srcIP: all 3 values that it finds are dropped: keep is false (3, such as "185.220.101.5"); keep is false for every value; value is in normal form there, in small letters for names and hashes`,
+			`pick data.acme.srcIP: every value that it finds is dropped, 3 in all: keep is false (3, such as "185.220.101.5"); keep is false for every value; value is in normal form there, in small letters for names and hashes`,
 		},
 		{
 			group, `path: data.acme.hashes, prefix: "SHA-256=", type: sha256`,

@@ -20,6 +20,17 @@ const (
 	readBuffer = 64 << 10
 	// maxDocument is the longest array, or alert in several lines, in bytes. A longer text is read as lines.
 	maxDocument = 64 * enrich.MaxAlert
+	// maxLine is the longest line that is read to its end, in bytes. What has no line for so long is no file of alerts, and perhaps has
+	// no end.
+	maxLine = 1 << 30
+)
+
+var (
+	// ErrEmpty is the reason if there is nothing to read.
+	ErrEmpty = errors.New("empty, not an alert")
+	// ErrLongLine is the reason if a line is longer than an alert can be. The next one is read.
+	ErrLongLine = fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert)
+	errNoLine   = fmt.Errorf("no line ends within %d bytes, not a file of alerts", maxLine)
 )
 
 // A Position is a place in a file of alerts: a line, an item of an array, or the file as a whole.
@@ -58,7 +69,7 @@ func EachText(name string, r io.Reader, do func(at Position, text []byte, err er
 	complete := err == nil && isJSON(first)
 	switch {
 	case errors.Is(err, io.EOF):
-		return do(whole, nil, errors.New("empty, not an alert"))
+		return do(whole, nil, ErrEmpty)
 	case err != nil:
 		return do(whole, nil, err)
 	case complete && listOf(first) != nil:
@@ -147,8 +158,11 @@ type lines struct {
 // that length. The error comes without a line; io.EOF is the end.
 func (l *lines) read(most int) ([]byte, error) {
 	var line []byte
-	for {
+	for length := 0; ; {
 		part, err := l.in.ReadSlice('\n')
+		if length += len(part); length > maxLine {
+			return nil, errNoLine
+		}
 		if len(line) <= most {
 			line = append(line, part...)
 		}
@@ -169,7 +183,7 @@ func (l *lines) pass(line []byte) error {
 	at := Position{l.name, l.number, -1}
 	switch {
 	case len(line) > enrich.MaxAlert:
-		return l.do(at, nil, fmt.Errorf("longer than an alert can be (%d bytes)", enrich.MaxAlert))
+		return l.do(at, nil, ErrLongLine)
 	case len(bytes.TrimSpace(line)) == 0:
 		return nil
 	case mayBeList(line) && isJSON(line) && listOf(line) != nil:

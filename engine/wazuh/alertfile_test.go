@@ -296,3 +296,19 @@ func TestEachTextOfAnswers(t *testing.T) {
 		}
 	}
 }
+
+// noEnd is a text without a line end, and without an end.
+type noEnd struct{}
+
+func (noEnd) Read(p []byte) (int, error) { return copy(p, manyX), nil }
+
+var manyX = strings.Repeat("x", 64<<10)
+
+// TestEachTextEnds reads a file that has no end behind an alert: it is given up.
+func TestEachTextEnds(t *testing.T) {
+	t.Parallel()
+	all := readTexts(t, io.MultiReader(strings.NewReader("{}\n"), noEnd{}))
+	if len(all) != 2 || !strings.Contains(all[1], "no line ends within 1073741824 bytes") {
+		t.Errorf("%.500q", all)
+	}
+}

@@ -57,6 +57,8 @@ type Config struct {
 	Filter engine.Filter
 	// Origin is that of all attributes; empty where there is one MISP only.
 	Origin string
+	// Declared is how remedies name the declaration that has the settings; empty for those of the configuration, as misp.url.
+	Declared string
 	// UserAgent names the program to MISP; empty for none.
 	UserAgent string
 	// Now is the clock for the age of attributes; nil for the machine's.
@@ -73,6 +75,7 @@ type Client struct {
 	keys      *keyRing
 	userAgent string
 	origin    string
+	declared  string
 	maxAnswer int64
 	maxValues int
 	filter    engine.Filter
@@ -136,7 +139,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base: base, host: base.Host, keys: newKeyRing(c.Key, c.Keys),
-		userAgent: c.UserAgent, origin: c.Origin, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
+		userAgent: c.UserAgent, origin: c.Origin, declared: c.Declared, maxAnswer: c.MaxAnswer, maxValues: c.MaxValues, filter: c.Filter, now: c.Now, http: rc,
 	}, nil
 }
 

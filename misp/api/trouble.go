@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -23,8 +24,14 @@ import (
 // because what a library says may hold anything.
 func (c *Client) trouble(code enrich.Code, what, remedy string, cause error) *enrich.Trouble {
 	text := c.keys.without(fmt.Sprintf("MISP at %s %s", c.host, what))
+	if c.declared != "" {
+		remedy = settings.ReplaceAllString(remedy, "$1 of "+strings.ReplaceAll(c.declared, "$", "$$"))
+	}
 	return &enrich.Trouble{Code: code, Err: described{text, cause}, Remedy: remedy}
 }
+
+// settings are the keys of the configuration that remedies name.
+var settings = regexp.MustCompile(`\bmisp\.(url|key_file|ca_file|client_cert_file|client_key_file|pins|timeout|proxy)\b`)
 
 // described is an error in our words; the cause is for errors.Is and errors.As, not for display.
 type described struct {

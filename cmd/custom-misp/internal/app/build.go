@@ -38,8 +38,21 @@ type Hooks struct {
 	Now func() time.Time
 	// Daemon is set for serve: questions of many alerts to MISP are put together, and answers remembered.
 	Daemon *Daemon
+	// NotReported is called for each alert, value and match that is not reported by a filter, a mute or ignore.alerts; nil for no
+	// call. It may be called at the same time by several goroutines.
+	NotReported func(enrich.Reason)
 	// Join has App.Lookup and App.Live do the same, and bounds the questions; nil for verbs that ask few.
 	Join context.Context
+}
+
+// notReported counts what is not reported.
+func (h Hooks) notReported(why enrich.Reason) {
+	if h.Daemon != nil {
+		h.Daemon.Meter.NotReported(why)
+	}
+	if h.NotReported != nil {
+		h.NotReported(why)
+	}
 }
 
 // maxValues is how many values a question to MISP has at most; 0 for what is usual.
@@ -198,10 +211,10 @@ func (a *App) openLookup(h Hooks, faults *distinctErrors) {
 		faults.add(err)
 		if a.Mirror != nil {
 			a.Mirror.Now = h.Now
-			if h.Daemon != nil {
+			if h.Daemon != nil || h.NotReported != nil {
 				a.Mirror.Refused = func(o engine.Observable) {
 					h.Log.Debug("hit not reported", "of", o.Value, "reason", string(enrich.ReasonFilter), "by", "a filter of lookup or of the mapping")
-					h.Daemon.Meter.NotReported(enrich.ReasonFilter)
+					h.notReported(enrich.ReasonFilter)
 				}
 			}
 		}

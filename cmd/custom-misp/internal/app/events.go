@@ -126,11 +126,9 @@ func (a *App) suppression(condition *engine.AlertCondition, h Hooks, faults *dis
 	s.Filter, s.Now = filterOf(a.Config, a.declared.Sources), h.Now
 	s.Counted = func(of string, v enrich.Verdict, m *enrich.Match) {
 		h.Log.Debug("hit not reported", "of", of, "reason", string(v.Reason), "by", v.By)
-		if h.Daemon != nil {
-			h.Daemon.Meter.NotReported(v.Reason)
-			if v.Reason == enrich.ReasonMute && h.Daemon.Muted != nil {
-				h.Daemon.Muted(*m)
-			}
+		h.notReported(v.Reason)
+		if h.Daemon != nil && v.Reason == enrich.ReasonMute && h.Daemon.Muted != nil {
+			h.Daemon.Muted(*m)
 		}
 	}
 	return s

@@ -84,7 +84,7 @@ func clientWith(s Server, keys []string, others func() []string, timeout time.Du
 	settings := api.Config{
 		URL: s.URL, Key: key, Keys: others, Proxy: Proxy(s.MISP), InsecureSkipVerify: s.InsecureSkipVerify, Pins: s.Pins,
 		Timeout: timeout, Retries: s.Retries, MaxValues: h.maxValues(),
-		Filter: s.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now, Origin: s.origin,
+		Filter: s.Filter, UserAgent: userAgent(), Logger: h.Log, Now: h.Now, Origin: s.origin, Declared: s.declaredAs(),
 	}
 	var err error
 	if s.CAFile != "" {

@@ -51,6 +51,36 @@ func (s Server) TLSFiles() (files []config.NamedFile) {
 	return files
 }
 
+// ServerFiles returns the files that declared servers name, whose change is a reason to load the configuration again; they may
+// be absent.
+func ServerFiles(c *config.Config) (names []string) {
+	servers, err := Servers(c)
+	if err != nil { // which Build says
+		return nil
+	}
+	for _, s := range servers {
+		if !s.Declared() {
+			continue
+		}
+		names = append(names, s.MISP.Key.File)
+		for _, f := range s.TLSFiles() {
+			names = append(names, f.Path)
+		}
+	}
+	return names
+}
+
+// declaredAs is how remedies name the declaration; empty for the server at misp.url.
+func (s Server) declaredAs() string {
+	if s.place == "" {
+		return ""
+	}
+	return fmt.Sprintf("server %q in %s", s.Name, s.place)
+}
+
+// Place returns where a server is declared, as FILE:LINE; empty for the one at misp.url.
+func (s Server) Place() string { return s.place }
+
 // Declared reports whether a file of sources declares it, so that there may be others.
 func (s Server) Declared() bool { return s.place != "" }
 

@@ -101,7 +101,7 @@ type exporter struct {
 
 // collect sorts the lines of what the filter accepts.
 func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.Filter, now time.Time) error {
-	n, rejectsListed := 0, filter.Warninglists != nil && *filter.Warninglists
+	n, everywhere := 0, filter
 	for a, err := range m.All() {
 		if err != nil {
 			return fmt.Errorf("%w; custom-misp sync fetches the source again", err)
@@ -109,6 +109,11 @@ func (x *exporter) collect(ctx context.Context, m *mirror.Mirror, filter engine.
 		if n++; n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
+		filter := everywhere
+		if own, ok := m.Filters[a.Origin]; ok {
+			filter = own
+		}
+		rejectsListed := filter.Warninglists != nil && *filter.Warninglists
 		rank := rankOf(a)
 		for _, v := range valuesOf(a) {
 			kind := engine.MatchExact

@@ -21,7 +21,8 @@ type generation struct {
 	config      *config.Config
 	app         *app.App
 	built       time.Time
-	fingerprint string // of the files, before they were read
+	files       []string // that declared servers name
+	fingerprint string   // of all files, before they were read
 	stop        context.CancelFunc
 	syncs       sync.WaitGroup // and the verification of the mirror
 	damage      damages
@@ -37,7 +38,8 @@ const firstSync = time.Minute
 // taken its place. At the start of the program, mapping files with faults are left out and the others do their work, as
 // in a call; later they are a reason to keep the previous generation.
 func (v *server) newGeneration(ctx context.Context, c *config.Config, start bool) (*generation, error) {
-	g := &generation{config: c, fingerprint: fingerprint(c), built: time.Now()}
+	files := app.ServerFiles(c)
+	g := &generation{config: c, files: files, fingerprint: fingerprint(c, files...), built: time.Now()}
 	a, err := app.Build(c, app.Hooks{
 		Log: v.log, Sink: v.events, Settle: v.events.Flush, DrainTime: drainTime, Daemon: &app.Daemon{Context: ctx, Meter: v.metrics, Muted: v.events.Quality.Muted, Seen: v.history.seen()},
 	})

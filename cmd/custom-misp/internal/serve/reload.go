@@ -51,7 +51,7 @@ func (v *server) watch(ctx, hard context.Context) error {
 			return nil
 		case <-hup:
 		case <-every.C:
-			if fingerprint(v.current.Load().config) == seen {
+			if g := v.current.Load(); fingerprint(g.config, g.files...) == seen {
 				continue
 			}
 		}
@@ -65,7 +65,7 @@ func (v *server) reload(ctx, hard context.Context) (seen string) {
 	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonic()))
 	defer notify(daemon.SdNotifyReady)
 	old := v.current.Load()
-	seen = fingerprint(old.config)
+	seen = fingerprint(old.config, old.files...)
 	c, err := v.load()
 	var g *generation
 	if err == nil {
@@ -107,10 +107,11 @@ func monotonic() int64 {
 const maxWatched = 100_000
 
 // fingerprint tells the files that a configuration is made of and names from what they were: names, sizes, times.
-func fingerprint(c *config.Config) string {
+// more are files that declared servers name.
+func fingerprint(c *config.Config, more ...string) string {
 	var b strings.Builder
 	n := 0
-	for _, name := range c.Watched() {
+	for _, name := range append(c.Watched(), more...) {
 		_ = filepath.WalkDir(name, func(name string, _ fs.DirEntry, err error) error {
 			if n++; n > maxWatched {
 				return fs.SkipAll
