@@ -113,8 +113,8 @@ func eachHalf(t Type, value string, add func([]Indicator, Family, Type, string) 
 	if !ok {
 		return nil
 	}
-	found := add(nil, halves[0], halves[0].lead(), first)
-	return add(found, halves[1], halves[1].lead(), second)
+	found := add(nil, halves[0], halves[0].Lead(), first)
+	return add(found, halves[1], halves[1].Lead(), second)
 }
 
 func appendLiteral(to []Indicator, f Family, t Type, value string) []Indicator {

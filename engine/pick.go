@@ -52,6 +52,16 @@ func (e *Engine) Context(mapping string, alert []byte) map[string]string {
 	return values
 }
 
+// Filter returns what a mapping itself says of which attributes count as a match; nil for nothing, and for an unknown mapping. The
+// caller must not change it.
+func (e *Engine) Filter(mapping string) *Filter {
+	m := e.byID[mapping]
+	if m == nil {
+		return nil
+	}
+	return m.whole().filter
+}
+
 // Labels returns the fixed texts that a mapping has for events; nil for none, and for an unknown mapping. The caller must not
 // change it.
 func (e *Engine) Labels(mapping string) map[string]string {

@@ -138,8 +138,8 @@ func (t Type) Family() Family { return families[t] }
 // with a port and domain|ip for an address. The caller must not change the result.
 func (f Family) Asks() []Type { return asks[f] }
 
-// lead returns a plain type of the family.
-func (f Family) lead() Type {
+// Lead returns a plain type of the family.
+func (f Family) Lead() Type {
 	switch f {
 	case familyIP:
 		return "ip-dst"

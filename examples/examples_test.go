@@ -279,7 +279,7 @@ func TestReadme(t *testing.T) {
 	readme := string(read(t, "README.md"))
 	table, _, _ := strings.Cut(readme, "## Steps")
 	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:ya?ml|xml|conf|py|json|service|txt))`").FindAllStringSubmatch(table, -1) {
+	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:ya?ml|xml|conf|py|(?:nd)?json|service|txt))`").FindAllStringSubmatch(table, -1) {
 		named[m[1]] = true
 		if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil && !strings.HasPrefix(m[1], "/") {
 			t.Error(err)

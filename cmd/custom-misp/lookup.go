@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,7 +94,9 @@ func lookUpValues(ctx context.Context, st cli.Streams, g globals, f lookupFlags,
 		return err
 	}
 	defer a.Close()
-	look := valueLookup{lookup: lookup, suppress: a.Suppress, typ: engine.Type(f.typ), link: c.MISP.URL, links: a.Chain.Links}
+	look := valueLookup{
+		lookup: lookup, suppress: a.Suppress, typ: engine.Type(f.typ), link: c.MISP.URL, links: a.Chain.Links, prevalence: a.Chain.Prevalence,
+	}
 	if f.all {
 		look.suppress = &enrich.Suppression{Engine: a.Engine, WideNetworks: true}
 	}
@@ -139,6 +142,8 @@ type valueLookup struct {
 	typ      engine.Type
 	link     string            // of MISP; empty for none
 	links    map[string]string // of several servers, instead
+	// prevalence answers what was seen of a value; nil without a history.
+	prevalence func(engine.Observable) (enrich.Prevalence, bool)
 }
 
 // up looks up one value.
@@ -152,12 +157,29 @@ func (v valueLookup) up(ctx context.Context, input string) lookedUp {
 		line.NotAsked = newNotReported(verdict)
 		return lookedUp{line: line}
 	}
+	line.Seen = v.seen(engine.Observable{Type: t, Value: value})
 	matches, err := v.lookup.Lookup(ctx, typesOf(v.typ, input, unfiltered()))
 	for _, m := range matches {
 		line.Matches = append(line.Matches, v.match(m))
 	}
 	slices.SortStableFunc(line.Matches, func(a, b lookupMatch) int { return cmp.Compare(len(a.why), 0) - cmp.Compare(len(b.why), 0) })
 	return lookedUp{line: line, err: err}
+}
+
+// seen returns what was seen of a value; nil if that is not known.
+func (v valueLookup) seen(o engine.Observable) *lookupSeen {
+	if v.prevalence == nil {
+		return nil
+	}
+	p, ok := v.prevalence(o)
+	if !ok {
+		return nil
+	}
+	s := &lookupSeen{Count: p.Count, AgentCount: p.Agents}
+	if p.Count > 0 {
+		s.FirstSeen, s.LastSeen = p.First.Format(time.RFC3339), p.Last.Format(time.RFC3339)
+	}
+	return s
 }
 
 // unansweredValues counts the values of which it is not known whether they are known, by the reason.

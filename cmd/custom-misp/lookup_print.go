@@ -21,8 +21,26 @@ type lookupLine struct {
 	Type    engine.Type   `json:"type"`
 	Value   string        `json:"value"` // in normal form
 	Matches []lookupMatch `json:"matches"`
+	// Seen is what the site has seen of the value; absent without a history, and for types that it does not keep.
+	Seen *lookupSeen `json:"seen,omitempty"`
 	// NotAsked is why the value is never asked for; absent if it is.
 	NotAsked *notReportedLine `json:"not_asked,omitempty"`
+}
+
+// lookupSeen is what was seen of a value.
+type lookupSeen struct {
+	Count      int64  `json:"count"` // alerts
+	AgentCount int    `json:"agent_count"`
+	FirstSeen  string `json:"first_seen,omitempty"` // RFC 3339
+	LastSeen   string `json:"last_seen,omitempty"`
+}
+
+// String is what was seen in words.
+func (s *lookupSeen) String() string {
+	if s.Count == 0 {
+		return "never seen here"
+	}
+	return fmt.Sprintf("seen in %s on %s, %s to %s", cli.Plural(int(s.Count), "alert"), cli.Plural(s.AgentCount, "agent"), s.FirstSeen, s.LastSeen)
 }
 
 // notReportedLine is why something is not reported.
@@ -141,6 +159,9 @@ func (w *lookupWriter) add(v lookedUp) error {
 	}
 	for _, m := range l.Matches {
 		m.write(&b, l.Value)
+	}
+	if l.Seen != nil {
+		writeBelow(&b, l.Seen.String())
 	}
 	_, err := io.WriteString(w.st.Out, b.String())
 	return err

@@ -65,6 +65,8 @@ Exit code 0 is good, 1 means findings or a failure, 2 a wrong command line or co
 		newSchema(s),
 		newConfig(s, &g),
 		newDoctor(s, &g),
+		newSeen(s, &g),
+		newHistory(s, &g),
 		newQuality(s, &g),
 		newMute(s, &g),
 		newUnmute(s, &g),

@@ -59,6 +59,13 @@ func TestServeHistory(t *testing.T) {
 		t.Errorf("an ignored value is in the history %d times", n)
 	}
 	r.checkHistoryShown(t)
+	if out, _ := r.verb("doctor", "--home", r.home, "--output", "json"); !strings.Contains(out, "1 values of a day") && !strings.Contains(out, "0 values of a day") {
+		t.Errorf("doctor: %s", out)
+	}
+	out, code := r.verb("history", "forget", "--agent", "nobody", "--home", r.home)
+	if code != 0 || !strings.Contains(out, "0 records removed") {
+		t.Errorf("forget while serve runs: exit code %d, %s", code, out)
+	}
 	r.stop(t)
 	if s := r.offline(t); s == nil || s.Values != 1 || s.Since != "2026-10-05" {
 		t.Errorf("status without serve: %+v", s)
@@ -94,6 +101,7 @@ func TestServeHistoryKill(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, newManager(t), listConfig+historyConfig)
 	n, kept := 0, map[int]bool{}
+	checkpoint, old := filepath.Join(r.home, "logs/custom-misp/checkpoint.json"), []byte(nil)
 	add := func(alerts int) {
 		for range alerts {
 			n++
@@ -111,6 +119,17 @@ func TestServeHistoryKill(t *testing.T) {
 		add(50)
 		_ = r.cmd.Process.Kill()
 		<-r.ended
+		data, err := os.ReadFile(checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old == nil {
+			old = data
+		}
+	}
+	// Alerts are read again from an old place, as after a slow disk. What is recorded is not recorded again.
+	if err := os.WriteFile(checkpoint, old, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	r.begin(t)
 	add(1)
@@ -125,6 +144,10 @@ func TestServeHistoryKill(t *testing.T) {
 		case count == 0:
 			lost++
 		}
+	}
+	out, code := r.verb("history", "forget", "host-1.example.net", "--home", r.home)
+	if code != 0 || !strings.Contains(out, "1 record removed") || r.seen(t, "host-1.example.net").Count != 0 || r.logged("the history was told to forget") != 1 {
+		t.Errorf("forget while serve runs: exit code %d, %s", code, out)
 	}
 	t.Logf("%d of %d alerts were in flight and are not counted", lost, n)
 	r.stop(t)

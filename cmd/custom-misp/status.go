@@ -112,6 +112,10 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		row("delayed", "MISP is asked later about %d bytes of alerts and %d alerts in the spool", delayed, s.Spool.Delayed)
 	}
 	writeHistoryStatus(row, s.History)
+	if l := s.LookBack; l != nil {
+		row("look-back", "%d indicators, %d values seen before, %d events%s%s", l.Indicators, l.Hits, l.Events,
+			after("; now ", l.Source), after("; tried again: ", cli.Clean(l.Failure)))
+	}
 	for _, m := range s.Mirror {
 		if m.Damage != "" {
 			row("damage", "%s, known since %s: %s; serve fetches it again, and custom-misp sync %s does at once", m.Origin,

@@ -364,12 +364,12 @@ func TestPlaces(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, nil)
 	for i := range maxPositions + 1 {
-		s.Record([]Seen{seen(noon, "3", "ip-dst 192.0.2.1")}, Place{fmt.Sprint("file", i), int64(100 + i)})
+		s.Record([]Seen{seen(noon, "3", "ip-dst 192.0.2.1")}, Place{fmt.Sprint("file", i), 0, int64(100 + i)})
 	}
 	if err := s.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	s.Record([]Seen{seen(noon, "3", "ip-dst 192.0.2.1")}, Place{"file3", 1000})
+	s.Record([]Seen{seen(noon, "3", "ip-dst 192.0.2.1")}, Place{"file3", 103, 1000})
 	dir2 := copyOf(t, dir)
 	for dir, want := range map[string]int64{dir: 1000, dir2: 103} {
 		if dir == dir2 {

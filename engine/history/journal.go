@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -29,6 +30,12 @@ const (
 // positions says up to where alerts are in the history: for each file of alerts, by a text that names it, the offset behind
 // the last one.
 type positions map[string]int64
+
+// frameTexts are what a frame says besides its records.
+type frameTexts struct {
+	At     positions `json:"at"`
+	Covers []Covered `json:"covers,omitempty"` // of the journal up to here
+}
 
 type journal struct {
 	file *os.File
@@ -64,7 +71,7 @@ func newJournal(dir string, at positions) (*journal, error) {
 // frameOf returns a frame with what of a table is not in its journal. The caller holds what guards the table, and appends the
 // frame, or says with [table.notWritten] that it could not.
 func frameOf(t *table, at positions) (frame []byte, records []dirtyRecord, err error) {
-	text, err := json.Marshal(at)
+	text, err := json.Marshal(frameTexts{at, t.covers})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,9 +169,12 @@ func parseJournal(name string, data []byte) (t *table, at positions, err error) 
 // addFrame adds what a frame has.
 func (t *table) addFrame(payload []byte, at positions) error {
 	r := reader{data: payload}
-	if err := json.Unmarshal(r.take(r.number()), &at); err != nil {
+	var texts frameTexts
+	if err := json.Unmarshal(r.take(r.number()), &texts); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	maps.Copy(at, texts.At)
+	t.covers = texts.Covers
 	for _, text := range r.readWords() {
 		t.words.append(text)
 	}

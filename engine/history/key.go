@@ -149,15 +149,12 @@ func OfDomain(name string) Query {
 // Compare orders queries by where they begin. A [View] answers queries in this order much faster than in any other.
 func (q Query) Compare(other Query) int { return bytes.Compare(q.from, other.from) }
 
-// has reports whether a key is looked for; before says that it is before all that are.
-func (q Query) has(key []byte) (in, before bool) {
-	switch c := bytes.Compare(key, q.from); {
-	case c < 0:
-		return false, true
-	case q.to == nil:
-		return c == 0, false
+// has reports whether a key is looked for.
+func (q Query) has(key []byte) bool {
+	if q.to == nil {
+		return bytes.Equal(key, q.from)
 	}
-	return bytes.Compare(key, q.to) < 0, false
+	return bytes.Compare(key, q.from) >= 0 && bytes.Compare(key, q.to) < 0
 }
 
 // ParseQuery reads what a person asks for: a network in CIDR notation, a name (with those below it), or any other value in

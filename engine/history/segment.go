@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,7 @@ type trailer struct {
 	Words   part  `json:"words"`
 	// Replaces names the segments and journals whose records of this day are in the segment.
 	Replaces []string `json:"replaces,omitempty"`
-	// Covers says which parts of which files of alerts were imported into it.
+	// Covers says which parts of which files of alerts are in it.
 	Covers []Covered `json:"covers,omitempty"`
 }
 
@@ -51,12 +52,27 @@ type part struct {
 	Sum    uint32 `json:"sum"` // CRC-32C
 }
 
-// A Covered is a part of a file of alerts whose alerts are in the history.
+// A Covered is a part of a file of alerts. Those of its alerts that are of a segment's day are in the segment.
 type Covered struct {
-	// File is the digest of the first alert in the file: the file may be moved, compressed or grown since.
+	// File is the SHA-256, in hexadecimal digits, of the first 4,096 bytes of the file: it may be moved, compressed or grown since.
 	File string `json:"file"`
-	// To is the offset behind the last alert, in uncompressed bytes.
-	To int64 `json:"to"`
+	// From and To are where the part begins and ends, in uncompressed bytes.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// joined returns the parts sorted, and as few as can be.
+func joined(all []Covered) (few []Covered) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Covered) int { return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.From, b.From)) })
+	for _, c := range all {
+		if n := len(few); n > 0 && few[n-1].File == c.File && c.From <= few[n-1].To {
+			few[n-1].To = max(few[n-1].To, c.To)
+			continue
+		}
+		few = append(few, c)
+	}
+	return few
 }
 
 // A segment is open for reading. It counts its users.

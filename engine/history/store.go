@@ -126,6 +126,20 @@ type Store struct {
 
 // Open opens a history to record into it. What a process that was killed had in its journal becomes segments first.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := locked(ctx, o.Dir, s.begin); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	s.active = newTable(s.open.name)
+	s.tidying.Run(s.tidy)
+	return s, nil
+}
+
+// prepare returns a store without a journal.
+func prepare(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -144,7 +158,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := atomicfile.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, files: newFiles(o.Dir), kinds: map[Kind]bool{}, types: map[engine.Type]kept{}, at: positions{}}
+	s := &Store{o: o, files: newFiles(o.Dir), kinds: map[Kind]bool{}, types: map[engine.Type]kept{}, at: positions{}, active: newTable("")}
 	for _, k := range o.Kinds {
 		s.kinds[k] = true
 	}
@@ -154,11 +168,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	if err := locked(ctx, o.Dir, s.begin); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	s.active = newTable(s.open.name)
-	s.tidying.Run(s.tidy)
 	return s, nil
 }
 
@@ -216,10 +225,11 @@ type Seen struct {
 	Observables []engine.Observable
 }
 
-// A Place says up to where the alerts of a file are recorded: File is a text that no other file of alerts has.
+// A Place is a part of a file of alerts. File is the digest that [Covered] has, or while the file is shorter a text that no other
+// file has.
 type Place struct {
-	File string
-	End  int64
+	File       string
+	Begin, End int64
 }
 
 // At returns the offset up to which alerts of a file were recorded, by this process or an earlier one; 0 if that is not
@@ -235,7 +245,7 @@ func (s *Store) At(file string) int64 {
 func (s *Store) Record(alerts []Seen, end Place) (recorded bool) {
 	s.mu.Lock()
 	if end.File != "" {
-		s.place(end)
+		s.place(end.File, end.End)
 	}
 	if s.stopped.Load() != nil || len(s.frozen) > mostFrozen {
 		s.mu.Unlock()
@@ -243,6 +253,9 @@ func (s *Store) Record(alerts []Seen, end Place) (recorded bool) {
 	}
 	for i := range alerts {
 		s.add(s.active, &alerts[i])
+	}
+	if end.File != "" {
+		s.active.covers = joined(append(s.active.covers, Covered{end.File, end.Begin, end.End}))
 	}
 	full := len(s.active.dirty) >= mostDirty
 	s.mu.Unlock()
@@ -253,14 +266,14 @@ func (s *Store) Record(alerts []Seen, end Place) (recorded bool) {
 }
 
 // place notes up to where a file was recorded. The caller holds mu.
-func (s *Store) place(p Place) {
-	if _, known := s.at[p.File]; !known {
-		if s.order = append(s.order, p.File); len(s.order) > maxPositions {
+func (s *Store) place(file string, end int64) {
+	if _, known := s.at[file]; !known {
+		if s.order = append(s.order, file); len(s.order) > maxPositions {
 			delete(s.at, s.order[0])
 			s.order = s.order[1:]
 		}
 	}
-	s.at[p.File] = max(s.at[p.File], p.End)
+	s.at[file] = max(s.at[file], end)
 }
 
 // oldest returns the first day that is kept.

@@ -26,6 +26,7 @@ type table struct {
 	entries int
 	dirty   []dirtyRecord // see [journal.append]
 	written int           // words that are in the journal
+	covers  []Covered     // the parts of files of alerts that are in it
 }
 
 type dirtyRecord struct {

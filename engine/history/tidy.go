@@ -25,12 +25,7 @@ const (
 func (s *Store) tidy() {
 	err := s.flush()
 	if err == nil {
-		err = locked(context.Background(), s.o.Dir, func() error {
-			if err := s.files.refresh(); err != nil {
-				return err
-			}
-			return errors.Join(s.removeReplaced(), s.retain(), s.mergeDue(), s.removeReplaced())
-		})
+		err = locked(context.Background(), s.o.Dir, s.keepInOrder)
 	}
 	err = errors.Join(err, s.files.refresh())
 	if err != nil {
@@ -39,6 +34,11 @@ func (s *Store) tidy() {
 	s.mu.Lock()
 	s.fault = err
 	s.mu.Unlock()
+}
+
+// keepInOrder removes and merges. The caller holds the lock.
+func (s *Store) keepInOrder() error {
+	return errors.Join(s.removeReplaced(), s.retain(), s.mergeDue(), s.removeReplaced())
 }
 
 // Tidy does in the background what is due: call it now and then, so that days end although nothing is recorded.
@@ -54,7 +54,7 @@ func (s *Store) flush() error {
 		}
 		t, j := s.frozen[0], s.log[0]
 		s.mu.Unlock()
-		if err := writeTable(s.o.Dir, t, []string{j.name}, nil); err != nil {
+		if err := writeTable(s.o.Dir, t, []string{j.name}); err != nil {
 			return err
 		}
 		if err := s.files.refresh(); err != nil {
@@ -72,13 +72,13 @@ func (s *Store) flush() error {
 }
 
 // writeTable makes a segment of each day of a table.
-func writeTable(dir string, t *table, replaces []string, covers map[int64][]Covered) error {
+func writeTable(dir string, t *table, replaces []string) error {
 	for day := range t.days {
 		w, err := newSegment(dir, day)
 		if err != nil {
 			return err
 		}
-		w.trailer.Replaces, w.trailer.Covers = replaces, covers[day]
+		w.trailer.Replaces, w.trailer.Covers = replaces, t.covers
 		w.words = t.words
 		of := t.days[day]
 		for _, key := range slices.Sorted(maps.Keys(of)) {
@@ -103,7 +103,7 @@ func (s *Store) adopt(name string) error {
 		return err
 	}
 	for file, end := range at {
-		s.place(Place{file, end})
+		s.place(file, end)
 	}
 	_, hidden, _ := s.files.use()
 	for day := range t.days {
@@ -111,7 +111,7 @@ func (s *Store) adopt(name string) error {
 			delete(t.days, day)
 		}
 	}
-	if err := writeTable(s.o.Dir, t, []string{t.name}, nil); err != nil {
+	if err := writeTable(s.o.Dir, t, []string{t.name}); err != nil {
 		return err
 	}
 	return os.Remove(name)
@@ -233,7 +233,7 @@ func (s *Store) merge(of []*segment, keep func(w *words) func(key []byte, r *rec
 			return err
 		}
 	}
-	w.trailer.Replaces = s.stillThere(w.trailer.Replaces)
+	w.trailer.Replaces, w.trailer.Covers = s.stillThere(w.trailer.Replaces), joined(w.trailer.Covers)
 	return w.finish()
 }
 

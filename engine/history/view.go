@@ -17,7 +17,7 @@ type View struct {
 	days     []int64 // of the sources
 	segments []*segment
 	fault    error
-	covers   map[string]int64
+	covers   map[int64][]Covered // by the day
 }
 
 // OpenView opens the history in a directory, which another process may be recording into; what that did within the last
@@ -46,14 +46,12 @@ func (f *files) view(tables []*table) (*View, error) {
 
 // tryView makes a view; gone says that a journal was removed meanwhile.
 func (f *files) tryView(tables []*table) (v *View, gone bool) {
-	v = &View{covers: map[string]int64{}}
+	v = &View{covers: map[int64][]Covered{}}
 	var hidden map[hiding]bool
 	v.segments, hidden, v.fault = f.use()
 	for _, s := range v.segments {
 		v.add(s.trailer.Day, s.source())
-		for _, c := range s.trailer.Covers {
-			v.covers[c.File] = max(v.covers[c.File], c.To)
-		}
+		v.covers[s.trailer.Day] = append(v.covers[s.trailer.Day], s.trailer.Covers...)
 	}
 	own := map[string]bool{}
 	for _, t := range tables {
@@ -77,6 +75,7 @@ func (f *files) tryView(tables []*table) (v *View, gone bool) {
 		for day := range t.days {
 			if !hidden[hiding{t.name, day}] {
 				v.add(day, t.source(day))
+				v.covers[day] = append(v.covers[day], t.covers...)
 			}
 		}
 	}
@@ -146,7 +145,7 @@ func (v *View) least(q Query) []byte {
 		if k == nil || least != nil && bytes.Compare(k, least) >= 0 {
 			continue
 		}
-		if in, _ := q.has(k); in {
+		if q.has(k) {
 			least = k
 		}
 	}
@@ -175,6 +174,3 @@ func (v *View) collect(key []byte) (Entry, bool) {
 	}
 	return c.done(i, len(days)), true
 }
-
-// Covers returns up to which offset alerts of a file are in the history by [Import]: see [Covered.File].
-func (v *View) Covers(file string) int64 { return v.covers[file] }

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -271,6 +272,32 @@ func TestOTX(t *testing.T) {
 		if in := r.one(t, "bad.example"); name != "pulse" && (in.Comment != "Pulse" || in.LastSeen != "2026-01-02T03:04:05Z" || strings.Join(in.Tags, "") != "t") {
 			t.Errorf("%s: %+v", name, in)
 		}
+	}
+}
+
+// TestSTIXVersions has one of two versions count: the later one, however its time is written, and of the same time the one
+// that is revoked.
+func TestSTIXVersions(t *testing.T) {
+	t.Parallel()
+	object := func(id int, modified, name string, revoked bool) string {
+		return fmt.Sprintf(`{"type":"indicator","id":"indicator--%d","modified":%q,"revoked":%v,"pattern":"[domain-name:value = '%s']"}`, id, modified, revoked, name)
+	}
+	fixture{name: "versions", declare: "format: stix", content: lines(
+		object(1, "2026-01-02T03:04:05.123Z", "later.example", false), object(1, "2026-01-02T03:04:05Z", "earlier.example", false),
+		object(2, "2026-01-02T03:04:05.1Z", "gone.example", true), object(2, "2026-01-02T03:04:05.100000Z", "gone.example", false),
+		object(3, "2026-01-02T03:04:05Z", "back.example", true), object(3, "2026-01-02T03:04:06Z", "back.example", false),
+	), want: []string{"domain later.example", "domain back.example"}, skipped: map[string]int{"an older version": 3, "revoked": 1}}.check(t)
+}
+
+// TestOpenCTI reads observables, one a line, and as events.
+func TestOpenCTI(t *testing.T) {
+	t.Parallel()
+	for _, prefix := range []string{"", "data: "} {
+		fixture{name: prefix, declare: "opencti-ndjson", content: lines(
+			prefix+`{"entity_type":"Domain-Name","observable_value":"bad.example","objectLabel":[{"value":"x"}],"created_at":"2026-01-02T03:04:05.000Z"}`,
+			map[string]string{"": "", "data: ": "event: create"}[prefix],
+			prefix+fill(`{"entity_type":"StixFile","observable_value":"P64","hashes":[{"algorithm":"SHA-256","hash":"P64"},{"algorithm":"MD5","hash":"M32"}]}`),
+		), want: []string{"domain bad.example", "sha256 " + p64, "md5 " + m32}}.check(t)
 	}
 }
 

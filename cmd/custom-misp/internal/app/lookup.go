@@ -343,6 +343,22 @@ func newSyncs(c *config.Config, declared source.Declared, h Hooks) (list []Sync,
 	return list, closeAll, wrong
 }
 
+// StaleAfter is the age from which a source of the mirror counts as stale: serve.stale_after, but no sooner than after two
+// intervals of the source, which a file that is fetched once a day reaches all the time.
+func (s Sync) StaleAfter(c *config.Config) time.Duration {
+	return max(c.Serve.StaleAfter, 2*s.Interval)
+}
+
+// StaleAfter returns the age from which each declared source counts as stale, see [Sync.StaleAfter].
+func StaleAfter(c *config.Config) map[string]time.Duration {
+	after := map[string]time.Duration{}
+	declared, _, _ := Sources(c) // of one with a fault nothing is known
+	for _, s := range declared {
+		after[s.Name] = Sync{Interval: cmp.Or(s.Refresh, c.Mirror.FeedInterval)}.StaleAfter(c)
+	}
+	return after
+}
+
 // Due is how long it is until the source has to be synced, for who begins to sync it again and again, see
 // [mirror.Syncer.Due].
 func (s Sync) Due() time.Duration { return s.syncer.Due(s.Origin) }

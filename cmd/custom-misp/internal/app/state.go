@@ -99,6 +99,9 @@ func (s State) Repeats() string { return s.path("repeats") }
 // Quality is the file that counts hits by source.
 func (s State) Quality() string { return s.path("quality.json") }
 
+// LookBack is the directory of what was looked up in the history, and reported.
+func (s State) LookBack() string { return s.path("lookback") }
+
 // History is the directory of what was seen.
 func (s State) History() string { return s.path("history") }
 

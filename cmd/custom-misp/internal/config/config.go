@@ -177,6 +177,8 @@ type History struct {
 	Days    int  // 0 for all
 	Bytes   int64
 	MinFree float64 // part of the disk
+	// FirstSync has what the first sync of a source brings looked up too.
+	FirstSync bool
 }
 
 // Mappings says which mapping files are loaded.
@@ -266,6 +268,7 @@ func (l *layers) config() *Config {
 		History: History{
 			Enabled: l.flag("history.enabled"), Names: l.text("history.agents") == "names", Days: l.count("history.days"),
 			Bytes: int64(l.count("history.max_mib")) << 20, MinFree: float64(l.count("history.min_free_percent")) / 100,
+			FirstSync: l.flag("history.first_sync"),
 		},
 		Mappings: Mappings{
 			Builtin: l.flag("mappings.builtin"), Dirs: l.paths("mappings.dirs"), Disable: l.texts("mappings.disable"),

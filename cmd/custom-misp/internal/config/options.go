@@ -80,6 +80,7 @@ var options = []option{
 	{key: "history.agents", def: "names", form: oneOf("names", "count"), restart: true, help: "names keeps which agents saw a value; count keeps only how many"},
 	{key: "history.days", def: 90, form: countTo(3650), restart: true, help: "days that are kept; 0 for all"},
 	{key: "history.max_mib", def: 10_240, form: countTo(10_000_000), restart: true, help: "MiB on disk; beyond that the oldest days go; 0 for no bound"},
+	{key: "history.first_sync", def: false, form: flag, restart: true, help: "look up in the history also what the first sync of a source brings; without it, only what comes later"},
 	{key: "history.min_free_percent", def: 15, form: countTo(99), restart: true, help: "free space of the disk, in per cent, below which nothing is recorded; 0 for no bound"},
 	{key: "mappings.builtin", def: true, form: flag, help: "load the built-in mappings"},
 	{key: "mappings.dirs", def: []string{"etc/custom-misp/mappings"}, form: paths, watched: true, help: "directories with mappings of your own; the default one may be absent"},

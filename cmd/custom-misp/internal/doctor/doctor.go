@@ -90,6 +90,7 @@ func checks() []check {
 		{"log", true, (*examination).checkLog},
 		{"state", true, (*examination).checkState},
 		{"serve", true, (*examination).checkDaemon},
+		{"history", true, (*examination).checkHistory},
 		{"effect", false, (*examination).checkEffect},
 		{"misp", false, (*examination).checkMISP},
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -39,9 +40,10 @@ func (i *examination) checkDaemon(ctx context.Context) []Finding {
 	for _, d := range m.Damages() {
 		damaged[d.Origin] = d.String()
 	}
+	staleAfter := app.StaleAfter(i.config)
 	for _, s := range m.States() {
 		f := good("%s: %d attributes, synced %s ago", s.Origin, s.Attributes, shownTime(s.Age(i.now())))
-		switch old := s.Age(i.now()) >= i.config.Serve.StaleAfter; {
+		switch old := s.Age(i.now()) >= cmp.Or(staleAfter[s.Origin], i.config.Serve.StaleAfter); {
 		case damaged[s.Origin] != "":
 			f = problem(i.asRoot("sync "+s.Origin), "%s", damaged[s.Origin])
 		case s.SyncedAt.IsZero():

@@ -51,11 +51,18 @@ func TestDoctorDaemon(t *testing.T) {
 	w.block(t, "<name>slack</name>")
 	w.want(t, w.examine(t, nil), "serve", StatusOK, "0 alerts read, 0 with hits", "")
 	w.want(t, w.examine(t, nil), "integration", StatusOK, "no block is needed", "")
+	list := "lookup: {policy: mirror}\nmirror: {misp: false, feeds: [osint=" + feed + "]}\nhistory: {enabled: true}\n"
+	w.configure(t, list)
+	w.want(t, w.examine(t, nil), "history", StatusWarning, "was set after serve began: nothing is recorded", "restart serve")
+	w.configure(t, list+"serve: {alerts: []}\n")
+	w.want(t, w.examine(t, nil), "history", StatusWarning, "serve follows no alerts: nothing is recorded", "set serve.alerts")
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	w.want(t, w.examine(t, nil), "integration", StatusProblem, "has no <integration> with the name custom-misp", "printf '<ossec_config>")
+	w.configure(t, list)
+	w.want(t, w.examine(t, nil), "history", StatusWarning, "serve does not run: nothing is recorded", "custom-misp")
 	old := func(i *examination) {
 		i.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 	}

@@ -142,7 +142,7 @@ func (f followed) Next(ctx context.Context) (enrich.Alerts, error) {
 			begin := f.file.begin
 			f.file.begin = lines.End
 			return enrich.Alerts{
-				Picked: f.history.picked(f.file.Path, lines),
+				Picked: f.history.picked(f.file.Path, begin, lines),
 				Text:   lines.Text, Skipped: lines.Skipped, Later: func() { f.file.later.add(begin) },
 				Done: func() { f.file.checkpoint.put(lines.End, lines.Text) },
 			}, nil

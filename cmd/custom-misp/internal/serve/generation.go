@@ -90,12 +90,16 @@ func (g *generation) report(ctx context.Context) {
 		})
 	}
 	g.reportSources(ctx)
+	staleAfter := map[string]time.Duration{}
+	for _, s := range g.app.Syncs {
+		staleAfter[s.Name()] = s.StaleAfter(g.config)
+	}
 	for _, s := range g.app.Mirror.States() {
 		var err error
 		switch {
 		case s.SyncedAt.IsZero() && s.Failure != "" && time.Since(g.built) >= firstSync:
 			err = fmt.Errorf("there is no mirror of %s yet: %s", s.Origin, s.Failure)
-		case s.SyncedAt.IsZero() || s.Age(time.Now()) < g.config.Serve.StaleAfter:
+		case s.SyncedAt.IsZero() || s.Age(time.Now()) < cmp.Or(staleAfter[s.Origin], g.config.Serve.StaleAfter):
 			continue
 		default:
 			err = fmt.Errorf("the mirror of %s is of %s: %s", s.Origin, s.SyncedAt.Format(time.RFC3339), cmp.Or(s.Failure, "no sync has ended since"))

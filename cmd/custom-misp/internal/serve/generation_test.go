@@ -87,6 +87,46 @@ func TestReportMirror(t *testing.T) {
 	expect("the last sync is long ago", now, "mirror_stale the mirror of osint is of ")
 }
 
+// TestReportSlowSource has a source that is fetched every six hours be stale after two of these, and not after stale_after.
+func TestReportSlowSource(t *testing.T) {
+	home := t.TempDir()
+	for name, content := range map[string]string{
+		"etc/custom-misp.yaml":           "lookup: {policy: mirror}\nmirror: {misp: false}\nserve: {stale_after: 1h}\n",
+		"etc/custom-misp/sources/a.yaml": "version: 1\nsources: [{name: slow, path: list, format: lines, refresh: 6h}]\n",
+		"list":                           "bad-cdn.example\n",
+	} {
+		name = filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := config.Load(config.Request{Home: home})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]int{0: 0, 2 * time.Hour: 0, 11 * time.Hour: 0, 13 * time.Hour: 1} {
+		sink := &heard{}
+		a, err := app.Build(c, app.Hooks{Log: slog.New(slog.DiscardHandler), Sink: sink, Now: func() time.Time { return time.Now().Add(-age) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		if _, err := a.Syncs[0].Run(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		a.Mirror.Refresh()
+		a.Chain.Faults.Dir = t.TempDir()
+		g := &generation{config: c, app: a, built: time.Now().Add(-24 * time.Hour)}
+		g.report(t.Context())
+		if len(sink.events) != want {
+			t.Errorf("synced %s ago: %d events, want %d", age, len(sink.events), want)
+		}
+	}
+}
+
 func errText(err error) string {
 	if err == nil {
 		return ""

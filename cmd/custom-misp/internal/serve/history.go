@@ -26,7 +26,6 @@ const (
 	historyTidy  = 10 * time.Minute
 	historyRetry = time.Minute // to open a history that cannot be opened
 	historyGrace = 2 * time.Second
-	fullPrefix   = 4096 // bytes of a file of alerts that are sure to tell it from any other
 )
 
 // A recorder records what was picked, off the path of alerts. A nil recorder does nothing.
@@ -84,13 +83,13 @@ func (r *recorder) seen() app.Seen {
 	}
 }
 
-// picked returns what is called with the alerts of a batch of lines; nil for no call.
-func (r *recorder) picked(path string, lines alertlog.Lines) func([]enrich.Picked) {
+// picked returns what is called with the alerts of a batch of lines, which begin behind a place; nil for no call.
+func (r *recorder) picked(path string, begin alertlog.Checkpoint, lines alertlog.Lines) func([]enrich.Picked) {
 	if r == nil {
 		return nil
 	}
 	return func(alerts []enrich.Picked) {
-		b := pickedBatch{file: path, place: placeOf(lines.End), offsets: lines.Offsets, alerts: alerts}
+		b := pickedBatch{file: path, place: placeOf(begin, lines.End), offsets: lines.Offsets, alerts: alerts}
 		if lines.End.File != "" { // this name stays when the file is no longer alerts.json
 			b.file = filepath.Join(filepath.Dir(path), lines.End.File)
 		}
@@ -102,13 +101,17 @@ func (r *recorder) picked(path string, lines alertlog.Lines) func([]enrich.Picke
 	}
 }
 
-// placeOf names the file of a checkpoint. In the first 4 KiB of a file it has another name than later.
-func placeOf(c alertlog.Checkpoint) history.Place {
-	name := c.PrefixSHA256
-	if c.PrefixLength < fullPrefix {
-		name = c.File + " " + strconv.FormatUint(c.Inode, 10)
+// placeOf returns the part of a file that lines are from. In its first 4 KiB a file has another name than later.
+func placeOf(begin, end alertlog.Checkpoint) history.Place {
+	name := end.PrefixSHA256
+	if end.PrefixLength < history.PrefixLength {
+		name = end.File + " " + strconv.FormatUint(end.Inode, 10)
 	}
-	return history.Place{File: name, End: c.Offset}
+	p := history.Place{File: name, End: end.Offset}
+	if begin.File == end.File && begin.Inode == end.Inode && begin.Offset <= end.Offset {
+		p.Begin = begin.Offset
+	}
+	return p
 }
 
 // run records until ctx ends, and then what is in the queue.

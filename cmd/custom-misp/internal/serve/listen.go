@@ -21,13 +21,17 @@ import (
 	"custom-misp/cmd/custom-misp/internal/config"
 )
 
-// This file is what serve answers over HTTP, on a unix socket and, if configured, at an address. All of
-// it is for reading; nothing there changes anything.
+// This file is what serve answers over HTTP, on a unix socket and, if configured, at an address. All that is answered at the
+// address is for reading, and says nothing of what was seen.
 //
 //	/metrics   for Prometheus
 //	/healthz   200 while serve works, 503 if it hangs
 //	/readyz    200 if alerts can be enriched now, else 503 with the reason
 //	/status    JSON, what custom-misp status shows
+//
+// and at the socket, which Wazuh's users alone can reach,
+//
+//	/history/forget   what custom-misp history forget asks for
 //
 // Each of the two listeners answers a bounded number of connections at the same time, so that a flood at the address does
 // not silence the socket. Further ones wait. A connection is good for one request and ends in time whatever its client
@@ -73,12 +77,12 @@ func (v *server) listen(c *config.Config) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var later sync.WaitGroup // it alone changes servers from here on
 	if local != nil {
-		servers = append(servers, v.answer(local, "socket"))
+		servers = append(servers, v.answer(local, listenerSocket))
 	} else {
 		later.Go(func() {
 			if l := listenLater(ctx, socket, socketRetry); l != nil {
 				v.log.Info("status and doctor can ask this process now")
-				servers = append(servers, v.answer(l, "socket"))
+				servers = append(servers, v.answer(l, listenerSocket))
 			}
 		})
 	}
@@ -120,7 +124,7 @@ func isFull(err error) bool {
 // closes the listener.
 func (v *server) answer(l net.Listener, name string) *http.Server {
 	h := &http.Server{
-		Handler: v.handler(), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: answerTime,
+		Handler: v.handler(name == listenerSocket), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: answerTime,
 		MaxHeaderBytes: maxHeader, ConnState: v.countConnections(name),
 	}
 	h.SetKeepAlivesEnabled(false) // a client that asks again and again would keep its place for ever
@@ -184,8 +188,14 @@ func listenSocket(socket string) (net.Listener, error) {
 // testOnlyMove is the moment from which others can see a socket.
 var testOnlyMove = os.Rename
 
-func (v *server) handler() http.Handler {
+// listenerSocket is the name of the socket in the log and in the metrics.
+const listenerSocket = "socket"
+
+func (v *server) handler(local bool) http.Handler {
 	mux := http.NewServeMux()
+	if local {
+		mux.HandleFunc("POST /history/forget", v.answerForget)
+	}
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		v.metrics.write(w, v.status())

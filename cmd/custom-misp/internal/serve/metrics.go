@@ -271,6 +271,11 @@ func (m *metricSet) writeValues(w io.Writer, s Status) {
 		gauge(named("history_values"), float64(h.Values))
 		gauge(named("queue_depth", "queue", "history"), float64(h.Waiting))
 	}
+	if l := s.LookBack; l != nil {
+		metrics.WriteCounterUint64(w, named("lookback_indicators_total"), l.Indicators)
+		metrics.WriteCounterUint64(w, named("lookback_hits_total"), l.Hits)
+		metrics.WriteCounterUint64(w, named("lookback_events_total"), l.Events)
+	}
 	if len(s.MISP.Servers) == 0 {
 		gauge(named("misp_up"), flag[!s.MISP.Away])
 		metrics.WriteCounterUint64(w, named("misp_outages_total"), uint64(s.MISP.Outages)) //nolint:gosec // not negative

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"custom-misp/cmd/custom-misp/internal/app"
+	"custom-misp/cmd/custom-misp/internal/lookback"
 	"custom-misp/engine"
 	"custom-misp/engine/enrich"
 	"custom-misp/misp/mirror"
@@ -35,7 +36,7 @@ func TestMetrics(t *testing.T) {
 	var out bytes.Buffer
 	m.write(&out, Status{
 		Version: "v1", CanaryAt: time.Now(), Mirror: []MirrorStatus{{Origin: "osint", Kind: mirror.KindFeed, SyncedAt: time.Now()}},
-		Sources: []app.QualityRow{{Source: "osint", Hits: 1}}, History: &HistoryStatus{},
+		Sources: []app.QualityRow{{Source: "osint", Hits: 1}}, History: &HistoryStatus{}, LookBack: &lookback.Status{},
 	})
 	if !strings.Contains(out.String(), `custom_misp_hits_total{mapping="m",type="md5"} 1`+"\n") {
 		t.Errorf("no hit in:\n%s", &out)

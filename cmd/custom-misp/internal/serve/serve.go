@@ -23,6 +23,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
 	"custom-misp/cmd/custom-misp/internal/handover"
+	"custom-misp/cmd/custom-misp/internal/lookback"
 )
 
 const (
@@ -57,6 +58,8 @@ type server struct {
 	outages outageCount // of MISP that have begun
 	canary  canary
 	history *recorder // nil if nothing is recorded
+
+	lookBack atomic.Pointer[lookback.LookBack] // nil without a history, and until its records are read
 }
 
 // Run works until ctx ends. An error that it returns has been logged as well, once the log is open.
@@ -133,7 +136,7 @@ func (v *server) work(ctx, hard context.Context) error {
 	defer stop(nil)
 	var parts sync.WaitGroup
 	watch := func(ctx context.Context) error { return v.watch(ctx, hard) }
-	all := []func(context.Context) error{v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily, v.history.run}
+	all := []func(context.Context) error{v.askLater, v.spool, v.repeats, watch, v.housekeeping, v.reopenLog, v.canaries, v.daily, v.history.run, v.lookBacks}
 	for _, f := range v.files {
 		all = append(all, func(ctx context.Context) error { return v.alerts(ctx, f) })
 	}

@@ -16,6 +16,7 @@ import (
 	"custom-misp/cmd/custom-misp/internal/app"
 	"custom-misp/cmd/custom-misp/internal/cli"
 	"custom-misp/cmd/custom-misp/internal/config"
+	"custom-misp/cmd/custom-misp/internal/lookback"
 	"custom-misp/engine/enrich"
 	"custom-misp/engine/enrich/spool"
 	"custom-misp/engine/wazuh/alertlog"
@@ -48,6 +49,8 @@ type Status struct {
 	Sources []app.QualityRow `json:"sources,omitempty"`
 	// History is what is kept of what was seen; absent if nothing is recorded.
 	History *HistoryStatus `json:"history,omitempty"`
+	// LookBack is what was looked up in it after syncs; absent if nothing is recorded.
+	LookBack *lookback.Status `json:"look_back,omitempty"`
 }
 
 // A HistoryStatus describes the history.
@@ -189,7 +192,7 @@ func (v *server) status() Status {
 		s.Sources = v.events.Quality.Rows(app.QualityDays, false)
 	}
 	s.NotReported[string(enrich.ReasonValue)] = g.app.Engine.IgnoredValues()
-	s.History = v.history.status()
+	s.History, s.LookBack = v.history.status(), v.lookBackStatus()
 	if err := v.ready(); err != nil {
 		s.NotReady = cli.Clean(err.Error())
 	}
@@ -314,18 +317,11 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	socket := app.StateOf(c).Socket()
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives: true,
-	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://serve/status", nil)
 	if err != nil {
 		return Status{}, err
 	}
-	resp, err := client.Do(req)
+	resp, err := atSocket(socket).Do(req)
 	if err != nil {
 		return Status{}, fmt.Errorf("serve runs, but does not answer at %s: %w; run this as root or as Wazuh's user", socket, err)
 	}
@@ -335,6 +331,17 @@ func Ask(ctx context.Context, c *config.Config) (Status, error) {
 		return Status{}, fmt.Errorf("serve answers %s at %s: %w", resp.Status, socket, err)
 	}
 	return now, nil
+}
+
+// atSocket returns a client that asks at a unix socket.
+func atSocket(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
 }
 
 // stopped is the status when serve does not run.
