@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -211,5 +212,37 @@ func TestBacktestAgreesWithEnrich(t *testing.T) {
 	}
 	for n := range maps.Keys(r.NotReported) {
 		t.Errorf("not reported because of %s, with nothing configured", n)
+	}
+}
+
+// interruptedInput has some alerts, then ends a context, as a signal does, and never ends itself.
+type interruptedInput struct {
+	text   io.Reader
+	cancel func()
+	ended  <-chan struct{}
+}
+
+func (i interruptedInput) Read(p []byte) (int, error) {
+	n, err := i.text.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	i.cancel()
+	<-i.ended
+	return 0, io.EOF
+}
+
+// TestBacktestInterrupted interrupts a back-test while it waits for input: what was read is shown, and marked as partial.
+func TestBacktestInterrupted(t *testing.T) {
+	t.Parallel()
+	for output, mark := range map[string]string{"json": `"partial": true`, "table": "PARTIAL: interrupted", "html": `<p class="warning">PARTIAL: interrupted`} {
+		ctx, cancel := context.WithCancel(t.Context())
+		in := interruptedInput{strings.NewReader(strings.Join(bundledLines(t), "\n")), cancel, t.Context().Done()}
+		var out, errs strings.Builder
+		code := run(ctx, []string{"custom-misp", "--home", t.TempDir(), "backtest", "--feed", "../../testdata/feed", "--output", output, "-"}, in, &out, &errs)
+		if code == 0 || !strings.Contains(out.String(), mark) {
+			t.Errorf("exit code %d, no %q in\n%s%s", code, mark, &out, &errs)
+		}
+		cancel()
 	}
 }

@@ -134,6 +134,7 @@ func TestProfileFaults(t *testing.T) {
 	}
 	for _, c := range []struct{ match, pick, want string }{
 		{`"acme" in groups and field("data.acme.action") == "deny"`, "path: data.acme.srcIP, type: ip-src", ""}, // a value is not known
+		{`"acme" in groups and not has("data.acme.nothing")`, "path: data.acme.srcIP, type: ip-src", ""},
 		{`"acme" in groups and rule.id in ["100700"]`, "path: agent.ip, type: ip-src, private: true", ""},
 		{
 			`"acme-fw" in groups`, "path: data.acme.srcIP, type: ip-src",

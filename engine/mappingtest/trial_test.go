@@ -136,6 +136,7 @@ mappings:
 	const alerts = 100
 	for n := range alerts {
 		alert := bytes.Replace([]byte(trialAlert), []byte("100700"), fmt.Append(nil, 100700+n%4), 1)
+		alert = bytes.Replace(alert, []byte("10.0.0.4"), fmt.Appendf(nil, "10.0.0.%d", n), 1) // the example is the first
 		one.Add(n, alert)
 		[]*mappingtest.Trial{first, second}[n%3/2].Add(n, alert)
 	}
