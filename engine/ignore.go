@@ -169,7 +169,7 @@ func (e *Engine) For(s Site) (*Engine, error) {
 	}
 	if len(s.Disable) == 0 && e.paths != nil {
 		of := &Engine{
-			mappings: e.mappings, byID: e.byID, paths: e.paths, index: e.index, data: e.data, groups: e.groups, decoder: e.decoder,
+			mappings: e.mappings, byID: e.byID, paths: e.paths, index: e.index, data: e.data, groups: e.groups, decoder: e.decoder, location: e.location,
 			byName: e.byName, ignore: cmp.Or(s.Ignore, e.ignore), most: cmp.Or(s.MaxFallback, e.most),
 		}
 		of.runs.New = func() any { return newRun(of) }

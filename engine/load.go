@@ -22,6 +22,7 @@ type Engine struct {
 	index    index
 	data     *fieldPath // of the object that decoders write to
 	groups   *fieldPath
+	location *fieldPath
 	decoder  *fieldPath
 	ignore   *Ignore // nil for nothing
 	byName   bool    // a mapping may pick by name, so that a run has to know which paths were picked from
@@ -142,6 +143,7 @@ const anyProduct = "generic-"
 func (e *Engine) seal() {
 	slices.SortStableFunc(e.mappings, func(a, b *mapping) int { return cmp.Compare(a.rank(), b.rank()) })
 	e.data, e.groups, e.decoder = e.paths.of("data"), e.paths.of("rule.groups"), e.paths.of("decoder.name")
+	e.location = e.paths.of("location")
 	e.index = newIndex(e.mappings, e.paths)
 	for _, m := range e.mappings {
 		e.byName = e.byName || m.fallback || len(m.named) > 0 || m.lazy != nil

@@ -77,6 +77,11 @@ func (r *run) pick(alert []byte) ([]Observable, []Cut, error) {
 	// into it: add clones what it keeps.
 	defer r.release()
 	r.read(unsafe.String(unsafe.SliceData(alert), len(alert))) //nolint:gosec // see above
+	return r.pickRead()
+}
+
+// pickRead picks from the alert that was read.
+func (r *run) pickRead() ([]Observable, []Cut, error) {
 	r.candidates = r.engine.index.candidates(r, r.candidates[:0])
 	r.apply(func(m *mapping) bool {
 		ok, err := r.matches(m)

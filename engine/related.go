@@ -77,11 +77,18 @@ func (o Observable) nearest(n int) []Relation {
 // RelatedIn is [Observable.Related] for a look-up that knows which networks there are: around yields those that an
 // address is in, without the bits of a host. It knows no limit, for it costs no question.
 func (o Observable) RelatedIn(around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
+	return o.AppendRelated(nil, around)
+}
+
+// AppendRelated is [Observable.RelatedIn] with room of the caller's, which it appends to.
+func (o Observable) AppendRelated(related []Relation, around func(netip.Addr) iter.Seq[netip.Prefix]) []Relation {
 	own := o.Indicator()
-	related := []Relation{{own, MatchExact}}
 	switch own.Family {
 	case familyFilename, familyRegistryKey, familyRegistryPair:
-		return o.formRelations()
+		return append(related, o.formRelations()...)
+	}
+	related = append(related, Relation{own, MatchExact})
+	switch own.Family {
 	case familyHost:
 		return appendParents(related, own.Key)
 	case familyIP:

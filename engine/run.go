@@ -113,8 +113,13 @@ func (r *run) release() {
 
 // read starts with an alert.
 func (r *run) read(alert string) {
-	r.alert = alert
 	r.doc.read(alert)
+	r.begin(alert)
+}
+
+// begin starts with an alert whose document was read.
+func (r *run) begin(alert string) {
+	r.alert = alert
 	r.heldAt = -1
 	r.work = maxExprWork
 	if r.generation++; r.generation == 0 { // the counter wrapped: old places would look fresh

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/tidwall/gjson"
 
@@ -37,23 +38,38 @@ func (j *job) described() Alert {
 // pick makes the job of an alert. warning is about mappings that failed on it.
 func (p *Pipeline) pick(a Alert) (j *job, warning error) {
 	j = &job{alert: a}
-	if p.Engine == nil {
-		return j, nil
+	return j, p.pickInto(j, nil)
+}
+
+// pickInto is pick for a job that has its alert; reading is a reading of that, nil for none.
+func (p *Pipeline) pickInto(j *job, reading *engine.Reading) (warning error) {
+	switch {
+	case p.Engine == nil:
+		return nil
+	case reading != nil:
+		j.observables, j.cuts, warning = reading.Pick()
+	default:
+		j.observables, j.cuts, warning = p.Engine.PickWithCuts(j.alert.JSON)
 	}
-	j.observables, j.cuts, warning = p.Engine.PickWithCuts(a.JSON)
+	return errors.Join(warning, p.limit(j))
+}
+
+// limit leaves out of a job what is not to be looked up. warning is about an expression that failed on the alert.
+func (p *Pipeline) limit(j *job) (warning error) {
+	a := &j.alert
 	if len(j.observables) > 0 && p.Suppress != nil {
 		if v, err := p.Suppress.OfAlert(a.JSON); !v.Reported() {
 			p.Suppress.count("alert "+gjson.GetBytes(a.JSON, "id").String(), v, nil)
-			j.observables, warning = nil, errors.Join(warning, err)
+			j.observables, warning = nil, err
 		}
 	}
 	if p.Unlimited {
-		return j, warning
+		return warning
 	}
 	if left := engine.Limit(j.observables, p.Filter, engine.MaxValues); left > 0 {
 		j.cuts = append(j.cuts, engine.Cut{What: engine.CutValues, Number: left})
 	}
-	return j, warning
+	return warning
 }
 
 // errCrowded is an answer to several jobs with so many matches that one job may have fewer because of another.
@@ -62,19 +78,20 @@ var errCrowded = fmt.Errorf("more than %d matches for several alerts together", 
 // lookUp looks up the observables of jobs with one question, each once, and gives each job its matches. An error about
 // several jobs wraps errCrowded if they have to be looked up apart.
 func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
-	var all []engine.Observable
-	users := map[answerKey][]*job{}
+	n := 0
+	for _, j := range jobs {
+		n += len(j.observables)
+	}
+	if n == 0 {
+		return nil
+	}
+	all, users := make([]engine.Observable, 0, n), newAskers(n)
 	for _, j := range jobs {
 		for _, o := range j.observables {
-			k := keyOf(o)
-			if len(users[k]) == 0 {
+			if users.add(keyOf(o), j) {
 				all = append(all, o)
 			}
-			users[k] = append(users[k], j)
 		}
-	}
-	if len(all) == 0 {
-		return nil
 	}
 	matches, err := ask(ctx, l, all)
 	skipped, partial := errors.AsType[*SkippedError](err)
@@ -97,7 +114,7 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 		noteSkipped(skipped, known, users)
 	case some:
 		for _, o := range unasked.asked {
-			for _, j := range users[keyOf(o)] {
+			for j := range users.of(keyOf(o)) {
 				j.unasked = unasked
 			}
 		}
@@ -105,25 +122,62 @@ func lookUp(ctx context.Context, l Lookup, jobs ...*job) error {
 	return nil
 }
 
+// askers are the jobs that want to know of a value, by its key.
+type askers struct {
+	first map[answerKey]int32 // in list
+	list  []asker
+}
+
+type asker struct {
+	job  *job
+	next int32 // in list, of the same value; -1 for none
+}
+
+// newAskers returns room for a number of jobs and values.
+func newAskers(n int) *askers {
+	return &askers{make(map[answerKey]int32, n), make([]asker, 0, n)}
+}
+
+// add adds a job, and reports whether it is the first one of the value.
+func (a *askers) add(k answerKey, j *job) (first bool) {
+	next, known := a.first[k]
+	if !known {
+		next = -1
+	}
+	a.first[k] = int32(len(a.list)) //nolint:gosec // few alerts are looked up at once
+	a.list = append(a.list, asker{j, next})
+	return !known
+}
+
+// of yields the jobs that want to know of a value.
+func (a *askers) of(k answerKey) iter.Seq[*job] {
+	return func(yield func(*job) bool) {
+		at, known := a.first[k]
+		for known && at >= 0 && yield(a.list[at].job) {
+			at = a.list[at].next
+		}
+	}
+}
+
 // noteSkipped notes, for the jobs with a value that the mirror does not know, that MISP was not asked.
-func noteSkipped(why *SkippedError, known map[answerKey]bool, users map[answerKey][]*job) {
-	for k, jobs := range users {
+func noteSkipped(why *SkippedError, known map[answerKey]bool, users *askers) {
+	for k := range users.first {
 		if known[k] {
 			continue
 		}
-		for _, j := range jobs {
+		for j := range users.of(k) {
 			j.skipped = why
 		}
 	}
 }
 
 // handOut gives jobs their matches, and returns what has some.
-func handOut(matches []Match, users map[answerKey][]*job) map[answerKey]bool {
+func handOut(matches []Match, users *askers) map[answerKey]bool {
 	known := map[answerKey]bool{}
 	for _, m := range matches {
 		k := keyOf(m.Observable)
 		known[k] = true
-		for _, j := range users[k] {
+		for j := range users.of(k) {
 			j.matches = append(j.matches, m)
 		}
 	}

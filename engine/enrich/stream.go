@@ -62,8 +62,10 @@ type Stream struct {
 	// Pipeline returns the pipeline of the next batch; it may be another one after a reload.
 	Pipeline func() *QueueingPipeline
 	// Own reports whether an alert was raised by an event of ours; nil if none is.
-	Own   func(alert []byte) bool
-	Meter Meter // nil for none
+	Own func(alert []byte) bool
+	// OwnLocation is the location of all alerts that are Own, so that it need not be asked about others; empty if it is not known.
+	OwnLocation string
+	Meter       Meter // nil for none
 	// Window is how many batches are processed at the same time, at most; 0 for one.
 	Window int
 	// Grace is how long what was begun may take to end when the program is asked to.
@@ -216,27 +218,91 @@ func (d *depth) change(by int) {
 
 // pick returns the jobs of those alerts of a batch that something is picked from.
 func (r *streamRun) pick(b *batch) []*job {
-	var jobs []*job
-	for _, a := range r.readable(b) {
-		if r.Own != nil && r.Own(a.text) {
-			continue
-		}
-		j, warning := b.pipeline.pick(Alert{JSON: a.text})
-		j.bare = true
-		if warning != nil {
-			b.pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
-			b.pipeline.Report(r.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
-		}
-		if len(j.observables) > 0 {
-			jobs = append(jobs, j)
-			if b.alerts.Picked != nil {
-				b.picked = append(b.picked, Picked{a.line, a.text, j.observables})
+	p := picking{streamRun: r, batch: b}
+	for i, line := range b.alerts.Text {
+		p.number = i
+		p.line(line)
+	}
+	p.count()
+	return p.jobs
+}
+
+// picking is the picking from the lines of a batch.
+type picking struct {
+	*streamRun
+	batch            *batch
+	number           int    // of the line
+	jobs             []*job // of alerts that something was picked from
+	spare            *job   // of one that nothing was picked from; to be used again
+	unreadable, torn int
+}
+
+// line picks from the alert in a line, or from those in a torn one. Nearly all lines are Wazuh's own: one reading checks and
+// reads them.
+func (p *picking) line(line []byte) {
+	if e := p.batch.pipeline.Engine; e != nil && len(line) <= MaxAlert {
+		if reading, ok := e.Read(line); ok {
+			defer reading.Close()
+			if reading.HasRule() {
+				if p.Own == nil || p.OwnLocation != "" && !reading.IsFrom(p.OwnLocation) || !p.Own(line) {
+					p.take(line, &reading)
+				}
+				return
 			}
-		} else {
-			b.pipeline.noteCuts(j)
 		}
 	}
-	return jobs
+	alerts, err := Readable(line)
+	if err != nil {
+		p.torn += len(alerts)
+		if p.unreadable++; p.unreadable == 1 {
+			p.batch.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
+		}
+	}
+	for _, alert := range alerts {
+		p.alert(alert)
+	}
+}
+
+// alert picks from an alert that is not one of ours.
+func (p *picking) alert(alert []byte) {
+	if p.Own == nil || !p.Own(alert) {
+		p.take(alert, nil)
+	}
+}
+
+// take picks from an alert, by a reading of it if there is one.
+func (p *picking) take(alert []byte, reading *engine.Reading) {
+	pipeline := p.batch.pipeline
+	j := p.spare
+	if j == nil {
+		j = new(job)
+	}
+	p.spare = nil
+	j.alert.JSON, j.bare = alert, true
+	warning := pipeline.pickInto(j, reading)
+	if warning != nil {
+		pipeline.log().Warn("mappings failed on this alert", "alert_id", j.described().Source.AlertID, "errors", warning.Error())
+		pipeline.Report(p.hard, j.described(), &Trouble{Code: CodeMapping, Err: warning, Remedy: "correct the expression, see custom-misp explain"})
+	}
+	if len(j.observables) > 0 {
+		p.jobs = append(p.jobs, j)
+		if b := p.batch; b.alerts.Picked != nil {
+			b.picked = append(b.picked, Picked{p.number, alert, j.observables})
+		}
+		return
+	}
+	pipeline.noteCuts(j)
+	*j = job{}
+	p.spare = j
+}
+
+// count counts what was read and what was left out.
+func (p *picking) count() {
+	b := p.batch
+	if p.torn > 0 {
+		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", p.torn)
+	}
+	p.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped+p.torn, p.unreadable+b.alerts.Skipped)
 }
 
 // postpone puts alerts that are to be looked up alone into the spool, and returns the others. What the spool does not
@@ -259,36 +325,6 @@ func (r *streamRun) postpone(q *QueueingPipeline, jobs []*job) []*job {
 		q.log().Debug("an alert with many values is looked up alone, later", "alert_id", j.described().Source.AlertID, "values", values)
 		return true
 	})
-}
-
-// lineAlert is an alert in a line of a batch.
-type lineAlert struct {
-	line int
-	text []byte
-}
-
-// readable returns the alerts of a batch, also those in torn lines, and counts what it leaves out.
-func (r *streamRun) readable(b *batch) []lineAlert {
-	alerts := make([]lineAlert, 0, len(b.alerts.Text))
-	unreadable, torn := 0, 0
-	for i, line := range b.alerts.Text {
-		found, err := Readable(line)
-		for _, text := range found {
-			alerts = append(alerts, lineAlert{i, text})
-		}
-		if err == nil {
-			continue
-		}
-		if unreadable++; unreadable == 1 {
-			b.pipeline.log().Warn("line is not an alert and is left out", "error", err.Error())
-		}
-		torn += len(found)
-	}
-	if torn > 0 {
-		b.pipeline.log().Warn("alerts behind the torn start of another one are processed", "alerts", torn)
-	}
-	r.Meter.Read(len(b.alerts.Text)+b.alerts.Skipped+torn, unreadable+b.alerts.Skipped)
-	return alerts
 }
 
 // answer looks up until there is an answer for every alert, or ctx ends. What MISP does not answer, while it answers

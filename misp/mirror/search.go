@@ -21,6 +21,7 @@ type search struct {
 	left        int      // of the work
 	waiting     []wanted // indicators of which more is to be read
 	events      largeEvents
+	room        [8]engine.Relation // of one observable after the other; more than nearly all need
 }
 
 // A wanted is an indicator that is read for a finding.
@@ -40,10 +41,12 @@ const (
 // run reads what there is of each observable. If all of it would be too much work, each gets a share.
 func (s *search) run() error {
 	share := s.left / max(1, len(s.observables))
-	for number, o := range s.observables {
-		for i, relation := range o.RelatedIn(s.set.snapshot.around) {
+	around, old := s.set.snapshot.around, s.set.snapshot.hasOtherForms()
+	for number := range s.observables {
+		o := &s.observables[number]
+		for i, relation := range o.AppendRelated(s.room[:0], around) {
 			r := wanted{number: number, relation: relation, literal: relation.Indicator}
-			if i == 0 {
+			if i == 0 && old {
 				r.literal = o.Literal()
 			}
 			if _, known := s.found.Shared(number, s.key(r)); known {

@@ -168,6 +168,11 @@ func (s *snapshot) around(a netip.Addr) iter.Seq[netip.Prefix] {
 	return s.networks.Supernets(netip.PrefixFrom(a, a.BitLen()))
 }
 
+// hasOtherForms reports whether a table goes by forms of another version, so that literal indicators are needed.
+func (s *snapshot) hasOtherForms() bool {
+	return s.base.trailer.Forms != engine.FormsVersion || s.changes != nil && s.changes.trailer.Forms != engine.FormsVersion
+}
+
 // find yields the attributes that have an indicator, the first [maxRead] of them, and an error in place of each that
 // cannot be read. It ends early when the context is done. literal is how a segment with other forms has it, see
 // [engine.Observable.Literal].

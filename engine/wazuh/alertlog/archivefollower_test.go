@@ -70,7 +70,10 @@ func (b *both) next(within time.Duration) (names []string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		for _, text := range lines.Text {
+		for i, text := range lines.Text {
+			if at := lines.End.Offset - lines.Offsets[i]; at < int64(len(text)) || i > 0 && lines.Offsets[i] <= lines.Offsets[i-1] {
+				b.t.Fatal("offsets", lines.Offsets, "of lines that end at", lines.End.Offset)
+			}
 			var event struct{ Name string }
 			if err := json.Unmarshal(text, &event); err != nil {
 				b.t.Fatal(err)

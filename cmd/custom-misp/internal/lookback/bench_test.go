@@ -33,6 +33,7 @@ func (s *site) generate(days, values int) {
 	end := s.now
 	for day := range days {
 		s.now = end.AddDate(0, 0, day-days)
+		s.shown.Store(new(s.now))
 		alerts := make([]history.Seen, 0, values)
 		for i := range values {
 			n := day*values/10 + i
@@ -51,6 +52,7 @@ func (s *site) generate(days, values int) {
 		}
 	}
 	s.now = end
+	s.shown.Store(new(s.now))
 }
 
 // BenchmarkLookBack looks up what one sync brings, of which one in 1,000 was seen, in a history of addresses and names.

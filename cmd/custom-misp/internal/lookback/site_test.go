@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +47,8 @@ type site struct {
 	got      []enrich.Enrichment
 	failFrom int // sends behind this number fail; negative for none
 	paused   int
-	tick     func(time.Time) // moves the clock of the MISP; nil without one
+	shown    atomic.Pointer[time.Time] // now, for the history, which works in the background
+	tick     func(time.Time)           // moves the clock of the MISP; nil without one
 }
 
 var errFull = errors.New("the queue is full")
@@ -64,13 +66,14 @@ func newSite(t testing.TB, change func(*Options)) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), now: begin, failFrom: -1}
 	clock := func() time.Time { return s.now }
+	s.shown.Store(new(s.now))
 	s.syncer = &mirror.Syncer{Dir: filepath.Join(s.dir, "mirror"), Now: clock}
 	t.Cleanup(s.syncer.Close)
 	var err error
 	if s.engine, err = engine.Load(engine.Source{Name: "m.yaml", Data: []byte(mappings)}); err != nil {
 		t.Fatal(err)
 	}
-	s.store, err = history.Open(t.Context(), history.Options{Dir: filepath.Join(s.dir, "history"), Days: 90, Names: true, Now: clock})
+	s.store, err = history.Open(t.Context(), history.Options{Dir: filepath.Join(s.dir, "history"), Days: 90, Names: true, Now: func() time.Time { return *s.shown.Load() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +126,7 @@ func (s *site) list() {
 // seen records that a value was seen on an agent, an hour before now.
 func (s *site) seen(typ engine.Type, value, mapping string, agents ...string) {
 	s.t.Helper()
+	s.shown.Store(new(s.now))
 	var alerts []history.Seen
 	for i, agent := range agents {
 		alerts = append(alerts, history.Seen{
@@ -159,6 +163,7 @@ func (s *site) holds(rows ...string) {
 func (s *site) sync() {
 	s.t.Helper()
 	s.now = s.now.Add(time.Minute)
+	s.shown.Store(new(s.now))
 	if s.tick != nil {
 		s.tick(s.now)
 	}

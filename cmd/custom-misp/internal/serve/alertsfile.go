@@ -119,7 +119,7 @@ func (v *server) alerts(ctx context.Context, f *alertsFile) error {
 		own = wazuh.IsEnrichment
 	}
 	stream := enrich.Stream{
-		Source: followed{v, f}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: own,
+		Source: followed{v, f}, Pipeline: func() *enrich.QueueingPipeline { return v.current.Load().app.Chain }, Own: own, OwnLocation: wazuh.OwnLocation,
 		Meter: &fileMeter{metricSet: v.metrics, source: f.source()}, Window: window, Grace: grace,
 	}
 	return stream.Run(ctx)

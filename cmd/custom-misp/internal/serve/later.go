@@ -200,7 +200,7 @@ func (v *server) askFrom(ctx context.Context, f *alertsFile, from alertlog.Check
 	source := &laterAlertsSource{file: f, follower: follower, to: f.checkpoint.get()}
 	v.log.Info("MISP is asked about alerts of its outage", "bytes", source.left())
 	stream := enrich.Stream{
-		Source: source, Own: wazuh.IsEnrichment, Meter: laterMeter{v.metrics}, Grace: grace,
+		Source: source, Own: wazuh.IsEnrichment, OwnLocation: wazuh.OwnLocation, Meter: laterMeter{v.metrics}, Grace: grace,
 		Pipeline: func() *enrich.QueueingPipeline {
 			chain := v.current.Load().app.Chain
 			return cmp.Or(chain.Later(), chain) // the policy may be another one now

@@ -33,6 +33,7 @@ const (
 	drainEvery    = 5 * time.Second        // look at the spool, if nothing new is in it
 	drainTime     = 30 * time.Second       // for a round of work on it
 	memoryLimit   = 160 << 20              // bytes from which garbage is collected harder, unless GOMEMLIMIT says otherwise
+	gcPercent     = 200                    // little memory is in use for long, so that garbage may be more than that before it is collected; GOGC overrides it
 	reportEvery   = 5 * time.Second        // look whether there is something to report to Wazuh
 	watchInterval = 2 * time.Second        // look at the configuration's files
 )
@@ -71,6 +72,9 @@ func Run(ctx context.Context, load Loader, stderr io.Writer) error {
 	defer log.Close()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	}
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	v := &server{load: load, log: log.Logger, logFile: log, began: time.Now(), metrics: newMetrics()}
 	if err = v.run(ctx, c); err != nil {
