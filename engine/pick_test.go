@@ -319,7 +319,7 @@ mappings:
 
 func TestMappings(t *testing.T) {
 	e := load(t, "version: 1\nsource: ACME\n"+strings.TrimPrefix(one(`path: data.x, type: port`), "version: 1\n"))
-	want := []engine.Mapping{{ID: "one", Product: "ACME", File: "test.yaml", Line: 4, Picks: []engine.MappingPick{{Path: "data.x", Type: "port", Line: 7}}}}
+	want := []engine.Mapping{{ID: "one", Product: "ACME", File: "test.yaml", Line: 4, Picks: []engine.MappingPick{{Path: "data.x", Type: "port", Line: 7, Whole: true}}}}
 	if diff := cmp.Diff(want, e.Mappings()); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}

@@ -96,16 +96,7 @@ func writeStatus(w io.Writer, s serve.Status) error {
 	if !s.CanaryAt.IsZero() {
 		row("test event", "came back as an alert at %s", s.CanaryAt.UTC().Format(time.RFC3339))
 	}
-	if len(s.MISP.Servers) == 0 {
-		row("MISP", "%s", s.MISP.Description)
-	}
-	for _, one := range s.MISP.Servers {
-		waiting := ""
-		if one.Waiting > 0 {
-			waiting = fmt.Sprintf("; %s for it", map[bool]string{true: "1 alert waits", false: fmt.Sprintf("%d alerts wait", one.Waiting)}[one.Waiting == 1])
-		}
-		row("MISP "+one.Name, "%s: %s%s", one.URL, one.Description, waiting)
-	}
+	writeServersStatus(row, s.MISP)
 	row("queue", "%s", s.Queue)
 	row("spool", "%d alerts and %d events queued, %d dead letters", s.Spool.Alerts, s.Spool.Events, s.Spool.DeadLetters)
 	if delayed > 0 || s.Spool.Delayed > 0 {
@@ -130,6 +121,19 @@ func writeStatus(w io.Writer, s serve.Status) error {
 		}
 	}
 	return t.Flush()
+}
+
+func writeServersStatus(row func(what, format string, args ...any), m serve.MISPStatus) {
+	if len(m.Servers) == 0 {
+		row("MISP", "%s", m.Description)
+	}
+	for _, one := range m.Servers {
+		waiting := ""
+		if one.Waiting > 0 {
+			waiting = fmt.Sprintf("; %s for it", map[bool]string{true: "1 alert waits", false: fmt.Sprintf("%d alerts wait", one.Waiting)}[one.Waiting == 1])
+		}
+		row("MISP "+one.Name, "%s: %s%s", one.URL, one.Description, waiting)
+	}
 }
 
 func writeHistoryStatus(row func(what, format string, args ...any), h *serve.HistoryStatus) {

@@ -13,7 +13,9 @@ var wrongValues = map[string]string{
 	"sightings.tlp_red": "perhaps", "mappings.builtin": "perhaps", "ignore.values": "[10.0.0.0/99]", "fallback.max_values": "many", "fallback.ask_live": "perhaps", "wazuh.plain_header": "perhaps",
 	"wazuh.send_timeout": "long", "spool.max_entries": "many", "spool.max_mib": "many", "spool.drain_time": "long", "error_interval": "often",
 	"events.repeat_window": "2d", "events.storm": "many", "events.rate": "fast", "events.burst": "-1",
-	"log.format": "xml", "log.level": "loud",
+	"log.format": "xml", "log.level": "loud", "lookup.missing": "perhaps",
+	"history.enabled": "perhaps", "history.types": "[colour]", "history.agents": "some", "history.days": "many", "history.max_mib": "many",
+	"history.min_free_percent": "101", "history.first_sync": "perhaps",
 }
 
 // A breakage is a configuration that cannot be used, for another reason than the form of a value.
@@ -127,6 +129,7 @@ var unbreakable = map[string]string{
 	"lookup.orgs":         "any text can be an organisation",
 	"lookup.exclude_orgs": "any text can be an organisation",
 	"sightings.source":    "any text can be a name",
+	"mappings.sample":     "lint alone reads it, and says then what it cannot read",
 	"wazuh.queue":         "a queue that is not there is an outage: events wait for it in the spool",
 	"log.file":            "a log that cannot be opened must not cost an alert",
 }

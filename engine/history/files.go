@@ -57,7 +57,7 @@ func (f *files) read() (gone bool, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	f.journals = f.journals[:0]
+	f.journals = nil // a view may go through the ones before
 	there := map[string]bool{}
 	for _, e := range entries {
 		name := e.Name()
@@ -100,9 +100,9 @@ type hiding struct {
 	day  int64
 }
 
-// use returns the segments that count, for the caller to release, in the order of their days, and what is in them of other
-// files. The error is about those that cannot be read.
-func (f *files) use() (list []*segment, hidden map[hiding]bool, err error) {
+// use returns the segments that count, for the caller to release, in the order of their days, what is in them of other files,
+// and the journals of the same moment. The error is about those that cannot be read.
+func (f *files) use() (list []*segment, hidden map[hiding]bool, journals []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	hidden = map[hiding]bool{}
@@ -123,7 +123,7 @@ func (f *files) use() (list []*segment, hidden map[hiding]bool, err error) {
 	for _, fault := range f.faults {
 		err = errors.Join(err, fault)
 	}
-	return list, hidden, err
+	return list, hidden, f.journals, err
 }
 
 // unreadable returns the names of files that cannot be read.

@@ -60,7 +60,7 @@ func (o Options) forget(ctx context.Context, files *files, salt []byte, f Forget
 		if err := files.refresh(); err != nil {
 			return err
 		}
-		list, _, damage := files.use()
+		list, _, _, damage := files.use()
 		defer releaseAll(list)
 		for _, g := range list {
 			if err := ctx.Err(); err != nil {

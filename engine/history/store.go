@@ -420,7 +420,7 @@ func (s *Store) Stopped() string {
 
 // Fault returns why a part of the history cannot be read or written; nil if none is known.
 func (s *Store) Fault() error {
-	list, _, err := s.files.use()
+	list, _, _, err := s.files.use()
 	releaseAll(list)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -465,7 +465,7 @@ func (s *Store) Get(i engine.Indicator) (Entry, bool) {
 		}
 	}
 	s.mu.Lock()
-	list, hidden, _ := s.files.use()
+	list, hidden, _, _ := s.files.use()
 	defer releaseAll(list)
 	for _, t := range append(slices.Clone(s.frozen), s.active) {
 		for day, of := range t.days {
@@ -516,7 +516,7 @@ type Size struct {
 
 // Size returns how large the history is, without what is in memory.
 func (s *Store) Size() Size {
-	list, _, _ := s.files.use()
+	list, _, _, _ := s.files.use()
 	defer releaseAll(list)
 	return sizeOf(list)
 }

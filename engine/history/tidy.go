@@ -105,7 +105,7 @@ func (s *Store) adopt(name string) error {
 	for file, end := range at {
 		s.place(file, end)
 	}
-	_, hidden, _ := s.files.use()
+	_, hidden, _, _ := s.files.use()
 	for day := range t.days {
 		if hidden[hiding{t.name, day}] {
 			delete(t.days, day)
@@ -130,7 +130,7 @@ func (s *Store) removeReplaced() error {
 	if err := s.files.refresh(); err != nil {
 		return err
 	}
-	list, _, _ := s.files.use()
+	list, _, _, _ := s.files.use()
 	defer releaseAll(list)
 	keep := map[string]bool{}
 	for _, g := range list {
@@ -150,7 +150,7 @@ func (s *Store) removeReplaced() error {
 
 // retain removes days that are too old, and the oldest ones of too much. The caller holds the lock.
 func (s *Store) retain() error {
-	list, _, _ := s.files.use()
+	list, _, _, _ := s.files.use()
 	defer releaseAll(list)
 	total := int64(0)
 	for _, g := range list {
@@ -178,7 +178,7 @@ func (s *Store) retain() error {
 // mergeDue makes one segment of several, where that is due: of all of a day that is over, and otherwise of four of about one
 // size. The caller holds the lock.
 func (s *Store) mergeDue() error {
-	list, _, _ := s.files.use()
+	list, _, _, _ := s.files.use()
 	defer releaseAll(list)
 	today := dayOf(s.o.Now().Unix())
 	var err error

@@ -48,7 +48,8 @@ func (f *files) view(tables []*table) (*View, error) {
 func (f *files) tryView(tables []*table) (v *View, gone bool) {
 	v = &View{covers: map[int64][]Covered{}}
 	var hidden map[hiding]bool
-	v.segments, hidden, v.fault = f.use()
+	var journals []string
+	v.segments, hidden, journals, v.fault = f.use()
 	for _, s := range v.segments {
 		v.add(s.trailer.Day, s.source())
 		v.covers[s.trailer.Day] = append(v.covers[s.trailer.Day], s.trailer.Covers...)
@@ -57,7 +58,7 @@ func (f *files) tryView(tables []*table) (v *View, gone bool) {
 	for _, t := range tables {
 		own[t.name] = true
 	}
-	for _, name := range f.journals {
+	for _, name := range journals {
 		if own[name] {
 			continue
 		}
