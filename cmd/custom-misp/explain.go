@@ -50,12 +50,15 @@ be evaluated, or they match and pick nothing, although they left no value out on
 			if err != nil {
 				return err
 			}
-			suppress, err := app.Suppression(c, e)
-			if errors.Is(err, fs.ErrPermission) { // an author may not read them
+			if _, err := app.Mutes(c); errors.Is(err, fs.ErrPermission) { // an author may not read them
 				cli.PrintError(s.Err, "custom-misp: mutes are left out", err)
 				c.MutesFile = ""
-				suppress, err = app.Suppression(c, e)
 			}
+			if _, err := app.Servers(c); errors.Is(err, fs.ErrPermission) {
+				cli.PrintError(s.Err, "custom-misp: declared servers are left out", err)
+				c.Sources.Dirs = nil
+			}
+			suppress, err := app.Suppression(c, e)
 			if err != nil {
 				return err
 			}

@@ -79,6 +79,7 @@ func TestInterruptPipe(t *testing.T) {
 		{"coverage", pipe},
 		{"backtest", "--feed", "../../testdata/feed", pipe},
 		{"suggest", pipe},
+		{"profile", pipe},
 		{"lint", pipe},
 		{"test", pipe},
 		{"mappings", "-m", pipe},
@@ -86,8 +87,9 @@ func TestInterruptPipe(t *testing.T) {
 	}
 	arguments := map[string][]string{
 		"enrich": {"-"}, "lookup": {"192.31.196.7"}, "explain": {"-"}, "coverage": {"-"}, "backtest": {"-"}, "suggest": {"-"}, "export": {"csv"}, "source": {"list"},
+		"history": {"import", "-"}, "seen": {"192.31.196.7"},
 	}
-	unread := []string{"serve", "schema", "version", "example", "manual"} // serve: see TestWait
+	unread := []string{"serve", "schema", "version", "example", "manual", "profile"} // serve: see TestWait
 	for _, c := range newRoot(cli.Streams{}).Commands() {
 		if !slices.Contains(unread, c.Name()) {
 			rows = append(rows, append(append([]string{c.Name()}, arguments[c.Name()]...), "--config", pipe))
