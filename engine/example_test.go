@@ -107,7 +107,7 @@ func ExampleEngine_Explain() {
 	// true "acme" in groups
 	// false field("data.action") == "allowed"
 	//   data.action is "blocked"
-	// 10.0.0.7 was dropped: not a globally routable unicast address
+	// 10.0.0.7 was dropped: a private, reserved or documentation address
 }
 
 // A site leaves out its own domains and networks, and mappings that it does not want.

@@ -20,7 +20,7 @@ var (
 	leftOfName      = lazily(`[A-Za-z_][A-Za-z0-9_]*(?:\??\.[A-Za-z_][A-Za-z0-9_]*)*`)
 )
 
-// kindWord says what a type of Go is called here.
+// kindWord returns the word for a type of Go in messages.
 func kindWord(goType string) string {
 	switch {
 	case strings.HasPrefix(goType, "[]"):

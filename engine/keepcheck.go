@@ -22,7 +22,7 @@ func (r reader) checkKeep(s yamlfile.Scalar, t Type, tree ast.Node) {
 	if b, ok := tree.(*ast.BoolNode); ok && b.Value {
 		switch t.Family() {
 		case familyIP, familyHost, familyURL, familyEmail, "":
-			r.Warn(s.Node, remedyPrivate+", or leave keep out", "keep is always true, and lets no address or name pass that is not public")
+			r.Warn(s.Node, remedyPrivate+", or leave keep out", "keep: true has no effect: values that are not public are dropped before keep is evaluated")
 		}
 		return
 	}

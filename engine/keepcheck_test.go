@@ -9,7 +9,7 @@ import (
 
 // TestLintKeep lints keep expressions that were written for values which are dropped before, and some that were not.
 func TestLintKeep(t *testing.T) {
-	const fault, warning = "keep is true only for addresses that are not public", "keep is always true"
+	const fault, warning = "keep is true only for addresses that are not public", "keep: true has no effect"
 	for pick, want := range map[string]string{
 		`type: ip-dst, keep: not is_public_ip(value)`:                                      fault,
 		`type: ip-dst, keep: 'in_network(value, "10.0.0.0/8", "fd00::/8")'`:                fault,

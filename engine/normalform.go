@@ -16,7 +16,7 @@ var (
 	errTooLong     = fmt.Errorf("longer than %d bytes", MaxValue)
 	errNoForm      = errors.New("does not look like an indicator that auto knows")
 	errNotIP       = errors.New("not an IP address")
-	errNotGlobal   = errors.New("not a globally routable unicast address")
+	errNotGlobal   = errors.New("a private, reserved or documentation address")
 	errNotHost     = errors.New("not a domain or host name")
 	errOneLabel    = errors.New("a single label, not a domain or host name")
 	errHostIsIP    = errors.New("an IP address, not a domain or host name")

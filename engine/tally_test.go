@@ -133,7 +133,7 @@ mappings:
 	want := []engine.MappingCount{{
 		ID: "m", File: "m.yaml", Line: 4, Considered: 4, Matched: 3, PickedFrom: 2, Picked: 3, Dropped: 3,
 		Picks: []engine.PickCount{
-			{Path: "data.a", Type: "ip-dst", Absent: 1, Picked: 2, Dropped: map[string]int{"not a globally routable unicast address": 1, "not an IP address": 1}},
+			{Path: "data.a", Type: "ip-dst", Absent: 1, Picked: 2, Dropped: map[string]int{"a private, reserved or documentation address": 1, "not an IP address": 1}},
 			{Path: "data.b", Type: "md5", Absent: 2, Empty: 1, Dropped: map[string]int{}},
 			{Path: "data.c", Type: "ip-src", NotApplied: 2, Picked: 1, Dropped: map[string]int{}},
 			{Path: "data.d", Type: "ip-src", Absent: 2, Dropped: map[string]int{"keep failed": 1}},

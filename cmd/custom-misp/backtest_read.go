@@ -74,7 +74,7 @@ func (r *backtestReader) end(ctx context.Context) backtestRead {
 	defer r.mu.Unlock()
 	r.closed = true
 	if r.faults > toldFaults {
-		fmt.Fprintf(r.s.Err, "custom-misp: %d more like these\n", r.faults-toldFaults)
+		fmt.Fprintf(r.s.Err, "custom-misp: %d more errors like these are not shown\n", r.faults-toldFaults)
 	}
 	return backtestRead{result: r.result, files: r.files, unread: r.unread, partial: ctx.Err() != nil, err: r.err}
 }

@@ -117,7 +117,7 @@ func dropped(p engine.PickCount) string {
 func coverageFacts(r mappingtest.Report) []string {
 	return []string{
 		fmt.Sprintf("%d alerts, %d with a value picked (%s), %d unreadable", r.Alerts, r.Matched, percent(r.Matched, r.Alerts), r.Unreadable),
-		fmt.Sprintf("%d with a value picked or one that looks like an indicator, of which %s are picked from",
+		fmt.Sprintf("%d alerts have a possible indicator; the mappings pick a value from %s of them",
 			r.Matched+r.Bare, percent(r.Matched, r.Matched+r.Bare)),
 		"picked: " + typeCounts(r.Values),
 		fmt.Sprintf("%d alerts of which only the fallback picks", r.ByFallback),

@@ -188,7 +188,7 @@ func (t lintedTests) lint(e *engine.Engine, found yamlfile.Faults) yamlfile.Faul
 }
 
 // authorSources returns the mapping files that a verb for authors works on: those that are named, or with their
-// configuration all that are configured. The configuration is nil after a fault in it.
+// configuration all that are configured. The configuration is nil if files are named, or if it has a fault.
 func authorSources(g globals, named []string) (*config.Config, []engine.Source, error) {
 	if len(named) == 0 {
 		c, err := g.installed()

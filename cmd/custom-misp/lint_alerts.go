@@ -77,9 +77,9 @@ func withLines(faults yamlfile.Faults, sources []engine.Source) yamlfile.Faults 
 func (t *lintTrial) summary() string {
 	n, sampled := t.Alerts(), t.Sampled()
 	if sampled == n {
-		return "held against " + cli.Plural(n, "alert")
+		return "checked against " + cli.Plural(n, "alert")
 	}
-	return fmt.Sprintf("held against %s; nearest names are from %d of them, the first %d of each decoder and rule", cli.Plural(n, "alert"), sampled, mappingtest.SampledOfEach)
+	return fmt.Sprintf("checked against %s; nearest names are from %d of them, the first %d of each decoder and rule", cli.Plural(n, "alert"), sampled, mappingtest.SampledOfEach)
 }
 
 // readProfiles reads the profiles that are named. vocabulary has their names.

@@ -172,7 +172,7 @@ func mute(ctx context.Context, st cli.Streams, c *config.Config, f muteFlags, ar
 	err = app.ChangeMutes(c, func(list []enrich.Mute) ([]enrich.Mute, []int, error) {
 		var remove []int
 		for i, old := range list {
-			if sameTarget(old, m) {
+			if old.SameTarget(m) {
 				m.Told, replaced = m.Told || old.Told, old.String()
 				remove = append(remove, i)
 			}
@@ -184,15 +184,13 @@ func mute(ctx context.Context, st cli.Streams, c *config.Config, f muteFlags, ar
 	}
 	fmt.Fprintln(st.Out, cli.Clean("muted: "+m.String()))
 	if replaced != "" {
-		fmt.Fprintln(st.Out, cli.Clean("it replaces: "+replaced))
+		fmt.Fprintln(st.Out, cli.Clean("previous mute: "+replaced))
 	}
 	if !f.tell {
 		return nil
 	}
 	return tellMISP(ctx, st, c, m)
 }
-
-func sameTarget(a, b enrich.Mute) bool { return strings.EqualFold(a.Target(), b.Target()) }
 
 // tellMISP reports the attributes with a value as false positives, once, and writes that down.
 func tellMISP(ctx context.Context, st cli.Streams, c *config.Config, m enrich.Mute) error {
@@ -232,7 +230,7 @@ func tellMISP(ctx context.Context, st cli.Streams, c *config.Config, m enrich.Mu
 	}
 	return app.ChangeMutes(c, func(list []enrich.Mute) ([]enrich.Mute, []int, error) {
 		for i, old := range list {
-			if sameTarget(old, m) {
+			if old.SameTarget(m) {
 				old.Told = true
 				return []enrich.Mute{old}, []int{i}, nil
 			}
@@ -259,7 +257,7 @@ func tellServer(ctx context.Context, st cli.Streams, c *config.Config, server ap
 			continue
 		}
 		if err := client.Sight(ctx, enrich.Sighting{UUID: id, Source: c.Sightings.Source, Time: m.Since, FalsePositive: true}); err != nil {
-			return len(told), fmt.Errorf("the mute has effect, and MISP got the sightings of %s only; the same command with --tell-misp tries again: %w", cli.Plural(len(told), "attribute"), err)
+			return len(told), fmt.Errorf("the value is muted, but only %s were reported to MISP; run the same command with --tell-misp again: %w", cli.Plural(len(told), "attribute"), err)
 		}
 		told[id] = true
 	}
@@ -296,7 +294,7 @@ func unmute(w io.Writer, c *config.Config, f muteFlags, args []string, expired b
 	err := app.ChangeMutes(c, func(list []enrich.Mute) ([]enrich.Mute, []int, error) {
 		var remove []int
 		for i, old := range list {
-			if expired && old.Expired(now) || !expired && sameTarget(old, m) {
+			if expired && old.Expired(now) || !expired && old.SameTarget(m) {
 				remove, removed = append(remove, i), append(removed, old)
 			}
 		}

@@ -40,7 +40,7 @@ func TestMuteTellsMISP(t *testing.T) {
 		return out + errs
 	}
 	m.misp.Set(misptest.Condition{NoSightings: true})
-	if said := mute(cli.ExitFailure, liveHit); !strings.Contains(said, "the mute has effect, and MISP got the sightings of 0 attributes only") {
+	if said := mute(cli.ExitFailure, liveHit); !strings.Contains(said, "the value is muted, but only 0 attributes were reported to MISP") {
 		t.Errorf("said %s", said)
 	}
 	m.misp.Set(misptest.Condition{})

@@ -88,7 +88,7 @@ func readAlerts[C counter[C]](s cli.Streams, files alertFileList, newCounter fun
 	close(work)
 	workers.Wait()
 	if faults > told {
-		fmt.Fprintf(s.Err, "custom-misp: %d more like these\n", faults-told)
+		fmt.Fprintf(s.Err, "custom-misp: %d more errors like these are not shown\n", faults-told)
 	}
 	return total, faults > 0
 }

@@ -60,7 +60,7 @@ func showSeen(ctx context.Context, st cli.Streams, g globals, output string, arg
 		if err != nil {
 			return cli.WrongUse{Err: err}
 		}
-		log.Info("the history was asked", "caller", caller, "value", text, "values", len(answer.Values))
+		log.Info("history queried", "caller", caller, "value", text, "values", len(answer.Values))
 		some = some || len(answer.Values) > 0
 		if output == "json" {
 			return cli.WriteJSONLine(st.Out, answer)

@@ -146,7 +146,7 @@ func printPreview(st cli.Streams, r *source.Report) error {
 		fmt.Fprintf(st.Out, "\nrepeated: %d, with another type than the row says: %d\n", r.Repeated, r.Retyped)
 	}
 	for _, form := range slices.Sorted(maps.Keys(r.BadDates)) {
-		fmt.Fprintf(st.Out, "date that is not understood: %s (%d times); give expires.layout\n", form, r.BadDates[form])
+		fmt.Fprintf(st.Out, "unknown form of dates: %s (%d times); set expires.layout\n", form, r.BadDates[form])
 	}
 	return nil
 }

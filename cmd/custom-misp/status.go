@@ -160,7 +160,7 @@ func describeMirror(m serve.MirrorStatus) string {
 	}
 	switch {
 	case m.SyncedAt.IsZero() && m.EventsThere > 0:
-		return fmt.Sprintf("%d attributes so far, %d of %d events read%s", m.Attributes, m.EventsRead, m.EventsThere, after("; ", failure))
+		return fmt.Sprintf("first sync is running: %d attributes so far, %d of %d events read%s", m.Attributes, m.EventsRead, m.EventsThere, after("; ", failure))
 	case m.SyncedAt.IsZero():
 		return cmp.Or(failure, "not synced yet")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,15 @@ func (m Mute) target() (kind, what string) {
 		return "event", m.Event
 	}
 	return "source", m.Source
+}
+
+// SameTarget reports whether two mutes are about the same, also if a value is written in another form.
+func (m Mute) SameTarget(other Mute) bool {
+	if m.Value == "" || other.Value == "" {
+		return strings.EqualFold(m.Target(), other.Target())
+	}
+	keys := muteKeys(m.Value)
+	return slices.ContainsFunc(muteKeys(other.Value), func(key string) bool { return slices.Contains(keys, key) })
 }
 
 // Expired reports whether a mute has ended.

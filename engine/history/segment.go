@@ -263,7 +263,7 @@ func (c *segmentSource) failed(err error) {
 	}
 }
 
-// step goes to the next record of the block; false at its end.
+// step goes to the next record of the block; false at its end, and at a damaged record.
 func (c *segmentSource) step() bool {
 	if len(c.rest) == 0 {
 		return false

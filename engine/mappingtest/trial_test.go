@@ -84,7 +84,7 @@ func TestTrial(t *testing.T) {
 		// why they are dropped
 		{
 			group, "path: data.acme.dst, type: ip-dst",
-			`pick data.acme.dst: every value that it finds is dropped, 3 in all: not a globally routable unicast address (3, such as "10.0.0.4"); nothing else is wrong if all are your own; private: true picks them too`,
+			`pick data.acme.dst: every value that it finds is dropped, 3 in all: a private, reserved or documentation address (3, such as "10.0.0.4"); nothing else is wrong if all are your own; private: true picks them too`,
 		},
 		{
 			group, "path: data.acme.hash, type: sha256",

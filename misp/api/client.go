@@ -94,7 +94,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("the address of MISP must be host and path alone, without user, query and fragment: %q", shownURL(c.URL, c.Key))
 	}
 	if !validKey(c.Key) {
-		return nil, errors.New("the key for MISP is empty or has characters that no key has; copy it from MISP again")
+		return nil, errors.New("the key for MISP is empty, or has characters that no key has (a key is letters and digits); copy it from MISP again")
 	}
 	if c.MaxAnswer <= 0 {
 		c.MaxAnswer = maxAnswer

@@ -159,7 +159,7 @@ func (i *inquiry) add(a asking) {
 	q.IncludeDecayScore = q.IncludeDecayScore || a.filter.MinDecayScore != nil && *a.filter.MinDecayScore > 0
 }
 
-// seal brings a question that is complete into the one form that it is sent in.
+// seal sorts values and types and removes doubled types, so that equal questions have equal bytes.
 func (q *question) seal() {
 	slices.Sort(q.Value.OR)
 	slices.Sort(q.Type)

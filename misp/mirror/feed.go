@@ -117,8 +117,8 @@ func (p place) listEvents() ([]byte, error) {
 	return json.Marshal(manifest)
 }
 
-// compareVersions returns the events of a manifest that the set does not have in that version, and those of the set that
-// the manifest does not have.
+// compareVersions returns which events of a manifest are new or have another version, and which events of the set are no longer
+// in the manifest.
 func compareVersions(w *writer, manifest map[string]string) (changed []string, gone map[uuid.UUID]string, err error) {
 	if gone, err = w.versions(); err != nil {
 		return nil, nil, err

@@ -186,11 +186,11 @@ func (s *snapshot) find(ctx context.Context, i, literal engine.Indicator) iter.S
 	}
 }
 
-// foundAttribute is an attribute that was found, and the bytes of records that were read for it.
+// foundAttribute is an attribute that may match, and the bytes of records that were read for it.
 type foundAttribute struct {
 	attribute misp.Attribute
 	bytes     int
-	passed    bool // it is not one: it only has the same hash, or was removed
+	passed    bool // it does not match: it only has the same hash, or was removed
 }
 
 // findFrom is find, from a number of attributes on. It also yields those that it passes over.

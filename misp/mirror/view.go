@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// A view is the sets of all sources at one moment. Its users are the Mirror, as long as that is the view it gives to
-// look-ups, and each look-up in flight. The last one to release it releases the snapshots.
+// A view has the sets of all sources at one moment. It counts its users: the Mirror while the view is the current one, and each
+// running look-up. The last user to release it releases the snapshots.
 type view struct {
 	sets  []*set
 	users atomic.Int64

@@ -92,7 +92,7 @@ func unpack(c Content, member string) (io.Reader, error) {
 func openZip(c Content, member string) (io.Reader, error) {
 	archive, err := zip.NewReader(c, c.Size())
 	if err != nil {
-		return nil, fmt.Errorf("a zip archive that is damaged: %w; fetch it again", err)
+		return nil, fmt.Errorf("the zip archive is damaged: %w; fetch it again", err)
 	}
 	var files []*zip.File
 	for _, f := range archive.File {

@@ -85,7 +85,7 @@ func listsOf(c Content, member string) ([]*zip.File, error) {
 	}
 	archive, err := zip.NewReader(c, c.Size())
 	if err != nil {
-		return nil, fmt.Errorf("a zip archive that is damaged: %w; fetch it again", err)
+		return nil, fmt.Errorf("the zip archive is damaged: %w; fetch it again", err)
 	}
 	lists := slices.DeleteFunc(slices.Clone(archive.File), func(f *zip.File) bool { return path.Base(f.Name) != mirror.WarninglistFile })
 	if len(lists) == 0 {

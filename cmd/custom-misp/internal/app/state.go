@@ -15,7 +15,7 @@ import (
 	"custom-misp/misp/mirror"
 )
 
-// State names what is in a state directory. The names are a promise to administrators.
+// State is the path of a state directory; its methods return the paths of the files in it. Administrators rely on their names.
 type State string
 
 // StateOf returns the state directory that the configuration names.

@@ -85,7 +85,7 @@ func (f form) parse(given []string) (any, error) {
 	return f.read(v)
 }
 
-// checked is a text that a function accepts.
+// checked returns a reader of texts for which check returns no error.
 func checked(check func(string) error) func(string) (any, error) {
 	return func(s string) (any, error) { return s, check(s) }
 }

@@ -25,7 +25,7 @@ import (
 	"custom-misp/engine/yamlfile"
 )
 
-// A Request says where the configuration is, besides the defaults and the environment.
+// A Request lists what the configuration is read from, in addition to the defaults and the environment.
 type Request struct {
 	Home    string      // Wazuh's directory
 	File    string      // the configuration file; empty for etc/custom-misp.yaml in Home, which may be absent

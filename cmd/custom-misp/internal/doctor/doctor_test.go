@@ -112,11 +112,11 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "name without custom-", spoil: func(t *testing.T, w *ward) { w.block(t, "<name>misp</name>"+format) },
-			check: "integration", status: StatusProblem, found: `names "misp", which has to be "custom-misp"`, remedy: "sed -i '3s|<name>misp</name>|<name>custom-misp</name>|' HOME/etc/ossec.conf && systemctl",
+			check: "integration", status: StatusProblem, found: `has the name "misp", and has to have "custom-misp"`, remedy: "sed -i '3s|<name>misp</name>|<name>custom-misp</name>|' HOME/etc/ossec.conf && systemctl",
 		},
 		{
 			name: "name with a blank", spoil: func(t *testing.T, w *ward) { w.block(t, "<name> custom-misp</name>"+format) },
-			check: "integration", status: StatusProblem, found: `names " custom-misp"`, remedy: "sed -i '3s|<name> custom-misp</name>|<name>custom-misp</name>|' HOME",
+			check: "integration", status: StatusProblem, found: `has the name " custom-misp"`, remedy: "sed -i '3s|<name> custom-misp</name>|<name>custom-misp</name>|' HOME",
 		},
 		{
 			name: "blank in group", spoil: func(t *testing.T, w *ward) { w.block(t, name+format+"<group>sysmon, syscheck</group>") },

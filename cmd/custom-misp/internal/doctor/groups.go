@@ -141,7 +141,7 @@ func spelt(item string, known map[string]bool) string {
 	return ""
 }
 
-// moved are the beginnings of groups that analysisd takes out of rule.groups and puts into fields of their own.
+// moved are the prefixes of groups that analysisd takes out of rule.groups and puts into fields of their own.
 var moved = []string{"pci_dss_", "gdpr_", "gpg13_", "hipaa_", "nist_800_53_", "tsc_"}
 
 // enoughRules is how many rules a manager has at least; with fewer, some directory could not be read.

@@ -59,7 +59,7 @@ func (i *examination) noBlock() Finding {
 					remedy = i.rewrite(e, name, remedy)
 				}
 			}
-			return problem(remedy, "line %d of %s names %q, which has to be %q: begin with custom-, be the name of the file, without blanks", b.Line, i.ConfFile(), given, name)
+			return problem(remedy, "line %d of %s has the name %q, and has to have %q: a name begins with custom-, is that of the file, and has no blanks", b.Line, i.ConfFile(), given, name)
 		}
 	}
 	return problem(i.newBlock(), "%s has no <integration> with the name %s", i.ConfFile(), name)

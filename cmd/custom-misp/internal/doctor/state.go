@@ -82,7 +82,7 @@ func (i *examination) outage() Finding {
 		case err != nil:
 			f = warning("rm "+file.Path, "%v", err)
 		case o.Unreachable():
-			f = problem("see what is said of it below", "%s has been unreachable for %s: %s", what, shownTime(i.now().Sub(o.Since)), o.Description)
+			f = problem("correct what doctor finds about it below; what is queued is looked up then", "%s has been unreachable for %s: %s", what, shownTime(i.now().Sub(o.Since)), o.Description)
 		case o.Lasts() && f.Status != StatusProblem:
 			f = warning(i.command("spool drain"),
 				"%s is reachable again; %d of %d queued are processed", what, o.Processed, o.Queued)

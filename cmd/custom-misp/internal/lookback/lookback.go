@@ -299,7 +299,7 @@ func attributeKey(a misp.Attribute, toIDs, published bool) uint64 {
 	return hashOf("attribute", a.UUID, a.Type, a.Value, strconv.FormatBool(toIDs), strconv.FormatBool(published))
 }
 
-// stronger reports whether an attribute was looked up as one that is flagged, or published, and is not any more.
+// stronger reports whether an attribute was looked up before as flagged or published, if not both now: it needs no new look-up.
 func (k *known) stronger(a misp.Attribute) bool {
 	for _, toIDs := range []bool{a.ToIDs, true} {
 		for _, published := range []bool{a.Event.Published, true} {
