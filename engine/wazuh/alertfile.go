@@ -14,7 +14,7 @@ import (
 )
 
 // This file reads alerts in the forms in which people keep them in files: one alert in several lines, a JSON array of
-// alerts, the answer of a search, or one of these a line like alerts.json; each of these plain or compressed with gzip.
+// alerts, the answer of a search, one of these a line like alerts.json, or a table (alerttable.go); each plain or compressed with gzip.
 
 const (
 	readBuffer = 64 << 10
@@ -77,6 +77,9 @@ func EachText(name string, r io.Reader, do func(at Position, text []byte, err er
 	case complete || len(first) > maxDocument:
 		err = l.pass(first)
 	default:
+		if paths, separator := tableOf(first); paths != nil {
+			return l.passTable(paths, separator)
+		}
 		return l.readOn(first)
 	}
 	if err != nil {
