@@ -35,7 +35,8 @@ func newEnrich(s cli.Streams, g *globals) *cobra.Command {
 		Long: `Enrich alerts and print the events that a call would send to Wazuh, as a table on a terminal. Nothing is sent.
 
 A FILE holds one alert, one alert per line like Wazuh's alerts.json, a JSON array of alerts, the answer of a search, or a CSV
-export of Wazuh's dashboard. It may be compressed with gzip. Values are looked up where lookup.policy says. --feed looks them up in a directory in MISP feed format, --url in another MISP.`,
+export of Wazuh's dashboard. It may be compressed with gzip. Values are looked up where lookup.policy says. --feed looks them up in
+a directory in MISP feed format, --url in another MISP.`,
 		Example: `  custom-misp enrich --feed testdata/feed testdata/alerts/*.json
   custom-misp enrich --url https://misp.example.org --key-file ~/misp.key alert.json
   custom-misp enrich --dry-run --output json /var/ossec/logs/alerts/alerts.json
