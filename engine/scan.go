@@ -101,7 +101,7 @@ func (s *scanner) read(text string) {
 			continue
 		}
 		end, url, seen := readWord(text, at)
-		if end > at && seen&anchors != 0 {
+		if end > at && seen&lookedAt != 0 {
 			s.word(text, at, end)
 		}
 		if at = end; url == "" {
@@ -170,14 +170,14 @@ const (
 	isDigit                     // 0 to 9
 	isHex                       // a to f, A to F
 	isOther                     // another letter, - or +
-	isAnchor                    // . : @ or a part of a character that is not ASCII
+	isMark                      // . : @ or a part of a character that is not ASCII
 	noName                      // a byte of a word that is in no name: : @ + _
 	endsURL                     // the end of a URL, or possibly one: its character decides
 	opensFang                   // [ ( {: undoing defanging begins here
 )
 
-// anchors are what a word needs to be looked at. Hashes and CVE ids have digits, all others have one of the rest.
-const anchors = isAnchor | isDigit
+// lookedAt are the classes of which a word needs one to be looked at. Hashes and CVE ids have digits, all others have one of the rest.
+const lookedAt = isMark | isDigit
 
 var classes = func() (table [256]class) {
 	for c := range 256 {
@@ -190,14 +190,14 @@ var classes = func() (table [256]class) {
 		case b|0x20 > 'f' && b|0x20 <= 'z' && b < utf8.RuneSelf:
 			table[c] = inWord | isOther
 		case b >= utf8.RuneSelf:
-			table[c] = inWord | isAnchor | endsURL
+			table[c] = inWord | isMark | endsURL
 		case b <= ' ' || b == 0x7f || strings.IndexByte("\"'`<>|\\^{},;", b) >= 0:
 			table[c] = endsURL
 		}
 	}
-	table['.'] = inWord | isAnchor
-	table[':'] = inWord | isAnchor | noName
-	table['@'] = inWord | isAnchor | noName
+	table['.'] = inWord | isMark
+	table[':'] = inWord | isMark | noName
+	table['@'] = inWord | isMark | noName
 	table['+'] = inWord | isOther | noName
 	table['_'] = inWord | noName
 	table['-'] = inWord | isOther

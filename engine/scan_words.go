@@ -62,7 +62,7 @@ func (w word) indicator() (Type, string, bool) {
 	if c, err := normalCVE(w.text); err == nil {
 		return "vulnerability", c, true
 	}
-	if f.seen&isAnchor == 0 || f.seen&noName != 0 {
+	if f.seen&isMark == 0 || f.seen&noName != 0 {
 		return "", "", false // most words
 	}
 	return w.name()

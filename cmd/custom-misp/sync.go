@@ -57,7 +57,7 @@ func syncMirror(ctx context.Context, g globals, st cli.Streams, names []string, 
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return cli.WrongUsef("%q is not an origin of the mirror; there are: %s", name, strings.Join(known, ", "))
+			return cli.WrongUsef("%q is not a source of the mirror; there are: %s", name, strings.Join(known, ", "))
 		}
 	}
 	table := cli.NewTable(st.Out, "ORIGIN", "ATTRIBUTES", "EVENTS", "NETWORKS", "MIB", "TOOK", "NOTE")

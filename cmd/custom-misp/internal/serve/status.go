@@ -241,18 +241,18 @@ func onDisk(c *config.Config) Status {
 	return out
 }
 
-// serverStatuses returns what the state directory says of several servers; all of them in words, and whether all are away.
-func serverStatuses(c *config.Config, servers []app.Server) (list []ServerStatus, away bool, words string) {
+// serverStatuses returns what the state directory says of several servers; all of them in words, and whether all are down.
+func serverStatuses(c *config.Config, servers []app.Server) (list []ServerStatus, down bool, words string) {
 	waiting, _ := app.NewSpool(c).DepthFor(spool.Delayed) // a spool that cannot be read is reported elsewhere
-	away = true
+	down = true
 	var texts []string
 	for _, s := range servers {
 		o := LastOutage(app.StateOf(c).ServerOutage(s.Name))
 		one := ServerStatus{Name: s.Name, URL: s.URL, Away: o != nil && o.Unreachable(), Waiting: waiting[s.Name], Description: DescribeOutage(o)}
-		list, away = append(list, one), away && one.Away
+		list, down = append(list, one), down && one.Away
 		texts = append(texts, s.Name+": "+one.Description)
 	}
-	return list, away, strings.Join(texts, "; ")
+	return list, down, strings.Join(texts, "; ")
 }
 
 // LastOutage returns nil if there was none, or if it is not known.
