@@ -26,7 +26,7 @@ func TestServeKill(t *testing.T) {
 	t.Parallel()
 	kills := 25
 	if long() {
-		kills = 60
+		kills = 40
 	}
 	k := &killing{resident: prepare(t, newManager(t), killConfig), hits: map[string]bool{}}
 	k.run(t, kills, 300)
@@ -38,7 +38,7 @@ func TestServeKillSlowDisk(t *testing.T) {
 	t.Parallel()
 	kills := 10
 	if long() {
-		kills = 30
+		kills = 20
 	}
 	k := &killing{resident: prepare(t, newManager(t), killConfig), hits: map[string]bool{}}
 	var err error

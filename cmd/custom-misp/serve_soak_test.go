@@ -27,7 +27,7 @@ func TestServeSoak(t *testing.T) {
 	t.Parallel()
 	duration := 5 * time.Second
 	if long() {
-		duration = 40 * time.Second
+		duration = 20 * time.Second
 	}
 	r := prepare(t, newManager(t), "lookup: {policy: mirror-then-live}\nmirror: {misp: false, lists: [local=etc/list.txt], feed_interval: 500ms}\n")
 	r.start(t)

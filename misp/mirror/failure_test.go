@@ -286,7 +286,7 @@ func TestReaders(t *testing.T) {
 		})
 	}
 	bases := map[string]bool{}
-	for i := range times(30, 80) {
+	for i := range times(30, 40) {
 		s.tick(time.Minute)
 		switch i % 3 {
 		case 0:

@@ -175,7 +175,7 @@ func (h *history) trySync(full bool) {
 // that works, mirror and MISP agree about all values; after changes that a walk alone sees, they do after a walk.
 func TestHistories(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(times(20, 50)) {
+	for seed := range uint64(times(20, 25)) {
 		server := misptest.New(t, fstest.MapFS{})
 		h := &history{site: newSite(t, server), Rand: rand.New(rand.NewPCG(seed, 1)), in: map[string]string{}, inObject: map[string]bool{}} //nolint:gosec // to be repeated
 		h.syncer.testOnlyLeastBase = h.IntN(12) - 1

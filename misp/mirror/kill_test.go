@@ -74,7 +74,7 @@ func TestKill(t *testing.T) {
 	}
 	self, err := os.Executable()
 	must(t, err)
-	least, most := times(15, 80), times(50, 80)
+	least, most := times(15, 40), times(50, 200)
 	dir := t.TempDir()
 	done, syncs, leftovers, kills := 0, 0, 0, 0
 	for ; kills < least || kills < most && leftovers == 0; kills++ {

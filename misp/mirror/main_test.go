@@ -25,7 +25,7 @@ func times(usual, long int) int {
 // TestMain fails the package if a test leaves a goroutine or a mapped file behind. Random tests sync a MISP, so they
 // try less often than is usual for rapid; -rapid.checks makes them try more.
 func TestMain(m *testing.M) {
-	_ = flag.Set("rapid.checks", strconv.Itoa(times(20, 60)))
+	_ = flag.Set("rapid.checks", strconv.Itoa(times(20, 30)))
 	goleak.VerifyTestMain(closing{m})
 }
 

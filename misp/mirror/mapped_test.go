@@ -170,7 +170,7 @@ func TestLookupsWhileReplaced(t *testing.T) {
 			}
 		})
 	}
-	for range times(20, 100) {
+	for range times(20, 50) {
 		_, err := y.Sync(t.Context(), g, false)
 		must(t, err)
 		m.Refresh()
