@@ -102,7 +102,11 @@ type importer struct {
 	read     app.HistoryReader
 
 	alerts, added, unreadable int
+	errs                      io.Writer // of the first lines that cannot be read
 }
+
+// shownUnreadable is how many lines that cannot be read are shown; all are counted.
+const shownUnreadable = 10
 
 func importHistory(ctx context.Context, st cli.Streams, g globals, args []string) error {
 	files, err := alertFiles(args) // root may read what Wazuh's user may not
@@ -158,7 +162,7 @@ func newImporter(c *config.Config, st cli.Streams) (*importer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &importer{into: into, engine: e, suppress: suppress}, nil
+	return &importer{into: into, engine: e, suppress: suppress, errs: st.Err}, nil
 }
 
 // file records the alerts of a file. A line that is no alert is counted and left out.
@@ -229,8 +233,10 @@ func (i *importer) line(text []byte, file string, from, to int64) error {
 	i.alerts++
 	a, err := enrich.ParseAlert(text)
 	if err != nil {
-		i.unreadable++
-		return nil //nolint:nilerr // it is counted
+		if i.unreadable++; i.unreadable <= shownUnreadable {
+			cli.PrintError(i.errs, fmt.Sprintf("%s at byte %d", file, from), err)
+		}
+		return nil
 	}
 	if wazuh.IsEnrichment(a.JSON) {
 		return nil
