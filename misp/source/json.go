@@ -41,6 +41,31 @@ func newJSONWalker(r io.Reader, most int) *jsonWalker {
 	return &jsonWalker{dec: json.NewDecoder(b), in: b, most: most}
 }
 
+// eachDocument calls read for each array and object of a file, behind its first token. Of anything else the error is none.
+func eachDocument(reopen func() (io.Reader, error), none string, read func(w *jsonWalker, first json.Token) error) error {
+	in, err := reopen()
+	if err != nil {
+		return err
+	}
+	w := newJSONWalker(in, maxObject)
+	for {
+		w.in.left = w.most
+		first, err := w.dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return whole(err)
+		}
+		if first != json.Delim('[') && first != json.Delim('{') {
+			return errors.New(none)
+		}
+		if err := read(w, first); err != nil {
+			return err
+		}
+	}
+}
+
 func (w *jsonWalker) token() (json.Token, error) {
 	w.in.left = w.most
 	t, err := w.dec.Token()

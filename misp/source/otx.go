@@ -2,7 +2,6 @@ package source
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -41,32 +40,12 @@ func (p *pass) readOTX(reopen func() (io.Reader, error)) error {
 
 // eachOTX calls do with each pulse of a file, or with each indicator of one that is alone.
 func eachOTX(reopen func() (io.Reader, error), do func(raw json.RawMessage, rest []string) error) error {
-	in, err := reopen()
-	if err != nil {
-		return err
-	}
-	w := newJSONWalker(in, maxObject)
-	for {
-		w.in.left = w.most
-		first, err := w.dec.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
+	return eachDocument(reopen, "no pulses of OTX", func(w *jsonWalker, first json.Token) error {
+		if first == json.Delim('[') {
+			return w.inside(first, []string{"*", "indicators", "*"}, do)
 		}
-		if err != nil {
-			return whole(err)
-		}
-		switch first {
-		case json.Delim('['):
-			err = w.inside(first, []string{"*", "indicators", "*"}, do)
-		case json.Delim('{'):
-			err = w.pulses(do)
-		default:
-			err = errors.New("no pulses of OTX")
-		}
-		if err != nil {
-			return err
-		}
-	}
+		return w.pulses(do)
+	})
 }
 
 // pulses reads an answer with pages of pulses, or one pulse.

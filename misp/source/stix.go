@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -155,32 +154,12 @@ func indexSTIX(reopen func() (io.Reader, error)) (stixIndex, error) {
 
 // eachSTIX calls do with each object of a file.
 func eachSTIX(reopen func() (io.Reader, error), do func(json.RawMessage) error) error {
-	in, err := reopen()
-	if err != nil {
-		return err
-	}
-	w := newJSONWalker(in, maxObject)
-	for {
-		w.in.left = w.most
-		first, err := w.dec.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
+	return eachDocument(reopen, "no objects of STIX", func(w *jsonWalker, first json.Token) error {
+		if first == json.Delim('[') {
+			return w.inside(first, []string{"*"}, func(raw json.RawMessage, _ []string) error { return do(raw) })
 		}
-		if err != nil {
-			return whole(err)
-		}
-		switch first {
-		case json.Delim('['):
-			err = w.inside(first, []string{"*"}, func(raw json.RawMessage, _ []string) error { return do(raw) })
-		case json.Delim('{'):
-			err = w.stixObject(do)
-		default:
-			return errors.New("no objects of STIX")
-		}
-		if err != nil {
-			return err
-		}
-	}
+		return w.stixObject(do)
+	})
 }
 
 // stixObject reads a bundle, or an object alone.
